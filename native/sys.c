@@ -1,0 +1,200 @@
+/* sys.c - the only C of the project: what JavaScript cannot say by itself.
+ *
+ * - syscall(nr, ...args) makes any system call; set-up code uses it, the loop does not.
+ * - The hot calls (kick, clock, wait, futexWait, futexWake, readFrames, writeFrame) take numbers only
+ *   and address memory as offsets into the arena, so that a call costs 14-45 ns and allocates nothing.
+ * - Every call returns its result or -errno; nothing here throws except for a wrong argument type.
+ * - State is per JavaScript environment (a worker is one): the base address of its arena.
+ *
+ * Called only by src/native/sys.ts. Read first: man 2 syscall, Node-API "Environment life cycle APIs".
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <node_api.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/futex.h>
+
+typedef struct { uint8_t *base; size_t length; } Arena;
+
+#define ARGS(n) size_t argc = (n); napi_value a[n]; napi_get_cb_info(env, info, &argc, a, 0, 0)
+#define FUNCTION(name) static napi_value name(napi_env env, napi_callback_info info)
+
+static napi_value int32_of(napi_env env, int32_t value) {
+  napi_value out; napi_create_int32(env, value, &out); return out;
+}
+static napi_value result_of(napi_env env, long r) { /* result or -errno */
+  napi_value out; napi_create_int64(env, r < 0 ? -(int64_t)errno : r, &out); return out;
+}
+static int32_t arg32(napi_env env, napi_value v) { int32_t x = 0; napi_get_value_int32(env, v, &x); return x; }
+static int64_t arg64(napi_env env, napi_value v) { int64_t x = 0; napi_get_value_int64(env, v, &x); return x; }
+
+static Arena *arena_of(napi_env env) { void *p = 0; napi_get_instance_data(env, &p); return p; }
+
+/* The address of `offset` in the arena if `length` bytes from there are inside it, else null. */
+static uint8_t *at(napi_env env, int64_t offset, int64_t length) {
+  Arena *m = arena_of(env);
+  if (!m->base || offset < 0 || length < 0 || (uint64_t)(offset + length) > m->length) return 0;
+  return m->base + offset;
+}
+
+static void *address_of(napi_env env, napi_value v, size_t *bytes) {
+  napi_typedarray_type type; size_t length = 0, offset; void *data = 0; napi_value buffer;
+  static const uint8_t width[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
+  bool typed = false; napi_is_typedarray(env, v, &typed);
+  if (typed) {
+    napi_get_typedarray_info(env, v, &type, &length, &data, &buffer, &offset);
+    length *= width[type];
+  } else napi_get_dataview_info(env, v, &length, &data, &buffer, &offset);
+  if (bytes) *bytes = length;
+  return data;
+}
+
+/* syscall(nr, ...args): numbers, BigInts, or views (passed as their address). */
+FUNCTION(Syscall) {
+  ARGS(7); long v[7] = {0};
+  for (size_t i = 0; i < argc && i < 7; i++) {
+    napi_valuetype type; napi_typeof(env, a[i], &type);
+    if (type == napi_number) v[i] = arg64(env, a[i]);
+    else if (type == napi_bigint) { uint64_t x; bool exact; napi_get_value_bigint_uint64(env, a[i], &x, &exact); v[i] = (long)x; }
+    else if (type == napi_object) v[i] = (long)address_of(env, a[i], 0);
+  }
+  return result_of(env, syscall(v[0], v[1], v[2], v[3], v[4], v[5], v[6]));
+}
+
+/* address(view) -> BigInt, for pointers inside structures */
+FUNCTION(Address) {
+  ARGS(1); napi_value out;
+  napi_create_bigint_uint64(env, (uint64_t)(uintptr_t)address_of(env, a[0], 0), &out);
+  return out;
+}
+
+/* useArena(Uint8Array): the memory that this environment's offsets mean */
+FUNCTION(UseArena) {
+  ARGS(1); Arena *m = arena_of(env);
+  m->base = address_of(env, a[0], &m->length);
+  return int32_of(env, m->base ? 0 : -EINVAL);
+}
+
+/* mapAt(offset, length, prot, flags, fd, fdOffset): mmap MAP_FIXED inside the arena */
+FUNCTION(MapAt) {
+  ARGS(6); int64_t length = arg64(env, a[1]); uint8_t *p = at(env, arg64(env, a[0]), length);
+  if (!p) { errno = EINVAL; return result_of(env, -1); }
+  void *r = mmap(p, length, arg32(env, a[2]), arg32(env, a[3]) | MAP_FIXED, arg32(env, a[4]), arg64(env, a[5]));
+  return result_of(env, r == MAP_FAILED ? -1 : 0);
+}
+
+static void unmap(napi_env env, void *data, void *hint) { (void)env; munmap(data, (size_t)(uintptr_t)hint); }
+
+/* map(length, prot, flags, fd, fdOffset) -> ArrayBuffer over a new mapping, or -errno */
+FUNCTION(Map) {
+  ARGS(5); int64_t length = arg64(env, a[0]); napi_value out;
+  void *p = mmap(0, length, arg32(env, a[1]), arg32(env, a[2]), arg32(env, a[3]), arg64(env, a[4]));
+  if (p == MAP_FAILED) return result_of(env, -1);
+  napi_create_external_arraybuffer(env, p, length, unmap, (void *)(uintptr_t)length, &out);
+  return out;
+}
+
+/* kick(fd): tell the kernel that an AF_XDP transmit ring has work (Documentation/networking/af_xdp.rst) */
+FUNCTION(Kick) {
+  ARGS(1);
+  return int32_of(env, syscall(SYS_sendto, arg32(env, a[0]), 0, 0, MSG_DONTWAIT, 0, 0) < 0 ? -errno : 0);
+}
+
+/* clock(offset): CLOCK_MONOTONIC into two int32 words: microseconds and milliseconds, both modulo 2^32 */
+FUNCTION(Clock) {
+  ARGS(1); struct timespec t; uint32_t *out = (uint32_t *)at(env, arg32(env, a[0]), 8);
+  if (!out) return int32_of(env, -EINVAL);
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  uint64_t us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+  out[0] = (uint32_t)us; out[1] = (uint32_t)(us / 1000);
+  return int32_of(env, 0);
+}
+
+/* wait(offset, count, timeoutUs): ppoll over an array of struct pollfd in the arena; timeoutUs < 0 waits for ever */
+FUNCTION(Wait) {
+  ARGS(3); int32_t count = arg32(env, a[1]), us = arg32(env, a[2]);
+  struct pollfd *fds = (struct pollfd *)at(env, arg32(env, a[0]), (int64_t)count * sizeof *fds);
+  if (!fds) return int32_of(env, -EINVAL);
+  struct timespec t = {us / 1000000, (us % 1000000) * 1000L};
+  int r = ppoll(fds, count, us < 0 ? 0 : &t, 0);
+  return int32_of(env, r < 0 ? -errno : r);
+}
+
+/* futexWait(offset, expected, timeoutUs): 0 woken, -EAGAIN value differs, -ETIMEDOUT; works across processes */
+FUNCTION(FutexWait) {
+  ARGS(3); int32_t us = arg32(env, a[2]); uint32_t *word = (uint32_t *)at(env, arg32(env, a[0]), 4);
+  if (!word) return int32_of(env, -EINVAL);
+  struct timespec t = {us / 1000000, (us % 1000000) * 1000L};
+  long r = syscall(SYS_futex, word, FUTEX_WAIT, arg32(env, a[1]), us < 0 ? 0 : &t, 0, 0);
+  return int32_of(env, r < 0 ? -errno : 0);
+}
+
+FUNCTION(FutexWake) {
+  ARGS(2); uint32_t *word = (uint32_t *)at(env, arg32(env, a[0]), 4);
+  if (!word) return int32_of(env, -EINVAL);
+  long r = syscall(SYS_futex, word, FUTEX_WAKE, arg32(env, a[1]), 0, 0, 0);
+  return int32_of(env, r < 0 ? -errno : (int32_t)r);
+}
+
+/* readFrames(fd, list, max, capacity): one read() a frame into the arena. `list` is max pairs of words: on entry
+ * [offset, -], on return [offset, length] for the first n. Returns n, or -errno if the first read failed. */
+FUNCTION(ReadFrames) {
+  ARGS(4); int fd = arg32(env, a[0]), max = arg32(env, a[2]), capacity = arg32(env, a[3]), n = 0;
+  int32_t *list = (int32_t *)at(env, arg32(env, a[1]), (int64_t)max * 8);
+  if (!list) return int32_of(env, -EINVAL);
+  for (; n < max; n++) {
+    uint8_t *p = at(env, list[2 * n], capacity);
+    if (!p) return int32_of(env, n ? n : -EINVAL);
+    ssize_t r = read(fd, p, capacity);
+    if (r < 0) return int32_of(env, n ? n : -errno);
+    list[2 * n + 1] = (int32_t)r;
+  }
+  return int32_of(env, n);
+}
+
+/* writeFrames(fd, list, count): one write() a frame; list is count pairs [offset, length]. Returns how many went. */
+FUNCTION(WriteFrames) {
+  ARGS(3); int fd = arg32(env, a[0]), count = arg32(env, a[2]), n = 0;
+  int32_t *list = (int32_t *)at(env, arg32(env, a[1]), (int64_t)count * 8);
+  if (!list) return int32_of(env, -EINVAL);
+  for (; n < count; n++) {
+    uint8_t *p = at(env, list[2 * n], list[2 * n + 1]);
+    if (!p) return int32_of(env, n ? n : -EINVAL);
+    if (write(fd, p, list[2 * n + 1]) < 0) return int32_of(env, n ? n : -errno);
+  }
+  return int32_of(env, n);
+}
+
+/* pin(cpu): this thread runs there only; cpu < 0 lifts it */
+FUNCTION(Pin) {
+  ARGS(1); int cpu = arg32(env, a[0]); cpu_set_t set; CPU_ZERO(&set);
+  if (cpu < 0) for (int i = 0; i < CPU_SETSIZE; i++) CPU_SET(i, &set); else CPU_SET(cpu, &set);
+  return int32_of(env, sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0);
+}
+
+static void release(napi_env env, void *data, void *hint) { (void)env; (void)hint; free(data); }
+
+NAPI_MODULE_INIT() {
+  static const struct { const char *name; napi_callback fn; } table[] = {
+    {"syscall", Syscall}, {"address", Address}, {"useArena", UseArena}, {"mapAt", MapAt}, {"map", Map},
+    {"kick", Kick}, {"clock", Clock}, {"wait", Wait}, {"futexWait", FutexWait}, {"futexWake", FutexWake},
+    {"readFrames", ReadFrames}, {"writeFrames", WriteFrames}, {"pin", Pin},
+  };
+  napi_set_instance_data(env, calloc(1, sizeof(Arena)), release, 0);
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    napi_value f;
+    napi_create_function(env, table[i].name, NAPI_AUTO_LENGTH, table[i].fn, 0, &f);
+    napi_set_named_property(env, exports, table[i].name, f);
+  }
+  return exports;
+}

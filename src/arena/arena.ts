@@ -1,0 +1,86 @@
+/**
+ * The arena: the one memory of a dataplane; every packet, control block, ring and table is an offset into it.
+ *
+ * - A shared `WebAssembly.Memory` of fixed size (at most 2 GiB, so that offsets are non-negative int32).
+ *   Untouched pages cost nothing.
+ * - `carve` hands out named, aligned segments at start-up; there is no free and no growth.
+ * - One set of views per environment, made once. Views are native-endian (the machines are little-endian);
+ *   network order goes through `view`.
+ * - WASM kernels see the same bytes; other processes see memfds that are mapped over parts of it.
+ *
+ * Read first: docs/ARCHITECTURE.md "The arena".
+ */
+import { sys } from '../native/sys.ts';
+import { type Kernels, kernelsOver } from '../wire/kernels.ts';
+
+export const ARENA_BYTES_MAX = 2 ** 31 - 65_536;
+
+export interface Segment {
+  name: string;
+  offset: number;
+  bytes: number;
+}
+
+export class ArenaFullError extends Error {
+  readonly code = 'IX_ARENA_FULL';
+}
+
+export class Arena {
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: number;
+  readonly u8: Uint8Array<SharedArrayBuffer>;
+  readonly u16: Uint16Array<SharedArrayBuffer>;
+  readonly i32: Int32Array<SharedArrayBuffer>;
+  readonly u32: Uint32Array<SharedArrayBuffer>;
+  /** 8-byte cells: counters, exact to 2^53. */
+  readonly f64: Float64Array<SharedArrayBuffer>;
+  readonly view: DataView<SharedArrayBuffer>;
+  readonly kernels: Kernels;
+  readonly segments: Segment[];
+  #next: number;
+
+  /** Over an existing memory (another worker of the same dataplane) or a new one of `bytes`. */
+  constructor(bytes: number, memory?: WebAssembly.Memory, segments: Segment[] = []) {
+    const pages = Math.ceil(bytes / 65_536);
+    if (bytes > ARENA_BYTES_MAX) {
+      throw new ArenaFullError(
+        `arena of ${bytes} bytes: the limit is 2 GiB; ask for less memory (-m) or fewer flows`,
+      );
+    }
+    this.memory =
+      memory ?? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const buffer = this.memory.buffer as unknown as SharedArrayBuffer;
+    this.bytes = buffer.byteLength;
+    this.u8 = new Uint8Array(buffer);
+    this.u16 = new Uint16Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    this.view = new DataView(buffer);
+    this.kernels = kernelsOver(this.memory);
+    this.segments = segments;
+    this.#next = segments.reduce((end, s) => Math.max(end, s.offset + s.bytes), 4096); // offset 0 is never valid
+  }
+
+  /** A new segment; page aligned unless told otherwise, so that memfds can be mapped over it. */
+  carve(name: string, bytes: number, alignment = 4096): number {
+    const offset = Math.ceil(this.#next / alignment) * alignment;
+    if (offset + bytes > this.bytes) {
+      throw new ArenaFullError(`arena full: ${name} needs ${bytes} bytes at ${offset} of ${this.bytes}`);
+    }
+    this.#next = offset + bytes;
+    this.segments.push({ name, offset, bytes });
+    return offset;
+  }
+
+  segment(name: string): Segment {
+    const found = this.segments.find((s) => s.name === name);
+    if (!found) throw new ArenaFullError(`no segment ${name}`);
+    return found;
+  }
+
+  /** Makes this arena the one that native calls of this environment mean. */
+  bindNative(): void {
+    sys.useArena(this.u8);
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Packet buffers: a receive pool and a transmit pool, adjacent in the arena, one UMEM.
+ *
+ * - A frame is FRAME_BYTES long and aligned; any offset inside a frame names it.
+ * - Each pool is a free stack of frame offsets (last in, first out: the warmest frame is reused first).
+ * - `takeReceive` / `takeTransmit` hand over ownership, or return -1 when the pool is empty.
+ * - `free` consumes a frame of either pool. Under VERIFY it is poisoned with 0xdd and a second free is caught.
+ * - Every test ends with `allHome()`.
+ */
+import { FRAME_BYTES, FRAME_SHIFT } from '../limits.ts';
+import { assert, VERIFY } from '../verify.ts';
+import type { Arena } from './arena.ts';
+
+const POISON = 0xdd;
+
+export class Frames {
+  readonly arena: Arena;
+  /** First byte of the receive pool; the transmit pool follows it directly. */
+  readonly base: number;
+  readonly transmitBase: number;
+  readonly end: number;
+  readonly receiveCount: number;
+  readonly transmitCount: number;
+  readonly #i32: Int32Array;
+  /** Word index of the receive stack; the transmit stack follows. */
+  readonly #receiveStack: number;
+  readonly #transmitStack: number;
+  #receiveFree: number;
+  #transmitFree: number;
+  /** VERIFY only: 1 while a frame is free. */
+  readonly #isFree: Uint8Array;
+
+  constructor(arena: Arena, receiveCount: number, transmitCount: number) {
+    this.arena = arena;
+    this.receiveCount = receiveCount;
+    this.transmitCount = transmitCount;
+    const count = receiveCount + transmitCount;
+    this.base = arena.carve('frames', count * FRAME_BYTES, 65_536);
+    this.transmitBase = this.base + receiveCount * FRAME_BYTES;
+    this.end = this.base + count * FRAME_BYTES;
+    this.#i32 = arena.i32;
+    this.#receiveStack = arena.carve('frame stacks', count * 4) >> 2;
+    this.#transmitStack = this.#receiveStack + receiveCount;
+    this.#receiveFree = 0;
+    this.#transmitFree = 0;
+    this.#isFree = new Uint8Array(VERIFY ? count : 0);
+    for (let i = count - 1; i >= 0; i--) this.free(this.base + i * FRAME_BYTES);
+  }
+
+  get receiveFree(): number {
+    return this.#receiveFree;
+  }
+
+  get transmitFree(): number {
+    return this.#transmitFree;
+  }
+
+  /** Number of a frame, from any offset inside it: an index for per-frame tables. */
+  indexOf(offset: number): number {
+    return (offset - this.base) >> FRAME_SHIFT;
+  }
+
+  isReceive(offset: number): boolean {
+    return offset < this.transmitBase;
+  }
+
+  takeReceive(): number {
+    if (this.#receiveFree === 0) return -1;
+    this.#receiveFree = (this.#receiveFree - 1) | 0;
+    const offset = this.#i32[this.#receiveStack + this.#receiveFree]!;
+    if (VERIFY) this.#verifyTake(offset);
+    return offset;
+  }
+
+  takeTransmit(): number {
+    if (this.#transmitFree === 0) return -1;
+    this.#transmitFree = (this.#transmitFree - 1) | 0;
+    const offset = this.#i32[this.#transmitStack + this.#transmitFree]!;
+    if (VERIFY) this.#verifyTake(offset);
+    return offset;
+  }
+
+  /** Consumes a frame of either pool. */
+  free(offset: number): void {
+    const frame = this.base + ((offset - this.base) & -FRAME_BYTES);
+    if (VERIFY) this.#verifyFree(frame);
+    if (frame < this.transmitBase) {
+      this.#i32[this.#receiveStack + this.#receiveFree] = frame;
+      this.#receiveFree = (this.#receiveFree + 1) | 0;
+    } else {
+      this.#i32[this.#transmitStack + this.#transmitFree] = frame;
+      this.#transmitFree = (this.#transmitFree + 1) | 0;
+    }
+  }
+
+  /** True when every frame is free. `inDriver` receive frames are lent to a fill ring. */
+  allHome(inDriver = 0): boolean {
+    return (
+      this.#receiveFree + inDriver === this.receiveCount && this.#transmitFree === this.transmitCount
+    );
+  }
+
+  #verifyTake(frame: number): void {
+    const index = this.indexOf(frame);
+    assert(this.#isFree[index] === 1, 'frames: took a frame that was not free');
+    this.#isFree[index] = 0;
+    const i32 = this.#i32;
+    for (let w = frame >> 2; w < (frame + FRAME_BYTES) >> 2; w += 61) {
+      assert(i32[w] === 0xdddddddd >> 0, 'frames: a free frame was written to');
+    }
+  }
+
+  #verifyFree(frame: number): void {
+    assert(frame >= this.base && frame < this.end, 'frames: freed an offset outside the pools');
+    const index = this.indexOf(frame);
+    assert(this.#isFree[index] === 0, 'frames: freed twice');
+    this.#isFree[index] = 1;
+    this.arena.u8.fill(POISON, frame, frame + FRAME_BYTES);
+  }
+}

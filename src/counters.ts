@@ -1,0 +1,77 @@
+/**
+ * Every counter of a dataplane: one list of names, one 8-byte cell each in the statistics segment.
+ *
+ * - A drop is always counted under the reason's own name; `ix stat` prints them all.
+ * - `counters.f64[counters.base + COUNTER.name]` += 1, by the owning thread only; the control plane maps it read-only.
+ * - Append at the end of a section; the order inside one version is the layout.
+ */
+import type { Arena } from './arena/arena.ts';
+
+const NAMES = [
+  // nic
+  'rxFrames', 'rxBytes', 'txFrames', 'txBytes', 'txFull', 'rxNoFrame', 'rxTooLong', 'kicks', 'kickAgain',
+  // ethernet, arp, ip
+  'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpIn', 'arpBad', 'arpRequestsOut', 'arpRepliesOut',
+  'arpTableFull', 'arpHeldReplaced', 'arpUnresolved', 'noRoute', 'ipShort', 'ipBadVersion', 'ipBadHeaderLength',
+  'ipBadLength', 'ipBadChecksum', 'ipBadOption', 'ipNotForUs', 'ipBadSource', 'ipUnknownProtocol', 'ipTtlZero',
+  'ipFragmentsIn', 'ipReassembled', 'ipFragmentBad', 'ipFragmentOverlap', 'ipReassemblyTimeout',
+  'ipReassemblyFull', 'ipOut', 'ipFragmentsOut',
+  // icmp
+  'icmpIn', 'icmpBadChecksum', 'icmpShort', 'icmpUnknown', 'icmpEchoIn', 'icmpEchoOut', 'icmpUnreachableIn',
+  'icmpUnreachableOut', 'icmpRateLimited', 'icmpErrorsIgnored',
+  // udp
+  'udpIn', 'udpOut', 'udpShort', 'udpBadLength', 'udpBadChecksum', 'udpNoPort', 'udpQueueFull',
+  // tcp
+  'tcpIn', 'tcpOut', 'tcpShort', 'tcpBadOffset', 'tcpBadChecksum', 'tcpBadOption', 'tcpBadFlags', 'tcpNoFlow',
+  'tcpResetsOut', 'tcpResetsIn', 'tcpSynIn', 'tcpBacklogFull', 'tcpFlowsFull', 'tcpPaws', 'tcpOutOfWindow',
+  'tcpBadAck', 'tcpChallengeAcks', 'tcpChallengeLimited', 'tcpOutOfOrder', 'tcpOutOfOrderDropped', 'tcpDuplicate',
+  'tcpRetransmits', 'tcpFastRetransmits', 'tcpTimeouts', 'tcpProbes', 'tcpKeepalives', 'tcpHeaderPredicted',
+  'tcpNoFrame', 'tcpNoSpan', 'tcpOpened', 'tcpAccepted', 'tcpClosed', 'tcpDelayedAcks', 'tcpPureAcks',
+  'tcpBytesIn', 'tcpBytesOut', 'tcpReceivePressure', 'tcpAfterClose', 'tcpListenBadSegment', 'tcpSynSentBad',
+  // gate
+  'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
+  'frameBatches', 'gateBadCount',
+] as const; // biome-ignore format: one line a group
+
+export type CounterName = (typeof NAMES)[number];
+export const COUNTER_NAMES: readonly CounterName[] = NAMES;
+/** Index of each counter's cell. */
+export const COUNTER = Object.freeze(
+  Object.fromEntries(NAMES.map((name, index) => [name, index])),
+) as Readonly<Record<CounterName, number>>;
+
+export const COUNTERS_BYTES = NAMES.length * 8;
+
+export class Counters {
+  readonly f64: Float64Array;
+  /** Cell index of the first counter. */
+  readonly base: number;
+
+  constructor(arena: Arena, name = 'counters') {
+    this.f64 = arena.f64;
+    this.base = arena.carve(name, COUNTERS_BYTES, 4096) >> 3;
+  }
+
+  /** `counter` is one of COUNTER's values. */
+  add(counter: number, by: number): void {
+    const cell = this.base + counter;
+    this.f64[cell] = this.f64[cell]! + by;
+  }
+
+  bump(counter: number): void {
+    const cell = this.base + counter;
+    this.f64[cell] = this.f64[cell]! + 1;
+  }
+
+  get(name: CounterName): number {
+    return this.f64[this.base + COUNTER[name]]!;
+  }
+
+  /** All of them by name: for reports, never in the loop. */
+  snapshot(): Record<CounterName, number> {
+    return Object.fromEntries(NAMES.map((name, i) => [name, this.f64[this.base + i]!])) as Record<
+      CounterName,
+      number
+    >;
+  }
+}

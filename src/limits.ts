@@ -1,0 +1,86 @@
+/**
+ * Every limit of a dataplane, and every size derived from one.
+ *
+ * - Nothing grows after start-up: each pool's size stands here, with what uses it up.
+ * - Exhaustion is never an exception: a counted drop or a return code, named beside the limit.
+ * - `Limits` are per elastic thread; `limitsFor` derives them from the few numbers a user may choose.
+ */
+import { assert } from './verify.ts';
+
+/** B of the paper: the most frames one iteration takes before it answers (section 3, "bounded batches"). */
+export const BATCH_MAX = 64;
+
+/** One packet buffer. 2048 is AF_XDP's smaller chunk size: 256 bytes of XDP headroom + a 1514-byte frame fit. */
+export const FRAME_BYTES = 2048;
+export const FRAME_SHIFT = 11;
+/** Where an outgoing Ethernet header starts in its frame, so that the IP header is 4-byte aligned. */
+export const TRANSMIT_HEADROOM = 2;
+
+export const ETHERNET_MTU = 1500;
+
+/** Words (int32) of one descriptor at the gate: one cache line. */
+export const DESCRIPTOR_WORDS = 16;
+/** Event conditions that one iteration can hand to the application; further ones wait in their flows. */
+export const EVENTS_MAX = 512;
+/** System calls that one batch can hold; libix keeps the rest for the next batch. */
+export const CALLS_MAX = 512;
+
+/** Flow groups: entries of the NIC's receive-side-scaling table, the unit in which flows move between threads. */
+export const FLOW_GROUPS = 128;
+
+export const FLOW_INDEX_BITS = 20;
+
+export interface Limits {
+  /** Receive pool: fill ring + frames held by flows (out of order, or not yet recv_done). Empty: rxNoFrame. */
+  receiveFrames: number;
+  /** Transmit pool: frames on the way out. Empty: the segment is not built, the flow tries again. */
+  transmitFrames: number;
+  /** AF_XDP descriptor rings (power of two). */
+  ringEntries: number;
+  /** Control blocks: every connection, half-open and TIME-WAIT ones included. Full: SYN dropped, connect NO_FLOW. */
+  flows: number;
+  /** Listening ports. */
+  listeners: number;
+  /** UDP sockets. */
+  udpSockets: number;
+  /** Spans queued by sendv and not yet acknowledged, all flows. Full: sendv accepts fewer bytes. */
+  sendSpans: number;
+  /** Neighbours (ARP entries). Full: the oldest that nothing uses is replaced. */
+  neighbours: number;
+  /** Datagrams under reassembly. Full: the oldest is dropped. */
+  reassemblies: number;
+  /** Application timers. */
+  timers: number;
+  /** Application memory: what sendv may name, bytes. */
+  applicationBytes: number;
+}
+
+export interface LimitChoices {
+  flows?: number;
+  receiveFrames?: number;
+  applicationMiB?: number;
+}
+
+/** Limits of one elastic thread from the numbers a user may choose. */
+export function limitsFor(choices: LimitChoices = {}): Limits {
+  const flows = choices.flows ?? 16_384;
+  const limits: Limits = {
+    receiveFrames: choices.receiveFrames ?? 16_384, // 4096 in the fill ring + 12,288 held: three flows at full window
+    transmitFrames: 8192, // 2 x ring entries: one ring full in the NIC, one being built
+    ringEntries: 4096,
+    flows,
+    listeners: 64,
+    udpSockets: 256,
+    sendSpans: Math.max(16_384, flows * 2),
+    neighbours: 1024,
+    reassemblies: 64,
+    timers: 4096,
+    applicationBytes: (choices.applicationMiB ?? 128) * 2 ** 20,
+  };
+  assert(limits.flows < 1 << FLOW_INDEX_BITS, 'flows: a handle has 20 bits of index');
+  assert(limits.receiveFrames > limits.ringEntries, 'receiveFrames: must exceed the fill ring');
+  return limits;
+}
+
+/** Smallest power of two that is at least n. */
+export const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));

@@ -1,0 +1,98 @@
+/**
+ * The native boundary, typed. One addon, loaded once per JavaScript environment (a worker is one).
+ *
+ * - Set-up calls (`syscall`, `map`, `mapAt`) may be used anywhere; hot calls take integers only.
+ * - Results are the kernel's: `>= 0`, or `-errno`. `must()` turns a failure into a `SystemCallError`
+ *   that names the call and the remedy; only set-up code uses it.
+ * - Offsets mean bytes in the arena given to `useArena`, per environment.
+ *
+ * Read first: native/sys.c.
+ */
+import { createRequire } from 'node:module';
+
+type View = ArrayBufferView<ArrayBufferLike>;
+
+export interface Sys {
+  syscall(nr: number, ...args: (number | bigint | View)[]): number;
+  address(view: View): bigint;
+  useArena(bytes: Uint8Array<ArrayBufferLike>): number;
+  mapAt(
+    offset: number,
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    fdOffset: number,
+  ): number;
+  map(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    fdOffset: number,
+  ): ArrayBuffer | number;
+  /** Doorbell of an AF_XDP transmit ring. 0 or -errno (-EAGAIN: more budget needed, call again). */
+  kick(fd: number): number;
+  /** Writes two int32 words at `offset`: microseconds, milliseconds (monotonic, modulo 2^32). */
+  clock(offset: number): number;
+  /** ppoll over `count` struct pollfd (fd, events | revents << 16) at `offset`; how many are ready. */
+  wait(offset: number, count: number, timeoutUs: number): number;
+  futexWait(offset: number, expected: number, timeoutUs: number): number;
+  futexWake(offset: number, count: number): number;
+  readFrames(fd: number, list: number, max: number, capacity: number): number;
+  writeFrames(fd: number, list: number, count: number): number;
+  pin(cpu: number): number;
+}
+
+export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');
+
+/** System-call numbers differ by machine; `x64` and `arm64` are the two that Node is shipped for here. */
+const NUMBERS = {
+  x64: {
+    read: 0, write: 1, close: 3, mmap: 9, munmap: 11, ioctl: 16, getpid: 39, socket: 41, bind: 49,
+    setsockopt: 54, getsockopt: 55, kill: 62, fcntl: 72, ftruncate: 77, unshare: 272, setns: 308,
+    memfd_create: 319, bpf: 321, pidfd_open: 434, pidfd_getfd: 438, openat: 257, sched_setaffinity: 203,
+    prctl: 157, eventfd2: 290, sendmsg: 46, recvmsg: 47, mount: 165,
+  },
+  arm64: {
+    read: 63, write: 64, close: 57, mmap: 222, munmap: 215, ioctl: 29, getpid: 172, socket: 198,
+    bind: 200, setsockopt: 208, getsockopt: 209, kill: 129, fcntl: 25, ftruncate: 46, unshare: 97,
+    setns: 268, memfd_create: 279, bpf: 280, pidfd_open: 434, pidfd_getfd: 438, openat: 56,
+    sched_setaffinity: 122, prctl: 167, eventfd2: 19, sendmsg: 211, recvmsg: 212, mount: 40,
+  },
+} as const; // biome-ignore format: a table
+
+export const SYS: Record<keyof (typeof NUMBERS)['x64'], number> =
+  NUMBERS[process.arch === 'arm64' ? 'arm64' : 'x64'];
+
+export const EPERM = 1;
+export const EINTR = 4;
+export const EAGAIN = 11;
+export const EBUSY = 16;
+export const EINVAL = 22;
+export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
+export const MAP_POPULATE = 0x8000;
+export const POLLIN = 1;
+export const POLLOUT = 4;
+
+/** A refused system call during set-up: `code` is stable, the message names call, errno and remedy. */
+export class SystemCallError extends Error {
+  readonly code = 'IX_SYSTEM_CALL';
+  readonly errno: number;
+  constructor(what: string, errno: number, remedy = '') {
+    super(`${what} failed: errno ${errno}${remedy && ` (${remedy})`}`);
+    this.errno = errno;
+  }
+}
+
+/** Result of a set-up call, or an exception that says what was asked and what would help. */
+export function must(result: number, what: string, remedy = ''): number {
+  if (result < 0) throw new SystemCallError(what, -result, remedy);
+  return result;
+}

@@ -1,0 +1,57 @@
+/**
+ * What every part of the stack shares: one object per elastic thread, made at start-up.
+ *
+ * - The stack knows no driver (it has a `Nic`) and no clock (`clock` is set from outside once a batch), so the
+ *   same code runs on AF_XDP, on TAP and in a simulator under virtual time.
+ * - Nothing here is shared between threads.
+ */
+import type { Arena } from '../arena/arena.ts';
+import type { Frames } from '../arena/frames.ts';
+import type { Wheel } from '../arena/wheel.ts';
+import type { Counters } from '../counters.ts';
+import type { Limits } from '../limits.ts';
+import type { Nic } from '../nic/nic.ts';
+
+/** Time of this batch, both modulo 2^32 as int32: compare with `(a - b) | 0`. */
+export class Clock {
+  us = 0;
+  ms = 0;
+}
+
+/** IPv4 addresses are big-endian integers as int32 (10.77.0.2 is 0x0a4d0002). */
+export interface NetConfig {
+  address: number;
+  prefixLength: number;
+  /** 0: none. */
+  gateway: number;
+  /** Two secret words for keyed hashes and initial sequence numbers (RFC 6528). */
+  secret0: number;
+  secret1: number;
+}
+
+export interface Environment {
+  readonly arena: Arena;
+  readonly frames: Frames;
+  readonly nic: Nic;
+  readonly wheel: Wheel;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  readonly limits: Limits;
+  readonly config: NetConfig;
+}
+
+/**
+ * Timer indexes of the one wheel, by range: [0, flows) are flows; then one for each application timer; then the
+ * stack's own.
+ */
+export const timerRanges = (limits: Limits) => {
+  const application = limits.flows;
+  const arp = application + limits.timers;
+  const reassembly = arp + 1;
+  return { application, arp, reassembly, count: reassembly + 1 };
+};
+
+/** What a protocol's input says of the frame it was given. */
+export const FREE_FRAME = 0;
+/** The layer keeps the frame (queued for the application or out of order) and frees it later. */
+export const KEEP_FRAME = 1;
