@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <linux/futex.h>
+#include <uv.h>
 
 typedef struct { uint8_t *base; size_t length; } Arena;
 
@@ -175,6 +176,43 @@ FUNCTION(WriteFrames) {
   return int32_of(env, n);
 }
 
+typedef struct { uv_poll_t poll; napi_env env; napi_ref callback; napi_async_context context; } Watch;
+
+static void watch_ready(uv_poll_t *poll, int status, int events) {
+  Watch *w = poll->data; napi_handle_scope scope; napi_value fn, global; (void)status; (void)events;
+  napi_open_handle_scope(w->env, &scope);
+  napi_get_reference_value(w->env, w->callback, &fn);
+  napi_get_global(w->env, &global);
+  napi_make_callback(w->env, w->context, global, fn, 0, 0, 0);
+  napi_close_handle_scope(w->env, scope);
+}
+static void watch_closed(uv_handle_t *handle) { free(handle->data); }
+static void watch_cleanup(void *data) { Watch *w = data; uv_close((uv_handle_t *)&w->poll, watch_closed); }
+
+/* watch(fd, callback) -> external: calls back from this thread's event loop when fd is readable, while armed */
+FUNCTION(WatchFd) {
+  ARGS(2); Watch *w = calloc(1, sizeof *w); uv_loop_t *loop; napi_value name, out;
+  napi_get_uv_event_loop(env, &loop);
+  int r = uv_poll_init(loop, &w->poll, arg32(env, a[0]));
+  if (r < 0) { free(w); errno = -r; return result_of(env, -1); }
+  w->poll.data = w; w->env = env;
+  napi_create_reference(env, a[1], 1, &w->callback);
+  napi_create_string_utf8(env, "ix.watch", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env, 0, name, &w->context);
+  napi_add_env_cleanup_hook(env, watch_cleanup, w);
+  napi_create_external(env, w, 0, 0, &out);
+  return out;
+}
+
+/* armWatch(watch, on) */
+FUNCTION(ArmWatch) {
+  ARGS(2); void *w = 0; bool on = false;
+  napi_get_value_external(env, a[0], &w); napi_get_value_bool(env, a[1], &on);
+  if (!w) return int32_of(env, -EINVAL);
+  uv_poll_t *poll = &((Watch *)w)->poll;
+  return int32_of(env, on ? uv_poll_start(poll, UV_READABLE, watch_ready) : uv_poll_stop(poll));
+}
+
 /* pin(cpu): this thread runs there only; cpu < 0 lifts it */
 FUNCTION(Pin) {
   ARGS(1); int cpu = arg32(env, a[0]); cpu_set_t set; CPU_ZERO(&set);
@@ -189,6 +227,7 @@ NAPI_MODULE_INIT() {
     {"syscall", Syscall}, {"address", Address}, {"useArena", UseArena}, {"mapAt", MapAt}, {"map", Map},
     {"kick", Kick}, {"clock", Clock}, {"wait", Wait}, {"futexWait", FutexWait}, {"futexWake", FutexWake},
     {"readFrames", ReadFrames}, {"writeFrames", WriteFrames}, {"pin", Pin},
+    {"watch", WatchFd}, {"armWatch", ArmWatch},
   };
   napi_set_instance_data(env, calloc(1, sizeof(Arena)), release, 0);
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -15,10 +15,12 @@ const NAMES = [
   'arpTableFull', 'arpHeldReplaced', 'arpUnresolved', 'noRoute', 'ipShort', 'ipBadVersion', 'ipBadHeaderLength',
   'ipBadLength', 'ipBadChecksum', 'ipBadOption', 'ipNotForUs', 'ipBadSource', 'ipUnknownProtocol', 'ipTtlZero',
   'ipFragmentsIn', 'ipReassembled', 'ipFragmentBad', 'ipFragmentOverlap', 'ipReassemblyTimeout',
-  'ipReassemblyFull', 'ipOut', 'ipFragmentsOut',
+  'ipReassemblyFull', 'ipOut', 'ipFragmentsOut', 'txNoFrame', 'arpConflict', 'arpReplaced', 'ipLinkBroadcast',
+  'ipBroadcastIgnored', 'ipFragmentDuplicate', 'ipReassemblyTooLong',
   // icmp
   'icmpIn', 'icmpBadChecksum', 'icmpShort', 'icmpUnknown', 'icmpEchoIn', 'icmpEchoOut', 'icmpUnreachableIn',
-  'icmpUnreachableOut', 'icmpRateLimited', 'icmpErrorsIgnored',
+  'icmpUnreachableOut', 'icmpRateLimited', 'icmpErrorsIgnored', 'icmpBroadcastIgnored', 'icmpBadQuote',
+  'icmpTimeExceededOut',
   // udp
   'udpIn', 'udpOut', 'udpShort', 'udpBadLength', 'udpBadChecksum', 'udpNoPort', 'udpQueueFull',
   // tcp

@@ -82,5 +82,16 @@ export function limitsFor(choices: LimitChoices = {}): Limits {
   return limits;
 }
 
+/** Bytes of arena for these limits: the big segments, and a tenth plus 32 MiB for all small ones. */
+export function arenaBytesFor(limits: Limits): number {
+  const frames = (limits.receiveFrames + limits.transmitFrames) * (FRAME_BYTES + 64);
+  const flows = limits.flows * (512 + 64);
+  const timers = (limits.flows + limits.timers) * 32;
+  const spans = limits.sendSpans * 32;
+  const reassembly = limits.reassemblies * 65_536 * 2;
+  const small = frames + flows + timers + spans + reassembly;
+  return Math.ceil(small * 1.1) + limits.applicationBytes + 32 * 2 ** 20;
+}
+
 /** Smallest power of two that is at least n. */
 export const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));

@@ -12,6 +12,9 @@ import { createRequire } from 'node:module';
 
 type View = ArrayBufferView<ArrayBufferLike>;
 
+/** An opaque native handle. */
+export type Watch = { readonly __watch: never };
+
 export interface Sys {
   syscall(nr: number, ...args: (number | bigint | View)[]): number;
   address(view: View): bigint;
@@ -42,6 +45,9 @@ export interface Sys {
   readFrames(fd: number, list: number, max: number, capacity: number): number;
   writeFrames(fd: number, list: number, count: number): number;
   pin(cpu: number): number;
+  /** Calls back from this thread's event loop while `fd` is readable and the watch is armed. */
+  watch(fd: number, callback: () => void): Watch | number;
+  armWatch(watch: Watch, on: boolean): number;
 }
 
 export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');

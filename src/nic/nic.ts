@@ -27,6 +27,10 @@ export interface Nic {
   reclaim(): void;
   /** Receive frames that the driver holds now (fill ring, receive ring): the other side of `Frames.allHome`. */
   framesLent(): number;
+  /** The thread is about to poll `fds`: false when work has come meanwhile. Absent: polling them is enough. */
+  prepareSleep?(): boolean;
+  /** The thread is awake again. */
+  wake?(): void;
   /** Takes every frame back to its pool and releases what the driver holds of the kernel. */
   close(): void;
 }

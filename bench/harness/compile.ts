@@ -1,0 +1,32 @@
+/**
+ * Compiles the peers that are written in C: bench/peers/NAME.c to build/NAME, when the source is newer.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { UserError } from '../../src/control/errors.ts';
+
+export const peerSource = (file: string): string =>
+  fileURLToPath(new URL(`../peers/${file}`, import.meta.url));
+
+const modified = (path: string): number =>
+  statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
+
+/** Path of the program. */
+export function compilePeer(name: string): string {
+  const source = peerSource(`${name}.c`);
+  const program = fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
+  if (modified(program) > modified(source)) return program;
+  mkdirSync(fileURLToPath(new URL('../../build/', import.meta.url)), { recursive: true });
+  const compiler = process.env['CC'] || 'cc';
+  try {
+    execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, source], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+  } catch (error) {
+    const reason = String((error as { stderr?: unknown }).stderr || error).split('\n')[0];
+    const remedy = 'a C compiler is needed: apt-get install gcc libc6-dev';
+    throw new UserError('IX_COMPILER', `compiling ${name}.c failed (${reason})`, remedy);
+  }
+  return program;
+}

@@ -1,0 +1,46 @@
+/**
+ * The limit: a bare AF_XDP reflector on the same link, its frames per second. No stack, no application.
+ *
+ * - peers/reflector.ts on the server's core, peers/frame-generator.ts on the client's.
+ * - It always has more frames in flight than the echo test has messages (`WINDOW`): a limit, not a twin.
+ */
+import { UserError } from '../../src/control/errors.ts';
+import { peerSource } from './compile.ts';
+import { CLIENT_LINK, SERVER_LINK } from './network.ts';
+import { startPinned } from './process.ts';
+
+const WINDOW = 512;
+/** Time that the reflector needs to attach before the first frame. */
+const START_MS = 600;
+
+export interface LimitResult {
+  framesPerSecond: number;
+}
+
+export interface LimitPlan {
+  seconds: number;
+  /** Bytes of a frame. */
+  bytes: number;
+  serverCpu: number;
+  clientCpu: number;
+}
+
+export async function measureLimit(plan: LimitPlan): Promise<LimitResult> {
+  const node = process.execPath;
+  const reflector = startPinned(plan.serverCpu, [node, peerSource('reflector.ts'), SERVER_LINK]);
+  try {
+    await new Promise((resolve) => setTimeout(resolve, START_MS));
+    const generator = startPinned(plan.clientCpu, [
+      ...[node, peerSource('frame-generator.ts'), CLIENT_LINK, String(WINDOW)],
+      ...[String(plan.seconds), '--bytes', String(plan.bytes)],
+    ]);
+    const { exitCode, output, errors } = await generator.ended;
+    if (exitCode !== 0) {
+      const reason = errors.trim().split('\n').at(-1);
+      throw new UserError('IX_LIMIT', `the frame generator failed (${reason})`, '');
+    }
+    return { framesPerSecond: (JSON.parse(output) as { rate: number }).rate };
+  } finally {
+    await reflector.stop();
+  }
+}

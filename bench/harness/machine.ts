@@ -1,0 +1,37 @@
+/**
+ * The machine that a benchmark ran on, so that a result can be read later.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+
+export interface Machine {
+  cpu: string;
+  cores: number;
+  memoryGiB: number;
+  kernel: string;
+  node: string;
+  /** Under a hypervisor: neighbours may take part of the time. */
+  virtual: boolean;
+  /** Run while other programs used the machine: load average over the last minute, before the first round. */
+  loadAverage: number;
+}
+
+const readText = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
+export function describeMachine(): Machine {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version,
+    virtual: /^flags\s*:.*\bhypervisor\b/m.test(readText('/proc/cpuinfo')),
+    loadAverage: Number(readText('/proc/loadavg').split(' ')[0]),
+  };
+}

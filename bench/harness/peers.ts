@@ -1,0 +1,100 @@
+/**
+ * The competitors: what a user would run instead, each as well as its users run it.
+ *
+ * - All on the kernel's TCP, on the server's end of the benchmark's link, pinned to the server's core.
+ * - `epoll`: C, -O2, level-triggered (peers/echo-epoll.c). `epollSpin` is the same program that never sleeps: nobody
+ *   runs it so, but it shows how much of a round trip is the kernel's wake-up.
+ * - `nodeNet`: node:net on the same Node as ours. `memcached`: Debian's, one thread, its defaults otherwise.
+ * - A peer that is not on this machine says what is missing and how to get it.
+ */
+import { connect } from 'node:net';
+import { UserError } from '../../src/control/errors.ts';
+import { compilePeer, peerSource } from './compile.ts';
+import { findProgram, type Running, startPinned } from './process.ts';
+
+const START_MS = 5000;
+const RETRY_MS = 10;
+
+export interface Peer {
+  name: string;
+  /** For tables. */
+  title: string;
+  port: number;
+  /** What is missing, with the remedy; undefined: all is there. */
+  missing(): string | undefined;
+  command(address: string): string[];
+}
+
+const ECHO_PORT = 7;
+const KV_PORT = 11_211;
+
+const compilerMissing = (): string | undefined =>
+  findProgram(process.env['CC'] || 'cc') ? undefined : 'C compiler: apt-get install gcc libc6-dev';
+
+const PEERS = {
+  epoll: {
+    title: 'C, epoll, Linux TCP',
+    port: ECHO_PORT,
+    missing: compilerMissing,
+    command: (address) => [compilePeer('echo-epoll'), address, String(ECHO_PORT)],
+  },
+  epollSpin: {
+    title: 'the same, never sleeping',
+    port: ECHO_PORT,
+    missing: compilerMissing,
+    command: (address) => [compilePeer('echo-epoll'), '--spin', address, String(ECHO_PORT)],
+  },
+  nodeNet: {
+    title: 'Node, node:net',
+    port: ECHO_PORT,
+    missing: () => undefined,
+    command: (address) => [
+      process.execPath,
+      peerSource('echo-node.ts'),
+      address,
+      String(ECHO_PORT),
+    ],
+  },
+  memcached: {
+    title: 'memcached -t 1',
+    port: KV_PORT,
+    missing: () =>
+      findProgram('memcached') ? undefined : 'memcached: apt-get install memcached',
+    command: (address) => [
+      findProgram('memcached') ?? 'memcached',
+      ...['-t', '1', '-u', 'nobody', '-l', address, '-p', String(KV_PORT)],
+      ...['-m', '1024', '-c', '4096'],
+    ],
+  },
+} satisfies Record<string, Omit<Peer, 'name'>>;
+
+export type PeerName = keyof typeof PEERS;
+
+export const peerNamed = (name: PeerName): Peer => ({ name, ...PEERS[name] });
+
+/** Starts it on `cpu` and waits until it answers on its port. */
+export async function startPeer(peer: Peer, address: string, cpu: number): Promise<Running> {
+  const running = startPinned(cpu, peer.command(address));
+  const deadline = Date.now() + START_MS;
+  while (!(await accepts(address, peer.port))) {
+    if (running.hasEnded || Date.now() > deadline) {
+      await running.stop();
+      const { errors } = await running.ended;
+      const reason = errors.trim().split('\n')[0] || `no answer on port ${peer.port}`;
+      throw new UserError('IX_PEER', `${peer.title} does not start (${reason})`, '');
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+  return running;
+}
+
+function accepts(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const settle = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => settle(true)).once('error', () => settle(false));
+  });
+}

@@ -1,0 +1,76 @@
+/**
+ * Programs that a benchmark runs: pinned to a core, and gone when the benchmark is.
+ *
+ * - Each runs under a small guard, a shell that waits for its standard input to end and then kills the program:
+ *   that pipe ends when we stop it and when we die, `kill -9` included (PR_SET_PDEATHSIG would not do: a program
+ *   that changes its user, like memcached, loses it).
+ * - `output` is what the program wrote to standard output; standard error is kept for messages.
+ */
+import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** Descriptor 3 is the pipe to us; the program itself does not get it. Exit code: the program's. */
+const GUARD = `exec 3<&0 </dev/null
+"$@" 3<&- & program=$!
+{ read -r _ <&3; kill -KILL $program; } >/dev/null 2>&1 & watcher=$!
+wait $program; code=$?
+kill $watcher; exit $code`;
+
+export interface Running {
+  readonly name: string;
+  /** Settles with the exit code and everything it printed. */
+  readonly ended: Promise<{ exitCode: number; output: string; errors: string }>;
+  readonly hasEnded: boolean;
+  /** Settles when it is gone. */
+  stop(): Promise<void>;
+}
+
+export function startPinned(cpu: number, command: readonly string[]): Running {
+  const name = command[0] ?? '';
+  const child = spawn('/bin/sh', ['-c', GUARD, name, 'taskset', '-c', String(cpu), ...command], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let errors = '';
+  let hasEnded = false;
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  child.stdin.on('error', () => {});
+  const ended = new Promise<{ exitCode: number; output: string; errors: string }>((resolve) => {
+    child.once('error', (error) => (errors += error.message));
+    child.once('exit', () => {
+      hasEnded = true;
+      child.stdin.destroy();
+    });
+    child.once('close', (code) => resolve({ exitCode: code ?? -1, output, errors }));
+  });
+  return {
+    name,
+    ended,
+    get hasEnded() {
+      return hasEnded;
+    },
+    stop: async () => {
+      child.stdin.destroy();
+      await ended;
+    },
+  };
+}
+
+/** Path of a program, or undefined. */
+export function findProgram(name: string): string | undefined {
+  const path = `${process.env['PATH'] ?? ''}${delimiter}/usr/local/bin${delimiter}/usr/bin${delimiter}/usr/sbin`;
+  return path
+    .split(delimiter)
+    .filter((directory) => directory !== '')
+    .map((directory) => join(directory, name))
+    .find((file) => {
+      try {
+        accessSync(file, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}

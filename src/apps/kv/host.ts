@@ -1,0 +1,41 @@
+/**
+ * What the store needs of libix: the part of `Ix` and `Connection` it programs against.
+ *
+ * - libix's classes satisfy these structurally, and so does the fake of the tests (test/apps/kv/fake-ix.ts).
+ * - Nothing here allocates per message.
+ */
+
+/** The arena, seen whole: offsets mean the same in every view. */
+export interface Memory {
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly view: DataView;
+  readonly kernels: { copy(destination: number, source: number, length: number): void };
+}
+
+export interface KvConnection {
+  /** Small and dense: an index for tables. */
+  readonly id: number;
+  readonly writable: boolean;
+  send(offset: number, length: number, tag?: number): boolean;
+  write(offset: number, length: number): boolean;
+  writeText(text: string): boolean;
+  close(): void;
+  abort(): void;
+}
+
+export interface KvHandlers {
+  opened(c: KvConnection): void;
+  received(c: KvConnection, offset: number, length: number): number;
+  released(c: KvConnection, tag: number): void;
+  closed(c: KvConnection, reason: number): void;
+}
+
+export interface KvHost extends Memory {
+  readonly applicationFree: number;
+  alloc(bytes: number, alignment?: number): number;
+  text(constant: string): { readonly offset: number; readonly length: number };
+  /** Milliseconds of this batch, monotonic, int32 that wraps. */
+  nowMs(): number;
+  listen(port: number, handlers: KvHandlers): void;
+}

@@ -1,0 +1,203 @@
+/**
+ * The slab allocator: pages of 1 MiB, cut into equal chunks for one size class at a time.
+ *
+ * - Classes grow by a factor of 1.25 from 96 bytes; the last holds one item of maximal size a page. Chunk sizes are
+ *   stretched so that a page has no rest.
+ * - Free chunks are listed by page, pages with a free chunk by class. A page whose last chunk is freed goes back to
+ *   the pool of free pages: that is how memory moves between classes (see `Store.#takePageFrom`).
+ * - `alloc` returns a chunk or -1; a fresh page is cut as it is used, not in advance.
+ * - All state but the free lists is in columns outside the arena. No policy here: who is evicted is the store's.
+ *
+ * Called by Store. Read first: memcached's slabs.c.
+ */
+import { assert, VERIFY } from '../../verify.ts';
+import { FREE, HASH_NEXT, META, PAGE_BYTES } from './layout.ts';
+
+const CHUNK_MIN = 96;
+const GROWTH = 1.25;
+const ALIGNMENT = 8;
+/** Sizes up to this find their class in a table. */
+const TABLE_MAX = 8192;
+
+/** Chunk sizes of all classes, ascending. Each is the largest of which a page holds that many. */
+export function classSizes(): number[] {
+  const sizes: number[] = [];
+  let perPage = Math.floor(PAGE_BYTES / CHUNK_MIN);
+  while (perPage > 0) {
+    sizes.push(Math.floor(PAGE_BYTES / perPage / ALIGNMENT) * ALIGNMENT);
+    perPage = Math.min(perPage - 1, Math.floor(perPage / GROWTH));
+  }
+  return sizes;
+}
+
+export class Slabs {
+  readonly classCount: number;
+  readonly pageCount: number;
+  readonly chunkBytes: Int32Array;
+  readonly chunksPerPage: Int32Array;
+  /** By class. */
+  readonly pages: Int32Array;
+  readonly used: Int32Array;
+  /** Pages that belong to no class. */
+  freePages: number;
+  readonly #i32: Int32Array;
+  readonly #base: number;
+  readonly #classOfSize: Uint8Array;
+  /** First page of each class that has a free chunk, -1: none. */
+  readonly #open: Int32Array;
+  // --- by page ---
+  /** Class, or -1. */
+  readonly pageClass: Int32Array;
+  readonly #pageUsed: Int32Array;
+  /** Chunks never used yet begin here (a chunk number). */
+  readonly #pageCut: Int32Array;
+  /** First freed chunk, 0: none. */
+  readonly #pageFree: Int32Array;
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  #freePage: number;
+
+  /** `base`: `pageCount` pages of PAGE_BYTES in the arena, 8-byte aligned. */
+  constructor(i32: Int32Array, base: number, pageCount: number) {
+    const sizes = classSizes();
+    assert(base > 0 && base % ALIGNMENT === 0, 'slabs: base must be aligned and not 0');
+    this.#i32 = i32;
+    this.#base = base;
+    this.pageCount = pageCount;
+    this.classCount = sizes.length;
+    this.chunkBytes = Int32Array.from(sizes);
+    this.chunksPerPage = this.chunkBytes.map((size) => Math.floor(PAGE_BYTES / size));
+    this.pages = new Int32Array(sizes.length);
+    this.used = new Int32Array(sizes.length);
+    this.#open = new Int32Array(sizes.length).fill(-1);
+    this.#classOfSize = new Uint8Array(TABLE_MAX / ALIGNMENT + 1);
+    for (let i = 0; i < this.#classOfSize.length; i++) {
+      this.#classOfSize[i] = sizes.findIndex((size) => size >= i * ALIGNMENT);
+    }
+    this.pageClass = new Int32Array(pageCount).fill(-1);
+    this.#pageUsed = new Int32Array(pageCount);
+    this.#pageCut = new Int32Array(pageCount);
+    this.#pageFree = new Int32Array(pageCount);
+    this.#next = new Int32Array(pageCount);
+    this.#previous = new Int32Array(pageCount);
+    for (let page = 0; page < pageCount; page++) this.#next[page] = page + 1;
+    this.#next[pageCount - 1] = -1;
+    this.#freePage = 0;
+    this.freePages = pageCount;
+  }
+
+  /** The smallest class whose chunks hold `bytes`; `bytes` is at most PAGE_BYTES. */
+  classFor(bytes: number): number {
+    if (bytes <= TABLE_MAX) return this.#classOfSize[(bytes + ALIGNMENT - 1) >> 3]!;
+    let index = this.#classOfSize[TABLE_MAX >> 3]!;
+    while (this.chunkBytes[index]! < bytes) index++;
+    return index;
+  }
+
+  /** A chunk of a class, from its own pages or a free one; -1 when there is neither. META says it is not FREE. */
+  alloc(index: number): number {
+    let page = this.#open[index]!;
+    if (page < 0) {
+      page = this.#takePage(index);
+      if (page < 0) return -1;
+    }
+    let chunk = this.#pageFree[page]!;
+    if (chunk !== 0) {
+      this.#pageFree[page] = this.#i32[(chunk >> 2) + HASH_NEXT]!;
+      if (VERIFY) assert(this.#i32[(chunk >> 2) + META] === FREE, 'slabs: a free chunk was written to');
+    } else {
+      const cut = this.#pageCut[page]!;
+      this.#pageCut[page] = cut + 1;
+      chunk = this.#base + page * PAGE_BYTES + cut * this.chunkBytes[index]!;
+    }
+    this.#i32[(chunk >> 2) + META] = index;
+    this.used[index] = this.used[index]! + 1;
+    const used = this.#pageUsed[page]! + 1;
+    this.#pageUsed[page] = used;
+    if (used === this.chunksPerPage[index]!) this.#unlinkOpen(index, page);
+    return chunk;
+  }
+
+  /** Consumes a chunk. */
+  free(chunk: number): void {
+    const page = this.pageOf(chunk);
+    const index = this.pageClass[page]!;
+    const word = chunk >> 2;
+    if (VERIFY) this.#verifyFree(chunk, page, index);
+    this.used[index] = this.used[index]! - 1;
+    const used = this.#pageUsed[page]! - 1;
+    this.#pageUsed[page] = used;
+    this.#i32[word + META] = FREE;
+    this.#i32[word + HASH_NEXT] = this.#pageFree[page]!;
+    this.#pageFree[page] = chunk;
+    if (used === 0) this.#givePage(index, page, this.chunksPerPage[index]! === 1);
+    else if (used === this.chunksPerPage[index]! - 1) this.#linkOpen(index, page);
+  }
+
+  /** Number of the page a chunk lies in. */
+  pageOf(chunk: number): number {
+    return ((chunk - this.#base) / PAGE_BYTES) | 0;
+  }
+
+  /** Chunks of a page that were ever used; `chunkAt` names them, META says which are free. */
+  cutOf(page: number): number {
+    return this.#pageCut[page]!;
+  }
+
+  chunkAt(page: number, number: number): number {
+    return this.#base + page * PAGE_BYTES + number * this.chunkBytes[this.pageClass[page]!]!;
+  }
+
+  /** True when no chunk is in use: every page is free again. */
+  allHome(): boolean {
+    return this.freePages === this.pageCount;
+  }
+
+  #takePage(index: number): number {
+    const page = this.#freePage;
+    if (page < 0) return -1;
+    this.#freePage = this.#next[page]!;
+    this.freePages = (this.freePages - 1) | 0;
+    this.pageClass[page] = index;
+    this.pages[index] = this.pages[index]! + 1;
+    this.#pageCut[page] = 0;
+    this.#pageFree[page] = 0;
+    this.#linkOpen(index, page);
+    return page;
+  }
+
+  /** `wasFull`: it is not on its class's list of pages with free chunks. */
+  #givePage(index: number, page: number, wasFull: boolean): void {
+    if (!wasFull) this.#unlinkOpen(index, page);
+    this.pageClass[page] = -1;
+    this.pages[index] = this.pages[index]! - 1;
+    this.#next[page] = this.#freePage;
+    this.#freePage = page;
+    this.freePages = (this.freePages + 1) | 0;
+  }
+
+  #linkOpen(index: number, page: number): void {
+    const head = this.#open[index]!;
+    this.#next[page] = head;
+    this.#previous[page] = -1;
+    if (head >= 0) this.#previous[head] = page;
+    this.#open[index] = page;
+  }
+
+  #unlinkOpen(index: number, page: number): void {
+    const next = this.#next[page]!;
+    const previous = this.#previous[page]!;
+    if (previous >= 0) this.#next[previous] = next;
+    else this.#open[index] = next;
+    if (next >= 0) this.#previous[next] = previous;
+  }
+
+  #verifyFree(chunk: number, page: number, index: number): void {
+    assert(page >= 0 && page < this.pageCount && index >= 0, 'slabs: freed a chunk of no page');
+    const inPage = chunk - this.#base - page * PAGE_BYTES;
+    const words = this.chunkBytes[index]! >> 2;
+    assert(inPage % this.chunkBytes[index]! === 0, 'slabs: freed what is not a chunk');
+    assert((this.#i32[(chunk >> 2) + META]! & FREE) === 0, 'slabs: freed twice');
+    this.#i32.fill(0xdddddddd | 0, chunk >> 2, (chunk >> 2) + words);
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Which module an application's name means, and what to tell people about the built-in ones.
+ *
+ * - A name is `src/apps/<name>.ts` or `src/apps/<name>/index.ts`; anything with a slash or an extension is a path.
+ */
+import { existsSync } from 'node:fs';
+import { basename, extname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { OptionError } from './errors.ts';
+
+export interface Application {
+  name: string;
+  /** Absolute path. */
+  module: string;
+  options: Record<string, string>;
+}
+
+const APPS = fileURLToPath(new URL('../apps/', import.meta.url));
+
+/** Commands to try against a built-in application, in order of interest. */
+const TRY: Record<string, (address: string, port: number) => string[]> = {
+  kv: (address, port) => [
+    `printf 'set a 0 0 5\\r\\nhello\\r\\nget a\\r\\nquit\\r\\n' | nc ${address} ${port}`,
+    'bin/ix stat',
+  ],
+  echo: (address, port) => [`echo hello | nc -N ${address} ${port}`, 'bin/ix stat'],
+};
+
+export function findApplication(name: string, options: Record<string, string> = {}): Application {
+  const isPath = name.includes('/') || extname(name) !== '';
+  const candidates = isPath
+    ? [resolve(name)]
+    : [`${APPS}${name}.ts`, `${APPS}${name}/index.ts`, `${APPS}${name}/${name}.ts`];
+  const module = candidates.find((path) => existsSync(path));
+  if (!module) {
+    throw new OptionError(
+      isPath ? `there is no file ${name}` : `there is no application ${name}`,
+      isPath ? 'give the path of a TypeScript module' : 'use kv, echo or the path of a module',
+    );
+  }
+  return { name: basename(name, extname(name)), module, options };
+}
+
+export function commandsToTry(name: string, address: string, ports: readonly number[]): string[] {
+  const [port] = ports;
+  return (port !== undefined && TRY[name]?.(address, port)) || ['bin/ix stat'];
+}

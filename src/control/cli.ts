@@ -1,0 +1,102 @@
+/**
+ * The command line: which command, with which words; each command's file does the rest and is loaded when it is called.
+ *
+ * - Results go to standard output, progress and errors to standard error.
+ * - Exit codes: 0 done; 1 something broke, or `doctor` found something missing; 2 what was asked cannot be, with one
+ *   line that says why and what to do.
+ *
+ * Started by bin/ix, which also does `setup` and `test`.
+ */
+import { Command, CommanderError } from 'commander';
+import { NicError } from '../nic/errors.ts';
+import { UserError } from './errors.ts';
+
+function withRunOptions(command: Command): Command {
+  return command
+    .option('--nic <kind>', 'veth, tap, cable or the name of an interface (default: veth)')
+    .option('--ip <address/length>', 'the address to serve at (default: 10.77.0.2/24)')
+    .option('--domain <domain>', 'inline: application inside the dataplane; process: protected')
+    .option('--threads <count>', 'elastic threads')
+    .option('--idle <policy>', 'spin, adaptive or sleep (default: adaptive)')
+    .option('--cpu <core>', 'pin the dataplane to this core')
+    .option('-m, --memory <MiB>', 'memory for values (kv)')
+    .option('-p, --port <port>', 'port to listen on')
+    .option('--capture <file>', 'write every frame to a pcap file')
+    .option('--trace', 'print one line a frame to standard error')
+    .option('--json', 'print what is ready as one JSON object');
+}
+
+function build(): Command {
+  const program = new Command('ix')
+    .description('network services in TypeScript on a TCP/IP stack of their own')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  withRunOptions(program.command('serve'))
+    .description('serve an application: kv, echo or the path of a module')
+    .argument('<app>')
+    .argument('[settings...]', 'name=value, for the application')
+    .action(async (app: string, settings: string[], options) => {
+      await (await import('./serve.ts')).serve(app, settings, options);
+    });
+  withRunOptions(program.command('run'))
+    .description('run an application module')
+    .argument('<module>')
+    .argument('[settings...]', 'name=value, for the application')
+    .action(async (module: string, settings: string[], options) => {
+      const path = /^[./]/.test(module) ? module : `./${module}`;
+      await (await import('./serve.ts')).serve(path, settings, options);
+    });
+  program
+    .command('stat')
+    .description('print the counters of what is running here')
+    .option('--ip <address>', 'only the instance at this address')
+    .option('--watch', 'print rates every second')
+    .option('--json', 'print JSON')
+    .option('--prometheus', 'print in the Prometheus exposition format')
+    .action(async (options) => await (await import('./stat.ts')).stat(options));
+  program
+    .command('doctor')
+    .description('say what this machine lacks, and the command that fixes it')
+    .option('--json', 'print JSON')
+    .action(async (options) => await (await import('./doctor.ts')).doctor(options));
+  program
+    .command('bench')
+    .description('run a benchmark of bench/')
+    .argument('<name>')
+    .argument('[arguments...]')
+    .passThroughOptions()
+    .helpOption(false)
+    .allowUnknownOption()
+    .action(async (name: string, words: string[]) => {
+      await (await import('./bench.ts')).bench(name, words);
+    });
+  program.command('setup').description('install packages and compile what is needed, no more');
+  program.command('test').description('run the tests').argument('[files...]');
+  return program;
+}
+
+/** Prints what went wrong and returns the exit code. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0; // --help, --version
+    const problem = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+    const shown = problem === '(outputHelp)' ? 'a command is missing' : problem;
+    console.error(`ix: ${shown.replace(/\.$/, '')}; see: bin/ix --help`);
+    return 2;
+  }
+  if (error instanceof UserError || error instanceof NicError) {
+    console.error(`ix: ${error.message}`);
+    return error instanceof UserError ? error.exitCode : 2;
+  }
+  console.error(error);
+  return 1;
+}
+
+try {
+  await build().parseAsync();
+} catch (error) {
+  process.exitCode = explain(error);
+}
+// The command is over; what it left open (a dataplane that is still starting) must not keep us.
+process.exit();

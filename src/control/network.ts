@@ -1,0 +1,262 @@
+/**
+ * The network of one instance: what it is made of, made and taken away.
+ *
+ * - `veth`: a pair of links; the first is the host's end (up, with the host's address), the second the dataplane's end
+ *   (up, no address, silent for the kernel: frames of our address are taken off it by the XDP program).
+ * - `tap`: one link, the host's end; the dataplane's end is a descriptor. Works inside a user namespace, too.
+ * - `<ifname>`: an interface that is there already; nothing is made.
+ * - Links are named ix0, ix1, ...: the first free ones. `makeNetwork` sweeps what dead instances left, refuses an
+ *   address that somebody has, and records the instance before it makes the first link; all under one lock.
+ *
+ * Called by serve.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst; ip-sysctl.rst (arp_ignore).
+ */
+
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
+import { ETHERNET_MTU } from '../limits.ts';
+import { SYS, sys } from '../native/sys.ts';
+import { formatAddress, hostAddressFor, isWithin, type Subnet } from './address.ts';
+import { AddressInUseError, InterfaceError } from './errors.ts';
+import { forget, holderOf, type Instance, record, sweep, withLock } from './instances.ts';
+import { IFF_UP, type Link, Netlink, NetlinkError } from './netlink.ts';
+
+const EEXIST = 17;
+const TUNSETIFF = 0x400454ca;
+const IFF_TAP_NO_PI = 0x1002;
+
+/** The dataplane's side of a network. */
+export type Network = {
+  kind: 'link' | 'tap';
+  /** The interface that the dataplane drives, or (tap) whose other end it has. */
+  ifname: string;
+  ifindex: number;
+  mac: number[];
+  mtu: number;
+  /** Big-endian integer as int32; 0: none. */
+  gateway: number;
+  /** The host's end; absent for an interface that was there already. */
+  hostName?: string;
+  /** tap: the device. */
+  fd?: number;
+  /** Takes away everything that was made, and forgets the instance. May be called twice. */
+  remove(): void;
+};
+
+export interface NetworkPlan extends Subnet {
+  nic: string;
+  queues: number;
+}
+
+/** `instance` is completed with the names of the links and recorded. */
+export function makeNetwork(plan: NetworkPlan, instance: Instance): Network {
+  return withLock(() => {
+    const netlink = new Netlink();
+    try {
+      sweepLinks(netlink);
+      refuseTakenAddress(netlink, plan);
+      if (plan.nic === 'veth') return makeVeth(netlink, plan, instance);
+      if (plan.nic === 'tap') return makeTap(netlink, plan, instance);
+      return takeInterface(netlink, plan, instance);
+    } finally {
+      netlink.close();
+    }
+  });
+}
+
+/** Removes links that dead instances left behind; returns their names. Call under `withLock`. */
+export function sweepLinks(netlink: Netlink): string[] {
+  return sweep((name) => removeLink(netlink, name));
+}
+
+function removeLink(netlink: Netlink, name: string): boolean {
+  const link = netlink.link(name);
+  // Only kinds that we make: the name may belong to something else by now.
+  if (!link || (link.kind !== 'veth' && link.kind !== 'tun')) return false;
+  netlink.deleteLink(link.index);
+  return true;
+}
+
+function refuseTakenAddress(netlink: Netlink, plan: NetworkPlan): void {
+  const text = formatAddress(plan.address);
+  const holder = holderOf(text);
+  if (holder) {
+    throw new AddressInUseError(`${text} is already served by ix pid ${holder.control.pid}`);
+  }
+  const links = netlink.links();
+  const nameOf = (index: number) => links.find((link) => link.index === index)?.name ?? `${index}`;
+  const addresses = netlink.addresses();
+  const same = addresses.find((entry) => entry.address === plan.address);
+  if (same) {
+    throw new AddressInUseError(`${text} is an address of this machine (${nameOf(same.index)})`);
+  }
+  if (plan.nic !== 'veth' && plan.nic !== 'tap') return;
+  const host = hostAddressFor(plan);
+  // The host's own address on another instance's link is shared, not in the way.
+  const clash = addresses.find(
+    (entry) =>
+      isWithin(plan.address, entry) &&
+      !(entry.address === host && /^ix\d+$/.test(nameOf(entry.index))),
+  );
+  if (clash) {
+    throw new AddressInUseError(
+      `${text} belongs to the network of ${nameOf(clash.index)} (${formatAddress(clash.address)}/${clash.prefixLength})`,
+    );
+  }
+}
+
+/** The first `count` names ix0, ix1, ... that no link has. */
+function freeNames(netlink: Netlink, count: number): string[] {
+  const taken = new Set(netlink.links().map((link) => link.name));
+  const names: string[] = [];
+  for (let i = 0; names.length < count; i++) if (!taken.has(`ix${i}`)) names.push(`ix${i}`);
+  return names;
+}
+
+function makeVeth(netlink: Netlink, plan: NetworkPlan, instance: Instance): Network {
+  const [hostName, ifname] = freeNames(netlink, 2) as [string, string];
+  instance.links = [hostName, ifname];
+  record(instance);
+  const remove = removal(instance);
+  try {
+    addVeth(netlink, hostName, ifname, plan.queues);
+    const host = existing(netlink, hostName);
+    const ours = existing(netlink, ifname);
+    silence(ifname);
+    netlink.setUp(ours.index);
+    netlink.setUp(host.index);
+    giveHostAddress(netlink, host.index, plan);
+    const { mac, mtu } = ours;
+    return { kind: 'link', ifname, ifindex: ours.index, mac, mtu, gateway: 0, hostName, remove };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+function addVeth(netlink: Netlink, hostName: string, ifname: string, queues: number): void {
+  try {
+    // The dataplane's end sends into the host's: a queue there for every queue here.
+    netlink.addVeth({ name: hostName, queues }, { name: ifname, queues });
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    const remedy =
+      error.errno === EEXIST
+        ? 'another program makes links of these names; try again'
+        : 'this kernel may lack veth: modprobe veth, or choose --nic tap';
+    throw new InterfaceError(error.message, remedy);
+  }
+}
+
+function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Network {
+  const [hostName] = freeNames(netlink, 1) as [string];
+  instance.links = [hostName];
+  record(instance);
+  const fd = openTap(hostName);
+  const remove = removal(instance, fd);
+  try {
+    const { index } = existing(netlink, hostName);
+    netlink.setUp(index);
+    giveHostAddress(netlink, index, plan);
+    // The kernel's MAC is on its own end; ours is a random, locally administered one (IEEE 802, 8.4).
+    const mac = [0x02, ...randomBytes(5)];
+    const mtu = ETHERNET_MTU;
+    return {
+      kind: 'tap',
+      ifname: hostName,
+      ifindex: index,
+      mac,
+      mtu,
+      gateway: 0,
+      hostName,
+      fd,
+      remove,
+    };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+function openTap(name: string): number {
+  const request = new Uint8Array(40); // struct ifreq: name[16], flags
+  request.set(Buffer.from(name, 'latin1'));
+  new DataView(request.buffer).setUint16(16, IFF_TAP_NO_PI, true);
+  let fd = -1;
+  try {
+    fd = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
+  } catch {
+    throw new InterfaceError('/dev/net/tun cannot be opened', 'modprobe tun, or choose --nic veth');
+  }
+  const result = sys.syscall(SYS.ioctl, fd, TUNSETIFF, request);
+  if (result >= 0) return fd;
+  closeSync(fd);
+  throw new InterfaceError(
+    `${name}: TUNSETIFF errno ${-result}`,
+    'run as root, or: sudo npm start',
+  );
+}
+
+function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance): Network {
+  const link = existing(netlink, plan.nic);
+  const { name, index, mac, mtu } = link;
+  if (mac.length !== 6 || name === 'lo') {
+    throw new InterfaceError(`${name} is not an Ethernet interface`, 'choose another with --nic');
+  }
+  if ((link.flags & IFF_UP) === 0) {
+    throw new InterfaceError(`${name} is down`, `try: ip link set ${name} up`);
+  }
+  record(instance);
+  const gateway = netlink.gatewayOf(index);
+  const remove = removal(instance);
+  return { kind: 'link', ifname: name, ifindex: index, mac, mtu, gateway, remove };
+}
+
+function existing(netlink: Netlink, name: string): Link {
+  const links = netlink.links();
+  const found = links.find((link) => link.name === name);
+  if (found) return found;
+  const names = links.map((link) => link.name).filter((other) => other !== 'lo');
+  throw new InterfaceError(
+    `there is no interface ${name}`,
+    `choose --nic veth, tap, cable${names.length > 0 ? ` or one of: ${names.join(', ')}` : ''}`,
+  );
+}
+
+/** The kernel keeps its own neighbour discovery and addresses off the dataplane's end. */
+function silence(ifname: string): void {
+  const settings = {
+    [`ipv6/conf/${ifname}/disable_ipv6`]: '1',
+    [`ipv4/conf/${ifname}/arp_ignore`]: '8',
+  };
+  for (const [name, value] of Object.entries(settings)) {
+    try {
+      writeFileSync(`/proc/sys/net/${name}`, value);
+    } catch {
+      // A kernel without IPv6, or a read-only /proc/sys: a few frames more to drop.
+    }
+  }
+}
+
+/**
+ * The first instance of a network gives the host an address in it. Further ones share that address, and get a route to
+ * their own address that is more specific than the network's.
+ */
+function giveHostAddress(netlink: Netlink, index: number, plan: NetworkPlan): void {
+  const host = hostAddressFor(plan);
+  const shared = netlink.addresses().some((entry) => entry.address === host);
+  netlink.addAddress(index, host, shared ? 32 : plan.prefixLength);
+  if (shared) netlink.addHostRoute(index, plan.address, host);
+}
+
+function removal(instance: Instance, fd = -1): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    const netlink = new Netlink();
+    for (const name of instance.links) removeLink(netlink, name);
+    netlink.close();
+    if (fd >= 0) closeSync(fd);
+    forget(instance);
+  };
+}

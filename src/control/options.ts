@@ -1,0 +1,84 @@
+/**
+ * Options of `serve` and `run`, from the strings of the command line to checked values.
+ *
+ * - Every wrong value is an `OptionError`: one line that names the option and what it takes.
+ * - What is right by itself but not in this version is refused here too, so that nothing else has to.
+ */
+import { availableParallelism } from 'node:os';
+import * as v from 'valibot';
+import { IDLE_POLICIES } from '../dataplane/config.ts';
+import { parseSubnet } from './address.ts';
+import { OptionError } from './errors.ts';
+
+/** The arena ends at 2 GiB; what is left over is for packets, flows and tables. */
+const MEMORY_MIB_MAX = 1536;
+
+const integer = (min: number, max: number) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^\d+$/, `takes a whole number from ${min} to ${max}`),
+    v.transform(Number),
+    v.minValue(min, `takes a whole number from ${min} to ${max}`),
+    v.maxValue(max, `takes a whole number from ${min} to ${max}`),
+  );
+const oneOf = <const T extends readonly string[]>(values: T) =>
+  v.picklist(values, `takes ${values.join(', ')}`);
+
+const RunOptions = v.object({
+  /** undefined: veth, or the demonstration where that is not allowed. */
+  nic: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^[^/\s]{1,15}$/, 'takes veth, tap, cable or the name of an interface'),
+    ),
+  ),
+  ip: v.pipe(v.optional(v.string(), '10.77.0.2/24'), v.transform(parseSubnet)),
+  domain: v.optional(oneOf(['inline', 'process']), 'inline'),
+  threads: v.optional(integer(1, 64), '1'),
+  idle: v.optional(oneOf(IDLE_POLICIES), 'adaptive'),
+  cpu: v.optional(integer(0, 1023)),
+  memory: v.optional(integer(1, MEMORY_MIB_MAX)),
+  port: v.optional(integer(1, 65_535)),
+  json: v.optional(v.boolean(), false),
+  capture: v.optional(v.string()),
+  trace: v.optional(v.boolean(), false),
+});
+export type RunOptions = v.InferOutput<typeof RunOptions>;
+
+/** How each option is written, for messages. */
+const WRITTEN: Record<string, string> = { memory: '-m', port: '-p' };
+
+export function parseRunOptions(given: Record<string, unknown>): RunOptions {
+  const parsed = v.safeParse(RunOptions, given);
+  if (!parsed.success) {
+    const issue = parsed.issues[0];
+    const name = v.getDotPath(issue) ?? '';
+    throw new OptionError(`${WRITTEN[name] ?? `--${name}`} ${issue.message}, not '${issue.input}'`);
+  }
+  const options = parsed.output;
+  if (options.domain === 'process') {
+    throw new OptionError(
+      '--domain process is not in this version yet',
+      'leave it out: the application runs inside the dataplane (--domain inline)',
+    );
+  }
+  if (options.threads > 1) {
+    throw new OptionError('more than one thread is not in this version yet', 'use --threads 1');
+  }
+  const cores = availableParallelism();
+  if (options.cpu !== undefined && options.cpu >= cores) {
+    throw new OptionError(`there is no core ${options.cpu}`, `--cpu takes 0 to ${cores - 1}`);
+  }
+  return options;
+}
+
+/** `name=value` arguments, for the application. */
+export function parseSettings(words: readonly string[]): Record<string, string> {
+  const settings: Record<string, string> = {};
+  for (const word of words) {
+    const at = word.indexOf('=');
+    if (at < 1) throw new OptionError(`'${word}' is not a setting`, 'write it like name=value');
+    settings[word.slice(0, at)] = word.slice(at + 1);
+  }
+  return settings;
+}

@@ -1,0 +1,30 @@
+/**
+ * What the kernel lets this process do, before it is tried: so that the answer is one sentence and not an errno.
+ */
+import { UserError } from './errors.ts';
+import {
+  hasCapability,
+  KERNEL_MIN,
+  kernelIsOld,
+  kernelVersion,
+  mayLoadPrograms,
+} from './process.ts';
+
+/** Capabilities that a NIC of this kind needs and this process has not. */
+export function missingFor(nic: string): string[] {
+  const missing: string[] = [];
+  if (!hasCapability('CAP_NET_ADMIN')) missing.push('CAP_NET_ADMIN');
+  if (nic === 'tap') return missing;
+  if (!hasCapability('CAP_NET_RAW')) missing.push('CAP_NET_RAW');
+  if (!mayLoadPrograms()) missing.push('CAP_BPF');
+  return missing;
+}
+
+export function requireKernel(): void {
+  if (!kernelIsOld()) return;
+  throw new UserError(
+    'IX_KERNEL',
+    `Linux ${kernelVersion().join('.')} is too old for AF_XDP links`,
+    `Linux ${KERNEL_MIN.join('.')} or newer is needed; or choose --nic tap`,
+  );
+}

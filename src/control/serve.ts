@@ -1,0 +1,87 @@
+/**
+ * `ix serve` and `ix run`: an application on its own network stack until Ctrl-C.
+ *
+ * - Standard output gets what a user wants to know once: where it serves and what to try (with --json: one object).
+ * - SIGINT, SIGTERM and SIGHUP stop it in order, exit code 0. A dataplane that dies by itself is exit code 1.
+ * - Without the privileges for the network that was asked for: an error if one was asked for, otherwise the same
+ *   application with a built-in client over the cable, in one process (src/dataplane/demo.ts).
+ */
+import { type Application, commandsToTry, findApplication } from './applications.ts';
+import { DataplaneDiedError, PrivilegeError } from './errors.ts';
+import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
+import { missingFor, requireKernel } from './privilege.ts';
+import { type Service, startService } from './service.ts';
+
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** What src/dataplane/demo.ts exports. Settles when the demonstration is over. */
+export type RunDemo = (app: Application, options: RunOptions) => Promise<void>;
+
+export async function serve(
+  name: string,
+  settings: readonly string[],
+  given: Record<string, unknown>,
+): Promise<void> {
+  const options = parseRunOptions(given);
+  const app = findApplication(name, parseSettings(settings));
+  const nic = options.nic ?? 'veth';
+  if (nic === 'cable') return demonstrate(app, options);
+  const missing = missingFor(nic);
+  if (missing.length > 0) {
+    const refusal = new PrivilegeError(missing);
+    if (options.nic !== undefined) throw refusal;
+    console.error(`ix: ${refusal.message}`);
+    console.error(`ix: showing ${app.name} with a built-in client instead, in one process`);
+    return demonstrate(app, options);
+  }
+  if (nic !== 'tap') requireKernel();
+  await serveUntilStopped(app, options, nic);
+}
+
+async function demonstrate(app: Application, options: RunOptions): Promise<void> {
+  const url = new URL('../dataplane/demo.ts', import.meta.url);
+  const { runDemo } = (await import(url.href)) as { runDemo: RunDemo };
+  await runDemo(app, options);
+}
+
+async function serveUntilStopped(
+  app: Application,
+  options: RunOptions,
+  nic: string,
+): Promise<void> {
+  const stopped = Promise.withResolvers<'stopped'>();
+  const stop = () => stopped.resolve('stopped');
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  try {
+    const starting = startService(app, options, nic);
+    const service = await Promise.race([starting, stopped.promise]);
+    // A signal before it was ready: the command ends, and the exit handler takes down what there is.
+    if (service === 'stopped') return;
+    announce(app, options, service);
+    const outcome = await Promise.race([service.dataplane.ended, stopped.promise]);
+    if (outcome === 'stopped') await service.dataplane.stop();
+    service.takeDown();
+    if (outcome !== 'stopped') throw new DataplaneDiedError(`the dataplane ended (${outcome})`);
+  } finally {
+    for (const signal of STOP_SIGNALS) process.off(signal, stop);
+  }
+}
+
+function announce(app: Application, options: RunOptions, service: Service): void {
+  const { address, ports, nic, dataplane } = service;
+  if (options.json) {
+    const facts = {
+      app: app.name,
+      address,
+      ports,
+      nic,
+      pid: process.pid,
+      dataplane: dataplane.pid,
+    };
+    console.log(JSON.stringify(facts));
+    return;
+  }
+  const [port] = ports;
+  console.log(`ix: ${app.name} ready at ${address}${port === undefined ? '' : `:${port}`}`);
+  for (const command of commandsToTry(app.name, address, ports)) console.log(`  ${command}`);
+}

@@ -1,0 +1,170 @@
+/**
+ * One running instance: its network, its dataplane and its record, brought up in order and taken down in reverse.
+ *
+ * - `startService` returns when the application serves. If it throws, nothing that was made is left.
+ * - `takeDown` is synchronous and may be called at any time, also from an exit handler: links, XDP program, record.
+ * - The privileged steps are all here: the dataplane is handed descriptors.
+ * - An AF_XDP socket may enter the XDP program's map only when the dataplane has given it its rings, so frames
+ *   flow from `ready` on; then our own copy of the socket is closed, since an open one keeps the queue busy.
+ *
+ * Called by serve.ts.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { COUNTER_NAMES } from '../counters.ts';
+import type { DataplaneConfig, NicConfig } from '../dataplane/config.ts';
+import { type Attachment, attachXdp } from '../nic/attach.ts';
+import { setOffloads } from '../nic/interface.ts';
+import { formatAddress } from './address.ts';
+import type { Application } from './applications.ts';
+import { OptionError } from './errors.ts';
+import { type Instance, record } from './instances.ts';
+import { type Dataplane, launch, type Ready } from './launch.ts';
+import { makeNetwork, type Network } from './network.ts';
+import type { RunOptions } from './options.ts';
+import { networkNamespace, processName } from './process.ts';
+import { makeStatistics } from './statistics.ts';
+
+/** Beyond the values (-m): tables, indexes and send buffers of the application. */
+const APPLICATION_OVERHEAD_MIB = 64;
+
+export interface Service extends Ready {
+  address: string;
+  dataplane: Dataplane;
+  takeDown(): void;
+}
+
+/** `main`: the program to start as the dataplane, if not src/dataplane/main.ts. */
+export async function startService(
+  app: Application,
+  options: RunOptions,
+  nic: string,
+  main?: string,
+): Promise<Service> {
+  const undo: (() => void)[] = [];
+  const takeDown = () => {
+    for (let step = undo.pop(); step; step = undo.pop()) step();
+  };
+  process.on('exit', takeDown);
+  undo.push(() => process.off('exit', takeDown));
+  try {
+    const statisticsFd = makeStatistics(options.threads);
+    undo.push(() => closeSync(statisticsFd));
+    const instance = describe(app, options, nic, statisticsFd);
+    const captureFd = options.capture === undefined ? undefined : openCapture(options.capture);
+    const network = makeNetwork({ ...options.ip, nic, queues: options.threads }, instance);
+    undo.push(network.remove);
+    const drivers = openDrivers(network, options, undo);
+    const config = {
+      ...baseConfig(app, options),
+      nics: drivers.configs,
+      gateway: network.gateway,
+      statisticsFd,
+      ...(captureFd === undefined ? {} : { captureFd }),
+    };
+    const dataplane = launch(config, main);
+    undo.push(() => dataplane.kill());
+    if (captureFd !== undefined) closeSync(captureFd);
+    noteDataplane(instance, dataplane.pid);
+    const ready = await dataplane.ready;
+    drivers.enable();
+    instance.ports = ready.ports;
+    record(instance);
+    return { ...ready, address: instance.address, dataplane, takeDown };
+  } catch (error) {
+    takeDown();
+    throw error;
+  }
+}
+
+function describe(
+  app: Application,
+  options: RunOptions,
+  nic: string,
+  statisticsFd: number,
+): Instance {
+  const control = processName(process.pid);
+  if (!control) throw new Error('/proc is not mounted');
+  return {
+    control,
+    namespace: networkNamespace(),
+    address: formatAddress(options.ip.address),
+    app: app.name,
+    ports: [],
+    nic,
+    links: [],
+    statisticsFd,
+    counters: [...COUNTER_NAMES],
+    threads: options.threads,
+  };
+}
+
+function noteDataplane(instance: Instance, pid: number): void {
+  const dataplane = processName(pid);
+  if (dataplane) instance.dataplane = dataplane;
+  record(instance);
+}
+
+function openCapture(path: string): number {
+  try {
+    return openSync(path, 'w');
+  } catch (error) {
+    throw new OptionError(
+      `--capture ${path}: ${(error as NodeJS.ErrnoException).code}`,
+      'give the path of a file that can be written',
+    );
+  }
+}
+
+interface Drivers {
+  configs: NicConfig[];
+  /** Lets frames flow to sockets that are ready. */
+  enable(): void;
+}
+
+function openDrivers(network: Network, options: RunOptions, undo: (() => void)[]): Drivers {
+  const { ifname, ifindex, mac, mtu } = network;
+  // Frames of the host must come with whole checksums and no longer than the MTU.
+  if (network.hostName !== undefined) setOffloads(network.hostName, false);
+  if (network.fd !== undefined) {
+    return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
+  }
+  const attachment = attachXdp({ ifname, ipv4: [options.ip.address] });
+  undo.push(() => attachment.detach());
+  const sockets = openSockets(attachment, options.threads, undo);
+  const { mode } = attachment;
+  return {
+    configs: sockets.map((socketFd, queue) => {
+      return { kind: 'afxdp', ifname, ifindex, queue, socketFd, mode, mac, mtu };
+    }),
+    enable: () => {
+      sockets.forEach((socket, queue) => {
+        attachment.enable(queue, socket);
+      });
+      for (const socket of sockets.splice(0)) closeSync(socket);
+    },
+  };
+}
+
+function openSockets(attachment: Attachment, count: number, undo: (() => void)[]): number[] {
+  const sockets: number[] = [];
+  undo.push(() => {
+    for (const socket of sockets.splice(0)) closeSync(socket);
+  });
+  for (let i = 0; i < count; i++) sockets.push(attachment.openSocket());
+  return sockets;
+}
+
+function baseConfig(app: Application, options: RunOptions) {
+  const { ip, idle, cpu, memory, port, trace } = options;
+  const given: Record<string, string> = { ...app.options };
+  if (port !== undefined) given['port'] = `${port}`;
+  if (memory !== undefined) given['memory'] = `${memory}`;
+  return {
+    ...ip,
+    idle,
+    ...(cpu === undefined ? {} : { cpu }),
+    trace,
+    app: { name: app.name, module: app.module, options: given },
+    limits: memory === undefined ? {} : { applicationMiB: memory + APPLICATION_OVERHEAD_MIB },
+  } satisfies Partial<DataplaneConfig>;
+}

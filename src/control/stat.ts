@@ -1,0 +1,100 @@
+/**
+ * `ix stat`: what the running instances have counted.
+ *
+ * - Counters that are zero are left out of the table, never of --json and --prometheus.
+ * - --watch prints rates every second until Ctrl-C; with --json one line of JSON a second.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseAddress } from './address.ts';
+import { OptionError, UserError } from './errors.ts';
+import { type Instance, liveInstances } from './instances.ts';
+import { readStatistics } from './statistics.ts';
+
+export interface StatOptions {
+  ip?: string;
+  watch?: boolean;
+  json?: boolean;
+  prometheus?: boolean;
+}
+
+type Counts = Record<string, number>;
+
+const WATCH_MS = 1000;
+
+export async function stat(options: StatOptions): Promise<void> {
+  if (options.prometheus && (options.watch || options.json)) {
+    throw new OptionError('--prometheus prints once, in its own format', 'leave out the others');
+  }
+  const instances = chosen(options);
+  if (options.watch) return watch(instances, options);
+  if (options.prometheus) {
+    const { exposition } = await import('./prometheus.ts');
+    process.stdout.write(await exposition(instances.map((i) => [i, readStatistics(i)])));
+    return;
+  }
+  if (options.json) {
+    console.log(JSON.stringify({ instances: instances.map((i) => facts(i, readStatistics(i))) }));
+    return;
+  }
+  for (const instance of instances) {
+    console.log(title(instance));
+    printTable(readStatistics(instance), '');
+  }
+}
+
+function chosen(options: StatOptions): Instance[] {
+  const live = liveInstances();
+  if (options.ip !== undefined) parseAddress(options.ip);
+  const matching = live.filter((i) => options.ip === undefined || i.address === options.ip);
+  if (matching.length > 0) return matching;
+  const where = options.ip === undefined ? '' : ` at ${options.ip}`;
+  throw new UserError('IX_NOTHING_RUNS', `nothing runs here${where}`, 'start it with: npm start');
+}
+
+const title = (i: Instance): string =>
+  `${i.app} at ${i.address}${i.ports.map((port) => `:${port}`).join('')} (pid ${i.control.pid})`;
+
+const facts = (instance: Instance, counters: Counts) => ({
+  app: instance.app,
+  address: instance.address,
+  ports: instance.ports,
+  pid: instance.control.pid,
+  counters,
+});
+
+async function watch(instances: readonly Instance[], options: StatOptions): Promise<void> {
+  let before = instances.map(readStatistics);
+  let then = performance.now();
+  for (;;) {
+    await sleep(WATCH_MS);
+    const counts = instances.map(readStatistics);
+    const now = performance.now();
+    const seconds = (now - then) / 1000;
+    const rates = counts.map((count, i) => ratesOf(before[i]!, count, seconds));
+    for (const [i, instance] of instances.entries()) {
+      if (options.json) console.log(JSON.stringify({ ...facts(instance, counts[i]!), rates: rates[i] }));
+      else {
+        console.log(`${title(instance)}, per second`);
+        printTable(rates[i]!, '/s');
+      }
+    }
+    before = counts;
+    then = now;
+  }
+}
+
+export function ratesOf(before: Counts, after: Counts, seconds: number): Counts {
+  const rate = ([name, count]: [string, number]): [string, number] => [
+    name,
+    Math.round((count - (before[name] ?? 0)) / seconds),
+  ];
+  return Object.fromEntries(Object.entries(after).map(rate));
+}
+
+function printTable(counts: Counts, unit: string): void {
+  const shown = Object.entries(counts).filter(([, count]) => count !== 0);
+  if (shown.length === 0) console.log('  nothing yet');
+  for (const [name, count] of shown) {
+    console.log(`  ${name.padEnd(24)} ${`${count}`.padStart(16)}${unit}`);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What a dataplane is told at its start: the one description that the control plane writes and the dataplane checks.
+ *
+ * - Everything that needs privilege was opened by the control plane: sockets, devices and files arrive as numbers of
+ *   inherited file descriptors, so that a dataplane opens nothing by name except its own code.
+ * - IPv4 addresses are big-endian integers as int32, as everywhere in the stack.
+ * - Written to the channel as one line of JSON (channel.ts).
+ *
+ * Used by src/control/launch.ts (writer) and src/dataplane/main.ts (reader).
+ */
+import * as v from 'valibot';
+
+const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const int32 = v.pipe(v.number(), v.integer(), v.minValue(-(2 ** 31)), v.maxValue(2 ** 31 - 1));
+const mac = v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(6));
+
+/** One AF_XDP socket per queue, opened (not bound) and already in the XSKMAP of the program on `ifname`. */
+const AfXdp = v.object({
+  kind: v.literal('afxdp'),
+  ifname: v.string(),
+  ifindex: count,
+  queue: count,
+  socketFd: fd,
+  /** How the XDP program is attached: by the driver, or by the kernel's generic code. */
+  mode: v.picklist(['native', 'generic']),
+  mac,
+  mtu: count,
+});
+
+const Tap = v.object({
+  kind: v.literal('tap'),
+  ifname: v.string(),
+  /** The device itself, non-blocking: one read or write a frame. */
+  fd,
+  mac,
+  mtu: count,
+});
+
+/** A memfd shared with another dataplane; `end` says which side of the cable this is. */
+const Cable = v.object({
+  kind: v.literal('cable'),
+  fd,
+  end: v.picklist([0, 1]),
+  mac,
+  mtu: count,
+});
+
+export const NicConfig = v.variant('kind', [AfXdp, Tap, Cable]);
+export const IDLE_POLICIES = ['spin', 'adaptive', 'sleep'] as const;
+
+export const DataplaneConfig = v.object({
+  /** One a thread. */
+  nics: v.pipe(v.array(NicConfig), v.minLength(1)),
+  address: int32,
+  prefixLength: v.pipe(count, v.maxValue(32)),
+  /** 0: none. */
+  gateway: int32,
+  idle: v.picklist(IDLE_POLICIES),
+  /** Core of the first thread (the others follow); absent: not pinned. */
+  cpu: v.optional(count),
+  app: v.object({
+    name: v.string(),
+    /** Absolute path of the application module. */
+    module: v.string(),
+    options: v.record(v.string(), v.string()),
+  }),
+  /** What the user may choose of src/limits.ts. */
+  limits: v.object({
+    flows: v.optional(count),
+    receiveFrames: v.optional(count),
+    applicationMiB: v.optional(count),
+  }),
+  /** memfd of STATISTICS_BYTES a thread, to be mapped over the counters segment. */
+  statisticsFd: fd,
+  /** File that gets every frame as pcap. */
+  captureFd: v.optional(fd),
+  /** One readable line a frame on standard error. */
+  trace: v.boolean(),
+});
+
+export type NicConfig = v.InferOutput<typeof NicConfig>;
+export type DataplaneConfig = v.InferOutput<typeof DataplaneConfig>;
+export type IdlePolicy = (typeof IDLE_POLICIES)[number];
+
+/** What a dataplane says on the channel, one line of JSON each. */
+export const DataplaneMessage = v.variant('type', [
+  v.object({
+    type: v.literal('ready'),
+    /** Ports that the application listens on. */
+    ports: v.array(count),
+    /** The driver and how it runs, for people: 'af_xdp ix1 queue 0, native, copy'. */
+    nic: v.string(),
+  }),
+  /** It cannot start (or go on): one sentence with the remedy. The process ends by itself after this. */
+  v.object({
+    type: v.literal('failed'),
+    code: v.string(),
+    message: v.string(),
+  }),
+  /** A message of the application's own (`ix.report`). */
+  v.object({ type: v.literal('report'), value: v.unknown() }),
+  /** The application has ended the dataplane (`ix.stop`); the process exits with this code. */
+  v.object({ type: v.literal('stopped'), exitCode: v.number() }),
+]);
+export type DataplaneMessage = v.InferOutput<typeof DataplaneMessage>;

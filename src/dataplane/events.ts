@@ -1,0 +1,68 @@
+/**
+ * The event-condition array of one gate, written by the dataplane, read by the application.
+ *
+ * - Header: word 0 the number of events, words 1 and 2 the time of the batch (microseconds, milliseconds).
+ *   One descriptor of 16 words per event follows from byte 64.
+ * - The array never overflows: the stack asks `space()` first and keeps what does not fit in its flows
+ *   until the next iteration (the paper's released code could overflow here).
+ * - The application consumes all events of a batch; `clear` starts the next one.
+ *
+ * Read first: src/abi.ts; OSDI'14 section 4.3.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { DESCRIPTOR_WORDS, EVENTS_MAX } from '../limits.ts';
+
+/** Bytes before the first descriptor, in both arrays of a gate. */
+export const GATE_HEADER_BYTES = 64;
+export const GATE_COUNT = 0;
+export const GATE_US = 1;
+export const GATE_MS = 2;
+/** Calls array only: the application wants another turn even if no event comes. */
+export const GATE_AGAIN = 1;
+
+export const EVENT_ARRAY_BYTES = GATE_HEADER_BYTES + EVENTS_MAX * DESCRIPTOR_WORDS * 4;
+
+export class EventSink {
+  readonly #i32: Int32Array;
+  /** Word index of the header. */
+  readonly header: number;
+  readonly #first: number;
+  #count = 0;
+
+  constructor(arena: Arena, offset: number) {
+    this.#i32 = arena.i32;
+    this.header = offset >> 2;
+    this.#first = (offset + GATE_HEADER_BYTES) >> 2;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  space(): number {
+    return (EVENTS_MAX - this.#count) | 0;
+  }
+
+  /** Appends an event and returns its first word; the caller writes words 3 and up. Needs `space() > 0`. */
+  push(kind: number, handle: number, cookie: number): number {
+    const w = (this.#first + this.#count * DESCRIPTOR_WORDS) | 0;
+    const i32 = this.#i32;
+    i32[w] = kind;
+    i32[w + 1] = handle;
+    i32[w + 2] = cookie;
+    this.#count = (this.#count + 1) | 0;
+    return w;
+  }
+
+  /** Makes the batch visible: count and time in the header. */
+  publish(us: number, ms: number): void {
+    const i32 = this.#i32;
+    i32[this.header + GATE_COUNT] = this.#count;
+    i32[this.header + GATE_US] = us;
+    i32[this.header + GATE_MS] = ms;
+  }
+
+  clear(): void {
+    this.#count = 0;
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * The gate, dataplane side: executes one batch of system calls and writes each result in place.
+ *
+ * - The application owns the call array and may change it at any time: every field is read exactly once,
+ *   then checked, then used. Handles are checked by the protocol that owns them.
+ * - Offsets that calls name must lie in application memory; nothing else of the arena can be sent.
+ * - A call array that lies about its count is cut at CALLS_MAX and counted (`gateBadCount`).
+ * - No sequence of calls may throw, stall or leak: unknown calls are answered BAD_CALL.
+ *
+ * Called by the elastic thread once an iteration. Read first: src/abi.ts; OSDI'14 section 4.3.
+ */
+import {
+  CALL,
+  CALL_RESULT,
+  CODE,
+  MAPPED_V4,
+  SENDV_SPANS_MAX,
+  SENDV_VECTOR,
+  SENDV_VECTOR_MAX,
+} from '../abi.ts';
+import type { Arena } from '../arena/arena.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import { CALLS_MAX, DESCRIPTOR_WORDS } from '../limits.ts';
+import type { Udp } from '../net/udp.ts';
+import type { Tcp } from '../tcp/tcp.ts';
+import { GATE_AGAIN, GATE_COUNT, GATE_HEADER_BYTES } from './events.ts';
+import type { ApplicationTimers } from './timers.ts';
+
+export const CALL_ARRAY_BYTES = GATE_HEADER_BYTES + CALLS_MAX * DESCRIPTOR_WORDS * 4;
+
+const C_CALLS = COUNTER.calls;
+const C_REFUSED = COUNTER.callsRefused;
+const C_BAD_COUNT = COUNTER.gateBadCount;
+
+export interface GateParts {
+  readonly arena: Arena;
+  readonly counters: Counters;
+  readonly tcp: Tcp;
+  readonly udp: Udp;
+  readonly timers: ApplicationTimers;
+}
+
+export class Gate {
+  readonly #i32: Int32Array;
+  readonly #counters: Counters;
+  readonly #tcp: Tcp;
+  readonly #udp: Udp;
+  readonly #timers: ApplicationTimers;
+  readonly #header: number;
+  readonly #first: number;
+  readonly #memoryStart: number;
+  readonly #memoryEnd: number;
+
+  /** `callArray` is the offset of the call array; [memoryStart, memoryEnd) is application memory. */
+  constructor(parts: GateParts, callArray: number, memoryStart: number, memoryEnd: number) {
+    this.#i32 = parts.arena.i32;
+    this.#counters = parts.counters;
+    this.#tcp = parts.tcp;
+    this.#udp = parts.udp;
+    this.#timers = parts.timers;
+    this.#header = callArray >> 2;
+    this.#first = (callArray + GATE_HEADER_BYTES) >> 2;
+    this.#memoryStart = memoryStart;
+    this.#memoryEnd = memoryEnd;
+  }
+
+  /** Whether the application asked for another turn without an event. */
+  wantsTurn(): boolean {
+    return this.#i32[this.#header + GATE_AGAIN] !== 0;
+  }
+
+  /** The application asked from outside its turn (inline domain only). */
+  askTurn(): void {
+    this.#i32[this.#header + GATE_AGAIN] = 1;
+  }
+
+  /** Executes the batch; returns how many calls it held. */
+  execute(): number {
+    const i32 = this.#i32;
+    let count = i32[this.#header + GATE_COUNT]!;
+    if (count === 0) return 0;
+    if (count < 0 || count > CALLS_MAX) {
+      this.#counters.bump(C_BAD_COUNT);
+      count = count < 0 ? 0 : CALLS_MAX;
+    }
+    let refused = 0;
+    for (let i = 0; i < count; i++) {
+      const w = (this.#first + i * DESCRIPTOR_WORDS) | 0;
+      const result = this.#call(w);
+      i32[w + CALL_RESULT] = result;
+      if (result < 0) refused = (refused + 1) | 0;
+    }
+    i32[this.#header + GATE_COUNT] = 0;
+    this.#counters.add(C_CALLS, count);
+    if (refused > 0) this.#counters.add(C_REFUSED, refused);
+    return count;
+  }
+
+  #call(w: number): number {
+    const i32 = this.#i32;
+    const handle = i32[w + 1]!;
+    switch (i32[w]!) {
+      case CALL.sendv:
+        return this.#sendv(w, handle);
+      case CALL.recv_done:
+        return this.#tcp.recvDone(handle, i32[w + 2]!);
+      case CALL.accept:
+        return this.#tcp.accept(handle, i32[w + 2]!);
+      case CALL.close:
+        return this.#tcp.close(handle);
+      case CALL.abort:
+        return this.#tcp.abort(handle);
+      case CALL.reject:
+        return this.#tcp.reject(handle);
+      case CALL.connect: {
+        const address = this.#address(w + 2);
+        return address === 0 ? CODE.NO_ROUTE : this.#tcp.connect(handle, address, i32[w + 6]!);
+      }
+      case CALL.listen: {
+        if (!this.#isAnyOrMapped(w + 2)) return CODE.NO_ROUTE;
+        const flags = i32[w + 8]!;
+        if ((flags & ~1) !== 0) return CODE.BAD_CALL;
+        return this.#tcp.listen(handle, this.#address(w + 2), i32[w + 6]!, i32[w + 7]!, flags);
+      }
+      case CALL.unlisten:
+        return this.#tcp.unlisten(handle);
+      case CALL.udp_bind: {
+        if (!this.#isAnyOrMapped(w + 2)) return CODE.NO_ROUTE;
+        return this.#udp.bind(this.#address(w + 2), i32[w + 6]!, handle);
+      }
+      case CALL.udp_sendv: {
+        const offset = i32[w + 2]!;
+        const length = i32[w + 3]!;
+        if (!this.#inMemory(offset, length)) return CODE.BAD_RANGE;
+        const address = this.#address(w + 4);
+        if (address === 0) return CODE.NO_ROUTE;
+        return this.#udp.send(handle, offset, length, address, i32[w + 8]!);
+      }
+      case CALL.udp_recv_done:
+        return this.#udp.recvDone(handle, i32[w + 2]!);
+      case CALL.udp_close:
+        return this.#udp.close(handle);
+      case CALL.timer:
+        return this.#timers.start(handle, i32[w + 2]!);
+      case CALL.timer_cancel:
+        return this.#timers.cancel(handle);
+      default:
+        return CODE.BAD_CALL;
+    }
+  }
+
+  /** Spans in order until one is refused or partly accepted; returns the bytes accepted, or the first refusal. */
+  #sendv(w: number, handle: number): number {
+    const i32 = this.#i32;
+    const count = i32[w + 2]!;
+    let pairs = (w + 3) | 0;
+    let spans = count;
+    if (count === SENDV_VECTOR) {
+      const offset = i32[w + 3]!;
+      spans = i32[w + 4]!;
+      if (spans < 1 || spans > SENDV_VECTOR_MAX) return CODE.BAD_CALL;
+      if ((offset & 3) !== 0 || !this.#inMemory(offset, spans * 8)) return CODE.BAD_RANGE;
+      pairs = offset >> 2;
+    } else if (count < 1 || count > SENDV_SPANS_MAX) return CODE.BAD_CALL;
+    let accepted = 0;
+    for (let i = 0; i < spans; i++) {
+      const offset = i32[pairs + 2 * i]!;
+      const length = i32[pairs + 2 * i + 1]!;
+      if (length <= 0 || !this.#inMemory(offset, length))
+        return accepted > 0 ? accepted : CODE.BAD_RANGE;
+      const taken = this.#tcp.send(handle, offset, length);
+      if (taken < 0) return accepted > 0 ? accepted : taken;
+      accepted = (accepted + taken) | 0;
+      if (taken < length) break;
+    }
+    return accepted;
+  }
+
+  #inMemory(offset: number, length: number): boolean {
+    return (
+      length >= 0 &&
+      offset >= this.#memoryStart &&
+      offset <= this.#memoryEnd &&
+      length <= this.#memoryEnd - offset
+    );
+  }
+
+  /** The IPv4 address in four words at `w`, or 0 when they are not an IPv4-mapped address. */
+  #address(w: number): number {
+    const i32 = this.#i32;
+    return i32[w] === 0 && i32[w + 1] === 0 && i32[w + 2] === MAPPED_V4 ? i32[w + 3]! : 0;
+  }
+
+  #isAnyOrMapped(w: number): boolean {
+    const i32 = this.#i32;
+    if (i32[w] !== 0 || i32[w + 1] !== 0) return false;
+    return i32[w + 2] === MAPPED_V4 || (i32[w + 2] === 0 && i32[w + 3] === 0);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Application timers behind the ABI's `timer` call: one event each, cancellable, never leaked.
+ *
+ * - A handle is generation << 20 | index, like a flow's; a fired or cancelled timer's handle is stale.
+ * - `expired` only marks: the event is written by `emit` when the event array has room.
+ * - Delays are microseconds below 2^31; a longer or negative one is BAD_RANGE.
+ */
+import { CODE, EVENT } from '../abi.ts';
+import type { Arena } from '../arena/arena.ts';
+import { FreeList } from '../arena/list.ts';
+import type { Wheel } from '../arena/wheel.ts';
+import { FLOW_INDEX_BITS } from '../limits.ts';
+import type { Clock } from '../net/environment.ts';
+import type { EventSink } from './events.ts';
+
+const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
+const GENERATION_MAX = 2047;
+/** Words of one timer: cookie, generation (negative while free), next in the fired list. */
+const WORDS = 3;
+const COOKIE = 0;
+const GENERATION = 1;
+const NEXT = 2;
+
+export class ApplicationTimers {
+  readonly #i32: Int32Array;
+  readonly #wheel: Wheel;
+  readonly #clock: Clock;
+  readonly #free: FreeList;
+  readonly #rows: number;
+  readonly #count: number;
+  /** First timer index in the wheel. */
+  readonly #wheelBase: number;
+  #firedHead = -1;
+  #firedTail = -1;
+
+  constructor(arena: Arena, wheel: Wheel, clock: Clock, count: number, wheelBase: number) {
+    this.#i32 = arena.i32;
+    this.#wheel = wheel;
+    this.#clock = clock;
+    this.#count = count;
+    this.#wheelBase = wheelBase;
+    this.#free = new FreeList(arena, 'timer indexes', count);
+    this.#rows = arena.carve('timers', count * WORDS * 4) >> 2;
+    for (let i = 0; i < count; i++) this.#i32[this.#rows + i * WORDS + GENERATION] = -1;
+  }
+
+  /** Timers in use: 0 when all are home. */
+  get active(): number {
+    return this.#count - this.#free.free;
+  }
+
+  /** -> handle, or QUOTA when all timers are in use. */
+  start(cookie: number, delayUs: number): number {
+    if (delayUs < 0) return CODE.BAD_RANGE;
+    const index = this.#free.take();
+    if (index < 0) return CODE.QUOTA;
+    const row = this.#rows + index * WORDS;
+    const i32 = this.#i32;
+    const generation = -i32[row + GENERATION]!;
+    i32[row + GENERATION] = generation;
+    i32[row + COOKIE] = cookie;
+    i32[row + NEXT] = -1;
+    this.#wheel.arm(this.#wheelBase + index, (this.#clock.us + delayUs) | 0);
+    return (generation << FLOW_INDEX_BITS) | index;
+  }
+
+  cancel(handle: number): number {
+    const index = handle & INDEX_MASK;
+    if (handle <= 0 || index >= this.#count) return CODE.BAD_HANDLE;
+    const row = this.#rows + index * WORDS;
+    if (this.#i32[row + GENERATION] !== handle >> FLOW_INDEX_BITS) return CODE.BAD_HANDLE;
+    if (!this.#wheel.isArmed(this.#wheelBase + index)) return CODE.BAD_STATE; // fired: its event is on the way
+    this.#wheel.cancel(this.#wheelBase + index);
+    this.#release(index);
+    return CODE.OK;
+  }
+
+  /** From the wheel: `timer` is the application timer's index. */
+  expired(index: number): void {
+    const i32 = this.#i32;
+    i32[this.#rows + index * WORDS + NEXT] = -1;
+    if (this.#firedTail < 0) this.#firedHead = index;
+    else i32[this.#rows + this.#firedTail * WORDS + NEXT] = index;
+    this.#firedTail = index;
+  }
+
+  emit(sink: EventSink): void {
+    const i32 = this.#i32;
+    while (this.#firedHead >= 0 && sink.space() > 0) {
+      const index = this.#firedHead;
+      const row = this.#rows + index * WORDS;
+      this.#firedHead = i32[row + NEXT]!;
+      if (this.#firedHead < 0) this.#firedTail = -1;
+      const handle = (i32[row + GENERATION]! << FLOW_INDEX_BITS) | index;
+      sink.push(EVENT.timer, handle, i32[row + COOKIE]!);
+      this.#release(index);
+    }
+  }
+
+  #release(index: number): void {
+    const row = this.#rows + index * WORDS;
+    const generation = this.#i32[row + GENERATION]!;
+    this.#i32[row + GENERATION] = generation >= GENERATION_MAX ? -1 : -(generation + 1);
+    this.#free.give(index);
+  }
+}

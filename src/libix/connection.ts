@@ -1,0 +1,151 @@
+/**
+ * One connection as an application sees it: bytes come in by `Handlers.received`, go out by `send` or `write`.
+ *
+ * - Objects are pooled and reused; `id` is small and dense, so that applications can keep their own state in
+ *   arrays. After `closed` the object belongs to somebody else.
+ * - `send` copies nothing: the bytes must not change until `released(tag)`. `write` copies into libix's blocks.
+ * - Nothing is allocated per message. Fields are int32.
+ * - The protocol between a connection and the dataplane (which call when) is in session.ts.
+ */
+import type { Session } from './session.ts';
+
+export interface Handlers {
+  /** Accepted, or connected. */
+  opened?(c: Connection): void;
+  /**
+   * Bytes arrived at arena offset `offset`. Returns how many were consumed (0..length); the rest comes again,
+   * with more behind it and contiguous (up to 8 KiB are gathered).
+   */
+  received(c: Connection, offset: number, length: number): number;
+  /** A span sent with this tag is acknowledged, or the connection died. Exactly once per tagged send. */
+  released?(c: Connection, tag: number): void;
+  /** Everything sent has been acknowledged. */
+  drained?(c: Connection): void;
+  /** The peer has closed its side. Default: close ours after what is queued. */
+  ended?(c: Connection): void;
+  /** The connection is gone; `reason` is one of abi.ts DEAD. */
+  closed?(c: Connection, reason: number): void;
+}
+
+/** Above this many queued bytes a connection is not `writable`, and no more input is handed to it. */
+export const HIGH_WATER_BYTES = 262_144;
+
+/** Where a connection stands, as libix sees it. */
+export const PHASE = { free: 0, connecting: 1, open: 2, closing: 3 } as const;
+
+export class Connection {
+  readonly id: number;
+  /** The application's own. */
+  state: unknown = undefined;
+  handlers: Handlers;
+  /** The peer: an IPv4 address as a big-endian integer (int32), and its port. */
+  remoteAddress = 0;
+  remotePort = 0;
+  readonly #session: Session;
+
+  // --- libix's own fields; session.ts is their only writer ---
+  phase: number = PHASE.free;
+  handle = 0;
+  wants = 0;
+  isDirty = false;
+  nextDirty = -1;
+  /** Received bytes consumed, not yet told to the dataplane. */
+  consumed = 0;
+  isPaused = false;
+  /** Span queue: first unacknowledged node, last node, first node with unsent bytes, bytes of it already accepted. */
+  sendHead = -1;
+  sendTail = -1;
+  sendCursor = -1;
+  sendCursorDone = 0;
+  /** Bytes of the head node already acknowledged. */
+  headAcked = 0;
+  queuedBytes = 0;
+  inFlight = 0;
+  /** A sendv is at the gate; its result comes with the next batch. */
+  sendPending = false;
+  /** The dataplane took less than asked: wait for `sent`. */
+  isBlocked = false;
+  /** libix had no block or span for it: no more input until some come back. */
+  isStarved = false;
+  /** Received spans not yet handed to the application. */
+  pendingHead = -1;
+  pendingTail = -1;
+  gatherBlock = -1;
+  gatherLength = 0;
+  hasEnded = false;
+  endedTold = false;
+
+  constructor(session: Session, id: number, handlers: Handlers) {
+    this.#session = session;
+    this.id = id;
+    this.handlers = handlers;
+  }
+
+  /** Whether more may be sent before the peer has taken what is queued. */
+  get writable(): boolean {
+    return this.queuedBytes < HIGH_WATER_BYTES && !this.isStarved;
+  }
+
+  get isOpen(): boolean {
+    return this.phase === PHASE.open;
+  }
+
+  /** Whether received bytes may be handed over now. */
+  get mayRead(): boolean {
+    return !this.isPaused && this.writable;
+  }
+
+  /**
+   * Queues bytes of application memory without copying; they must not change until `released(tag)` (tag 0: never
+   * told). Returns false, and queues nothing, when the connection is closing or libix has no span left.
+   */
+  send(offset: number, length: number, tag = 0): boolean {
+    return this.#session.send(this, offset, length, tag);
+  }
+
+  /** Queues a copy of bytes from anywhere in the arena. False when nothing was queued (see `send`). */
+  write(offset: number, length: number): boolean {
+    return this.#session.write(this, offset, length);
+  }
+
+  /** Convenience: queues text as UTF-8. Allocates. */
+  writeText(text: string): boolean {
+    return this.#session.writeBytes(this, new TextEncoder().encode(text));
+  }
+
+  /** Closes gracefully: FIN after what is queued. Further input is dropped. */
+  close(): void {
+    this.#session.close(this);
+  }
+
+  /** Resets the connection now. */
+  abort(): void {
+    this.#session.abort(this);
+  }
+
+  /** Hands over no more input until `resume`; the window closes when the peer goes on. */
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.#session.resume(this);
+  }
+
+  /** Ready for its next use; session.ts only. */
+  reset(): void {
+    this.phase = PHASE.free;
+    this.state = undefined;
+    this.handle = 0;
+    this.wants = 0;
+    this.consumed = 0;
+    this.sendCursor = -1;
+    this.sendCursorDone = 0;
+    this.isPaused = false;
+    this.sendPending = false;
+    this.isBlocked = false;
+    this.isStarved = false;
+    this.hasEnded = false;
+    this.endedTold = false;
+  }
+}

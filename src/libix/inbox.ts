@@ -1,0 +1,165 @@
+/**
+ * What connections have received: handed to the handler in place, gathered when a message comes in pieces, left in
+ * the receive pool while the connection is paused or not writable (so that only its own peer is slowed down).
+ *
+ * - `consumed` bytes are told to the dataplane once a batch (one coalesced recv_done per connection).
+ * - Gathered bytes are copied, and consumed at once; bytes that are kept are spans in `pending`, not consumed.
+ *
+ * Called by session.ts.
+ */
+import type { Connection } from './connection.ts';
+import { type ApplicationMemory, Blocks, GATHER_BYTES } from './memory.ts';
+import type { ArenaAccess } from './outbox.ts';
+import type { Session } from './session.ts';
+import { LENGTH, OFFSET, type SpanNodes } from './spans.ts';
+
+export class Inbox {
+  readonly #session: Session;
+  readonly #arena: ArenaAccess;
+  readonly #nodes: SpanNodes;
+  readonly #gathers: Blocks;
+
+  constructor(
+    session: Session,
+    arena: ArenaAccess,
+    nodes: SpanNodes,
+    memory: ApplicationMemory,
+    gathers: number,
+  ) {
+    this.#session = session;
+    this.#arena = arena;
+    this.#nodes = nodes;
+    this.#gathers = new Blocks(memory, gathers, GATHER_BYTES);
+  }
+
+  allHome(): boolean {
+    return this.#gathers.free === this.#gathers.count;
+  }
+
+  /** In-order bytes of the receive pool. */
+  received(c: Connection, offset: number, length: number): void {
+    if (!c.isOpen) this.#session.consume(c, length);
+    else if (c.mayRead && c.pendingHead < 0) this.#deliver(c, offset, length);
+    else this.#keep(c, offset, length);
+  }
+
+  /** Hands one stretch over, behind what was gathered before. */
+  #deliver(c: Connection, offset: number, length: number): void {
+    const direct = c.gatherLength > 0 ? this.#deliverGathered(c, offset, length) : 0;
+    if (direct === length) return;
+    offset += direct;
+    length -= direct;
+    if (!c.isOpen) return this.#session.consume(c, length);
+    if (!c.mayRead || c.gatherLength > 0) return this.#keep(c, offset, length);
+    const taken = c.handlers.received(c, offset, length);
+    this.#session.consume(c, taken);
+    if (taken < length) this.#leftOver(c, offset + taken, length - taken);
+  }
+
+  /** Completes the gathered message with bytes of this stretch; returns how many of them were used. */
+  #deliverGathered(c: Connection, offset: number, length: number): number {
+    let used = 0;
+    while (used < length && c.isOpen && c.mayRead) {
+      const old = c.gatherLength;
+      const room = GATHER_BYTES - old;
+      const added = Math.min(length - used, room);
+      const block = c.gatherBlock;
+      this.#arena.copy(block + old, offset + used, added);
+      const taken = c.handlers.received(c, block, old + added);
+      if (!c.isOpen) return used; // the handler closed: its gather block is gone already
+      if (taken >= old) {
+        this.#dropGather(c);
+        this.#session.consume(c, taken - old);
+        return used + taken - old;
+      }
+      this.#session.consume(c, added);
+      used += added;
+      c.gatherLength = (old + added - taken) | 0;
+      if (taken > 0) this.#arena.u8.copyWithin(block, block + taken, block + old + added);
+      else if (c.gatherLength === GATHER_BYTES && c.mayRead) this.#session.abort(c); // it cannot go on
+    }
+    return used;
+  }
+
+  /** What a handler did not take: kept in place while it is blocked, else gathered. */
+  #leftOver(c: Connection, offset: number, length: number): void {
+    if (!c.isOpen) return this.#session.consume(c, length);
+    if (!c.mayRead || length > GATHER_BYTES) return this.#keep(c, offset, length);
+    const block = this.#gathers.take();
+    if (block < 0) return this.#session.abort(c);
+    this.#arena.copy(block, offset, length);
+    c.gatherBlock = block;
+    c.gatherLength = length;
+    this.#session.consume(c, length);
+  }
+
+  #keep(c: Connection, offset: number, length: number): void {
+    const node = this.#nodes.take(offset, length, 0);
+    if (node < 0) {
+      this.#session.consume(c, length);
+      return this.#session.abort(c);
+    }
+    if (c.pendingTail < 0) c.pendingHead = node;
+    else this.#nodes.words[c.pendingTail] = node;
+    c.pendingTail = node;
+  }
+
+  /** Goes on with bytes that were held back, as far as the connection lets it. */
+  resume(c: Connection): void {
+    const words = this.#nodes.words;
+    if (c.gatherLength > 0 && c.isOpen && c.mayRead) this.#retryGather(c);
+    while (c.pendingHead >= 0 && c.isOpen && c.mayRead) {
+      const node = c.pendingHead;
+      const offset = words[node + OFFSET]!;
+      const length = words[node + LENGTH]!;
+      // What this stretch leaves over goes before the rest of the queue.
+      const rest = words[node]!;
+      const tail = c.pendingTail;
+      c.pendingHead = c.pendingTail = -1;
+      this.#nodes.give(node);
+      this.#deliver(c, offset, length);
+      if (rest < 0) continue;
+      if (!c.isOpen) this.#dropPending(c, rest);
+      else {
+        if (c.pendingTail < 0) c.pendingHead = rest;
+        else words[c.pendingTail] = rest;
+        c.pendingTail = tail;
+      }
+    }
+  }
+
+  /** The handler left these bytes because it was blocked; now it may go on. */
+  #retryGather(c: Connection): void {
+    const old = c.gatherLength;
+    const block = c.gatherBlock;
+    const taken = c.handlers.received(c, block, old);
+    if (!c.isOpen || taken === 0) return;
+    if (taken >= old) return this.#dropGather(c);
+    this.#arena.u8.copyWithin(block, block + taken, block + old);
+    c.gatherLength = (old - taken) | 0;
+  }
+
+  /** Nobody will read what is held: it goes back. */
+  drop(c: Connection): void {
+    this.#dropGather(c);
+    const head = c.pendingHead;
+    c.pendingHead = c.pendingTail = -1;
+    this.#dropPending(c, head);
+  }
+
+  #dropPending(c: Connection, head: number): void {
+    const words = this.#nodes.words;
+    for (let node = head; node >= 0; ) {
+      const next = words[node]!;
+      this.#session.consume(c, words[node + LENGTH]!);
+      this.#nodes.give(node);
+      node = next;
+    }
+  }
+
+  #dropGather(c: Connection): void {
+    if (c.gatherBlock >= 0) this.#gathers.give(c.gatherBlock);
+    c.gatherBlock = -1;
+    c.gatherLength = 0;
+  }
+}

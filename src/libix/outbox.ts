@@ -1,0 +1,209 @@
+/**
+ * What connections have sent and the peer has not acknowledged: spans in order, the first part of them at the
+ * dataplane (accepted), the rest unsent.
+ *
+ * - A span is the application's memory (`send`, with a tag) or a block of ours (`write`, tag = -block).
+ * - `sendCursor` is the first node with unsent bytes (or the last node, wholly sent), `sendCursorDone` how many of
+ *   its bytes the dataplane has accepted. The cursor moves only when the result of a sendv is known.
+ * - All fields are the Connection's; nothing is allocated here per message.
+ *
+ * Called by session.ts.
+ */
+import { SENDV_SPANS_MAX, SENDV_VECTOR, SENDV_VECTOR_MAX } from '../abi.ts';
+import type { Connection } from './connection.ts';
+import { type ApplicationMemory, Blocks, SEND_BLOCK_BYTES } from './memory.ts';
+import { LENGTH, OFFSET, type SpanNodes, TAG } from './spans.ts';
+
+/** Pairs of the vector area: sendv calls with more than four spans, per batch. */
+const VECTOR_PAIRS = 8192;
+
+/** The arena as libix writes to it. */
+export interface ArenaAccess {
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  copy(destination: number, source: number, length: number): void;
+}
+
+export class Outbox {
+  readonly #arena: ArenaAccess;
+  readonly #nodes: SpanNodes;
+  readonly #blocks: Blocks;
+  readonly #vectors: number;
+  #vectorsUsed = 0;
+
+  constructor(arena: ArenaAccess, nodes: SpanNodes, memory: ApplicationMemory, blocks: number) {
+    this.#arena = arena;
+    this.#nodes = nodes;
+    this.#blocks = new Blocks(memory, blocks, SEND_BLOCK_BYTES);
+    this.#vectors = memory.alloc(VECTOR_PAIRS * 8, 64);
+  }
+
+  allHome(): boolean {
+    return this.#blocks.free === this.#blocks.count;
+  }
+
+  /** True when at least a quarter of blocks and spans is free: starved connections may go on. */
+  isFed(): boolean {
+    return this.#blocks.free * 4 >= this.#blocks.count && this.#nodes.free * 4 >= this.#nodes.count;
+  }
+
+  hasUnsent(c: Connection): boolean {
+    return c.inFlight < c.queuedBytes;
+  }
+
+  /** Queues a span of the application's; false when no node is left. */
+  appendSpan(c: Connection, offset: number, length: number, tag: number): boolean {
+    const node = this.#nodes.take(offset, length, tag);
+    if (node < 0) return false;
+    this.#append(c, node, length);
+    return true;
+  }
+
+  /** Queues a copy, filling the last block first; false, with nothing queued, when blocks are short. */
+  appendCopy(c: Connection, offset: number, length: number): boolean {
+    const words = this.#nodes.words;
+    let end = 0;
+    let room = 0;
+    if (c.sendTail >= 0 && words[c.sendTail + TAG]! < 0) {
+      end = words[c.sendTail + OFFSET]! + words[c.sendTail + LENGTH]!;
+      room = -words[c.sendTail + TAG]! + SEND_BLOCK_BYTES - end;
+    }
+    const missing = length - room;
+    const blocks = missing > 0 ? ((missing + SEND_BLOCK_BYTES - 1) / SEND_BLOCK_BYTES) | 0 : 0;
+    if (blocks > this.#blocks.free || blocks > this.#nodes.free) return false;
+    if (room > 0) {
+      const part = Math.min(length, room);
+      this.#arena.copy(end, offset, part);
+      words[c.sendTail + LENGTH] = words[c.sendTail + LENGTH]! + part;
+      c.queuedBytes = (c.queuedBytes + part) | 0;
+      offset += part;
+      length -= part;
+    }
+    while (length > 0) {
+      const part = Math.min(length, SEND_BLOCK_BYTES);
+      const block = this.#blocks.take();
+      this.#arena.copy(block, offset, part);
+      this.#append(c, this.#nodes.take(block, part, -block), part);
+      offset += part;
+      length -= part;
+    }
+    return true;
+  }
+
+  /** Queues bytes of a JavaScript array; false when blocks ran out (what went before stays queued). */
+  appendBytes(c: Connection, bytes: Uint8Array): boolean {
+    for (let done = 0; done < bytes.length; done += SEND_BLOCK_BYTES) {
+      const part = bytes.subarray(done, done + SEND_BLOCK_BYTES);
+      if (this.#blocks.free === 0 || this.#nodes.free === 0) return false;
+      const block = this.#blocks.take();
+      this.#arena.u8.set(part, block);
+      this.#append(c, this.#nodes.take(block, part.length, -block), part.length);
+    }
+    return true;
+  }
+
+  #append(c: Connection, node: number, length: number): void {
+    if (c.sendTail < 0) c.sendHead = node;
+    else this.#nodes.words[c.sendTail] = node;
+    c.sendTail = node;
+    if (c.sendCursor < 0) {
+      c.sendCursor = node;
+      c.sendCursorDone = 0;
+    }
+    c.queuedBytes = (c.queuedBytes + length) | 0;
+  }
+
+  // --- the gate ---
+
+  /** A batch has been executed: its vectors may be written over. */
+  startBatch(): void {
+    this.#vectorsUsed = 0;
+  }
+
+  /** Spans that the next sendv of this connection names, or 0 when the batch has no room for its vector. */
+  spansToSend(c: Connection): number {
+    const words = this.#nodes.words;
+    if (c.sendCursorDone === words[c.sendCursor + LENGTH]!) {
+      c.sendCursor = words[c.sendCursor]!;
+      c.sendCursorDone = 0;
+    }
+    let spans = 0;
+    for (let n = c.sendCursor; n >= 0 && spans < SENDV_VECTOR_MAX; n = words[n]!) spans++;
+    return spans > SENDV_SPANS_MAX && this.#vectorsUsed + spans > VECTOR_PAIRS ? 0 : spans;
+  }
+
+  /** Fills in the sendv call whose first word is `w`. */
+  writeSendv(c: Connection, spans: number, w: number): void {
+    const words = this.#nodes.words;
+    const i32 = this.#arena.i32;
+    let pair = w + 3;
+    if (spans > SENDV_SPANS_MAX) {
+      const offset = this.#vectors + this.#vectorsUsed * 8;
+      this.#vectorsUsed = (this.#vectorsUsed + spans) | 0;
+      i32[w + 2] = SENDV_VECTOR;
+      i32[w + 3] = offset;
+      i32[w + 4] = spans;
+      pair = offset >> 2;
+    } else i32[w + 2] = spans;
+    let skip = c.sendCursorDone;
+    let node = c.sendCursor;
+    for (let i = 0; i < spans; i++) {
+      i32[pair] = words[node + OFFSET]! + skip;
+      i32[pair + 1] = words[node + LENGTH]! - skip;
+      skip = 0;
+      pair += 2;
+      node = words[node]!;
+    }
+  }
+
+  /** The dataplane accepted `bytes` of what the last sendv named. */
+  accepted(c: Connection, bytes: number): void {
+    const words = this.#nodes.words;
+    c.inFlight = (c.inFlight + bytes) | 0;
+    let left = bytes;
+    while (left > 0) {
+      const room = words[c.sendCursor + LENGTH]! - c.sendCursorDone;
+      if (left <= room) {
+        c.sendCursorDone = (c.sendCursorDone + left) | 0;
+        return;
+      }
+      left -= room;
+      c.sendCursor = words[c.sendCursor]!;
+      c.sendCursorDone = 0;
+    }
+  }
+
+  /** The peer acknowledged `bytes` more: whole spans are released. */
+  acknowledged(c: Connection, bytes: number): void {
+    const words = this.#nodes.words;
+    c.inFlight = (c.inFlight - bytes) | 0;
+    c.queuedBytes = (c.queuedBytes - bytes) | 0;
+    let left = (bytes + c.headAcked) | 0;
+    while (c.sendHead >= 0 && left >= words[c.sendHead + LENGTH]!) {
+      left = (left - words[c.sendHead + LENGTH]!) | 0;
+      this.#releaseHead(c);
+    }
+    c.headAcked = left;
+  }
+
+  /** The connection died: every span is released. */
+  releaseAll(c: Connection): void {
+    while (c.sendHead >= 0) this.#releaseHead(c);
+    c.headAcked = c.queuedBytes = c.inFlight = 0;
+  }
+
+  #releaseHead(c: Connection): void {
+    const words = this.#nodes.words;
+    const node = c.sendHead;
+    const tag = words[node + TAG]!;
+    if (node === c.sendCursor) {
+      c.sendCursor = words[node]!;
+      c.sendCursorDone = 0;
+    }
+    c.sendHead = words[node]!;
+    if (c.sendHead < 0) c.sendTail = -1;
+    this.#nodes.give(node);
+    if (tag < 0) this.#blocks.give(-tag);
+    else if (tag > 0) c.handlers.released?.(c, tag);
+  }
+}

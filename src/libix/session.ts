@@ -1,0 +1,354 @@
+/**
+ * The protocol between connections and the dataplane: which call is made when, and what each event does.
+ *
+ * - Handlers only mark a connection dirty; at the end of a batch `flushDirty` writes, per connection, at most one
+ *   accept or connect, one coalesced recv_done, one coalesced sendv and one close or abort.
+ * - The result of a sendv comes with the next batch; a prefix may have been accepted.
+ * - `dead` ends a connection exactly once; its object is reused afterwards.
+ *
+ * Called by Ix (dispatch) and Connection. Read first: src/abi.ts, OSDI'14 section 4.3.
+ */
+import { CALL, CALL_RESULT, CODE, DEAD } from '../abi.ts';
+import { CALLS_MAX } from '../limits.ts';
+import { Connection, type Handlers, PHASE } from './connection.ts';
+import { Inbox } from './inbox.ts';
+import type { ApplicationMemory } from './memory.ts';
+import { type ArenaAccess, Outbox } from './outbox.ts';
+import type { RawGate } from './raw.ts';
+import { SpanNodes } from './spans.ts';
+
+const WANTS_ACCEPT = 1;
+const WANTS_CONNECT = 2;
+const WANTS_CLOSE = 4;
+const WANTS_ABORT = 8;
+
+export interface SessionSizes {
+  spans: number;
+  sendBlocks: number;
+  gatherBlocks: number;
+}
+
+export class Session {
+  readonly #gate: RawGate;
+  readonly #nodes: SpanNodes;
+  readonly #outbox: Outbox;
+  readonly #inbox: Inbox;
+  readonly #connections: Connection[] = [];
+  readonly #freeIds: number[] = [];
+  #starved: number[] = [];
+  /** Connection of each call of the batch at the gate. */
+  readonly #owners = new Int32Array(CALLS_MAX).fill(-1);
+  #dirtyHead = -1;
+  #dirtyTail = -1;
+  #openCount = 0;
+  readonly #wake: () => void;
+
+  constructor(
+    gate: RawGate,
+    arena: ArenaAccess,
+    memory: ApplicationMemory,
+    sizes: SessionSizes,
+    wake: () => void,
+  ) {
+    this.#gate = gate;
+    this.#nodes = new SpanNodes(sizes.spans);
+    this.#outbox = new Outbox(arena, this.#nodes, memory, sizes.sendBlocks);
+    this.#inbox = new Inbox(this, arena, this.#nodes, memory, sizes.gatherBlocks);
+    this.#wake = wake;
+  }
+
+  get openCount(): number {
+    return this.#openCount;
+  }
+
+  /** True when no connection borrows a node or a block: tests end with it. */
+  allHome(): boolean {
+    const nodes = this.#nodes;
+    return nodes.free === nodes.count && this.#outbox.allHome() && this.#inbox.allHome();
+  }
+
+  byCookie(cookie: number): Connection | undefined {
+    return this.#connections[cookie - 1];
+  }
+
+  // --- opening ---
+
+  /** A flow knocked: takes it. */
+  accept(handle: number, address: number, port: number, handlers: Handlers): void {
+    const c = this.#take(handlers, address, port);
+    c.phase = PHASE.open;
+    c.handle = handle;
+    c.wants = WANTS_ACCEPT;
+    this.#markDirty(c);
+    handlers.opened?.(c);
+  }
+
+  /** `address` is an IPv4 address as int32, `ports` local << 16 | remote; it opens or dies later. */
+  connect(address: number, ports: number, handlers: Handlers): Connection {
+    const c = this.#take(handlers, address, ports);
+    c.phase = PHASE.connecting;
+    c.wants = WANTS_CONNECT;
+    this.#markDirty(c);
+    return c;
+  }
+
+  connected(c: Connection): void {
+    if (c.phase !== PHASE.connecting) return;
+    c.phase = PHASE.open;
+    c.remotePort &= 0xffff;
+    if (c.queuedBytes > 0) this.#markDirty(c);
+    c.handlers.opened?.(c);
+  }
+
+  #take(handlers: Handlers, address: number, port: number): Connection {
+    this.#openCount = (this.#openCount + 1) | 0;
+    const id = this.#freeIds.pop() ?? this.#connections.length;
+    if (id === this.#connections.length) this.#connections.push(new Connection(this, id, handlers));
+    const c = this.#connections[id]!;
+    c.handlers = handlers;
+    c.remoteAddress = address;
+    c.remotePort = port;
+    return c;
+  }
+
+  // --- receiving ---
+
+  received(c: Connection, offset: number, length: number): void {
+    this.#inbox.received(c, offset, length);
+  }
+
+  resume(c: Connection): void {
+    c.isPaused = false;
+    this.#inbox.resume(c);
+    if (c.hasEnded && !c.endedTold) this.ended(c);
+  }
+
+  ended(c: Connection): void {
+    c.hasEnded = true;
+    if (c.pendingHead >= 0 || !c.isOpen) return;
+    c.endedTold = true;
+    if (c.handlers.ended) c.handlers.ended(c);
+    else this.close(c);
+  }
+
+  /** So many received bytes are done with; told to the dataplane at the end of the batch. */
+  consume(c: Connection, bytes: number): void {
+    if (bytes === 0) return;
+    c.consumed = (c.consumed + bytes) | 0;
+    this.#markDirty(c);
+  }
+
+  // --- sending ---
+
+  send(c: Connection, offset: number, length: number, tag: number): boolean {
+    if (c.phase === PHASE.free || c.phase === PHASE.closing) return false;
+    if (length <= 0) {
+      if (tag > 0) c.handlers.released?.(c, tag);
+      return true;
+    }
+    return this.#queued(c, this.#outbox.appendSpan(c, offset, length, tag));
+  }
+
+  write(c: Connection, offset: number, length: number): boolean {
+    if (c.phase === PHASE.free || c.phase === PHASE.closing) return false;
+    return this.#queued(c, this.#outbox.appendCopy(c, offset, length));
+  }
+
+  writeBytes(c: Connection, bytes: Uint8Array): boolean {
+    if (c.phase === PHASE.free || c.phase === PHASE.closing) return false;
+    return this.#queued(c, this.#outbox.appendBytes(c, bytes));
+  }
+
+  /** Nothing was queued: the connection's input waits until blocks and spans have come back. */
+  #queued(c: Connection, done: boolean): boolean {
+    if (done) this.#markDirty(c);
+    else if (!c.isStarved) {
+      c.isStarved = true;
+      this.#starved.push(c.id);
+    }
+    return done;
+  }
+
+  /** Once a batch: goes on with starved connections when there is something to go on with. */
+  feedStarved(): void {
+    if (this.#starved.length === 0 || !this.#outbox.isFed()) return;
+    const waiting = this.#starved;
+    this.#starved = [];
+    for (const id of waiting) {
+      const c = this.#connections[id]!;
+      if (!c.isStarved) continue;
+      c.isStarved = false;
+      if (c.isOpen && !c.isPaused) this.resume(c);
+    }
+  }
+
+  /** The peer acknowledged `bytes` more. */
+  sent(c: Connection, bytes: number): void {
+    const wasWritable = c.writable;
+    c.isBlocked = false;
+    this.#outbox.acknowledged(c, bytes);
+    if (this.#outbox.hasUnsent(c) || c.wants !== 0) this.#markDirty(c);
+    if (c.queuedBytes === 0 && c.isOpen) c.handlers.drained?.(c);
+    if (!wasWritable && c.isOpen && c.mayRead) this.resume(c);
+  }
+
+  // --- closing ---
+
+  close(c: Connection): void {
+    if (c.phase === PHASE.connecting) return this.abort(c);
+    if (c.phase !== PHASE.open) return;
+    c.phase = PHASE.closing;
+    c.wants |= WANTS_CLOSE;
+    this.#inbox.drop(c);
+    this.#markDirty(c);
+  }
+
+  abort(c: Connection): void {
+    if (c.phase === PHASE.free) return;
+    c.phase = PHASE.closing;
+    c.wants = (c.wants & ~WANTS_CLOSE) | WANTS_ABORT;
+    this.#inbox.drop(c);
+    this.#markDirty(c);
+  }
+
+  /** The flow is gone: everything it held comes back, the object is free again. */
+  dead(c: Connection, reason: number): void {
+    if (c.phase === PHASE.free) return;
+    c.phase = PHASE.closing;
+    this.#inbox.drop(c);
+    this.#outbox.releaseAll(c);
+    c.handlers.closed?.(c, reason);
+    c.reset();
+    this.#openCount = (this.#openCount - 1) | 0;
+    if (!c.isDirty) this.#freeIds.push(c.id); // a dirty one when the dirty list lets go of it
+  }
+
+  // --- the batch ---
+
+  #markDirty(c: Connection): void {
+    if (c.isDirty) return;
+    c.isDirty = true;
+    c.nextDirty = -1;
+    if (this.#dirtyTail < 0) {
+      this.#dirtyHead = c.id;
+      this.#wake();
+    } else this.#connections[this.#dirtyTail]!.nextDirty = c.id;
+    this.#dirtyTail = c.id;
+  }
+
+  get hasDirty(): boolean {
+    return this.#dirtyHead >= 0;
+  }
+
+  /** Writes the calls of every dirty connection, as far as the batch holds them. */
+  flushDirty(): void {
+    this.#outbox.startBatch();
+    let id = this.#dirtyHead;
+    this.#dirtyHead = this.#dirtyTail = -1;
+    while (id >= 0) {
+      const c = this.#connections[id]!;
+      id = c.nextDirty;
+      c.isDirty = false;
+      if (c.phase === PHASE.free) this.#freeIds.push(c.id);
+      else if (!this.#flush(c)) this.#markDirty(c);
+    }
+  }
+
+  /** False when the batch is full: the connection stays dirty. */
+  #flush(c: Connection): boolean {
+    if (c.wants & WANTS_CONNECT) return this.#connectCall(c);
+    if (c.handle === 0) return true; // `results` marks it again when the handle is known
+    if (c.wants & WANTS_ACCEPT) {
+      const w = this.#call(CALL.accept, c);
+      if (w < 0) return false;
+      this.#gate.i32[w + 2] = c.id + 1;
+      c.wants &= ~WANTS_ACCEPT;
+    }
+    if (c.consumed > 0) {
+      const w = this.#call(CALL.recv_done, c);
+      if (w < 0) return false;
+      this.#gate.i32[w + 2] = c.consumed;
+      c.consumed = 0;
+    }
+    if (c.wants & WANTS_ABORT) return this.#endCall(CALL.abort, c, WANTS_ABORT);
+    if (c.phase === PHASE.connecting || c.sendPending || c.isBlocked) return true;
+    if (this.#outbox.hasUnsent(c)) return this.#sendvCall(c);
+    return c.wants & WANTS_CLOSE ? this.#endCall(CALL.close, c, WANTS_CLOSE) : true;
+  }
+
+  #call(kind: number, c: Connection): number {
+    const index = this.#gate.callCount;
+    const w = this.#gate.call(kind, c.handle);
+    if (w >= 0) this.#owners[index] = c.id;
+    return w;
+  }
+
+  #endCall(kind: number, c: Connection, want: number): boolean {
+    if (this.#call(kind, c) < 0) return false;
+    c.wants &= ~want;
+    return true;
+  }
+
+  #connectCall(c: Connection): boolean {
+    const w = this.#call(CALL.connect, c);
+    if (w < 0) return false;
+    const i32 = this.#gate.i32;
+    i32[w + 1] = c.id + 1;
+    i32[w + 2] = 0;
+    i32[w + 3] = 0;
+    i32[w + 4] = 0xffff;
+    i32[w + 5] = c.remoteAddress;
+    i32[w + 6] = c.remotePort;
+    c.wants &= ~WANTS_CONNECT;
+    return true;
+  }
+
+  #sendvCall(c: Connection): boolean {
+    const spans = this.#outbox.spansToSend(c);
+    if (spans === 0) return false;
+    const w = this.#call(CALL.sendv, c);
+    if (w < 0) return false;
+    this.#outbox.writeSendv(c, spans, w);
+    c.sendPending = true;
+    return true;
+  }
+
+  /** Reads the results of the last batch. */
+  results(): void {
+    const gate = this.#gate;
+    const i32 = gate.i32;
+    const count = gate.callCount;
+    for (let i = 0; i < count; i++) {
+      const owner = this.#owners[i]!;
+      if (owner < 0) continue;
+      this.#owners[i] = -1;
+      const w = gate.callAt(i);
+      const kind = i32[w]!;
+      const result = i32[w + CALL_RESULT]!;
+      const c = this.#connections[owner]!;
+      if (kind === CALL.sendv) this.#sendvResult(c, result);
+      else if (kind === CALL.connect) this.#connectResult(c, result);
+      else if (kind === CALL.accept && result < 0) this.dead(c, DEAD.reset);
+    }
+  }
+
+  #connectResult(c: Connection, result: number): void {
+    if (result <= 0) {
+      return this.dead(c, result === CODE.NO_ROUTE ? DEAD.unreachable : DEAD.refused);
+    }
+    c.handle = result;
+    if (c.wants !== 0) this.#markDirty(c);
+  }
+
+  #sendvResult(c: Connection, result: number): void {
+    if (c.phase === PHASE.free) return;
+    c.sendPending = false;
+    if (result > 0) this.#outbox.accepted(c, result);
+    if (this.#outbox.hasUnsent(c)) {
+      const isGone = result < 0 && result !== CODE.AGAIN && result !== CODE.QUOTA; // `dead` will come
+      // With bytes on the way `sent` will come; without any, ask again.
+      c.isBlocked = isGone || c.inFlight > 0;
+      if (!c.isBlocked) this.#markDirty(c);
+    } else if (c.wants !== 0) this.#markDirty(c);
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The connections of a load client: opened a few at a time, and the run's one end.
+ *
+ * - Numbers the connections 0..N-1 (`c.state`); `onAllOpen` comes once, when all of them are open.
+ * - Whatever goes wrong ends the run with one `load-failed` report; `finish` ends it with a result. Only the first
+ *   of them counts; every connection is closed then.
+ *
+ * Used by echo-client.ts and kv-client.ts, at start-up and at the end; not per message.
+ */
+import { DEAD } from '../abi.ts';
+import type { Connection, Handlers, Ix } from '../libix/index.ts';
+import type { ClosedLoopOptions } from './options.ts';
+import type { LoadResult } from './result.ts';
+
+/** Handshakes in progress at a time: below every peer's accept backlog. */
+const OPENING_MAX = 128;
+
+const REASONS = Object.entries(DEAD);
+
+export class ClientPool {
+  readonly connections: Connection[] = [];
+  readonly #ix: Ix;
+  readonly #options: ClosedLoopOptions;
+  readonly #handlers: Handlers;
+  readonly #onAllOpen: () => void;
+  #opened = 0;
+  #hasEnded = false;
+
+  /** `received` and `drained` are the client's; everything else of a connection's life is handled here. */
+  constructor(
+    ix: Ix,
+    options: ClosedLoopOptions,
+    handlers: Pick<Handlers, 'received' | 'drained'>,
+    onAllOpen: () => void,
+  ) {
+    this.#ix = ix;
+    this.#options = options;
+    this.#onAllOpen = onAllOpen;
+    this.#handlers = {
+      ...handlers,
+      opened: () => this.#onOpened(),
+      ended: (c) => this.fail(`the server closed connection ${c.state}`),
+      closed: (c, reason) =>
+        this.fail(
+          `connection ${c.state} ended: ${REASONS.find(([, code]) => code === reason)?.[0] ?? reason}`,
+        ),
+    };
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Opens them all. `until` names what must have happened within `openMs` of now (see `isReady`). */
+  open(isReady: () => boolean): void {
+    const { openMs, connections } = this.#options;
+    this.#ix.timer(openMs * 1000, () => {
+      if (isReady()) return;
+      this.fail(
+        `not ready after ${openMs} ms: ${this.#opened} of ${connections} connections are open`,
+      );
+    });
+    for (let i = 0; i < OPENING_MAX && i < connections; i++) this.#connect();
+  }
+
+  fail(message: string): void {
+    if (this.#hasEnded) return;
+    const { host, port } = this.#options;
+    this.#end();
+    this.#ix.report({ kind: 'load-failed', message: `${host}:${port}: ${message}` });
+  }
+
+  finish(result: LoadResult): void {
+    if (this.#hasEnded) return;
+    this.#end();
+    this.#ix.report(result);
+  }
+
+  #connect(): void {
+    const c = this.#ix.connect(this.#options.host, this.#options.port, this.#handlers);
+    c.state = this.connections.length;
+    this.connections.push(c);
+  }
+
+  #onOpened(): void {
+    this.#opened++;
+    if (this.#hasEnded) return;
+    if (this.connections.length < this.#options.connections) this.#connect();
+    else if (this.#opened === this.#options.connections) this.#onAllOpen();
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    for (const c of this.connections) c.close();
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The stack of one elastic thread: wires the layers together and is all that the loop sees of them.
+ *
+ * - `receive` consumes a frame: Ethernet is checked here, the rest by the layers; every drop is counted by name.
+ * - `advance` runs expired timers, `flush` lets TCP send what is due, `emit` writes event conditions.
+ * - The loop's order: set `env.clock`, `advance`, `receive` each frame, (calls), `flush`, `nic.kick`, `emit`.
+ *
+ * Called by the elastic thread, the simulator, and tests. Read first: docs/ARCHITECTURE.md "The stack".
+ */
+import type { Frames } from '../arena/frames.ts';
+import type { Wheel } from '../arena/wheel.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { EventSink } from '../dataplane/events.ts';
+import { Tcp } from '../tcp/tcp.ts';
+import { assert, VERIFY } from '../verify.ts';
+import {
+  ETH_DESTINATION,
+  ETH_HEADER_BYTES,
+  ETH_TYPE,
+  ETH_TYPE_ARP,
+  ETH_TYPE_IPV4,
+  MAC_GROUP,
+  macHigh,
+  macLow,
+} from '../wire/ethernet.ts';
+import { Arp } from './arp.ts';
+import { type Environment, FREE_FRAME, timerRanges } from './environment.ts';
+import { Icmp } from './icmp.ts';
+import { Ipv4 } from './ipv4.ts';
+import { Ipv4Input } from './ipv4-input.ts';
+import { Reassembly } from './reassembly.ts';
+import { Udp } from './udp.ts';
+
+const C_SHORT = COUNTER.ethShort;
+const C_NOT_FOR_US = COUNTER.ethNotForUs;
+const C_UNKNOWN_TYPE = COUNTER.ethUnknownType;
+
+const newTcp = (env: Environment, ip: Ipv4): Tcp => new Tcp(env, ip);
+const ignoreTimer = (_index: number): void => {};
+
+export class Stack {
+  readonly arp: Arp;
+  readonly ip: Ipv4;
+  readonly icmp: Icmp;
+  readonly udp: Udp;
+  readonly tcp: Tcp;
+  readonly #input: Ipv4Input;
+  readonly #reassembly: Reassembly;
+  readonly #env: Environment;
+  readonly #view: DataView;
+  readonly #frames: Frames;
+  readonly #counters: Counters;
+  readonly #wheel: Wheel;
+  readonly #ranges: ReturnType<typeof timerRanges>;
+  readonly #macHigh: number;
+  readonly #macLow: number;
+  readonly #onTimer: (index: number) => void;
+
+  /** `onTimer` is told of application timers that expire; `makeTcp` is for tests below TCP. */
+  constructor(env: Environment, onTimer = ignoreTimer, makeTcp = newTcp) {
+    const mac = new DataView(env.nic.mac.buffer, env.nic.mac.byteOffset, 6);
+    this.arp = new Arp(env);
+    this.ip = new Ipv4(env, this.arp);
+    this.tcp = makeTcp(env, this.ip);
+    this.icmp = new Icmp(env, this.ip, this.tcp);
+    this.udp = new Udp(env, this.ip, this.icmp);
+    this.#reassembly = new Reassembly(env, this.icmp);
+    this.#input = new Ipv4Input(env, this.ip, this.icmp, this.udp, this.tcp, this.#reassembly);
+    this.#env = env;
+    this.#view = env.arena.view;
+    this.#frames = env.frames;
+    this.#counters = env.counters;
+    this.#wheel = env.wheel;
+    this.#ranges = timerRanges(env.limits);
+    this.#macHigh = macHigh(mac, 0);
+    this.#macLow = macLow(mac, 0);
+    this.#onTimer = onTimer;
+  }
+
+  /** Consumes a received frame: `length` bytes from the Ethernet header at `offset`. */
+  receive(offset: number, length: number): void {
+    if (this.#ethernet(offset, length) === FREE_FRAME) this.#frames.free(offset);
+  }
+
+  #ethernet(offset: number, length: number): number {
+    if (VERIFY) assert(this.#frames.isReceive(offset), 'stack: received outside the receive pool');
+    if (length < ETH_HEADER_BYTES) {
+      this.#counters.bump(C_SHORT);
+      return FREE_FRAME;
+    }
+    const view = this.#view;
+    const high = macHigh(view, offset + ETH_DESTINATION);
+    const isOurs = high === this.#macHigh && macLow(view, offset) === this.#macLow;
+    if (!isOurs && (high & MAC_GROUP) === 0) {
+      this.#counters.bump(C_NOT_FOR_US);
+      return FREE_FRAME;
+    }
+    const type = view.getUint16(offset + ETH_TYPE);
+    if (type === ETH_TYPE_IPV4) return this.#input.input(offset, length, !isOurs);
+    if (type === ETH_TYPE_ARP) this.arp.input(offset, length);
+    else this.#counters.bump(C_UNKNOWN_TYPE);
+    return FREE_FRAME;
+  }
+
+  /** Runs every timer that is due at `env.clock`. */
+  advance(): void {
+    const now = this.#env.clock.us;
+    for (let timer = this.#wheel.expire(now); timer >= 0; timer = this.#wheel.expire(now)) {
+      if (timer < this.#ranges.application) this.tcp.expire(timer);
+      else if (timer < this.#ranges.arp) this.#onTimer(timer - this.#ranges.application);
+      else if (timer === this.#ranges.arp) this.arp.expire();
+      else this.#reassembly.expire();
+    }
+  }
+
+  /** Sends what is due. The loop kicks the driver afterwards. */
+  flush(): void {
+    this.tcp.flush();
+  }
+
+  /** Appends the event conditions of this iteration; what finds no room waits for the next. */
+  emit(sink: EventSink): void {
+    this.tcp.emit(sink);
+    this.udp.emit(sink);
+  }
+
+  /** Gives back every frame that the layers below TCP hold: before the pools are checked or the dataplane ends. */
+  close(): void {
+    this.arp.close();
+    this.udp.closeAll();
+  }
+}

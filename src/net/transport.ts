@@ -1,0 +1,35 @@
+/**
+ * What IPv4 and ICMP ask of TCP: the lower side of src/tcp/tcp.ts, so that net/ knows nothing else of it.
+ *
+ * - Addresses are big-endian int32, ports 0..65535, offsets arena bytes.
+ */
+import type { EventSink } from '../dataplane/events.ts';
+
+export interface TcpLayer {
+  /**
+   * One segment to our unicast address; the IP header is valid, the TCP header is not yet looked at.
+   * `frame` is the Ethernet header, `bytes` TCP header and payload. -> FREE_FRAME or KEEP_FRAME.
+   */
+  input(
+    frame: number,
+    ip: number,
+    segment: number,
+    bytes: number,
+    source: number,
+    destination: number,
+  ): number;
+  /** An ICMP error about a segment that claims to be ours: check `sequence` before acting (RFC 5927 4.1). */
+  icmpError(
+    type: number,
+    code: number,
+    localAddress: number,
+    localPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    sequence: number,
+    mtu: number,
+  ): void;
+  expire(flow: number): void;
+  flush(): void;
+  emit(sink: EventSink): void;
+}

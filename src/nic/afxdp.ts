@@ -1,0 +1,308 @@
+/**
+ * AF_XDP: the driver on the hottest path. Four rings in the arena, shared with the kernel.
+ *
+ * - Ownership: a frame is the pool's, the stack's, or lent to the kernel (fill and receive ring, transmit ring and
+ *   completion ring). `#lent` has one byte a frame for the last case, because the kernel keeps dropped receive
+ *   frames on a list of its own, where no ring shows them: `close` finds all of them by it.
+ * - At most half the receive pool is lent to the fill ring, the rest is for flows that hold data. What is
+ *   lent fits the fill ring and the receive ring, so neither can overflow.
+ * - Ring indexes run modulo 2^32 and are cached; the shared ones are read and written once a batch, by Atomics.
+ * - `transmit` writes a descriptor; `kick` publishes all of them and rings once. A kick that the kernel answers with
+ *   EAGAIN is repeated while frames still leave; any other refusal (ENOBUFS, EBUSY, ENETDOWN) waits for the next kick.
+ * - A refused descriptor would never be completed, so lengths are checked here.
+ *
+ * Called by the elastic thread. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
+ */
+import type { Arena } from '../arena/arena.ts';
+import type { Frames } from '../arena/frames.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import { BATCH_MAX, FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
+import { EAGAIN, POLLIN, sys } from '../native/sys.ts';
+import { assert, VERIFY } from '../verify.ts';
+import type { Nic } from './nic.ts';
+import { Xsk, type XskOptions, type XskStatistics } from './xsk.ts';
+
+const C_RX_FRAMES = COUNTER.rxFrames;
+const C_RX_BYTES = COUNTER.rxBytes;
+const C_TX_FRAMES = COUNTER.txFrames;
+const C_TX_BYTES = COUNTER.txBytes;
+const C_TX_FULL = COUNTER.txFull;
+const C_RX_NO_FRAME = COUNTER.rxNoFrame;
+const C_RX_TOO_LONG = COUNTER.rxTooLong;
+const C_KICKS = COUNTER.kicks;
+const C_KICK_AGAIN = COUNTER.kickAgain;
+
+const NEED_WAKEUP = 1;
+const ETHERNET_BYTES = 14;
+const XDP_HEADROOM = 256;
+/** The longest frame that a receive buffer takes. */
+const RECEIVE_MAX = FRAME_BYTES - XDP_HEADROOM - TRANSMIT_HEADROOM;
+
+export interface AfXdpOptions extends Omit<XskOptions, 'copyOnly' | 'ringEntries'> {
+  ifname: string;
+  mac: Uint8Array;
+  mtu: number;
+  /** Entries of each ring, a power of two; limits.ringEntries. */
+  ringEntries: number;
+  /** Receive frames lent to the kernel; default min(ringEntries, half the receive pool). */
+  lend?: number;
+  /** Set when the program is attached in generic mode. */
+  copyOnly?: boolean;
+}
+
+export class AfXdp implements Nic {
+  readonly name: string;
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+  readonly fds: readonly number[];
+  readonly rxOffsets = new Int32Array(BATCH_MAX);
+  readonly rxLengths = new Int32Array(BATCH_MAX);
+  readonly zeroCopy: boolean;
+
+  readonly #xsk: Xsk;
+  readonly #frames: Frames;
+  readonly #counters: Counters;
+  readonly #i32: Int32Array;
+  readonly #fd: number;
+  readonly #base: number;
+  readonly #entries: number;
+  readonly #mask: number;
+  readonly #lendTarget: number;
+  /** 1 for each frame that the kernel may touch. */
+  readonly #lent: Uint8Array;
+  /** struct pollfd, to wake a zero-copy driver that waits for fill entries. */
+  readonly #pollOffset: number;
+
+  readonly #rxProducer: number;
+  readonly #rxConsumer: number;
+  readonly #rxDescriptors: number;
+  readonly #txProducer: number;
+  readonly #txConsumer: number;
+  readonly #txDescriptors: number;
+  readonly #txFlags: number;
+  readonly #fillProducer: number;
+  readonly #fillFlags: number;
+  readonly #fillDescriptors: number;
+  readonly #doneProducer: number;
+  readonly #doneConsumer: number;
+  readonly #doneDescriptors: number;
+
+  /** Receive ring: next to take. */
+  #rxNext = 0;
+  /** Transmit ring: next to write, what the kernel was told, how far it was seen to be. */
+  #txNext = 0;
+  #txPublished = 0;
+  #txSeen = 0;
+  /** Frames may wait in the transmit ring that an earlier kick did not send. */
+  #kickOwed = false;
+  #fillNext = 0;
+  #doneNext = 0;
+  /** Receive frames in fill ring, kernel and receive ring. */
+  #receiveLent = 0;
+  /** Frames of the receive pool on their way out. */
+  #receiveSending = 0;
+  #txBytes = 0;
+  #open = true;
+
+  constructor(arena: Arena, frames: Frames, counters: Counters, options: AfXdpOptions) {
+    const { ringEntries } = options;
+    assert((ringEntries & (ringEntries - 1)) === 0, 'af_xdp: ringEntries must be a power of two');
+    this.name = `af_xdp ${options.ifname} queue ${options.queue}`;
+    this.mac = options.mac;
+    this.mtu = Math.min(options.mtu, RECEIVE_MAX - ETHERNET_BYTES);
+    const xsk = new Xsk(arena, frames, { ...options, copyOnly: options.copyOnly ?? false });
+    this.#xsk = xsk;
+    this.zeroCopy = xsk.zeroCopy;
+    this.#fd = xsk.fd;
+    this.fds = [xsk.fd];
+    this.#frames = frames;
+    this.#counters = counters;
+    this.#i32 = arena.i32;
+    this.#base = frames.base;
+    this.#entries = ringEntries;
+    this.#mask = ringEntries - 1;
+    this.#lendTarget = Math.min(options.lend ?? ringEntries, ringEntries, frames.receiveCount >> 1);
+    this.#lent = new Uint8Array(frames.receiveCount + frames.transmitCount);
+    this.#pollOffset = arena.carve('af_xdp poll', 8, 8);
+    this.#i32[this.#pollOffset >> 2] = xsk.fd;
+    this.#rxProducer = xsk.rx.producer;
+    this.#rxConsumer = xsk.rx.consumer;
+    this.#rxDescriptors = xsk.rx.descriptors;
+    this.#txProducer = xsk.tx.producer;
+    this.#txConsumer = xsk.tx.consumer;
+    this.#txDescriptors = xsk.tx.descriptors;
+    this.#txFlags = xsk.tx.flags;
+    this.#fillProducer = xsk.fill.producer;
+    this.#fillFlags = xsk.fill.flags;
+    this.#fillDescriptors = xsk.fill.descriptors;
+    this.#doneProducer = xsk.completion.producer;
+    this.#doneConsumer = xsk.completion.consumer;
+    this.#doneDescriptors = xsk.completion.descriptors;
+    this.reclaim();
+  }
+
+  receive(max: number): number {
+    const i32 = this.#i32;
+    const first = this.#rxNext;
+    let count = (Atomics.load(i32, this.#rxProducer) - first) | 0;
+    if (count === 0) return 0;
+    if (count > max) count = max;
+    if (count > BATCH_MAX) count = BATCH_MAX;
+    const base = this.#base;
+    const lent = this.#lent;
+    const offsets = this.rxOffsets;
+    const lengths = this.rxLengths;
+    let good = 0;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) {
+      // struct xdp_desc: u64 address, u32 length, u32 options
+      const word = this.#rxDescriptors + (((first + i) & this.#mask) << 2);
+      const offset = base + i32[word]!;
+      const length = i32[word + 2]!;
+      lent[this.#frames.indexOf(offset)] = 0;
+      if (length > RECEIVE_MAX || length < ETHERNET_BYTES) {
+        this.#frames.free(offset);
+        this.#counters.bump(C_RX_TOO_LONG);
+        continue;
+      }
+      offsets[good] = offset;
+      lengths[good] = length;
+      good++;
+      bytes += length;
+    }
+    this.#rxNext = (first + count) | 0;
+    this.#receiveLent = (this.#receiveLent - count) | 0;
+    Atomics.store(i32, this.#rxConsumer, this.#rxNext);
+    this.#counters.add(C_RX_FRAMES, good);
+    this.#counters.add(C_RX_BYTES, bytes);
+    return good;
+  }
+
+  transmit(offset: number, length: number): void {
+    const next = this.#txNext;
+    const room = FRAME_BYTES - ((offset - this.#base) & (FRAME_BYTES - 1));
+    if (VERIFY) assert(length >= ETHERNET_BYTES && length <= room, 'af_xdp: bad transmit length');
+    if (((next - this.#txSeen) | 0) >= this.#entries) {
+      this.#txSeen = Atomics.load(this.#i32, this.#txConsumer);
+    }
+    const full = ((next - this.#txSeen) | 0) >= this.#entries;
+    if (full || length < ETHERNET_BYTES || length > room) {
+      this.#frames.free(offset);
+      this.#counters.bump(C_TX_FULL);
+      return;
+    }
+    const word = this.#txDescriptors + ((next & this.#mask) << 2);
+    this.#i32[word] = offset - this.#base; // the upper half of the address, and options, are 0 for ever
+    this.#i32[word + 2] = length;
+    this.#lent[this.#frames.indexOf(offset)] = 1;
+    if (this.#frames.isReceive(offset)) this.#receiveSending = (this.#receiveSending + 1) | 0;
+    this.#txNext = (next + 1) | 0;
+    this.#txBytes = (this.#txBytes + length) | 0;
+  }
+
+  kick(): void {
+    const next = this.#txNext;
+    const fresh = (next - this.#txPublished) | 0;
+    if (fresh !== 0) {
+      Atomics.store(this.#i32, this.#txProducer, next);
+      this.#txPublished = next;
+      this.#counters.add(C_TX_FRAMES, fresh);
+      this.#counters.add(C_TX_BYTES, this.#txBytes);
+      this.#txBytes = 0;
+    } else if (!this.#kickOwed) return;
+    if ((Atomics.load(this.#i32, this.#txFlags) & NEED_WAKEUP) === 0) {
+      this.#kickOwed = false; // zero copy, and the NIC is reading the ring already
+      return;
+    }
+    this.#counters.bump(C_KICKS);
+    const result = sys.kick(this.#fd);
+    this.#kickOwed = result < 0 && this.#kickAgain(result);
+  }
+
+  /** After a kick that failed: goes on while the kernel says EAGAIN and frames leave. True if some still wait. */
+  #kickAgain(result: number): boolean {
+    for (;;) {
+      const before = this.#txSeen;
+      this.#txSeen = Atomics.load(this.#i32, this.#txConsumer);
+      if (this.#txSeen === this.#txPublished) return false;
+      this.#counters.bump(C_KICK_AGAIN);
+      if (result !== -EAGAIN || this.#txSeen === before) return true;
+      result = sys.kick(this.#fd);
+      if (result === 0) return false;
+    }
+  }
+
+  reclaim(): void {
+    this.#complete();
+    this.#lend();
+  }
+
+  #complete(): void {
+    const i32 = this.#i32;
+    const first = this.#doneNext;
+    const count = (Atomics.load(i32, this.#doneProducer) - first) | 0;
+    if (count === 0) return;
+    const frames = this.#frames;
+    for (let i = 0; i < count; i++) {
+      const word = this.#doneDescriptors + (((first + i) & this.#mask) << 1);
+      const offset = this.#base + i32[word]!;
+      this.#lent[frames.indexOf(offset)] = 0;
+      if (frames.isReceive(offset)) this.#receiveSending = (this.#receiveSending - 1) | 0;
+      frames.free(offset);
+    }
+    this.#doneNext = (first + count) | 0;
+    Atomics.store(i32, this.#doneConsumer, this.#doneNext);
+  }
+
+  #lend(): void {
+    const want = (this.#lendTarget - this.#receiveLent) | 0;
+    if (want <= 0) return;
+    const i32 = this.#i32;
+    const frames = this.#frames;
+    const first = this.#fillNext;
+    let count = 0;
+    for (; count < want; count++) {
+      const offset = frames.takeReceive();
+      if (offset < 0) {
+        this.#counters.bump(C_RX_NO_FRAME);
+        break;
+      }
+      const word = this.#fillDescriptors + (((first + count) & this.#mask) << 1);
+      i32[word] = offset - this.#base; // the upper half is 0 for ever
+      this.#lent[frames.indexOf(offset)] = 1;
+    }
+    if (count === 0) return;
+    this.#fillNext = (first + count) | 0;
+    this.#receiveLent = (this.#receiveLent + count) | 0;
+    Atomics.store(i32, this.#fillProducer, this.#fillNext);
+    if ((Atomics.load(i32, this.#fillFlags) & NEED_WAKEUP) !== 0) {
+      i32[(this.#pollOffset >> 2) + 1] = POLLIN; // zero copy only: poll(2) tells the NIC of new entries
+      sys.wait(this.#pollOffset, 1, 0);
+    }
+  }
+
+  /** False while frames wait for another kick: the thread must not sleep yet. */
+  prepareSleep(): boolean {
+    return !this.#kickOwed;
+  }
+
+  framesLent(): number {
+    return this.#receiveLent + this.#receiveSending;
+  }
+
+  statistics(): XskStatistics {
+    return this.#xsk.statistics();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#xsk.release();
+    for (let index = 0; index < this.#lent.length; index++) {
+      if (this.#lent[index] === 1) this.#frames.free(this.#base + index * FRAME_BYTES);
+    }
+    this.#lent.fill(0);
+    this.#receiveLent = 0;
+    this.#receiveSending = 0;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * What the kernel says of a network interface, and the few things changed on one: by ioctl on a socket.
+ *
+ * - Works in the network namespace of the calling thread (sysfs shows the namespace it was mounted in).
+ * - `setOffloads` is needed on the kernel's end of a veth: frames would otherwise come to us with partial
+ *   checksums and up to 64 KiB long. Setting needs CAP_NET_ADMIN.
+ *
+ * Called by set-up and control code. Read first: netdevice(7); include/uapi/linux/ethtool.h.
+ */
+import { SYS, sys } from '../native/sys.ts';
+import { granted, NIC_REFUSED, NicError } from './errors.ts';
+import { Struct } from './struct.ts';
+
+const AF_INET = 2;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const SIOCGIFFLAGS = 0x8913;
+const SIOCSIFFLAGS = 0x8914;
+const SIOCSIFADDR = 0x8916;
+const SIOCSIFNETMASK = 0x891c;
+const SIOCGIFMTU = 0x8921;
+const SIOCSIFMTU = 0x8922;
+const SIOCGIFHWADDR = 0x8927;
+const SIOCGIFINDEX = 0x8933;
+const SIOCETHTOOL = 0x8946;
+const IFF_UP = 1;
+const IFREQ_BYTES = 40;
+const NAME_MAX = 16;
+
+/** [get, set] commands of one ethtool_value each. */
+const OFFLOADS = {
+  rxChecksum: [0x14, 0x15],
+  txChecksum: [0x16, 0x17],
+  tso: [0x1e, 0x1f],
+  gso: [0x23, 0x24],
+  gro: [0x2b, 0x2c],
+} as const;
+
+export type Offload = keyof typeof OFFLOADS;
+export const ALL_OFFLOADS = Object.keys(OFFLOADS) as Offload[];
+
+export interface Interface {
+  name: string;
+  index: number;
+  mac: Uint8Array;
+  mtu: number;
+  up: boolean;
+}
+
+const request = (name: string): Struct => {
+  if (name === '' || Buffer.byteLength(name) >= NAME_MAX) {
+    throw new NicError(
+      NIC_REFUSED.noInterface,
+      `interface '${name}'`,
+      0,
+      'a name has 1 to 15 bytes',
+    );
+  }
+  return new Struct(IFREQ_BYTES).text(0, name, NAME_MAX);
+};
+
+function control(operation: number, argument: Struct, what: string): Struct {
+  const fd = granted(sys.syscall(SYS.socket, AF_INET, SOCK_DGRAM_CLOEXEC, 0), 'socket');
+  try {
+    granted(sys.syscall(SYS.ioctl, fd, operation, argument.bytes), what);
+  } finally {
+    sys.syscall(SYS.close, fd);
+  }
+  return argument;
+}
+
+export function readInterface(name: string): Interface {
+  const what = `interface ${name}`;
+  return {
+    name,
+    index: control(SIOCGIFINDEX, request(name), what).readU32(16),
+    mac: control(SIOCGIFHWADDR, request(name), what).bytes.slice(18, 24),
+    mtu: control(SIOCGIFMTU, request(name), what).readU32(16),
+    up: (control(SIOCGIFFLAGS, request(name), what).readU16(16) & IFF_UP) !== 0,
+  };
+}
+
+export function setUp(name: string): void {
+  const flags = control(SIOCGIFFLAGS, request(name), `interface ${name}`).readU16(16);
+  control(SIOCSIFFLAGS, request(name).u16(16, flags | IFF_UP), `bringing ${name} up`);
+}
+
+export function setMtu(name: string, mtu: number): void {
+  control(SIOCSIFMTU, request(name).u32(16, mtu), `MTU ${mtu} of ${name}`);
+}
+
+/** Gives the kernel an IPv4 address on the interface: a big-endian integer, as everywhere. */
+export function setAddress(name: string, address: number, prefixLength: number): void {
+  const mask = prefixLength === 0 ? 0 : (-1 << (32 - prefixLength)) >>> 0;
+  const socketAddress = (value: number): Struct => {
+    const structure = request(name).u16(16, AF_INET);
+    new DataView(structure.bytes.buffer).setUint32(20, value >>> 0);
+    return structure;
+  };
+  control(SIOCSIFADDR, socketAddress(address), `address of ${name}`);
+  control(SIOCSIFNETMASK, socketAddress(mask), `netmask of ${name}`);
+}
+
+function ethtool(name: string, command: number, value: number, what: string): number {
+  const structure = new Struct(8).u32(0, command).u32(4, value);
+  control(SIOCETHTOOL, request(name).pointer(16, structure.bytes), what);
+  return structure.readU32(4);
+}
+
+export const readOffload = (name: string, offload: Offload): boolean =>
+  ethtool(name, OFFLOADS[offload][0], 0, `${offload} of ${name}`) !== 0;
+
+/** Switches offloads on or off; those that the interface does not have, or fixes, are left. Returns what changed. */
+export function setOffloads(
+  name: string,
+  on: boolean,
+  offloads: readonly Offload[] = ALL_OFFLOADS,
+): Offload[] {
+  return offloads.filter((offload) => {
+    if (readOffload(name, offload) === on) return false;
+    ethtool(name, OFFLOADS[offload][1], on ? 1 : 0, `switching ${offload} of ${name}`);
+    return readOffload(name, offload) === on;
+  });
+}

@@ -1,0 +1,124 @@
+/**
+ * The XDP program: which frames of an interface are ours and which stay the kernel's.
+ *
+ * - Ours: IPv4 (fragments included) to one of our addresses; ARP that asks for or answers one of our addresses;
+ *   IPv6 to one of our addresses or its solicited-node multicast address (RFC 4291 2.7.1: NDP asks there).
+ * - Everything else, VLAN-tagged and truncated frames included, is XDP_PASS.
+ * - Ours goes to the AF_XDP socket of the queue it came in on; with no socket there, to the kernel.
+ * - `everything` takes all frames: for an interface that is ours alone.
+ * - Addresses are immediates: a change of address is a new program.
+ *
+ * Called by attach.ts. Read first: Documentation/bpf/redirect.rst; bpf-helpers(7) bpf_redirect_map.
+ */
+import { Assembler, register } from './bpf.ts';
+
+const XDP_PASS = 2;
+const BPF_REDIRECT_MAP = 51;
+
+/** struct xdp_md */
+const CTX_DATA = 0;
+const CTX_DATA_END = 4;
+const CTX_RX_QUEUE_INDEX = 16;
+
+const ETHER_TYPE = 12;
+const ETHER_BYTES = 14;
+const TYPE_IPV4 = 0x0800;
+const TYPE_ARP = 0x0806;
+const TYPE_IPV6 = 0x86dd;
+/** From the start of the frame. */
+const IPV4_DESTINATION = ETHER_BYTES + 16;
+const IPV4_END = ETHER_BYTES + 20;
+const ARP_LENGTHS = ETHER_BYTES + 4;
+const ARP_LENGTHS_ETHER_IPV4 = 0x0604;
+const ARP_TARGET = ETHER_BYTES + 24;
+const ARP_END = ETHER_BYTES + 28;
+const IPV6_DESTINATION = ETHER_BYTES + 24;
+const IPV6_END = ETHER_BYTES + 40;
+
+/** The program's registers. */
+const CONTEXT = 6;
+const DATA = 7;
+const DATA_END = 8;
+const SCRATCH = 9;
+
+export interface OurAddresses {
+  /** Big-endian integers. */
+  ipv4: readonly number[];
+  /** 16 bytes each. */
+  ipv6?: readonly Uint8Array[];
+  /** Takes all frames. */
+  everything?: boolean;
+}
+
+/** As a little-endian load of network-order bytes sees them. */
+const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
+const swap32 = (value: number): number =>
+  ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24);
+
+/** ff02::1:ff00:0/104 and the last 24 bits of the address. */
+export function solicitedNode(address: Uint8Array): Uint8Array {
+  const group = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0);
+  group.set(address.subarray(13, 16), 13);
+  return group;
+}
+
+/** Frames shorter than `bytes` are not ours. */
+const needs = (program: Assembler, bytes: number): Assembler =>
+  program
+    .alu('mov', SCRATCH, register(DATA))
+    .alu('add', SCRATCH, bytes)
+    .jumpIf('gt', SCRATCH, register(DATA_END), 'pass');
+
+function matchIpv4(program: Assembler, field: number, addresses: readonly number[]): void {
+  program.load(4, SCRATCH, DATA, field);
+  for (const address of addresses) program.jumpIf32('eq', SCRATCH, swap32(address), 'ours');
+  program.jump('pass');
+}
+
+function matchIpv6(program: Assembler, addresses: readonly Uint8Array[]): void {
+  addresses.forEach((address, index) => {
+    const view = new DataView(address.buffer, address.byteOffset, 16);
+    for (let word = 0; word < 16; word += 4) {
+      program.load(4, SCRATCH, DATA, IPV6_DESTINATION + word);
+      program.jumpIf32('ne', SCRATCH, view.getInt32(word, true), `not ${index}`);
+    }
+    program.jump('ours').label(`not ${index}`);
+  });
+  program.jump('pass');
+}
+
+/** The program's code for these addresses and the map of sockets behind `xskMapFd`. */
+export function assembleXdpProgram(ours: OurAddresses, xskMapFd: number): Uint8Array {
+  const program = new Assembler().alu('mov', CONTEXT, register(1));
+  if (!ours.everything) {
+    const ipv6 = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
+    program.load(4, DATA, CONTEXT, CTX_DATA).load(4, DATA_END, CONTEXT, CTX_DATA_END);
+    needs(program, ETHER_BYTES)
+      .load(2, SCRATCH, DATA, ETHER_TYPE)
+      .jumpIf32('eq', SCRATCH, swap16(TYPE_IPV4), 'ipv4')
+      .jumpIf32('eq', SCRATCH, swap16(TYPE_ARP), 'arp')
+      .jumpIf32('eq', SCRATCH, swap16(TYPE_IPV6), 'ipv6')
+      .label('pass')
+      .alu('mov', 0, XDP_PASS)
+      .exit();
+
+    program.label('ipv4');
+    matchIpv4(needs(program, IPV4_END), IPV4_DESTINATION, ours.ipv4);
+
+    needs(program.label('arp'), ARP_END)
+      .load(2, SCRATCH, DATA, ARP_LENGTHS)
+      .jumpIf32('ne', SCRATCH, swap16(ARP_LENGTHS_ETHER_IPV4), 'pass');
+    matchIpv4(program, ARP_TARGET, ours.ipv4);
+
+    program.label('ipv6');
+    matchIpv6(needs(program, IPV6_END), ipv6);
+  }
+  return program
+    .label('ours')
+    .loadMap(1, xskMapFd)
+    .load(4, 2, CONTEXT, CTX_RX_QUEUE_INDEX)
+    .alu('mov', 3, XDP_PASS)
+    .call(BPF_REDIRECT_MAP)
+    .exit()
+    .assemble();
+}

@@ -1,0 +1,70 @@
+/**
+ * TCP's numbers that are choices, each with its source. Sizes of pools are in src/limits.ts.
+ */
+
+/** Retransmission timeout, microseconds (RFC 6298; the floor is Linux's and every data centre's, not the RFC's 1 s). */
+export const RTO_INITIAL_US = 1_000_000;
+export const RTO_MIN_US = 200_000;
+export const RTO_MAX_US = 60_000_000;
+/** After a lost SYN the first data uses at least this (RFC 6298 5.7). */
+export const RTO_AFTER_SYN_LOSS_US = 3_000_000;
+/** Longest delay of an acknowledgement (RFC 1122 4.2.3.2 allows 500 ms). */
+export const DELAYED_ACK_US = 40_000;
+/** Retransmissions of one segment before the flow dies: 0.2 s doubling to 60 s makes 342 s (RFC 9293 3.8.3: R2 >= 100 s). */
+export const RETRIES_MAX = 13;
+/** Of our SYN: 1 s doubling to 60 s makes 183 s (RFC 9293 3.8.3: R2 for SYN >= 3 minutes). */
+export const SYN_RETRIES_MAX = 7;
+/** Of a SYN-ACK: 63 s. A listener's backlog must not be held for long. */
+export const SYN_ACK_RETRIES_MAX = 5;
+/** Unanswered probes of a zero window, and all probes of a flow that the application has closed. */
+export const PROBES_MAX = 13;
+export const ORPHAN_PROBES_MAX = 8;
+/** TIME-WAIT: 2 MSL (RFC 9293 3.4.2 says 4 minutes; 60 s is the practice). */
+export const TIME_WAIT_US = 60_000_000;
+/** FIN-WAIT-2 of a flow that the application has closed. */
+export const ORPHAN_US = 60_000_000;
+/** A flow that knocked at SYN and is neither accepted nor rejected. */
+export const KNOCK_US = 60_000_000;
+/** Keepalive, when asked for: between unanswered probes, and how many (RFC 9293 3.8.4). */
+export const KEEPALIVE_INTERVAL_MS = 75_000;
+export const KEEPALIVE_PROBES_MAX = 9;
+/** The wheel takes deadlines below 2^31 us; longer waits are made of several. */
+export const WAIT_MAX_MS = 1_000_000;
+
+/** Initial window in segments (RFC 6928). */
+export const INITIAL_WINDOW_SEGMENTS = 10;
+/** The smallest MSS that we believe a peer: below it headers would be nearly all that is sent. */
+export const SEND_MSS_MIN = 64;
+/** No path has a smaller MTU than this that would be worth a segment (RFC 1191: 68; RFC 5927 7.2 on why not). */
+export const PATH_MTU_MIN = 552;
+/** Most segments that one flow sends in one flush: the transmit ring is shared. */
+export const BURST_SEGMENTS = 128;
+
+/** Receive buffer of a flow: where it starts, and where automatic growth ends. */
+export const RECEIVE_BUFFER_INITIAL = 65_536;
+export const RECEIVE_BUFFER_MAX = 4 * 2 ** 20;
+/** Our window scale: 4 MiB in 16 bits needs 7. */
+export const RECEIVE_SCALE = 7;
+/** Payload that a held frame is reckoned to carry when a window is promised. */
+export const FRAME_PAYLOAD = 1448;
+/** From so many frames on, a flow whose frames are less than half full has small payloads copied together. */
+export const COMPACT_FRAMES = 16;
+/** Largest payload that is copied. */
+export const COMPACT_BYTES = 1024;
+/** Frames that a flow may hold however scarce they are. */
+export const FRAMES_ALWAYS = 4;
+
+/** Bytes that send accepts beyond what is acknowledged; no memory is behind it but spans. */
+export const SEND_QUEUE_BYTES = 4 * 2 ** 20;
+/** Spans that a flow may queue however scarce they are. */
+export const SPANS_ALWAYS = 8;
+
+/** Challenge ACKs per flow: so many in so long (RFC 5961 7; per flow, because a shared count can be probed). */
+export const CHALLENGE_ACKS_MAX = 10;
+export const CHALLENGE_INTERVAL_MS = 5000;
+
+/** Ports that connect picks from (RFC 6056; Linux's range). */
+export const EPHEMERAL_FIRST = 32_768;
+export const EPHEMERAL_COUNT = 28_232;
+/** Timestamps older than this say nothing (RFC 7323 5.5). */
+export const TIMESTAMP_AGE_MAX_MS = 24 * 24 * 3_600_000;

@@ -1,0 +1,356 @@
+/**
+ * The control block: everything TCP knows of one flow, a row of int32 words in the arena.
+ *
+ * - Rows, not columns: a segment touches some twenty fields of one flow, and the first two cache lines hold those
+ *   that header prediction and a reply need. A row is six lines; sixteen words are left for later recovery schemes.
+ * - The currency inside tcp/ is `row`, the word index of a row's first word (never 0, so 0 means none): a field is
+ *   `i32[row + TCB.sndUna]`. The wheel and handles use the flow number (`TCB.flow`).
+ * - A handle is generation << 20 | flow; the generation (1..2047) moves when the flow's `dead` is emitted, so that
+ *   whatever an application still says about it is BAD_HANDLE.
+ * - Each list that a row may be in has its own pair of links and, where asked, a flag that says whether it is in.
+ *
+ * Called by all of tcp/. Read first: RFC 9293 3.3.1 (the variables keep the RFC's names).
+ */
+import { FreeList } from '../arena/list.ts';
+import { Table } from '../arena/table.ts';
+import { FLOW_INDEX_BITS } from '../limits.ts';
+import type { Environment } from '../net/environment.ts';
+import { assert, VERIFY } from '../verify.ts';
+
+export const ROW_WORDS = 96;
+export const ROW_BYTES = ROW_WORDS * 4;
+
+/** Word numbers. */
+export const TCB = {
+  // line 0: header prediction
+  state: 0,
+  flags: 1,
+  rcvNxt: 2,
+  /** Right edge of the window we have advertised; it never moves left. */
+  rcvEdge: 3,
+  sndUna: 4,
+  sndNxt: 5,
+  /** Highest sequence number sent; sndNxt falls back to sndUna after a timeout. */
+  sndMax: 6,
+  /** Peer's window, bytes (scaled), and the segment it came with. */
+  sndWnd: 7,
+  sndWl1: 8,
+  sndWl2: 9,
+  tsRecent: 10,
+  /** Received, in order: first and last frame's metadata, bytes. */
+  rxHead: 11,
+  rxTail: 12,
+  rxBytes: 13,
+  oooHead: 14,
+  /** Events to emit (PENDING). */
+  pending: 15,
+  // line 1: acknowledging and sending
+  cwnd: 16,
+  ssthresh: 17,
+  /** Payload bytes of a full segment, options taken off. */
+  mss: 18,
+  dupAcks: 19,
+  /** Which deadlines are set (TIMER), and when the wheel fires. */
+  timers: 20,
+  armedAt: 21,
+  rtoAt: 22,
+  delackAt: 23,
+  /** Send queue: first span, bytes of it acknowledged, last span, bytes not acknowledged; where sndNxt stands. */
+  txHead: 24,
+  txHeadDone: 25,
+  txTail: 26,
+  txBytes: 27,
+  txNext: 28,
+  txNextDone: 29,
+  /** Bytes acknowledged and not yet told to the application. */
+  sentBytes: 30,
+  /** Bytes received since our last acknowledgement. */
+  unacked: 31,
+  // line 2: who it is; building a segment
+  flow: 32,
+  remote: 33,
+  /** remote << 16 | local, as in a received header. */
+  ports: 34,
+  local: 35,
+  neighbour: 36,
+  sndScale: 37,
+  rcvScale: 38,
+  tsOffset: 39,
+  lastAckSent: 40,
+  /** Round trip: smoothed (us << 3), variation (us << 2), timeout (us). */
+  srtt: 41,
+  rttvar: 42,
+  rto: 43,
+  /** The timed segment's end and when it left; valid with FLAG.timing. */
+  rttSeq: 44,
+  rttAt: 45,
+  generation: 46,
+  cookie: 47,
+  // line 3: lists, less frequent things
+  readyNext: 48,
+  readyPrev: 49,
+  outputNext: 50,
+  outputPrev: 51,
+  listNext: 52,
+  listPrev: 53,
+  /** First frame with bytes not yet emitted; bytes emitted and not yet done. */
+  rxUnread: 54,
+  rxGiven: 55,
+  /** Frames held, in order and out of order. */
+  rxFrames: 56,
+  rcvBuf: 57,
+  /** Bytes done since the buffer last grew. */
+  rxSince: 58,
+  /** Largest payload seen: what a full segment of the peer is. */
+  rcvMss: 59,
+  maxWnd: 60,
+  recover: 61,
+  retries: 62,
+  lastTxMs: 63,
+  // line 4: rare
+  persistAt: 64,
+  keepAt: 65,
+  longAt: 66,
+  probes: 67,
+  keepProbes: 68,
+  keepIdleMs: 69,
+  lastRxMs: 70,
+  listener: 71,
+  iss: 72,
+  irs: 73,
+  /** Sequence number of the peer's FIN; valid with FLAG.finKnown. */
+  rcvFin: 74,
+  deadReason: 75,
+  challenges: 76,
+  challengeMs: 77,
+  tsRecentMs: 78,
+  txSpans: 79,
+  // line 5: rare; the rest is free
+  oooTail: 80,
+  oooFrames: 81,
+  /** Where the most recent out-of-order segment went: the first SACK block. */
+  oooLast: 82,
+  /** MSS that the peer named, header without options. */
+  peerMss: 83,
+  /** Bytes acknowledged in congestion avoidance since cwnd last grew. */
+  caBytes: 84,
+} as const;
+
+/** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */
+export const STATE = {
+  closed: 0,
+  synSent: 1,
+  synReceived: 2,
+  established: 3,
+  finWait1: 4,
+  finWait2: 5,
+  closeWait: 6,
+  closing: 7,
+  lastAck: 8,
+  timeWait: 9,
+} as const;
+
+export const FLAG = {
+  timestamps: 1 << 0,
+  sack: 1 << 1,
+  /** Opened by our connect. */
+  active: 1 << 2,
+  /** The application has the flow: connected by it, or accepted. */
+  owned: 1 << 3,
+  /** `knock` was emitted. */
+  knocked: 1 << 4,
+  knockAtSyn: 1 << 5,
+  /** The application has closed its side: FIN after what is queued. */
+  finQueued: 1 << 6,
+  finAcked: 1 << 7,
+  /** The application will read no more (close, as against shutdown). */
+  noReader: 1 << 8,
+  /** The peer's FIN has arrived, perhaps before data that is missing. */
+  finKnown: 1 << 9,
+  /** An acknowledgement is due in this flush. */
+  ackNow: 1 << 10,
+  /** An acknowledgement is due, with data or after DELAYED_ACK_US. */
+  ackDelayed: 1 << 11,
+  timing: 1 << 12,
+  recovery: 1 << 13,
+  /** Retransmit one segment at sndUna in this flush. */
+  rexmit: 1 << 14,
+  /** Send a window probe in this flush. */
+  probe: 1 << 15,
+  /** Send a keepalive in this flush. */
+  keepalive: 1 << 16,
+  softError: 1 << 17,
+  inReady: 1 << 18,
+  inOutput: 1 << 19,
+  /** `dead` was emitted: the row is the stack's alone. */
+  gone: 1 << 20,
+  /** In the list of rows whose memory goes at the next emit. */
+  dying: 1 << 21,
+  inTimeWaitList: 1 << 22,
+  /** The listener counts it: as half-open, or as waiting for accept. */
+  halfOpen: 1 << 23,
+  waiting: 1 << 24,
+  /** The SYN, or SYN-ACK, was sent more than once. */
+  synLost: 1 << 25,
+} as const;
+
+export const TIMER = {
+  rto: 1,
+  delack: 2,
+  persist: 4,
+  keep: 8,
+  /** TIME-WAIT, FIN-WAIT-2 without a reader, knock without an answer. */
+  long: 16,
+  /** The wheel is armed, at armedAt. */
+  armed: 32,
+} as const;
+
+export const PENDING = { knock: 1, connected: 2, recv: 4, recvEnd: 8, sent: 16, dead: 32 } as const;
+
+const GENERATION_MAX = 2047;
+const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
+
+/** A doubly linked list of rows; its links, and a flag for being in it, are fields of the row. */
+export class RowList {
+  head = 0;
+  tail = 0;
+  readonly #i32: Int32Array;
+  readonly #next: number;
+  readonly #prev: number;
+  readonly #flag: number;
+
+  constructor(i32: Int32Array, next: number, prev: number, flag: number) {
+    this.#i32 = i32;
+    this.#next = next;
+    this.#prev = prev;
+    this.#flag = flag;
+  }
+
+  next(row: number): number {
+    return this.#i32[row + this.#next]!;
+  }
+
+  /** Appends a row unless it is in. */
+  push(row: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & this.#flag) !== 0) return;
+    i32[row + TCB.flags] = flags | this.#flag;
+    i32[row + this.#next] = 0;
+    i32[row + this.#prev] = this.tail;
+    if (this.tail === 0) this.head = row;
+    else i32[this.tail + this.#next] = row;
+    this.tail = row;
+  }
+
+  /** Takes a row out if it is in. */
+  remove(row: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & this.#flag) === 0) return;
+    i32[row + TCB.flags] = flags & ~this.#flag;
+    const next = i32[row + this.#next]!;
+    const prev = i32[row + this.#prev]!;
+    if (prev === 0) this.head = next;
+    else i32[prev + this.#next] = next;
+    if (next === 0) this.tail = prev;
+    else i32[next + this.#prev] = prev;
+  }
+}
+
+/** All flows: rows, handles, the lookup table, the lists that rows are in. */
+export class Flows {
+  readonly count: number;
+  readonly i32: Int32Array;
+  /** Row of flow 0. */
+  readonly base: number;
+  /** (remote address, ports, local address) -> row. */
+  readonly table: Table;
+  /** Flows with events to emit. */
+  readonly ready: RowList;
+  /** Flows with something to send. */
+  readonly output: RowList;
+  /** Flows whose `dead` was emitted in the last emit: their frames go in the next. */
+  readonly dying: RowList;
+  /** TIME-WAIT flows that nobody else knows of, oldest first: recycled when flows run out. */
+  readonly timeWait: RowList;
+  readonly #free: FreeList;
+
+  constructor(env: Environment) {
+    const { arena, limits, config } = env;
+    this.count = limits.flows;
+    this.i32 = arena.i32;
+    this.base = arena.carve('flows', limits.flows * ROW_BYTES) >> 2;
+    this.table = new Table(arena, 'flow table', limits.flows, config.secret0, config.secret1);
+    this.ready = new RowList(this.i32, TCB.readyNext, TCB.readyPrev, FLAG.inReady);
+    this.output = new RowList(this.i32, TCB.outputNext, TCB.outputPrev, FLAG.inOutput);
+    this.dying = new RowList(this.i32, TCB.listNext, TCB.listPrev, FLAG.dying);
+    this.timeWait = new RowList(this.i32, TCB.listNext, TCB.listPrev, FLAG.inTimeWaitList);
+    this.#free = new FreeList(arena, 'free flows', limits.flows);
+    for (let flow = 0; flow < limits.flows; flow++) {
+      this.i32[this.row(flow) + TCB.generation] = 1;
+      this.i32[this.row(flow) + TCB.flow] = flow;
+    }
+  }
+
+  row(flow: number): number {
+    return this.base + Math.imul(flow, ROW_WORDS);
+  }
+
+  handle(row: number): number {
+    const i32 = this.i32;
+    return (i32[row + TCB.generation]! << FLOW_INDEX_BITS) | i32[row + TCB.flow]!;
+  }
+
+  /** The row of a live handle, or 0: stale, foreign, never given out. */
+  resolve(handle: number): number {
+    const flow = handle & INDEX_MASK;
+    if (handle <= 0 || flow >= this.count) return 0;
+    const row = this.row(flow);
+    const i32 = this.i32;
+    if (i32[row + TCB.generation] !== handle >> FLOW_INDEX_BITS) return 0;
+    return (i32[row + TCB.flags]! & (FLAG.owned | FLAG.knocked)) !== 0 ? row : 0;
+  }
+
+  /** Rows that can be taken. */
+  get free(): number {
+    return this.#free.free;
+  }
+
+  /** A zeroed row, or 0 when none is free. */
+  take(): number {
+    const flow = this.#free.take();
+    if (flow < 0) return 0;
+    const row = this.row(flow);
+    const i32 = this.i32;
+    const generation = i32[row + TCB.generation]!;
+    i32.fill(0, row, row + ROW_WORDS);
+    i32[row + TCB.flow] = flow;
+    i32[row + TCB.generation] = generation;
+    i32[row + TCB.txHead] = i32[row + TCB.txTail] = i32[row + TCB.txNext] = -1;
+    i32[row + TCB.listener] = -1;
+    return row;
+  }
+
+  /** Consumes a row that is in no list and in no table. */
+  give(row: number): void {
+    const i32 = this.i32;
+    if (VERIFY) {
+      const lists = FLAG.inReady | FLAG.inOutput | FLAG.dying | FLAG.inTimeWaitList;
+      assert(i32[row + TCB.state] === STATE.closed, 'tcp: gave a row that is not closed');
+      assert((i32[row + TCB.flags]! & lists) === 0, 'tcp: gave a row that is in a list');
+      assert(i32[row + TCB.rxFrames] === 0, 'tcp: gave a row that holds frames');
+      assert(i32[row + TCB.txSpans] === 0, 'tcp: gave a row that holds spans');
+    }
+    i32[row + TCB.flags] = 0;
+    this.newGeneration(row);
+    this.#free.give(i32[row + TCB.flow]!);
+  }
+
+  /** From now on every handle to this row is stale. */
+  newGeneration(row: number): void {
+    const i32 = this.i32;
+    const generation = i32[row + TCB.generation]!;
+    i32[row + TCB.generation] = generation >= GENERATION_MAX ? 1 : generation + 1;
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Ethernet II: where the fields of a frame's header stand, relative to its first byte.
+ *
+ * - A MAC address is held as two integers, as the wire orders them: `high` the first four bytes (int32),
+ *   `low` the last two (0..0xffff).
+ * - No FCS: drivers take it off and put it on. Frames shorter than 60 bytes are padded by the hardware.
+ *
+ * Called by net/stack.ts, net/ipv4.ts, net/arp.ts. Read first: RFC 894; IEEE 802.3 3.2.6 for the type field.
+ */
+export const ETH_DESTINATION = 0;
+export const ETH_SOURCE = ETH_DESTINATION + 6;
+export const ETH_TYPE = ETH_SOURCE + 6;
+export const ETH_PAYLOAD = ETH_TYPE + 2;
+export const ETH_HEADER_BYTES = ETH_PAYLOAD;
+
+export const ETH_TYPE_IPV4 = 0x0800;
+export const ETH_TYPE_ARP = 0x0806;
+export const ETH_TYPE_IPV6 = 0x86dd;
+
+/** ff:ff:ff:ff:ff:ff */
+export const MAC_BROADCAST_HIGH = -1;
+export const MAC_BROADCAST_LOW = 0xffff;
+/** The group bit (multicast and broadcast) of a `high` word. */
+export const MAC_GROUP = 0x0100_0000;
+
+/** First four bytes of a MAC address in memory. */
+export const macHigh = (view: DataView, at: number): number => view.getInt32(at);
+/** Last two bytes of a MAC address in memory. */
+export const macLow = (view: DataView, at: number): number => view.getUint16(at + 4);
+
+export function setMac(view: DataView, at: number, high: number, low: number): void {
+  view.setInt32(at, high);
+  view.setUint16(at + 4, low);
+}
