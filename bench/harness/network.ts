@@ -9,6 +9,8 @@
  *   always our client's.
  * - The kernel's defaults, with two exceptions, both because the other end is AF_XDP: no partial checksums and no
  *   frames above the MTU (both would need hardware or a kernel behind the wire to finish).
+ * - A frame's receive processing runs where it was sent from. So the client's core does part of the kernel peers' TCP
+ *   work (netif_rx), which is to their advantage; steering it to the server's core (RPS) would slow them down.
  *
  * Read first: man 7 network_namespaces; drivers/net/veth.c.
  */

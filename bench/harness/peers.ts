@@ -58,8 +58,7 @@ const PEERS = {
   memcached: {
     title: 'memcached -t 1',
     port: KV_PORT,
-    missing: () =>
-      findProgram('memcached') ? undefined : 'memcached: apt-get install memcached',
+    missing: () => (findProgram('memcached') ? undefined : 'memcached: apt-get install memcached'),
     command: (address) => [
       findProgram('memcached') ?? 'memcached',
       ...['-t', '1', '-u', 'nobody', '-l', address, '-p', String(KV_PORT)],

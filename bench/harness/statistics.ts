@@ -28,7 +28,8 @@ export function spreadOf(values: readonly number[]): Spread {
 
 /** Ours divided by theirs, round by round. */
 export function ratioOf(ours: readonly number[], theirs: readonly number[]): Spread {
-  if (ours.length !== theirs.length) throw new RangeError('a ratio needs both sides of every round');
+  if (ours.length !== theirs.length)
+    throw new RangeError('a ratio needs both sides of every round');
   return spreadOf(ours.map((value, round) => value / theirs[round]!));
 }
 

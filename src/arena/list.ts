@@ -1,10 +1,11 @@
 /**
  * Pools and lists of small indexes, kept in the arena.
  *
- * - `FreeList` holds the free ones of `count` indexes: last given, first taken (the warmest). `take` answers -1
- *   when none is left. Under VERIFY a second `give` is caught.
- * - `IndexList` is doubly linked lists over nodes 0..nodes-1; a node is in one list at most. Every operation
- *   is O(1). Under VERIFY inserting a node that is in a list, or removing one that is not, is caught.
+ * - `FreeList` holds the free ones of `count` indexes: last given, first taken (the warmest).
+ *   `take` answers -1 when none is left. Under VERIFY a second `give` is caught.
+ * - `IndexList` is doubly linked lists over nodes 0..nodes-1; a node is in one list at most. Every
+ *   operation is O(1). Under VERIFY inserting a node that is in a list, or removing one that is
+ *   not, is caught.
  * - Nothing is allocated after construction.
  *
  * Called by everything that owns control blocks, spans, sockets or queues.
@@ -71,7 +72,10 @@ export class IndexList {
   readonly nodes: number;
   readonly lists: number;
   readonly #i32: Int32Array;
-  /** Word index of (next, prev) of node 0; the lists' own heads follow the nodes, as nodes nodes..nodes+lists-1. */
+  /**
+   * Word index of (next, prev) of node 0; the lists' own heads follow the nodes, as nodes
+   * nodes..nodes+lists-1.
+   */
   readonly #links: number;
 
   constructor(arena: Arena, name: string, nodes: number, lists = 1) {

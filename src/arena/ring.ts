@@ -1,19 +1,23 @@
 /**
- * A ring of fixed-size records between one producer and one consumer: threads over one arena, or processes over
- * one memfd, each with its own view and offset.
+ * A ring of fixed-size records between one producer and one consumer: threads over one arena, or
+ * processes over one memfd, each with its own view and offset.
  *
- * - Layout: the producer's index (a cache line), the consumer's index (a cache line), then `entries` records of
- *   `wordsPerEntry` int32 words. A segment of zeros is an empty ring; `ringBytes` is its size.
+ * - Layout: the producer's index (a cache line), the consumer's index (a cache line), then
+ *   `entries` records of `wordsPerEntry` int32 words. A segment of zeros is an empty ring;
+ *   `ringBytes` is its size.
  * - Indexes count records modulo 2^32; `entries` is a power of two.
- * - Each side keeps its own index and a copy of the other's, and touches shared indexes once a batch: `free` and
- *   `available` look only when the copy says that there is less than wanted; `publish` and `release` write once.
- * - Records are written and read as plain words: the index's `Atomics.store` releases them to the other side's
- *   `Atomics.load`.
- * - The other side may be hostile: an index that cannot be right counts as "no progress", so that `free` and
- *   `available` always lie in 0..entries.
- * - Nothing is allocated after construction; nobody waits here (a futex or an eventfd does, dataplane/).
+ * - Each side keeps its own index and a copy of the other's, and touches shared indexes once a
+ *   batch: `free` and `available` look only when the copy says that there is less than wanted;
+ *   `publish` and `release` write once.
+ * - Records are written and read as plain words: the index's `Atomics.store` releases them to the
+ *   other side's `Atomics.load`.
+ * - The other side may be hostile: an index that cannot be right counts as "no progress", so that
+ *   `free` and `available` always lie in 0..entries.
+ * - Nothing is allocated after construction; nobody waits here (a futex or an eventfd does,
+ *   dataplane/).
  *
- * Read first: Lamport, "Specifying concurrent program modules" (1983); Lee et al., MCRingBuffer (2010), for the copies.
+ * Read first: Lamport, "Specifying concurrent program modules" (1983); Lee et al., MCRingBuffer
+ * (2010), for the copies.
  */
 import { powerOfTwo } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';

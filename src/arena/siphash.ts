@@ -1,16 +1,19 @@
 /**
- * HalfSipHash: a keyed 32-bit hash of three 32-bit words, such as a connection's addresses and ports.
+ * HalfSipHash: a keyed 32-bit hash of three 32-bit words, such as a connection's addresses and
+ * ports.
  *
  * - Who does not know the two secret words can neither predict a bucket nor aim many flows at one.
  * - The message is the twelve bytes of w0, w1, w2, each least significant byte first.
- * - `halfSipHash` is HalfSipHash-2-4, for what a peer may see (an initial sequence number). `halfSipHash13`
- *   is HalfSipHash-1-3, for bucket numbers, which no one sees: the kernel makes the same choice (hsiphash).
+ * - `halfSipHash` is HalfSipHash-2-4, for what a peer may see (an initial sequence number).
+ *   `halfSipHash13` is HalfSipHash-1-3, for bucket numbers, which no one sees: the kernel makes the
+ *   same choice (hsiphash).
  * - Both are int32 in, int32 out; nothing is allocated.
- * - The round stands here four times on purpose: with shared code and the number of rounds an argument, 1-3 takes 19 ns
- *   instead of 11. For the same reason the words move up as in a shift register instead of being chosen by number.
+ * - The round stands here four times on purpose: with shared code and the number of rounds an
+ *   argument, 1-3 takes 19 ns instead of 11. For the same reason the words move up as in a shift
+ *   register instead of being chosen by number.
  *
- * Called by table.ts and TCP. Read first: Aumasson and Bernstein, "SipHash: a fast short-input PRF";
- * Documentation/security/siphash.rst in the kernel.
+ * Called by table.ts and TCP. Read first: Aumasson and Bernstein, "SipHash: a fast short-input
+ * PRF"; Documentation/security/siphash.rst in the kernel.
  */
 
 /** Three words and the last block. */

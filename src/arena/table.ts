@@ -1,5 +1,6 @@
 /**
- * A hash table from three 32-bit words to a non-negative int32: flows by address and ports, neighbours by address.
+ * A hash table from three 32-bit words to a non-negative int32: flows by address and ports,
+ * neighbours by address.
  *
  * - Open addressing with linear probing over 16-byte slots: a hit costs one cache line, mostly.
  * - The hash is keyed (siphash.ts), so that peers cannot choose ports that share a bucket.
@@ -55,7 +56,9 @@ export class Table {
     }
   }
 
-  /** Adds a key that is not there; false when the table is full. Key words are int32, value >= 0. */
+  /**
+   * Adds a key that is not there; false when the table is full. Key words are int32, value >= 0.
+   */
   insert(k0: number, k1: number, k2: number, value: number): boolean {
     if (VERIFY) {
       assert(value >= 0 && (value | 0) === value, 'table: the value is not a non-negative int32');
@@ -93,7 +96,10 @@ export class Table {
     return true;
   }
 
-  /** Closes the hole at `hole`: each later entry of the cluster that may stand there moves back (Algorithm R). */
+  /**
+   * Closes the hole at `hole`: each later entry of the cluster that may stand there moves back
+   * (Algorithm R).
+   */
   #close(hole: number): void {
     const i32 = this.#i32;
     const mask = this.#mask;

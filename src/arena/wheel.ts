@@ -1,24 +1,28 @@
 /**
- * The timing wheel: every timer of an elastic thread. A timer is a number below `timers`; who owns which is
- * said by `timerRanges` (net/environment.ts).
+ * The timing wheel: every timer of an elastic thread. A timer is a number below `timers`; who owns
+ * which is said by `timerRanges` (net/environment.ts).
  *
- * - Time is microseconds modulo 2^32, as int32. A tick is 16 us; a timer fires in the first tick that begins at
- *   or after its deadline: never early, at most one tick late.
- * - `arm` and `cancel` are O(1), and an armed timer may be armed again: TCP does so with every acknowledgement,
- *   while few of its timers ever fire.
- * - A deadline lies less than 2^31 us ahead. One that has passed (by less than 2^30 us) fires at the next `expire`.
- * - `expire` is called in a loop, once a batch, and hands out what is due in order of ticks; timers of one tick
- *   mostly in the order they were armed. It must be called at least every 2^30 us (17 minutes) while timers are
- *   armed, and after a longer idle time before the next `arm`; a loop that sleeps no longer than `untilNext`
- *   with a sane cap does so by itself. Time that goes backwards is ignored.
- * - State lives in the arena, apart from four small integers. Nothing is allocated after construction.
+ * - Time is microseconds modulo 2^32, as int32. A tick is 16 us; a timer fires in the first tick
+ *   that begins at or after its deadline: never early, at most one tick late.
+ * - `arm` and `cancel` are O(1), and an armed timer may be armed again: TCP does so with every
+ *   acknowledgement, while few of its timers ever fire.
+ * - A deadline lies less than 2^31 us ahead. One that has passed (by less than 2^30 us) fires at
+ *   the next `expire`.
+ * - `expire` is called in a loop, once a batch, and hands out what is due in order of ticks; those
+ *   of one tick in the order they were armed. It must be called at least every 2^30 us (17 minutes)
+ *   while timers are armed, and after a longer idle time before the next `arm`; a loop that sleeps
+ *   no longer than `untilNext` with a sane cap does so by itself. Time that goes backwards is
+ *   ignored.
+ * - State lives in the arena, apart from four small integers. Nothing is allocated after
+ *   construction.
  *
- * How: 2^32 us are 2^28 ticks, written in digits of 8, 8, 8 and 4 bits; level L has a slot for each value of
- * digit L. `#tick` is the wheel's present. A timer stands at the level of the highest digit in which its tick
- * differs from the present, in the slot of that digit. So every timer of level L is due before all of level L+1,
- * and except at the top, where the ring closes, in slots above the present's digit: the first occupied one is
- * found in a bitmap, and any stretch of time without timers is crossed in one step. When the present reaches a
- * slot of level L > 0, its timers move down, each at most three times in its life.
+ * How: 2^32 us are 2^28 ticks, written in digits of 8, 8, 8 and 4 bits; level L has a slot for each
+ * value of digit L. `#tick` is the wheel's present. A timer stands at the level of the highest
+ * digit in which its tick differs from the present, in the slot of that digit. So every timer of
+ * level L is due before all of level L+1, and except at the top, where the ring closes, in slots
+ * above the present's digit: the first occupied one is found in a bitmap, and any stretch of time
+ * without timers is crossed in one step. When the present reaches a slot of level L > 0, its timers
+ * move down, each at most three times in its life.
  *
  * Read first: Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP 1987), scheme 7.
  */
@@ -29,7 +33,10 @@ import type { Arena } from './arena.ts';
 const TICK_SHIFT = 4;
 const TICK_US = 1 << TICK_SHIFT;
 const TICK_MASK = 0xfffffff;
-/** A tick that is this far ahead of the present or farther has passed: 3/4 of the ring are the future. */
+/**
+ * A tick that is this far ahead of the present or farther has passed: 3/4 of the ring are the
+ * future.
+ */
 const PAST = 0xc000000;
 
 /** Slots of the four levels begin here; the last level has 16. */
@@ -39,7 +46,10 @@ const LEVEL_3 = 768;
 const SLOTS = 784;
 const TOP_SLOTS = 16;
 
-/** A node is next, prev (word indexes of nodes), tick, and one word to fill 16 bytes. Slots are nodes as well. */
+/**
+ * A node is next, prev (word indexes of nodes), tick, and one word to fill 16 bytes. Slots are
+ * nodes as well.
+ */
 const NODE_SHIFT = 2;
 const PREV = 1;
 const TICK = 2;
@@ -48,13 +58,18 @@ const UNARMED = -1;
 export class Wheel {
   readonly timers: number;
   readonly #i32: Int32Array;
-  /** Word index of the first slot's node, of the first timer's node, and of the bitmap of occupied slots. */
+  /**
+   * Word index of the first slot's node, of the first timer's node, and of the bitmap of occupied
+   * slots.
+   */
   readonly #slots: number;
   readonly #nodes: number;
   readonly #bitmap: number;
   /** The present, 28 bits: no armed timer's tick lies before it. */
   #tick: number;
-  /** No occupied slot begins before this tick; only meaningful while timers are armed. */
+  /**
+   * No occupied slot begins before this tick. Not always the first one: `cancel` leaves it alone.
+   */
   #bound: number;
   #armed: number;
 
@@ -96,8 +111,9 @@ export class Wheel {
     if (((tick - present) & TICK_MASK) >= PAST) tick = present;
     this.#i32[node + TICK] = tick;
     const start = this.#place(node, tick);
-    const isFirst = ((start - present) & TICK_MASK) < ((this.#bound - present) & TICK_MASK);
-    if (isFirst || this.#armed === 1) this.#bound = start;
+    if (((start - present) & TICK_MASK) < ((this.#bound - present) & TICK_MASK)) {
+      this.#bound = start;
+    }
   }
 
   /** Takes a timer out; one that is not armed stays so. */
@@ -124,8 +140,8 @@ export class Wheel {
   }
 
   /**
-   * Microseconds until a timer may be due: 0 is now, never more than `capUs`. Exact within the present's 4 ms;
-   * farther away it may be too short, never too long.
+   * Microseconds until a timer may be due: 0 is now, never more than `capUs`. Exact within the
+   * present's 4 ms; farther away it may be too short, never too long.
    */
   untilNext(nowUs: number, capUs: number): number {
     if (this.#armed === 0) return capUs;
@@ -220,7 +236,8 @@ export class Wheel {
     }
     const bits = this.#i32[this.#bitmap + (LEVEL_3 >> 5)]!;
     if (VERIFY) assert(bits !== 0, 'wheel: timers are armed but no slot is occupied');
-    const digit = this.#tick >>> 24; // the ring closes here: the search begins at the present's digit
+    // The ring closes here: the search begins at the present's digit.
+    const digit = this.#tick >>> 24;
     const rotated = (bits >>> digit) | (bits << (TOP_SLOTS - digit));
     return LEVEL_3 + ((digit + trailingZeros(rotated)) & (TOP_SLOTS - 1));
   }

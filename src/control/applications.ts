@@ -1,7 +1,8 @@
 /**
  * Which module an application's name means, and what to tell people about the built-in ones.
  *
- * - A name is `src/apps/<name>.ts` or `src/apps/<name>/index.ts`; anything with a slash or an extension is a path.
+ * - A name is `src/apps/<name>.ts` or `src/apps/<name>/index.ts`; anything with a slash or an
+ *   extension is a path.
  */
 import { existsSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';

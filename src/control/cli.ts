@@ -1,9 +1,10 @@
 /**
- * The command line: which command, with which words; each command's file does the rest and is loaded when it is called.
+ * The command line: which command, with which words; each command's file does the rest and is
+ * loaded when it is called.
  *
  * - Results go to standard output, progress and errors to standard error.
- * - Exit codes: 0 done; 1 something broke, or `doctor` found something missing; 2 what was asked cannot be, with one
- *   line that says why and what to do.
+ * - Exit codes: 0 done; 1 something broke, or `doctor` found something missing; 2 what was asked
+ *   cannot be, with one line that says why and what to do.
  *
  * Started by bin/ix, which also does `setup` and `test`.
  */
@@ -79,10 +80,10 @@ function build(): Command {
 /** Prints what went wrong and returns the exit code. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return 0; // --help, --version
+    if (error.exitCode === 0) return 0; // --help
+    if (error.code === 'commander.help') return 2; // no command: the list of them is the answer
     const problem = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-    const shown = problem === '(outputHelp)' ? 'a command is missing' : problem;
-    console.error(`ix: ${shown.replace(/\.$/, '')}; see: bin/ix --help`);
+    console.error(`ix: ${problem.replace(/\.$/, '')}; see: bin/ix --help`);
     return 2;
   }
   if (error instanceof UserError || error instanceof NicError) {

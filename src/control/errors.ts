@@ -2,8 +2,9 @@
  * Errors that a user can do something about.
  *
  * - `code` is stable; the message is one line: what is wrong, then what to do.
- * - A `UserError` ends the command with its message alone and its exit code: 2 for what the user can mend, 1 for
- *   something that was fine and broke later. Any other exception is a bug of ours and keeps its stack.
+ * - A `UserError` ends the command with its message alone and its exit code: 2 for what the user
+ *   can mend, 1 for something that was fine and broke later. Any other exception is a bug of ours
+ *   and keeps its stack.
  */
 export class UserError extends Error {
   readonly code: string;
@@ -21,14 +22,17 @@ export class OptionError extends UserError {
   }
 }
 
-/** What the kernel would not let this user do. */
+/**
+ * What the kernel would not let this user do. A tap can be had without root, in a namespace of
+ * one's own.
+ */
 export class PrivilegeError extends UserError {
-  constructor(missing: readonly string[]) {
-    super(
-      'IX_PRIVILEGE',
-      `not allowed to make network interfaces and AF_XDP sockets (no ${missing.join(', ')})`,
-      'run as root, or: sudo npm start',
-    );
+  constructor(nic: string, missing: readonly string[]) {
+    const [what, remedy] =
+      nic === 'tap'
+        ? ['network interfaces', 'run as root, or: unshare -Urn bin/ix serve kv --nic tap']
+        : ['network interfaces and AF_XDP sockets', 'run as root, or: sudo npm start'];
+    super('IX_PRIVILEGE', `not allowed to make ${what} (no ${missing.join(', ')})`, remedy);
   }
 }
 
@@ -41,6 +45,23 @@ export class AddressInUseError extends UserError {
 export class InterfaceError extends UserError {
   constructor(problem: string, remedy: string) {
     super('IX_INTERFACE', problem, remedy);
+  }
+}
+
+/** Codes of what is a fault in the code, of the application or ours, and no refusal. */
+const FAULTS = /^(ERR_|IX_DATAPLANE|IX_INVARIANT|IX_WORKER)|^[^_]*$/;
+
+/**
+ * The dataplane says why it cannot start. A refusal (wrong setting, busy queue) is one line and exit
+ * code 2; a fault keeps its stack, exit code 1.
+ */
+export class DataplaneFailedError extends UserError {
+  override readonly exitCode: number;
+  constructor(code: string, message: string) {
+    const isFault = FAULTS.test(code);
+    const text = message.replace(/^\w*Error(?: \[\w+\])?: /, '');
+    super(code, isFault ? text : (text.split('\n')[0] ?? ''), '');
+    this.exitCode = isFault ? 1 : 2;
   }
 }
 

@@ -1,11 +1,13 @@
 /**
  * Who serves what on this machine: one file per running instance in the state directory.
  *
- * - The file is written before anything is made, so that whatever ends an instance (`kill -9` included), the next start
- *   knows what to take away: the links of dead instances, and a dataplane that outlived its control plane.
+ * - The file is written before anything is made, so that whatever ends an instance (`kill -9`
+ *   included), the next start knows what to take away: the links of dead instances, and a dataplane
+ *   that outlived its control plane.
  * - An address belongs to one live instance per network namespace: the file is named by both.
  * - Starts exclude each other with a lock on the directory from sweep to claim (`withLock`).
- * - Directory: IX_STATE_DIR, else the first that can be written of /run/ix, $XDG_RUNTIME_DIR/ix, <tmp>/ix-<uid>.
+ * - Directory: IX_STATE_DIR, else the first that can be written of /run/ix, $XDG_RUNTIME_DIR/ix,
+ *   <tmp>/ix-<uid>.
  *
  * Called by network.ts (claim, sweep) and stat.ts (list).
  */
@@ -128,8 +130,9 @@ export function forget(instance: Instance): void {
 }
 
 /**
- * Takes away what dead instances left in this network namespace and forgets them. `removeLink` is asked for every link
- * that a dead one made and no live one has. Returns what was removed. Call under `withLock`.
+ * Takes away what dead instances left in this network namespace and forgets them. `removeLink` is
+ * asked for every link that a dead one made and no live one has. Returns what was removed. Call
+ * under `withLock`.
  */
 export function sweep(removeLink: (name: string) => boolean): string[] {
   const namespace = networkNamespace();
@@ -154,11 +157,15 @@ export function sweep(removeLink: (name: string) => boolean): string[] {
 const F_OFD_SETLKW = 38;
 const F_WRLCK = 1;
 
-/** Runs `work` while no other start does (man 2 fcntl, open file description locks: gone with the process). */
+/**
+ * Runs `work` while no other start does (man 2 fcntl, open file description locks: gone with the
+ * process).
+ */
 export function withLock<T>(work: () => T): T {
   const fd = openSync(join(stateDirectory(), 'lock'), 'w');
   try {
-    const flock = new Int16Array(16); // struct flock: type, whence = SEEK_SET, start = 0, length = 0: all of it
+    // struct flock: type, whence = SEEK_SET, start = 0, length = 0, which means all of it.
+    const flock = new Int16Array(16);
     flock[0] = F_WRLCK;
     must(sys.syscall(SYS.fcntl, fd, F_OFD_SETLKW, flock), 'fcntl(F_OFD_SETLKW)');
     return work();

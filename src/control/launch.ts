@@ -1,11 +1,13 @@
 /**
  * Starts a dataplane as a process of its own and listens to what it says.
  *
- * - The dataplane gets standard output and error, the channel as descriptor 3, and from 4 on what was opened for it;
- *   `launch` replaces our descriptor numbers in the configuration by those that the child will have.
+ * - The dataplane gets standard output and error, the channel as descriptor 3, and from 4 on what
+ *   was opened for it; `launch` replaces our descriptor numbers in the configuration by those that
+ *   the child will have.
  * - `ready` settles when the dataplane serves, or fails with the reason why it does not.
  * - `ended` settles when it is gone; by itself or because of `stop`.
- * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which stops it in order.
+ * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which
+ *   stops it in order.
  *
  * Called by serve.ts. The other end of the channel is src/dataplane/channel.ts.
  */
@@ -16,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { CHANNEL_FD } from '../dataplane/channel.ts';
 import { type DataplaneConfig, DataplaneMessage, type NicConfig } from '../dataplane/config.ts';
-import { DataplaneDiedError, UserError } from './errors.ts';
+import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
 
 /** How long a dataplane may take to close its connections after SIGTERM. */
 const STOP_MS = 2000;
@@ -28,19 +30,35 @@ export interface Ready {
   nic: string;
 }
 
+/** How a dataplane ended. */
+export interface End {
+  /** 'exit code 1', 'signal SIGKILL' */
+  how: string;
+  /** What it said of the reason. */
+  failure?: string;
+  /** The application ended it, with this exit code. */
+  stopped?: number;
+}
+
 export interface Dataplane {
   readonly pid: number;
   readonly ready: Promise<Ready>;
-  /** How it ended, in words: 'exit code 1', 'signal SIGKILL'. */
-  readonly ended: Promise<string>;
+  readonly ended: Promise<End>;
   /** SIGTERM, then SIGKILL; settles when it is gone. */
   stop(): Promise<void>;
   /** SIGKILL, for when there is no time. */
   kill(): void;
 }
 
-/** `config` names descriptors of this process. */
-export function launch(config: DataplaneConfig, main = MAIN): Dataplane {
+/**
+ * `config` names descriptors of this process; `main` is another program to start, `report` gets the
+ * application's.
+ */
+export function launch(
+  config: DataplaneConfig,
+  main: string = MAIN,
+  report: (value: unknown) => void = () => {},
+): Dataplane {
   const inherited: number[] = [];
   const pass = (fd: number): number => CHANNEL_FD + inherited.push(fd);
   const theirs: DataplaneConfig = {
@@ -54,24 +72,25 @@ export function launch(config: DataplaneConfig, main = MAIN): Dataplane {
     env: environment(),
     stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...inherited],
   });
-  const ended = endOf(child);
-  const ready = readiness(child, ended);
+  const exited = exitOf(child);
   const channel = child.stdio[CHANNEL_FD] as Duplex;
   channel.on('error', () => {}); // It died while we wrote: `ended` says so.
+  const { ready, ended } = listen(channel, exited, report);
   channel.write(`${JSON.stringify(theirs)}\n`);
   return {
     pid: child.pid ?? -1,
     ready,
     ended,
-    stop: () => stop(child, ended),
+    stop: () => stop(child, exited),
     kill: () => child.kill('SIGKILL'),
   };
 }
 
 function withDescriptor(nic: NicConfig, pass: (fd: number) => number): NicConfig {
-  return nic.kind === 'afxdp'
-    ? { ...nic, socketFd: pass(nic.socketFd) }
-    : { ...nic, fd: pass(nic.fd) };
+  if (nic.kind === 'afxdp') return { ...nic, socketFd: pass(nic.socketFd) };
+  if (nic.kind === 'tap') return { ...nic, fd: pass(nic.fd) };
+  const [mine, theirs] = nic.wakeFds;
+  return { ...nic, memoryFd: pass(nic.memoryFd), wakeFds: [pass(mine), pass(theirs)] };
 }
 
 /** What a dataplane needs of our environment: nothing but its own switches. */
@@ -80,7 +99,7 @@ function environment(): NodeJS.ProcessEnv {
   return Object.fromEntries(wanted);
 }
 
-function endOf(child: ChildProcess): Promise<string> {
+function exitOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) =>
@@ -89,22 +108,31 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-function readiness(child: ChildProcess, ended: Promise<string>): Promise<Ready> {
-  const { promise, resolve, reject } = Promise.withResolvers<Ready>();
-  const lines = createInterface({ input: child.stdio[CHANNEL_FD] as Duplex });
+function listen(channel: Duplex, exited: Promise<string>, report: (value: unknown) => void) {
+  const ready = Promise.withResolvers<Ready>();
+  const said: Omit<End, 'how'> = {};
+  const lines = createInterface({ input: channel });
   lines.on('line', (line) => {
     const parsed = v.safeParse(DataplaneMessage, parseJson(line));
     if (!parsed.success) return;
     const message = parsed.output;
-    if (message.type === 'ready') resolve(message);
-    else reject(new UserError(message.code, message.message, ''));
+    if (message.type === 'ready') ready.resolve(message);
+    if (message.type === 'report') report(message.value);
+    if (message.type === 'stopped') said.stopped = message.exitCode;
+    if (message.type !== 'failed') return;
+    said.failure = message.message;
+    ready.reject(new DataplaneFailedError(message.code, message.message));
   });
-  // The last line may still be in the channel when the exit is known: let it come first.
-  lines.once('close', async () => {
-    reject(new DataplaneDiedError(`the dataplane ended before it was ready (${await ended})`));
-  });
-  promise.catch(() => {}); // Whoever waits for it gets the rejection; nobody may.
-  return promise;
+  // A reset: it died with our line unread. What it said before comes first.
+  lines.on('error', () => {});
+  // The exit may be known before the last line is read: an end is both.
+  const closed = new Promise<void>((resolve) => channel.once('close', () => resolve()));
+  const ended = Promise.all([exited, closed]).then(([how]): End => ({ how, ...said }));
+  ended.then(({ how }) =>
+    ready.reject(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`)),
+  );
+  ready.promise.catch(() => {}); // Whoever waits for it gets the rejection; nobody may.
+  return { ready: ready.promise, ended };
 }
 
 function parseJson(line: string): unknown {
@@ -115,9 +143,9 @@ function parseJson(line: string): unknown {
   }
 }
 
-async function stop(child: ChildProcess, ended: Promise<string>): Promise<void> {
+async function stop(child: ChildProcess, exited: Promise<string>): Promise<void> {
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-  await ended;
+  await exited;
   clearTimeout(timer);
 }

@@ -1,5 +1,6 @@
 /**
- * The netlink message format: a 16-byte header, a fixed family header, then type-length-value attributes.
+ * The netlink message format: a 16-byte header, a fixed family header, then type-length-value
+ * attributes.
  *
  * - Integers are in the machine's order (little-endian here); IP addresses in network order.
  * - Attributes are aligned to 4 bytes and nest.
@@ -23,11 +24,21 @@ export class Message {
     this.view.setUint16(6, flags, true);
   }
 
-  /** A family header of `bytes`: its first bytes, and an interface index at 4 (where all families have it). */
+  /**
+   * A family header of `bytes`: its first bytes, and an interface index at 4 (where all families
+   * have it).
+   */
   header(bytes: number, first: readonly number[] = [], index = 0): this {
     if (index !== 0) this.view.setInt32(this.#end + 4, index, true);
     new Uint8Array(this.view.buffer).set(first, this.#end);
     this.#end += bytes;
+    return this;
+  }
+
+  /** Flags of a link and which of them are meant: bytes 8 and 12 of struct ifinfomsg. */
+  flags(flags: number, mask: number): this {
+    this.view.setUint32(HEADER_BYTES + 8, flags, true);
+    this.view.setUint32(HEADER_BYTES + 12, mask, true);
     return this;
   }
 

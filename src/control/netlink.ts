@@ -1,7 +1,9 @@
 /**
- * rtnetlink, as much of it as is needed to make a veth pair, give it an address and take it away again.
+ * rtnetlink, as much of it as is needed to make a veth pair, give it an address and take it away
+ * again.
  *
- * - `Netlink` is one socket; it works on the network namespace that the calling thread was in when it was made.
+ * - `Netlink` is one socket; it works on the network namespace that the calling thread was in when
+ *   it was made.
  * - Every request waits for the kernel's answer; a refusal is a `NetlinkError` with the errno.
  * - Synchronous and allocating: set-up code.
  *
@@ -34,7 +36,6 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
-const IFLA_NET_NS_PID = 19;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_NUM_RX_QUEUES = 32;
 const IFLA_INFO_KIND = 1;
@@ -149,21 +150,9 @@ export class Netlink {
   }
 
   setUp(index: number): void {
-    this.#ask(`set link ${index} up`, this.#setLink(index, IFF_UP, IFF_UP));
-  }
-
-  setDown(index: number): void {
-    this.#ask(`set link ${index} down`, this.#setLink(index, 0, IFF_UP));
-  }
-
-  setMtu(index: number, mtu: number): void {
-    this.#ask(`set MTU of link ${index}`, this.#setLink(index, 0, 0).word(IFLA_MTU, mtu));
-  }
-
-  /** Moves a link into the network namespace of a process. */
-  moveToNamespaceOf(index: number, pid: number): void {
-    const request = this.#setLink(index, 0, 0).word(IFLA_NET_NS_PID, pid);
-    this.#ask(`move link ${index} to the namespace of ${pid}`, request);
+    const request = new Message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK).header(16, [], index);
+    request.flags(IFF_UP, IFF_UP);
+    this.#ask(`set link ${index} up`, request);
   }
 
   /** Removes a link; its veth peer goes with it. */
@@ -191,14 +180,10 @@ export class Netlink {
     this.#ask(`add a host route to link ${index}`, request);
   }
 
-  #setLink(index: number, flags: number, mask: number): Message {
-    const request = new Message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK).header(16, [], index);
-    request.view.setUint32(24, flags, true);
-    request.view.setUint32(28, mask, true);
-    return request;
-  }
-
-  /** Sends a request and returns the bodies of the answers of type `want`, after the kernel's last word on it. */
+  /**
+   * Sends a request and returns the bodies of the answers of type `want`, after the kernel's last
+   * word on it.
+   */
   #ask(what: string, request: Message, want = -1): DataView[] {
     const sequence = ++this.#sequence;
     const bytes = request.finish(sequence);

@@ -1,20 +1,24 @@
 /**
  * The network of one instance: what it is made of, made and taken away.
  *
- * - `veth`: a pair of links; the first is the host's end (up, with the host's address), the second the dataplane's end
- *   (up, no address, silent for the kernel: frames of our address are taken off it by the XDP program).
- * - `tap`: one link, the host's end; the dataplane's end is a descriptor. Works inside a user namespace, too.
+ * - `veth`: a pair of links; the first is the host's end (up, with the host's address), the second
+ *   the dataplane's end (up, no address, silent for the kernel: frames of our address are taken off
+ *   it by the XDP program).
+ * - `tap`: one link, the host's end; the dataplane's end is a descriptor. Works inside a user
+ *   namespace, too.
  * - `<ifname>`: an interface that is there already; nothing is made.
- * - Links are named ix0, ix1, ...: the first free ones. `makeNetwork` sweeps what dead instances left, refuses an
- *   address that somebody has, and records the instance before it makes the first link; all under one lock.
+ * - Links are named ix0, ix1, ...: the first free ones. `makeNetwork` sweeps what dead instances
+ *   left, refuses an address that somebody has, and records the instance before it makes the first
+ *   link; all under one lock.
  *
- * Called by serve.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst; ip-sysctl.rst (arp_ignore).
+ * Called by serve.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst;
+ * ip-sysctl.rst (arp_ignore).
  */
 
-import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { ETHERNET_MTU } from '../limits.ts';
 import { SYS, sys } from '../native/sys.ts';
+import { randomMac } from '../nic/tap.ts';
 import { formatAddress, hostAddressFor, isWithin, type Subnet } from './address.ts';
 import { AddressInUseError, InterfaceError } from './errors.ts';
 import { forget, holderOf, type Instance, record, sweep, withLock } from './instances.ts';
@@ -98,9 +102,8 @@ function refuseTakenAddress(netlink: Netlink, plan: NetworkPlan): void {
       !(entry.address === host && /^ix\d+$/.test(nameOf(entry.index))),
   );
   if (clash) {
-    throw new AddressInUseError(
-      `${text} belongs to the network of ${nameOf(clash.index)} (${formatAddress(clash.address)}/${clash.prefixLength})`,
-    );
+    const whose = `${formatAddress(clash.address)}/${clash.prefixLength} on ${nameOf(clash.index)}`;
+    throw new AddressInUseError(`${text} belongs to a network that is there already (${whose})`);
   }
 }
 
@@ -157,8 +160,8 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netwo
     const { index } = existing(netlink, hostName);
     netlink.setUp(index);
     giveHostAddress(netlink, index, plan);
-    // The kernel's MAC is on its own end; ours is a random, locally administered one (IEEE 802, 8.4).
-    const mac = [0x02, ...randomBytes(5)];
+    // The interface's address is the kernel's end's; ours is another.
+    const mac = [...randomMac()];
     const mtu = ETHERNET_MTU;
     return {
       kind: 'tap',
@@ -184,8 +187,10 @@ function openTap(name: string): number {
   let fd = -1;
   try {
     fd = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
-  } catch {
-    throw new InterfaceError('/dev/net/tun cannot be opened', 'modprobe tun, or choose --nic veth');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const remedy = code === 'EACCES' ? 'as root: chmod 666 /dev/net/tun' : 'as root: modprobe tun';
+    throw new InterfaceError(`/dev/net/tun cannot be opened (${code})`, remedy);
   }
   const result = sys.syscall(SYS.ioctl, fd, TUNSETIFF, request);
   if (result >= 0) return fd;
@@ -238,8 +243,8 @@ function silence(ifname: string): void {
 }
 
 /**
- * The first instance of a network gives the host an address in it. Further ones share that address, and get a route to
- * their own address that is more specific than the network's.
+ * The first instance of a network gives the host an address in it. Further ones share that address,
+ * and get a route to their own address that is more specific than the network's.
  */
 function giveHostAddress(netlink: Netlink, index: number, plan: NetworkPlan): void {
   const host = hostAddressFor(plan);

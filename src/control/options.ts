@@ -2,7 +2,8 @@
  * Options of `serve` and `run`, from the strings of the command line to checked values.
  *
  * - Every wrong value is an `OptionError`: one line that names the option and what it takes.
- * - What is right by itself but not in this version is refused here too, so that nothing else has to.
+ * - What is right by itself but not in this version is refused here too, so that nothing else has
+ *   to.
  */
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
@@ -10,8 +11,8 @@ import { IDLE_POLICIES } from '../dataplane/config.ts';
 import { parseSubnet } from './address.ts';
 import { OptionError } from './errors.ts';
 
-/** The arena ends at 2 GiB; what is left over is for packets, flows and tables. */
-const MEMORY_MIB_MAX = 1536;
+/** The arena ends at 2 GiB: what is left over is for packets, flows, tables and libix. */
+const MEMORY_MIB_MAX = 1400;
 
 const integer = (min: number, max: number) =>
   v.pipe(

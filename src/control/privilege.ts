@@ -1,5 +1,6 @@
 /**
- * What the kernel lets this process do, before it is tried: so that the answer is one sentence and not an errno.
+ * What the kernel lets this process do, before it is tried: so that the answer is one sentence and
+ * not an errno.
  */
 import { UserError } from './errors.ts';
 import {

@@ -1,7 +1,8 @@
 /**
  * Facts about processes and this machine, from /proc.
  *
- * - A process is named by pid and start time, so that a reused pid is not taken for the one that was meant.
+ * - A process is named by pid and start time, so that a reused pid is not taken for the one that
+ *   was meant.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { release } from 'node:os';
@@ -12,7 +13,9 @@ export interface ProcessName {
   start: number;
 }
 
-/** Who `pid` is now; undefined when there is no such process, or only its exit code is left of it. */
+/**
+ * Who `pid` is now; undefined when there is no such process, or only its exit code is left of it.
+ */
 export function processName(pid: number): ProcessName | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -36,6 +39,7 @@ export const networkNamespace = (): string => readlinkSync('/proc/self/ns/net').
 const CAPABILITIES = {
   CAP_NET_ADMIN: 12,
   CAP_NET_RAW: 13,
+  CAP_IPC_LOCK: 14,
   CAP_SYS_ADMIN: 21,
   CAP_BPF: 39,
 } as const;
@@ -59,7 +63,10 @@ export function kernelVersion(): [number, number] {
   return [major, minor];
 }
 
-/** XSKMAP through bpf_link, and what the drivers rely on: the oldest kernel that AF_XDP is used on here. */
+/**
+ * XSKMAP through bpf_link, and what the drivers rely on: the oldest kernel that AF_XDP is used on
+ * here.
+ */
 export const KERNEL_MIN: readonly [number, number] = [5, 11];
 
 export function kernelIsOld([major, minor] = kernelVersion()): boolean {

@@ -1,5 +1,6 @@
 /**
- * Counters in the Prometheus exposition format, one metric a counter: `ix_rx_frames_total{app, address}`.
+ * Counters in the Prometheus exposition format, one metric a counter: `ix_rx_frames_total{app,
+ * address}`.
  */
 import { Counter, Registry } from 'prom-client';
 import type { Instance } from './instances.ts';

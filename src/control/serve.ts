@@ -1,13 +1,17 @@
 /**
  * `ix serve` and `ix run`: an application on its own network stack until Ctrl-C.
  *
- * - Standard output gets what a user wants to know once: where it serves and what to try (with --json: one object).
- * - SIGINT, SIGTERM and SIGHUP stop it in order, exit code 0. A dataplane that dies by itself is exit code 1.
- * - Without the privileges for the network that was asked for: an error if one was asked for, otherwise the same
- *   application with a built-in client over the cable, in one process (src/dataplane/demo.ts).
+ * - Standard output gets what a user wants to know once: where it serves and what to try (with
+ *   --json: one object).
+ * - SIGINT, SIGTERM and SIGHUP stop it in order, exit code 0. A dataplane that dies by itself is
+ *   exit code 1.
+ * - Without the privileges for the network that was asked for: an error if one was asked for,
+ *   otherwise the same application with a built-in client over the cable, in one process
+ *   (src/dataplane/demo.ts).
  */
 import { type Application, commandsToTry, findApplication } from './applications.ts';
 import { DataplaneDiedError, PrivilegeError } from './errors.ts';
+import type { End } from './launch.ts';
 import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
 import { missingFor, requireKernel } from './privilege.ts';
 import { type Service, startService } from './service.ts';
@@ -28,7 +32,7 @@ export async function serve(
   if (nic === 'cable') return demonstrate(app, options);
   const missing = missingFor(nic);
   if (missing.length > 0) {
-    const refusal = new PrivilegeError(missing);
+    const refusal = new PrivilegeError(nic, missing);
     if (options.nic !== undefined) throw refusal;
     console.error(`ix: ${refusal.message}`);
     console.error(`ix: showing ${app.name} with a built-in client instead, in one process`);
@@ -53,18 +57,30 @@ async function serveUntilStopped(
   const stop = () => stopped.resolve('stopped');
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
   try {
-    const starting = startService(app, options, nic);
+    const starting = startService(app, options, nic, { report: printReport });
     const service = await Promise.race([starting, stopped.promise]);
-    // A signal before it was ready: the command ends, and the exit handler takes down what there is.
+    // A signal before it was ready: the command ends, and the exit handler takes down what there
+    // is.
     if (service === 'stopped') return;
     announce(app, options, service);
     const outcome = await Promise.race([service.dataplane.ended, stopped.promise]);
     if (outcome === 'stopped') await service.dataplane.stop();
     service.takeDown();
-    if (outcome !== 'stopped') throw new DataplaneDiedError(`the dataplane ended (${outcome})`);
+    if (outcome !== 'stopped') process.exitCode = exitCodeOf(outcome);
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, stop);
   }
+}
+
+/** The application may end the dataplane; everything else is an accident. */
+function exitCodeOf({ how, failure, stopped }: End): number {
+  if (stopped !== undefined) return stopped;
+  throw new DataplaneDiedError(`the dataplane ended (${how})${failure ? `: ${failure}` : ''}`);
+}
+
+/** What the application says with `ix.report`: text as it is, the rest as JSON. */
+function printReport(value: unknown): void {
+  console.log(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
 function announce(app: Application, options: RunOptions, service: Service): void {

@@ -1,11 +1,15 @@
 /**
- * One running instance: its network, its dataplane and its record, brought up in order and taken down in reverse.
+ * One running instance: its network, its dataplane and its record, brought up in order and taken
+ * down in reverse.
  *
- * - `startService` returns when the application serves. If it throws, nothing that was made is left.
- * - `takeDown` is synchronous and may be called at any time, also from an exit handler: links, XDP program, record.
+ * - `startService` returns when the application serves. If it throws, nothing that was made is
+ *   left.
+ * - `takeDown` is synchronous and may be called at any time, also from an exit handler: links, XDP
+ *   program, record.
  * - The privileged steps are all here: the dataplane is handed descriptors.
- * - An AF_XDP socket may enter the XDP program's map only when the dataplane has given it its rings, so frames
- *   flow from `ready` on; then our own copy of the socket is closed, since an open one keeps the queue busy.
+ * - An AF_XDP socket may enter the XDP program's map only when the dataplane has given it its
+ *   rings, so frames flow from `ready` on; then our own copy of the socket is closed, since an open
+ *   one keeps the queue busy.
  *
  * Called by serve.ts.
  */
@@ -24,8 +28,11 @@ import type { RunOptions } from './options.ts';
 import { networkNamespace, processName } from './process.ts';
 import { makeStatistics } from './statistics.ts';
 
-/** Beyond the values (-m): tables, indexes and send buffers of the application. */
-const APPLICATION_OVERHEAD_MIB = 64;
+/**
+ * Application memory for `-m`: the values, 1/32 of that for their index, something for constants; and
+ * the buffers of libix, which take up to 3/16 of all of it.
+ */
+const applicationMiB = (memory: number): number => Math.ceil(((memory * 33) / 32 + 16) * (16 / 13));
 
 export interface Service extends Ready {
   address: string;
@@ -33,16 +40,27 @@ export interface Service extends Ready {
   takeDown(): void;
 }
 
-/** `main`: the program to start as the dataplane, if not src/dataplane/main.ts. */
+export interface LaunchOptions {
+  /** The program to start as the dataplane, if not src/dataplane/main.ts. */
+  main?: string | undefined;
+  report?: (value: unknown) => void;
+}
+
 export async function startService(
   app: Application,
   options: RunOptions,
   nic: string,
-  main?: string,
+  { main, report }: LaunchOptions = {},
 ): Promise<Service> {
   const undo: (() => void)[] = [];
   const takeDown = () => {
-    for (let step = undo.pop(); step; step = undo.pop()) step();
+    const step = undo.pop();
+    if (!step) return;
+    try {
+      step();
+    } finally {
+      takeDown(); // a step that fails must not keep the others
+    }
   };
   process.on('exit', takeDown);
   undo.push(() => process.off('exit', takeDown));
@@ -61,7 +79,7 @@ export async function startService(
       statisticsFd,
       ...(captureFd === undefined ? {} : { captureFd }),
     };
-    const dataplane = launch(config, main);
+    const dataplane = launch(config, main, report);
     undo.push(() => dataplane.kill());
     if (captureFd !== undefined) closeSync(captureFd);
     noteDataplane(instance, dataplane.pid);
@@ -158,13 +176,13 @@ function baseConfig(app: Application, options: RunOptions) {
   const { ip, idle, cpu, memory, port, trace } = options;
   const given: Record<string, string> = { ...app.options };
   if (port !== undefined) given['port'] = `${port}`;
-  if (memory !== undefined) given['memory'] = `${memory}`;
+  if (memory !== undefined) given['m'] = `${memory}`;
   return {
     ...ip,
     idle,
     ...(cpu === undefined ? {} : { cpu }),
     trace,
     app: { name: app.name, module: app.module, options: given },
-    limits: memory === undefined ? {} : { applicationMiB: memory + APPLICATION_OVERHEAD_MIB },
+    limits: memory === undefined ? {} : { applicationMiB: applicationMiB(memory) },
   } satisfies Partial<DataplaneConfig>;
 }

@@ -72,7 +72,8 @@ async function watch(instances: readonly Instance[], options: StatOptions): Prom
     const seconds = (now - then) / 1000;
     const rates = counts.map((count, i) => ratesOf(before[i]!, count, seconds));
     for (const [i, instance] of instances.entries()) {
-      if (options.json) console.log(JSON.stringify({ ...facts(instance, counts[i]!), rates: rates[i] }));
+      if (options.json)
+        console.log(JSON.stringify({ ...facts(instance, counts[i]!), rates: rates[i] }));
       else {
         console.log(`${title(instance)}, per second`);
         printTable(rates[i]!, '/s');

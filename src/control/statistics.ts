@@ -1,18 +1,17 @@
 /**
- * The statistics segment: a memfd that the dataplane maps over its counters and everybody else reads.
+ * The statistics segment: a memfd that the dataplane maps over its counters and everybody else
+ * reads.
  *
- * - Made by the control plane, sealed so that it keeps its size; one page-aligned block of float64 cells a thread.
- * - Readers open it through /proc/<control pid>/fd: they need the same user (or root), and no cooperation.
+ * - Made by the control plane, sealed so that it keeps its size; one page-aligned block of float64
+ *   cells a thread.
+ * - Readers open it through /proc/<control pid>/fd: they need the same user (or root), and no
+ *   cooperation.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { COUNTERS_BYTES } from '../counters.ts';
+import { STATISTICS_BYTES } from '../dataplane/config.ts';
 import { must, SYS, sys } from '../native/sys.ts';
 import { UserError } from './errors.ts';
 import type { Instance } from './instances.ts';
-
-const PAGE = 4096;
-/** Bytes of the segment for one thread. */
-export const STATISTICS_BYTES = Math.ceil(COUNTERS_BYTES / PAGE) * PAGE;
 
 const MFD_CLOEXEC_ALLOW_SEALING = 3;
 const F_ADD_SEALS = 1033;

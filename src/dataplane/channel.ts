@@ -1,10 +1,12 @@
 /**
  * The dataplane's end of the channel to the control plane that started it.
  *
- * - A stream socket inherited as descriptor CHANNEL_FD: one line of JSON in (the configuration), lines of JSON out.
+ * - A stream socket inherited as descriptor CHANNEL_FD: one line of JSON in (the configuration),
+ *   lines of JSON out.
  * - Reads and writes are synchronous: an elastic thread never returns to an event loop.
- * - The dataplane ends with the control plane: the kernel kills it when its parent dies (`endWithParent`), however
- *   that happens, so that nothing keeps frames of an interface that nobody looks after.
+ * - The dataplane ends with the control plane: the kernel kills it when its parent dies
+ *   (`endWithParent`), however that happens, so that nothing keeps frames of an interface that
+ *   nobody looks after.
  *
  * Called by src/dataplane/main.ts. Read first: man 2 prctl, PR_SET_PDEATHSIG.
  */

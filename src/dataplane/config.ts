@@ -1,21 +1,27 @@
 /**
- * What a dataplane is told at its start: the one description that the control plane writes and the dataplane checks.
+ * What a dataplane is told at its start: the one description that the control plane writes and the
+ * dataplane checks.
  *
- * - Everything that needs privilege was opened by the control plane: sockets, devices and files arrive as numbers of
- *   inherited file descriptors, so that a dataplane opens nothing by name except its own code.
+ * - Everything that needs privilege was opened by the control plane: sockets, devices and files
+ *   arrive as numbers of inherited file descriptors, so that a dataplane opens nothing by name
+ *   except its own code.
  * - IPv4 addresses are big-endian integers as int32, as everywhere in the stack.
  * - Written to the channel as one line of JSON (channel.ts).
  *
  * Used by src/control/launch.ts (writer) and src/dataplane/main.ts (reader).
  */
 import * as v from 'valibot';
+import { COUNTERS_BYTES } from '../counters.ts';
 
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const int32 = v.pipe(v.number(), v.integer(), v.minValue(-(2 ** 31)), v.maxValue(2 ** 31 - 1));
 const mac = v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(6));
 
-/** One AF_XDP socket per queue, opened (not bound) and already in the XSKMAP of the program on `ifname`. */
+/**
+ * One AF_XDP socket per queue, opened (not bound) and already in the XSKMAP of the program on
+ * `ifname`.
+ */
 const AfXdp = v.object({
   kind: v.literal('afxdp'),
   ifname: v.string(),
@@ -37,17 +43,26 @@ const Tap = v.object({
   mtu: count,
 });
 
-/** A memfd shared with another dataplane; `end` says which side of the cable this is. */
+/** One end of a cable (src/nic/cable.ts): descriptors as `makeCable` gives them. */
 const Cable = v.object({
   kind: v.literal('cable'),
-  fd,
-  end: v.picklist([0, 1]),
+  memoryFd: fd,
+  wakeFds: v.tuple([fd, fd]),
+  entries: count,
+  side: v.picklist([0, 1]),
   mac,
   mtu: count,
 });
 
 export const NicConfig = v.variant('kind', [AfXdp, Tap, Cable]);
 export const IDLE_POLICIES = ['spin', 'adaptive', 'sleep'] as const;
+
+const PAGE = 4096;
+/**
+ * Bytes of the statistics memfd that one thread's counters take: whole pages, so that they can be
+ * mapped.
+ */
+export const STATISTICS_BYTES = Math.ceil(COUNTERS_BYTES / PAGE) * PAGE;
 
 export const DataplaneConfig = v.object({
   /** One a thread. */
@@ -92,7 +107,10 @@ export const DataplaneMessage = v.variant('type', [
     /** The driver and how it runs, for people: 'af_xdp ix1 queue 0, native, copy'. */
     nic: v.string(),
   }),
-  /** It cannot start (or go on): one sentence with the remedy. The process ends by itself after this. */
+  /**
+   * It cannot start (or go on): one sentence with the remedy. The process ends by itself after
+   * this.
+   */
   v.object({
     type: v.literal('failed'),
     code: v.string(),

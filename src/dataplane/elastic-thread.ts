@@ -36,8 +36,13 @@ const C_EVENTS = COUNTER.events;
 
 /** Whoever runs the application's turn: the inline domain, or the hand-over to its process. */
 export interface Domain {
-  /** The application consumes the published events and leaves its calls. */
-  enter(): void;
+  /**
+   * The application consumes the published events and leaves its calls. False: it has not come back in time and still
+   * owns both arrays; `isBack` says when it has.
+   */
+  enter(): boolean;
+  /** Whether the arrays are the dataplane's again. */
+  isBack(): boolean;
 }
 
 export interface ElasticThreadParts {
@@ -50,12 +55,25 @@ export interface ElasticThreadParts {
   readonly gate: Gate;
   readonly timers: ApplicationTimers;
   readonly domain: Domain;
+  /** Sets the time of the batch; default: the kernel's monotonic clock. */
+  readonly readTime?: (clock: Clock) => void;
   /** B: most frames of one iteration, 1..BATCH_MAX. */
   readonly batchMax?: number;
 }
 
+/** Reads CLOCK_MONOTONIC; the native call writes two words of the (bound) arena. */
+function monotonicClock(arena: Arena): (clock: Clock) => void {
+  const offset = arena.carve('clock', 64, 64);
+  const i32 = arena.i32;
+  const w = offset >> 2;
+  return (clock) => {
+    sys.clock(offset);
+    clock.us = i32[w]!;
+    clock.ms = i32[w + 1]!;
+  };
+}
+
 export class ElasticThread {
-  readonly #i32: Int32Array;
   readonly #counters: Counters;
   readonly #clock: Clock;
   readonly #nic: Nic;
@@ -65,11 +83,11 @@ export class ElasticThread {
   readonly #timers: ApplicationTimers;
   readonly #domain: Domain;
   readonly #batchMax: number;
-  /** Where the native clock writes its two words. */
-  readonly #clockOffset: number;
+  /** The application has both arrays and has not come back. */
+  #isAway = false;
+  readonly #readTime: (clock: Clock) => void;
 
   constructor(parts: ElasticThreadParts) {
-    this.#i32 = parts.arena.i32;
     this.#counters = parts.counters;
     this.#clock = parts.clock;
     this.#nic = parts.nic;
@@ -79,7 +97,7 @@ export class ElasticThread {
     this.#timers = parts.timers;
     this.#domain = parts.domain;
     this.#batchMax = parts.batchMax ?? BATCH_MAX;
-    this.#clockOffset = parts.arena.carve('clock', 64, 64);
+    this.#readTime = parts.readTime ?? monotonicClock(parts.arena);
     this.readClock();
   }
 
@@ -90,10 +108,7 @@ export class ElasticThread {
 
   /** Sets the batch's time; returns microseconds. */
   readClock(): number {
-    sys.clock(this.#clockOffset);
-    const w = this.#clockOffset >> 2;
-    this.#clock.us = this.#i32[w]!;
-    this.#clock.ms = this.#i32[w + 1]!;
+    this.#readTime(this.#clock);
     return this.#clock.us;
   }
 
@@ -106,24 +121,41 @@ export class ElasticThread {
     stack.advance();
     const frames = nic.receive(this.#batchMax);
     for (let i = 0; i < frames; i++) stack.receive(nic.rxOffsets[i]!, nic.rxLengths[i]!);
-    this.#timers.emit(this.#sink);
-    stack.emit(this.#sink);
-    const events = this.#sink.count;
-    let calls = 0;
-    if (events > 0 || this.#gate.wantsTurn()) {
-      this.#sink.publish(this.#clock.us, this.#clock.ms);
-      this.#domain.enter();
-      this.#sink.clear();
-      calls = this.#gate.execute();
-      this.#counters.add(C_EVENTS, events);
-      this.#counters.bump(C_BATCHES);
-    }
+    const done = this.#application();
     stack.flush();
     nic.kick();
     this.#counters.bump(C_ITERATIONS);
     if (frames > 0) this.#counters.bump(C_FRAME_BATCHES);
-    const work = (frames + events + calls) | 0;
+    const work = (frames + done) | 0;
     if (work === 0) this.#counters.bump(C_IDLE);
     return work;
+  }
+
+  /** Steps 4 and 5. Returns events + calls; an application that has not come back is left alone. */
+  #application(): number {
+    if (this.#isAway) {
+      if (!this.#domain.isBack()) return 0;
+      return this.#takeBack();
+    }
+    const sink = this.#sink;
+    this.#timers.emit(sink);
+    this.#stack.emit(sink);
+    if (sink.count === 0 && !this.#gate.wantsTurn()) return 0;
+    sink.publish(this.#clock.us, this.#clock.ms);
+    if (!this.#domain.enter()) {
+      this.#isAway = true;
+      return sink.count;
+    }
+    return this.#takeBack();
+  }
+
+  #takeBack(): number {
+    const events = this.#sink.count;
+    this.#isAway = false;
+    this.#sink.clear();
+    const calls = this.#gate.execute();
+    this.#counters.add(C_EVENTS, events);
+    this.#counters.bump(C_BATCHES);
+    return (events + calls) | 0;
   }
 }

@@ -17,8 +17,25 @@ export const GATE_HEADER_BYTES = 64;
 export const GATE_COUNT = 0;
 export const GATE_US = 1;
 export const GATE_MS = 2;
-/** Calls array only: the application wants another turn even if no event comes. */
+/** Events array: number of the turn that the application may take (domain process). */
+export const GATE_TURN = 3;
+/** Calls array: the application wants another turn even if no event comes. */
 export const GATE_AGAIN = 1;
+/** Calls array: number of the last turn that the application has finished. */
+export const GATE_DONE = 2;
+/** Calls array: how the application waits for its turn, one of WAITING. */
+export const GATE_WAITING = 3;
+
+export const WAITING = {
+  /** polls the turn word: nothing needs to be done */
+  polling: 0,
+  /** in the kernel, on the turn word's futex */
+  futex: 1,
+  /** in its own event loop: write its eventfd */
+  eventLoop: 2,
+  /** nobody is there */
+  absent: 3,
+} as const;
 
 export const EVENT_ARRAY_BYTES = GATE_HEADER_BYTES + EVENTS_MAX * DESCRIPTOR_WORDS * 4;
 

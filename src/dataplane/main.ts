@@ -12,7 +12,9 @@ import type { DataplaneConfig, DataplaneMessage } from './config.ts';
 function run(config: DataplaneConfig): void {
   let ready = 0;
   config.nics.forEach((_nic, index) => {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { config, index } });
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: { config, index },
+    });
     worker.on('message', (message: DataplaneMessage) => {
       if (message.type === 'ready') {
         ready += 1;
@@ -24,7 +26,11 @@ function run(config: DataplaneConfig): void {
       if (message.type === 'stopped') process.exit(message.exitCode);
     });
     worker.on('error', (error) => {
-      report({ type: 'failed', code: 'IX_WORKER', message: String(error.stack ?? error) });
+      report({
+        type: 'failed',
+        code: 'IX_WORKER',
+        message: String((error as Error).stack ?? error),
+      });
       process.exit(1);
     });
   });

@@ -1,55 +1,66 @@
 /**
  * From configuration to driver: the descriptors were opened by the control plane, this process only uses them.
+ *
+ * - `--trace` and `--capture` are wrappers around whatever driver it is.
  */
-import type { Arena } from '../arena/arena.ts';
-import { COUNTERS_BYTES, type Counters } from '../counters.ts';
+import type { Counters } from '../counters.ts';
 import { MAP_SHARED, must, PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
 import { AfXdp } from '../nic/afxdp.ts';
+import { Cable } from '../nic/cable.ts';
+import { Capture } from '../nic/capture.ts';
+import { FrameFile } from '../nic/frame-file.ts';
 import type { Nic } from '../nic/nic.ts';
-import type { DataplaneConfig } from './config.ts';
+import { Trace } from '../nic/trace.ts';
+import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from './config.ts';
 import type { NicParts } from './thread.ts';
 
-const PAGE = 4096;
-/** Bytes of the statistics memfd that one thread's counters take. */
-export const STATISTICS_BYTES = Math.ceil(COUNTERS_BYTES / PAGE) * PAGE;
-
 export function openNicFor(config: DataplaneConfig, index: number, parts: NicParts): Nic {
-  const nic = config.nics[index]!;
-  const { arena, frames, counters, limits } = parts;
-  const mac = Uint8Array.from(nic.mac);
-  const open = (): Nic => {
-    switch (nic.kind) {
-      case 'afxdp':
-        return new AfXdp(arena, frames, counters, {
-          fd: nic.socketFd,
-          ifindex: nic.ifindex,
-          ifname: nic.ifname,
-          queue: nic.queue,
-          mac,
-          mtu: nic.mtu,
-          ringEntries: limits.ringEntries,
-          copyOnly: nic.mode === 'generic',
-        });
-      default:
-        throw new Error(`no driver for ${nic.kind}`);
-    }
-  };
-  return open();
+  let nic = openDriver(config.nics[index]!, parts);
+  if (config.captureFd !== undefined && index === 0) {
+    nic = new Capture(nic, parts.arena, parts.clock, {
+      path: `/proc/self/fd/${config.captureFd}`,
+      startMs: Date.now(),
+    });
+  }
+  if (config.trace) nic = new Trace(nic, parts.arena, (line) => process.stderr.write(`${line}\n`));
+  return nic;
+}
+
+function openDriver(config: NicConfig, { arena, frames, counters, limits }: NicParts): Nic {
+  const mac = Uint8Array.from(config.mac);
+  const { mtu } = config;
+  switch (config.kind) {
+    case 'afxdp':
+      return new AfXdp(arena, frames, counters, {
+        fd: config.socketFd,
+        ifindex: config.ifindex,
+        ifname: config.ifname,
+        queue: config.queue,
+        mac,
+        mtu,
+        ringEntries: limits.ringEntries,
+        copyOnly: config.mode === 'generic',
+      });
+    case 'tap':
+      return new FrameFile(arena, frames, counters, {
+        fd: config.fd,
+        name: `tap ${config.ifname}`,
+        mac,
+        mtu,
+        entries: limits.ringEntries,
+      });
+    case 'cable':
+      return new Cable(arena, frames, counters, config, config.side, { mac, mtu });
+  }
 }
 
 /** Maps the statistics memfd over this thread's counters, so that the control plane can read them. */
-export function shareCountersFor(
-  config: DataplaneConfig,
-  index: number,
-  _arena: Arena,
-  counters: Counters,
-): void {
-  const protection = PROT_READ | PROT_WRITE;
+export function shareCountersFor(config: DataplaneConfig, index: number, counters: Counters): void {
   must(
     sys.mapAt(
       counters.base * 8,
       STATISTICS_BYTES,
-      protection,
+      PROT_READ | PROT_WRITE,
       MAP_SHARED,
       config.statisticsFd,
       index * STATISTICS_BYTES,

@@ -19,6 +19,7 @@ import type { IdlePolicy } from './config.ts';
 import { ElasticThread } from './elastic-thread.ts';
 import { EVENT_ARRAY_BYTES, EventSink } from './events.ts';
 import { CALL_ARRAY_BYTES, Gate } from './gate.ts';
+import { InlineDomain } from './inline-domain.ts';
 import { Runner } from './runner.ts';
 import { ApplicationTimers } from './timers.ts';
 
@@ -39,7 +40,7 @@ export interface ThreadOptions {
   openNic(parts: NicParts): Nic;
   hooks: Pick<IxHooks, 'report' | 'stop'>;
   /** Maps the statistics segment, if somebody wants to read it. */
-  shareCounters?(arena: Arena, counters: Counters): void;
+  shareCounters?(counters: Counters): void;
   failed(error: unknown): void;
   batchMax?: number;
 }
@@ -65,7 +66,7 @@ export function openThread(options: ThreadOptions): DataplaneThread {
   const arena = new Arena(arenaBytesFor(limits));
   arena.bindNative();
   const counters = new Counters(arena);
-  options.shareCounters?.(arena, counters);
+  options.shareCounters?.(counters);
   const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames);
   const ranges = timerRanges(limits);
   const wheel = new Wheel(arena, ranges.count);
@@ -97,7 +98,7 @@ export function openThread(options: ThreadOptions): DataplaneThread {
     sizes: sessionSizesFor(limits),
     hooks: { ...options.hooks, wake: () => wake() },
   });
-  const domain = { enter: () => ix.dispatch() };
+  const domain = new InlineDomain(ix);
   const thread = new ElasticThread({
     arena,
     counters,

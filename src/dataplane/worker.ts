@@ -34,7 +34,9 @@ async function start(): Promise<void> {
   const module = await import(pathToFileURL(config.app.module).href);
   const application = module.default as Application;
   if (typeof application !== 'function') {
-    throw new TypeError(`${config.app.module} has no default export that is a function (ix) => void`);
+    throw new TypeError(
+      `${config.app.module} has no default export that is a function (ix) => void`,
+    );
   }
   const dataplane = openThread({
     thread: index,
@@ -42,7 +44,7 @@ async function start(): Promise<void> {
     net: config,
     policy: config.idle,
     openNic: (parts) => openNicFor(config, index, parts),
-    shareCounters: (arena, counters) => shareCountersFor(config, index, arena, counters),
+    shareCounters: (counters) => shareCountersFor(config, index, counters),
     hooks: {
       report: (value) => say({ type: 'report', value }),
       stop: (exitCode) => {

@@ -38,6 +38,7 @@ class EchoClient {
   /** Per connection: messages that could not be sent yet. */
   readonly #owed: Int32Array;
   readonly #options: EchoOptions;
+  #isStarted = false;
 
   constructor(ix: Ix, options: EchoOptions) {
     const { size, depth, connections } = options;
@@ -68,10 +69,8 @@ class EchoClient {
   }
 
   open(): void {
-    this.#pool.open(() => this.#pool.connections.length > 0 && this.#isStarted);
+    this.#pool.open(() => this.#isStarted);
   }
-
-  #isStarted = false;
 
   #start(): void {
     this.#isStarted = true;
@@ -94,7 +93,7 @@ class EchoClient {
     let answered = 0;
     while (left > 0) {
       const room = size - position;
-      const part = left < room ? left : room;
+      const part = Math.min(left, room);
       if (!this.#matches(offset, this.#base + message * size + position, part)) {
         this.#pool.fail(`connection ${k}: the answer is not what was sent`);
         return length;

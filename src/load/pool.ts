@@ -12,6 +12,8 @@ import type { Connection, Handlers, Ix } from '../libix/index.ts';
 import type { ClosedLoopOptions } from './options.ts';
 import type { LoadResult } from './result.ts';
 
+/** Frames flow a moment after an application starts (the control plane opens the way when all is ready). */
+const START_DELAY_US = 50_000;
 /** Handshakes in progress at a time: below every peer's accept backlog. */
 const OPENING_MAX = 128;
 
@@ -51,7 +53,7 @@ export class ClientPool {
     return this.#hasEnded;
   }
 
-  /** Opens them all. `until` names what must have happened within `openMs` of now (see `isReady`). */
+  /** Opens them all. The run fails when `isReady` is not true `openMs` from now. */
   open(isReady: () => boolean): void {
     const { openMs, connections } = this.#options;
     this.#ix.timer(openMs * 1000, () => {
@@ -60,7 +62,9 @@ export class ClientPool {
         `not ready after ${openMs} ms: ${this.#opened} of ${connections} connections are open`,
       );
     });
-    for (let i = 0; i < OPENING_MAX && i < connections; i++) this.#connect();
+    this.#ix.timer(START_DELAY_US, () => {
+      for (let i = 0; i < OPENING_MAX && i < connections; i++) this.#connect();
+    });
   }
 
   fail(message: string): void {

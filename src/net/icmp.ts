@@ -127,7 +127,9 @@ export class Icmp {
     const request = wire.ICMP_ECHO << 8;
     const sum = (~view.getUint16(icmp + wire.ICMP_CHECKSUM) & 0xffff) + (~request & 0xffff);
     view.setUint8(icmp + wire.ICMP_TYPE, wire.ICMP_ECHO_REPLY);
-    view.setUint16(icmp + wire.ICMP_CHECKSUM, ~fold(sum) & 0xffff);
+    const checksum = ~fold(sum) & 0xffff;
+    // both mean zero, but only 0xffff is right for a reply whose every byte is zero (RFC 1624 3)
+    view.setUint16(icmp + wire.ICMP_CHECKSUM, checksum === 0 ? 0xffff : checksum);
     const tos = view.getUint8(ip + IP_TOS);
     const code = this.#ip.sendDatagram(source, PROTOCOL_ICMP, tos, 0, 0, icmp, bytes);
     if (code === 0) this.#counters.bump(C_ECHO_OUT);
@@ -196,7 +198,7 @@ export class Icmp {
     const bytes = quoted + wire.ICMP_HEADER_BYTES;
     const frame = taken + TRANSMIT_HEADROOM;
     const icmp = frame + IP_PAYLOAD;
-    this.#ip.writeHeader(frame, source, this.#ip.address, PROTOCOL_ICMP, ERROR_TOS, bytes);
+    this.#ip.writeDatagramHeader(frame, source, PROTOCOL_ICMP, ERROR_TOS, bytes);
     view.setInt32(icmp, (type << 24) | (code << 16));
     view.setInt32(icmp + wire.ICMP_REST, 0);
     this.#kernels.copy(icmp + wire.ICMP_QUOTE, ip, quoted);

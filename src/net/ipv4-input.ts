@@ -118,12 +118,142 @@ export class Ipv4Input {
     }
     const total = view.getUint16(ip + IP_LENGTH);
     if (total < header || total > available) return this.#drop(C_BAD_LENGTH);
-    if (headerSum20(view, ip) !== 0xffff) {
-      if (header === IP_HEADER_BYTES || fold(sumShort(view, ip, header)) !== 0xffff) {
-        return this.#drop(C_BAD_CHECKSUM);
+    if (header === IP_HEADER_BYTES) {
+      if (headerSum20(view, ip) !== 0xffff) return this.#drop(C_BAD_CHECKSUM);
+    } else if (!this.#isLongHeaderSound(ip, header)) return FREE_FRAME;
+    const source = view.getInt32(ip + IP_SOURCE);
+    const destination = view.getInt32(ip + IP_DESTINATION);
+    const isBroadcast = destination !== this.#address;
+    if (isBroadcast || isLinkBroadcast) {
+      if (!this.#ip.isBroadcast(destination)) {
+        return this.#drop(isBroadcast ? C_NOT_FOR_US : C_LINK_BROADCAST);
       }
     }
+    if (isNeverHost(source) || source === this.#address || source === this.#broadcast) {
+      return this.#drop(C_BAD_SOURCE);
+    }
+    const ttlProtocol = view.getUint16(ip + IP_TTL);
+    if (ttlProtocol < 0x100) this.#counters.bump(C_TTL_ZERO);
+    if ((view.getUint16(ip + IP_FRAGMENT) & (IP_MORE_FRAGMENTS | IP_OFFSET_MASK)) !== 0) {
+      return this.#fragment(ip, header, total, ttlProtocol & 0xff, isBroadcast);
+    }
+    const bytes = total - header;
+    if ((ttlProtocol & 0xff) === PROTOCOL_TCP && !isBroadcast) {
+      return this.#tcp.input(frame, ip, ip + header, bytes, source, destination);
+    }
+    return this.#deliver(frame, ip, header, bytes, ttlProtocol & 0xff, isBroadcast);
+  }
+
+  /** Everything but the usual TCP segment. `frame` is NO_FRAME when the bytes are in a reassembly buffer. */
+  #deliver(
+    frame: number,
+    ip: number,
+    header: number,
+    bytes: number,
+    protocol: number,
+    isBroadcast: boolean,
+  ): number {
+    const source = this.#view.getInt32(ip + IP_SOURCE);
+    const payload = ip + header;
+    if (protocol === PROTOCOL_UDP) {
+      return this.#udp.input(frame, ip, payload, bytes, source, isBroadcast);
+    }
+    if (protocol === PROTOCOL_ICMP) {
+      this.#icmp.input(ip, payload, bytes, source, isBroadcast);
+      return FREE_FRAME;
+    }
+    if (isBroadcast) return this.#drop(C_BROADCAST_IGNORED);
+    if (protocol === PROTOCOL_TCP) {
+      if (frame === NO_FRAME) return this.#drop(C_TOO_LONG);
+      return this.#tcp.input(frame, ip, payload, bytes, source, this.#address);
+    }
+    this.#icmp.unreachable(ip, UNREACHABLE_PROTOCOL);
+    return this.#drop(C_UNKNOWN_PROTOCOL);
+  }
+
+  /** The fragment is copied, so its frame is free; a datagram that it completes is delivered. */
+  #fragment(
+    fragment: number,
+    fragmentHeader: number,
+    fragmentTotal: number,
+    protocol: number,
+    isBroadcast: boolean,
+  ): number {
+    const index = this.#reassembly.add(fragment, fragmentHeader, fragmentTotal);
+    if (index < 0) return FREE_FRAME;
+    const ip = this.#reassembly.ipOf(index);
+    const header = headerBytes(this.#view, ip);
+    const total = this.#view.getUint16(ip + IP_LENGTH);
+    if (total > WHOLE_BYTES_MAX) {
+      this.#deliver(NO_FRAME, ip, header, total - header, protocol, isBroadcast);
+    } else this.#deliverInFrame(ip, header, total, protocol, isBroadcast);
+    this.#reassembly.release(index);
     return FREE_FRAME;
+  }
+
+  /** A reassembled datagram moves to a frame of the receive pool, where it is like any other. */
+  #deliverInFrame(
+    whole: number,
+    header: number,
+    total: number,
+    protocol: number,
+    isBroadcast: boolean,
+  ): void {
+    const taken = this.#frames.takeReceive();
+    if (taken < 0) {
+      this.#counters.bump(C_NO_FRAME);
+      return;
+    }
+    const ip = taken + WHOLE_AT + ETH_HEADER_BYTES;
+    this.#kernels.copy(ip, whole, total);
+    const outcome = this.#deliver(
+      taken + WHOLE_AT,
+      ip,
+      header,
+      total - header,
+      protocol,
+      isBroadcast,
+    );
+    if (outcome === FREE_FRAME) this.#frames.free(taken);
+  }
+
+  /** Length of a header that is not 4 and 5, or -1 when it is wrong (and counted). */
+  #longHeader(ip: number, available: number): number {
+    const version = this.#view.getUint8(ip + IP_VERSION_IHL) >> 4;
+    const header = headerBytes(this.#view, ip);
+    if (version === 4 && header > IP_HEADER_BYTES && header <= available) return header;
+    this.#counters.bump(version === 4 ? C_BAD_HEADER_LENGTH : C_BAD_VERSION);
+    return -1;
+  }
+
+  /** Checksum and options of a header longer than 20 bytes; false when it was dropped. */
+  #isLongHeaderSound(ip: number, header: number): boolean {
+    if (fold(sumShort(this.#view, ip, header)) !== 0xffff) {
+      this.#counters.bump(C_BAD_CHECKSUM);
+      return false;
+    }
+    if (this.#areOptionsSound(ip + IP_OPTIONS, ip + header)) return true;
+    this.#counters.bump(C_BAD_OPTION);
+    return false;
+  }
+
+  /** RFC 791 3.1 "Options": each is known by its length only; source routes are refused. */
+  #areOptionsSound(at: number, end: number): boolean {
+    const view = this.#view;
+    while (at < end) {
+      const option = view.getUint8(at);
+      if (option === IP_OPTION_END) return true;
+      if (option === IP_OPTION_NOP) {
+        at++;
+        continue;
+      }
+      if (option === IP_OPTION_LOOSE_ROUTE || option === IP_OPTION_STRICT_ROUTE) return false;
+      if (at + 1 >= end) return false;
+      const length = view.getUint8(at + 1);
+      if (length < 2 || at + length > end) return false;
+      at += length;
+    }
+    return true;
   }
 
   #drop(counter: number): number {

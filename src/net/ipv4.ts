@@ -19,13 +19,7 @@ import { COUNTER, type Counters } from '../counters.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { finish } from '../wire/checksum.ts';
-import {
-  ETH_HEADER_BYTES,
-  ETH_SOURCE,
-  ETH_TYPE_IPV4,
-  macHigh,
-  macLow,
-} from '../wire/ethernet.ts';
+import { ETH_HEADER_BYTES, ETH_SOURCE, ETH_TYPE_IPV4, macHigh, macLow } from '../wire/ethernet.ts';
 import {
   IP_CHECKSUM,
   IP_DATAGRAM_BYTES_MAX,
@@ -39,6 +33,7 @@ import {
   IP_TTL,
   IP_TTL_DEFAULT,
   isNeverHost,
+  maskOf,
 } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import type { Arp } from './arp.ts';
@@ -48,10 +43,6 @@ const C_NO_ROUTE = COUNTER.noRoute;
 const C_OUT = COUNTER.ipOut;
 const C_FRAGMENTS_OUT = COUNTER.ipFragmentsOut;
 const C_NO_FRAME = COUNTER.txNoFrame;
-
-/** The network mask of a prefix length, as int32. */
-export const maskOf = (prefixLength: number): number =>
-  prefixLength === 0 ? 0 : (-1 << (32 - prefixLength)) | 0;
 
 export class Ipv4 {
   readonly arp: Arp;
@@ -136,6 +127,18 @@ export class Ipv4 {
     payloadBytes: number,
   ): void {
     this.#write(frame, destination, source, protocol, tos, payloadBytes, IP_DONT_FRAGMENT);
+  }
+
+  /** The same for a datagram that routers may fragment (UDP, ICMP), from our address. */
+  writeDatagramHeader(
+    frame: number,
+    destination: number,
+    protocol: number,
+    tos: number,
+    payloadBytes: number,
+  ): void {
+    const id = this.#takeId(destination, protocol) << 16;
+    this.#write(frame, destination, this.address, protocol, tos, payloadBytes, id);
   }
 
   /** `idAndFragment`: the header's second word (RFC 791 3.1). The checksum is summed from what is in registers. */

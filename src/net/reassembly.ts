@@ -11,7 +11,7 @@
  *
  * Called by ipv4-input.ts. Read first: RFC 791 3.2, RFC 815, RFC 1122 3.3.2.
  */
-import { IndexList, FreeList } from '../arena/list.ts';
+import { FreeList, IndexList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
 import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';

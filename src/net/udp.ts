@@ -1,14 +1,225 @@
 /**
- * UDP: sockets, a queue of received frames for each, datagrams out.
+ * UDP: datagrams in to sockets, datagrams out from application memory.
  *
- * - Ports are looked up directly in a column of 65,536 halfwords. One socket a port; a socket bound to the address 0
- *   also hears broadcasts, one bound to ours does not.
- * - A received datagram stays in the frame it came in until `recvDone`. A socket holds at most QUEUE_MAX frames
- *   and all sockets together a quarter of the receive pool; more is dropped (`udpQueueFull`).
- * - A datagram that was reassembled beyond one frame is delivered truncated, and says so.
- * - `send` copies at once (payload and checksum in one pass), so `udp_sent` follows with the next events; one event
- *   sums up everything sent since the last.
- * - Handles are generation << 20 | index, as TCP's are; a stale one is BAD_HANDLE.
+ * - A socket bound to the address 0 also hears broadcasts; one bound to ours does not. No socket: ICMP port unreachable.
+ * - A received datagram is kept in the frame it came in (no copy). One that was reassembled beyond a frame is delivered
+ *   truncated, and says so.
+ * - `send` copies at once (payload and checksum in one pass), so `udp_sent` follows with the next events. Datagrams
+ *   beyond the MTU leave in fragments, all of them or none.
+ * - A checksum of zero is accepted: the sender wants none.
  *
  * Called by ipv4-input.ts and by the gate. Read first: RFC 768, RFC 1122 4.1.
  */
+import { CODE } from '../abi.ts';
+import type { Frames } from '../arena/frames.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { EventSink } from '../dataplane/events.ts';
+import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
+import { finish, fold, pseudoHeaderSum, swap } from '../wire/checksum.ts';
+import { UNREACHABLE_PORT } from '../wire/icmp.ts';
+import {
+  IP_DATAGRAM_BYTES_MAX,
+  IP_DESTINATION,
+  IP_HEADER_BYTES,
+  IP_PAYLOAD,
+  PROTOCOL_UDP,
+} from '../wire/ipv4.ts';
+import type { Kernels } from '../wire/kernels.ts';
+import * as wire from '../wire/udp.ts';
+import { type Environment, FREE_FRAME, KEEP_FRAME } from './environment.ts';
+import type { Icmp } from './icmp.ts';
+import type { Ipv4 } from './ipv4.ts';
+import { UdpSockets } from './udp-sockets.ts';
+
+const C_IN = COUNTER.udpIn;
+const C_OUT = COUNTER.udpOut;
+const C_SHORT = COUNTER.udpShort;
+const C_BAD_LENGTH = COUNTER.udpBadLength;
+const C_BAD_CHECKSUM = COUNTER.udpBadChecksum;
+const C_NO_PORT = COUNTER.udpNoPort;
+const C_QUEUE_FULL = COUNTER.udpQueueFull;
+const C_RX_NO_FRAME = COUNTER.rxNoFrame;
+const C_TX_NO_FRAME = COUNTER.txNoFrame;
+
+/** For `input`: the datagram is not in a frame, so it must be copied to be kept. */
+export const NO_FRAME = -1;
+/** Longest payload (RFC 768 over RFC 791): 65,507. */
+export const UDP_PAYLOAD_MAX: number =
+  IP_DATAGRAM_BYTES_MAX - IP_HEADER_BYTES - wire.UDP_HEADER_BYTES;
+
+export class Udp {
+  readonly #view: DataView;
+  readonly #kernels: Kernels;
+  readonly #frames: Frames;
+  readonly #counters: Counters;
+  readonly #ip: Ipv4;
+  readonly #icmp: Icmp;
+  readonly #sockets: UdpSockets;
+  /** Eight bytes for the header of a datagram that leaves in fragments. */
+  readonly #header: number;
+
+  constructor(env: Environment, ip: Ipv4, icmp: Icmp) {
+    this.#view = env.arena.view;
+    this.#kernels = env.arena.kernels;
+    this.#frames = env.frames;
+    this.#counters = env.counters;
+    this.#ip = ip;
+    this.#icmp = icmp;
+    this.#sockets = new UdpSockets(env);
+    this.#header = env.arena.carve('udp header', wire.UDP_HEADER_BYTES, 64);
+  }
+
+  /** Receive frames that sockets hold. */
+  get held(): number {
+    return this.#sockets.held;
+  }
+
+  /** A socket on `port` (0: the stack picks) of `address` (0: any). -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW. */
+  bind(address: number, port: number, cookie: number): number {
+    if (port < 0 || port > 0xffff) return CODE.BAD_RANGE;
+    if (address !== 0 && address !== this.#ip.address) return CODE.NO_ROUTE;
+    return this.#sockets.open(address, port, cookie);
+  }
+
+  /** Port of a socket: what bind picked. -> port, BAD_HANDLE. */
+  portOf(handle: number): number {
+    const socket = this.#sockets.indexOf(handle);
+    return socket < 0 ? CODE.BAD_HANDLE : this.#sockets.portOf(socket);
+  }
+
+  /**
+   * Sends `length` bytes at `offset`, a range that the caller has checked. They are copied before this returns.
+   * -> length, BAD_HANDLE, BAD_RANGE (port), TOO_LONG, NO_ROUTE, AGAIN.
+   */
+  send(handle: number, offset: number, length: number, address: number, port: number): number {
+    const socket = this.#sockets.indexOf(handle);
+    if (socket < 0) return CODE.BAD_HANDLE;
+    if (port <= 0 || port > 0xffff || length < 0) return CODE.BAD_RANGE;
+    if (length > UDP_PAYLOAD_MAX) return CODE.TOO_LONG;
+    const ports = (this.#sockets.portOf(socket) << 16) | port;
+    const packet = length + wire.UDP_HEADER_BYTES + IP_HEADER_BYTES;
+    const code =
+      packet <= this.#ip.mtuOf()
+        ? this.#sendOne(ports, offset, length, address)
+        : this.#sendFragments(ports, offset, length, address);
+    if (code !== CODE.OK) return code;
+    this.#counters.bump(C_OUT);
+    this.#sockets.noteSent(socket, length);
+    return length;
+  }
+
+  /** The application is done with a datagram; `offset` is the event's. -> OK, BAD_HANDLE, BAD_RANGE. */
+  recvDone(handle: number, offset: number): number {
+    const socket = this.#sockets.indexOf(handle);
+    return socket < 0 ? CODE.BAD_HANDLE : this.#sockets.recvDone(socket, offset);
+  }
+
+  /** Drops what is queued and takes back what the application still reads. -> OK, BAD_HANDLE. */
+  close(handle: number): number {
+    const socket = this.#sockets.indexOf(handle);
+    if (socket < 0) return CODE.BAD_HANDLE;
+    this.#sockets.close(socket);
+    return CODE.OK;
+  }
+
+  closeAll(): void {
+    this.#sockets.closeAll();
+  }
+
+  emit(sink: EventSink): void {
+    this.#sockets.emit(sink);
+  }
+
+  /**
+   * One datagram of `bytes` at `udp`, whose valid IP header is at `ip`; `frame` is the frame's Ethernet header, or
+   * NO_FRAME. -> FREE_FRAME or KEEP_FRAME.
+   */
+  input(
+    frame: number,
+    ip: number,
+    udp: number,
+    bytes: number,
+    source: number,
+    isBroadcast: boolean,
+  ): number {
+    const view = this.#view;
+    const sockets = this.#sockets;
+    this.#counters.bump(C_IN);
+    if (bytes < wire.UDP_HEADER_BYTES) return this.#drop(C_SHORT);
+    const length = view.getUint16(udp + wire.UDP_LENGTH);
+    if (length < wire.UDP_HEADER_BYTES || length > bytes) return this.#drop(C_BAD_LENGTH);
+    if (!this.#isChecksumRight(ip, udp, length, source)) return this.#drop(C_BAD_CHECKSUM);
+    const socket = sockets.find(view.getUint16(udp + wire.UDP_DESTINATION_PORT));
+    if (socket < 0 || (isBroadcast && !sockets.isAny(socket))) {
+      if (!isBroadcast) this.#icmp.unreachable(ip, UNREACHABLE_PORT);
+      return this.#drop(C_NO_PORT);
+    }
+    if (!sockets.hasRoom(socket)) return this.#drop(C_QUEUE_FULL);
+    const payload = udp + wire.UDP_PAYLOAD;
+    const payloadBytes = length - wire.UDP_HEADER_BYTES;
+    const sourcePort = view.getUint16(udp + wire.UDP_SOURCE_PORT);
+    if (frame !== NO_FRAME) {
+      sockets.queue(socket, payload, payloadBytes, source, sourcePort, 0);
+      return KEEP_FRAME;
+    }
+    const copy = this.#frames.takeReceive();
+    if (copy < 0) return this.#drop(C_RX_NO_FRAME);
+    const kept = Math.min(payloadBytes, FRAME_BYTES);
+    this.#kernels.copy(copy, payload, kept);
+    sockets.queue(socket, copy, kept, source, sourcePort, kept < payloadBytes ? 1 : 0);
+    return FREE_FRAME;
+  }
+
+  #isChecksumRight(ip: number, udp: number, length: number, source: number): boolean {
+    const view = this.#view;
+    if (view.getUint16(udp + wire.UDP_CHECKSUM) === 0) return true;
+    const destination = view.getInt32(ip + IP_DESTINATION);
+    const seed = pseudoHeaderSum(source, destination, PROTOCOL_UDP, length);
+    return finish(this.#kernels.sum(udp, length, seed)) === 0;
+  }
+
+  /** One packet: payload and checksum in one pass. `ports` are local << 16 | remote. */
+  #sendOne(ports: number, offset: number, length: number, address: number): number {
+    const neighbour = this.#ip.neighbourFor(address);
+    if (neighbour < 0) return neighbour;
+    const taken = this.#frames.takeTransmit();
+    if (taken < 0) {
+      this.#counters.bump(C_TX_NO_FRAME);
+      return CODE.AGAIN;
+    }
+    const bytes = length + wire.UDP_HEADER_BYTES;
+    const frame = taken + TRANSMIT_HEADROOM;
+    const udp = frame + IP_PAYLOAD;
+    this.#ip.writeDatagramHeader(frame, address, PROTOCOL_UDP, 0, bytes);
+    const seed = this.#writeHeader(udp, ports, address, bytes);
+    this.#seal(udp, this.#kernels.copySum(udp + wire.UDP_PAYLOAD, offset, length, seed));
+    this.#ip.transmit(frame, bytes + IP_HEADER_BYTES, neighbour);
+    return CODE.OK;
+  }
+
+  #sendFragments(ports: number, offset: number, length: number, address: number): number {
+    const header = this.#header;
+    const headerBytes = wire.UDP_HEADER_BYTES;
+    const seed = this.#writeHeader(header, ports, address, length + headerBytes);
+    this.#seal(header, this.#kernels.sum(offset, length, seed));
+    return this.#ip.sendDatagram(address, PROTOCOL_UDP, 0, header, headerBytes, offset, length);
+  }
+
+  /** Ports and length; answers the folded sum of header and pseudo-header. */
+  #writeHeader(udp: number, ports: number, address: number, bytes: number): number {
+    this.#view.setInt32(udp + wire.UDP_SOURCE_PORT, ports);
+    this.#view.setUint16(udp + wire.UDP_LENGTH, bytes);
+    const pseudo = pseudoHeaderSum(this.#ip.address, address, PROTOCOL_UDP, bytes);
+    return fold(pseudo + swap((ports >>> 16) + (ports & 0xffff) + bytes));
+  }
+
+  #seal(udp: number, sum: number): void {
+    const checksum = finish(sum);
+    this.#view.setUint16(udp + wire.UDP_CHECKSUM, checksum === 0 ? 0xffff : checksum, true);
+  }
+
+  #drop(counter: number): number {
+    this.#counters.bump(counter);
+    return FREE_FRAME;
+  }
+}

@@ -11,7 +11,7 @@
  *
  * Called by the control plane. Read first: Documentation/networking/af_xdp.rst.
  */
-import { SYS, sys } from '../native/sys.ts';
+import { EBUSY, SYS, sys } from '../native/sys.ts';
 import {
   createMap,
   deleteFromMap,
@@ -29,7 +29,6 @@ const AF_XDP = 44;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 /** Entries of the map of sockets: more queues than any NIC here is given. */
 const QUEUES_MAX = 64;
-const EBUSY = 16;
 
 export type XdpMode = 'native' | 'generic';
 

@@ -4,6 +4,8 @@
  * - Thrown by set-up code only (attach, open); the hot path counts instead.
  * - `errno` is the kernel's, 0 when the refusal is ours.
  */
+import { EBUSY, EINVAL, ENOBUFS, EPERM } from '../native/sys.ts';
+
 export const NIC_REFUSED = {
   noInterface: 'IX_NIC_NO_INTERFACE',
   interfaceDown: 'IX_NIC_INTERFACE_DOWN',
@@ -28,20 +30,16 @@ export class NicError extends Error {
   }
 }
 
-const EPERM = 1;
 const ENOENT = 2;
 const EACCES = 13;
 const ENOMEM = 12;
-const EBUSY = 16;
 const ENODEV = 19;
-const EINVAL = 22;
 const ENOSYS = 38;
 const ENOPROTOOPT = 92;
 const EPROTONOSUPPORT = 93;
 const EOPNOTSUPP = 95;
 const EAFNOSUPPORT = 97;
 const ENETDOWN = 100;
-const ENOBUFS = 105;
 
 /** What each errno means while a driver is set up: code and remedy. Steps override what differs for them. */
 type Meaning = readonly [NicRefusal, string];

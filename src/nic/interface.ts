@@ -1,5 +1,5 @@
 /**
- * What the kernel says of a network interface, and the few things changed on one: by ioctl on a socket.
+ * What the kernel says of a network interface, and its offloads: by ioctl on a socket.
  *
  * - Works in the network namespace of the calling thread (sysfs shows the namespace it was mounted in).
  * - `setOffloads` is needed on the kernel's end of a veth: frames would otherwise come to us with partial
@@ -14,11 +14,7 @@ import { Struct } from './struct.ts';
 const AF_INET = 2;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const SIOCGIFFLAGS = 0x8913;
-const SIOCSIFFLAGS = 0x8914;
-const SIOCSIFADDR = 0x8916;
-const SIOCSIFNETMASK = 0x891c;
 const SIOCGIFMTU = 0x8921;
-const SIOCSIFMTU = 0x8922;
 const SIOCGIFHWADDR = 0x8927;
 const SIOCGIFINDEX = 0x8933;
 const SIOCETHTOOL = 0x8946;
@@ -77,27 +73,6 @@ export function readInterface(name: string): Interface {
     mtu: control(SIOCGIFMTU, request(name), what).readU32(16),
     up: (control(SIOCGIFFLAGS, request(name), what).readU16(16) & IFF_UP) !== 0,
   };
-}
-
-export function setUp(name: string): void {
-  const flags = control(SIOCGIFFLAGS, request(name), `interface ${name}`).readU16(16);
-  control(SIOCSIFFLAGS, request(name).u16(16, flags | IFF_UP), `bringing ${name} up`);
-}
-
-export function setMtu(name: string, mtu: number): void {
-  control(SIOCSIFMTU, request(name).u32(16, mtu), `MTU ${mtu} of ${name}`);
-}
-
-/** Gives the kernel an IPv4 address on the interface: a big-endian integer, as everywhere. */
-export function setAddress(name: string, address: number, prefixLength: number): void {
-  const mask = prefixLength === 0 ? 0 : (-1 << (32 - prefixLength)) >>> 0;
-  const socketAddress = (value: number): Struct => {
-    const structure = request(name).u16(16, AF_INET);
-    new DataView(structure.bytes.buffer).setUint32(20, value >>> 0);
-    return structure;
-  };
-  control(SIOCSIFADDR, socketAddress(address), `address of ${name}`);
-  control(SIOCSIFNETMASK, socketAddress(mask), `netmask of ${name}`);
 }
 
 function ethtool(name: string, command: number, value: number, what: string): number {

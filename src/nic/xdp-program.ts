@@ -10,6 +10,16 @@
  *
  * Called by attach.ts. Read first: Documentation/bpf/redirect.rst; bpf-helpers(7) bpf_redirect_map.
  */
+import { ARP_BYTES, ARP_LENGTHS, ARP_LENGTHS_6_4, ARP_TARGET_IP } from '../wire/arp.ts';
+import {
+  ETH_HEADER_BYTES,
+  ETH_PAYLOAD,
+  ETH_TYPE,
+  ETH_TYPE_ARP,
+  ETH_TYPE_IPV4,
+  ETH_TYPE_IPV6,
+} from '../wire/ethernet.ts';
+import { IP_DESTINATION, IP_HEADER_BYTES } from '../wire/ipv4.ts';
 import { Assembler, register } from './bpf.ts';
 
 const XDP_PASS = 2;
@@ -20,20 +30,9 @@ const CTX_DATA = 0;
 const CTX_DATA_END = 4;
 const CTX_RX_QUEUE_INDEX = 16;
 
-const ETHER_TYPE = 12;
-const ETHER_BYTES = 14;
-const TYPE_IPV4 = 0x0800;
-const TYPE_ARP = 0x0806;
-const TYPE_IPV6 = 0x86dd;
-/** From the start of the frame. */
-const IPV4_DESTINATION = ETHER_BYTES + 16;
-const IPV4_END = ETHER_BYTES + 20;
-const ARP_LENGTHS = ETHER_BYTES + 4;
-const ARP_LENGTHS_ETHER_IPV4 = 0x0604;
-const ARP_TARGET = ETHER_BYTES + 24;
-const ARP_END = ETHER_BYTES + 28;
-const IPV6_DESTINATION = ETHER_BYTES + 24;
-const IPV6_END = ETHER_BYTES + 40;
+/** RFC 8200 section 3, from the start of the IPv6 header. */
+const IPV6_DESTINATION = 24;
+const IPV6_HEADER_BYTES = 40;
 
 /** The program's registers. */
 const CONTEXT = 6;
@@ -79,7 +78,7 @@ function matchIpv6(program: Assembler, addresses: readonly Uint8Array[]): void {
   addresses.forEach((address, index) => {
     const view = new DataView(address.buffer, address.byteOffset, 16);
     for (let word = 0; word < 16; word += 4) {
-      program.load(4, SCRATCH, DATA, IPV6_DESTINATION + word);
+      program.load(4, SCRATCH, DATA, ETH_PAYLOAD + IPV6_DESTINATION + word);
       program.jumpIf32('ne', SCRATCH, view.getInt32(word, true), `not ${index}`);
     }
     program.jump('ours').label(`not ${index}`);
@@ -90,28 +89,35 @@ function matchIpv6(program: Assembler, addresses: readonly Uint8Array[]): void {
 /** The program's code for these addresses and the map of sockets behind `xskMapFd`. */
 export function assembleXdpProgram(ours: OurAddresses, xskMapFd: number): Uint8Array {
   const program = new Assembler().alu('mov', CONTEXT, register(1));
+  const ipv6 = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
+  if (!ours.everything && ours.ipv4.length + ipv6.length === 0) {
+    return program.alu('mov', 0, XDP_PASS).exit().assemble(); // the verifier refuses unreachable code
+  }
   if (!ours.everything) {
-    const ipv6 = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
     program.load(4, DATA, CONTEXT, CTX_DATA).load(4, DATA_END, CONTEXT, CTX_DATA_END);
-    needs(program, ETHER_BYTES)
-      .load(2, SCRATCH, DATA, ETHER_TYPE)
-      .jumpIf32('eq', SCRATCH, swap16(TYPE_IPV4), 'ipv4')
-      .jumpIf32('eq', SCRATCH, swap16(TYPE_ARP), 'arp')
-      .jumpIf32('eq', SCRATCH, swap16(TYPE_IPV6), 'ipv6')
+    needs(program, ETH_HEADER_BYTES)
+      .load(2, SCRATCH, DATA, ETH_TYPE)
+      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_IPV4), 'ipv4')
+      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_ARP), 'arp')
+      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_IPV6), 'ipv6')
       .label('pass')
       .alu('mov', 0, XDP_PASS)
       .exit();
 
     program.label('ipv4');
-    matchIpv4(needs(program, IPV4_END), IPV4_DESTINATION, ours.ipv4);
+    matchIpv4(
+      needs(program, ETH_PAYLOAD + IP_HEADER_BYTES),
+      ETH_PAYLOAD + IP_DESTINATION,
+      ours.ipv4,
+    );
 
-    needs(program.label('arp'), ARP_END)
-      .load(2, SCRATCH, DATA, ARP_LENGTHS)
-      .jumpIf32('ne', SCRATCH, swap16(ARP_LENGTHS_ETHER_IPV4), 'pass');
-    matchIpv4(program, ARP_TARGET, ours.ipv4);
+    needs(program.label('arp'), ETH_PAYLOAD + ARP_BYTES)
+      .load(2, SCRATCH, DATA, ETH_PAYLOAD + ARP_LENGTHS)
+      .jumpIf32('ne', SCRATCH, swap16(ARP_LENGTHS_6_4), 'pass');
+    matchIpv4(program, ETH_PAYLOAD + ARP_TARGET_IP, ours.ipv4);
 
     program.label('ipv6');
-    matchIpv6(needs(program, IPV6_END), ipv6);
+    matchIpv6(needs(program, ETH_PAYLOAD + IPV6_HEADER_BYTES), ipv6);
   }
   return program
     .label('ours')

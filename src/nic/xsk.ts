@@ -14,6 +14,7 @@ import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import {
+  EBUSY,
   MAP_POPULATE,
   MAP_PRIVATE,
   MAP_SHARED,
@@ -41,6 +42,7 @@ const XDP_COPY = 2;
 const XDP_USE_NEED_WAKEUP = 8;
 const MAP_ANONYMOUS = 0x20;
 const PAGE_BYTES = 4096;
+const BIND_PATIENCE_MS = 300;
 
 /** Where each ring is: option that sizes it, page offset of its mapping, bytes of an entry. */
 const RINGS = {
@@ -51,6 +53,12 @@ const RINGS = {
 } as const;
 /** Their order in struct xdp_mmap_offsets. */
 const RING_ORDER = ['rx', 'tx', 'fill', 'completion'] as const;
+
+/** Blocks this thread; true, so that it can stand in a condition. */
+function pause(ms: number): true {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  return true;
+}
 
 /** Word indexes in the arena. */
 export interface XskRing {
@@ -202,7 +210,11 @@ export class Xsk {
       .u16(2, flags)
       .u32(4, options.ifindex)
       .u32(8, options.queue);
-    const result = sys.syscall(SYS.bind, this.fd, address.bytes, 16);
+    // The kernel frees a closed socket's queue from a work queue, a little after close(2) returned.
+    const until = performance.now() + BIND_PATIENCE_MS;
+    let result: number;
+    do result = sys.syscall(SYS.bind, this.fd, address.bytes, 16);
+    while (result === -EBUSY && performance.now() < until && pause(1));
     granted(
       result,
       `binding to queue ${options.queue} of interface ${options.ifindex}`,

@@ -1,13 +1,15 @@
 /**
- * The Internet checksum's small change: what is cheaper in TypeScript than in a kernel (kernels.ts).
+ * The Internet checksum's small change: what is cheaper in TypeScript than in a kernel
+ * (kernels.ts).
  *
- * - A *sum* is a one's-complement sum of native-order (little-endian) 16-bit words that may not be folded yet;
- *   keep it below 2^31 (32,768 additions of a halfword). `finish` folds it and answers what goes into the header,
- *   by a native-order u16 write (`view.setUint16(at, value, true)`).
- * - One's-complement sums do not care for byte order (RFC 1071 2(B)), but all parts of one sum must be in the
- *   same one. Words held as big-endian integers (addresses, ports) are summed as they are, then turned round
- *   once by `swap`.
- * - A received packet is right when the sum over it, checksum included, folds to 0xffff: `finish(sum) === 0`.
+ * - A *sum* is a one's-complement sum of native-order (little-endian) 16-bit words that may not be
+ *   folded yet; keep it below 2^31 (32,768 additions of a halfword). `finish` folds it and answers
+ *   what goes into the header, by a native-order u16 write (`view.setUint16(at, value, true)`).
+ * - One's-complement sums do not care for byte order (RFC 1071 2(B)), but all parts of one sum must
+ *   be in the same one. Words held as big-endian integers (addresses, ports) are summed as they
+ *   are, then turned round once by `swap`.
+ * - A received packet is right when the sum over it, checksum included, folds to 0xffff:
+ *   `finish(sum) === 0`.
  * - Measured: `sumShort` takes 4.3 ns for 20 bytes (`kernels.sum` 5.3) and 7.8 for 40 (6.0).
  *
  * Called by wire/ and net/. Read first: RFC 1071, RFC 1624 for why 0 and 0xffff are both zero.
@@ -24,7 +26,10 @@ export function finish(sum: number): number {
   return ~fold(sum) & 0xffff;
 }
 
-/** The sum with the bytes of each word exchanged: from big-endian integers to native order and back. Folded. */
+/**
+ * The sum with the bytes of each word exchanged: from big-endian integers to native order and back.
+ * Folded.
+ */
 export function swap(sum: number): number {
   const folded = fold(sum);
   return ((folded & 0xff) << 8) | (folded >>> 8);

@@ -70,8 +70,9 @@ export function headerSum20(view: DataView, ip: number): number {
 export const headerBytes = (view: DataView, ip: number): number =>
   (view.getUint8(ip + IP_VERSION_IHL) & 15) << 2;
 
-/** 224.0.0.0/4 */
-export const isMulticast = (address: number): boolean => address >>> 28 === 14;
+/** The network mask of a prefix length, as int32. */
+export const maskOf = (prefixLength: number): number =>
+  prefixLength === 0 ? 0 : (-1 << (32 - prefixLength)) | 0;
 
 /** What can never be a sender's or a peer's own address: 0/8, 127/8, 224/4 and 240/4 (RFC 1122 3.2.1.3). */
 export function isNeverHost(address: number): boolean {

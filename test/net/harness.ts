@@ -179,5 +179,5 @@ export function passTime(env: Environment, us: number): void {
 
 /** '10.77.0.2' as a big-endian integer. */
 export function address(text: string): number {
-  return text.split('.').reduce((word, part) => ((word << 8) | Number(part)) | 0, 0);
+  return text.split('.').reduce((word, part) => (word << 8) | Number(part) | 0, 0);
 }

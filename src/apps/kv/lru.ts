@@ -47,4 +47,14 @@ export class Lru {
     else this.tails[index] = previous;
     this.counts[index] = this.counts[index]! - 1;
   }
+
+  /** The next more recently used item of the same list, or 0. */
+  before(item: number): number {
+    return this.#i32[(item >> 2) + LRU_PREV]!;
+  }
+
+  /** The next less recently used item of the same list, or 0. */
+  after(item: number): number {
+    return this.#i32[(item >> 2) + LRU_NEXT]!;
+  }
 }

@@ -3,10 +3,12 @@
  *
  * - `parse*` leave their result in `lo` and `hi` (int32 halves of a 64-bit number) and say whether it was one.
  * - What memcached accepts is accepted: leading blanks and a sign, and anything after the digits that begins with a
- *   blank or NUL. So `-18446744073709551615` is 1, and flags of 2^32 are 0.
+ *   blank or NUL. So `-18446744073709551615` is 1, and flags or an exptime of 2^32 are 0.
  * - 64-bit arithmetic is done on two halves in doubles below 2^53: no BigInt, nothing allocated.
  */
 const TWO_32 = 2 ** 32;
+/** Above this a high half is negative. */
+const MAX_HIGH = 2 ** 31 - 1;
 const ZERO = 48;
 
 const isBlank = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 13);
@@ -38,7 +40,7 @@ export class Numbers {
     return this.parseU64(offset, length);
   }
 
-  /** strtol: a signed number that must fit 32 bits; in `lo`. */
+  /** strtol into 32 bits: a signed 64-bit number, of which the low half is kept; in `lo`. */
   parseI32(offset: number, length: number): boolean {
     const value = this.#parseDigits(offset, length);
     if (value >= 0) {
@@ -87,7 +89,7 @@ export class Numbers {
   }
 
   #setI32(low: number, high: number, isNegative: boolean): boolean {
-    if (high !== 0 || low > (isNegative ? 2 ** 31 : 2 ** 31 - 1)) return false;
+    if (high > MAX_HIGH && !(isNegative && high === MAX_HIGH + 1 && low === 0)) return false;
     this.lo = isNegative ? -low | 0 : low | 0;
     return true;
   }

@@ -104,7 +104,8 @@ export class Slabs {
     let chunk = this.#pageFree[page]!;
     if (chunk !== 0) {
       this.#pageFree[page] = this.#i32[(chunk >> 2) + HASH_NEXT]!;
-      if (VERIFY) assert(this.#i32[(chunk >> 2) + META] === FREE, 'slabs: a free chunk was written to');
+      if (VERIFY)
+        assert(this.#i32[(chunk >> 2) + META] === FREE, 'slabs: a free chunk was written to');
     } else {
       const cut = this.#pageCut[page]!;
       this.#pageCut[page] = cut + 1;

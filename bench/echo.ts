@@ -1,0 +1,103 @@
+/**
+ * `ix bench echo`: messages per second and round trips of an echo server, ours beside what a user would run instead.
+ *
+ * - Contenders: ours; a C epoll server and Node's net on the kernel's TCP; and a bare AF_XDP reflector as the limit.
+ * - Saturation: N connections with one message in flight each. Round trip: one connection, one message in flight.
+ * - The same client for all: our dataplane client (src/load/echo-client.ts) on the other core.
+ *
+ * Ratios, ours / theirs: vsLinuxEpoll, vsNodeNet, vsLimit (messages against frames per second); rttVsLinux and
+ * rttVsLinuxSpin (median round trips: below 1 is faster). Compare: the paper's Fig. 3, OSDI'14 section 5.3.
+ */
+import { onLink, ours, runBench, theirs } from './harness/bench.ts';
+import { measureLimit } from './harness/limit.ts';
+import { type BenchOptions, parseBenchOptions } from './harness/options.ts';
+import { peerNamed } from './harness/peers.ts';
+import type { RatioPlan } from './harness/report.ts';
+import type { Contender, Sample } from './harness/rounds.ts';
+import { runClient } from './harness/run.ts';
+
+const PORT = 7;
+
+const RATIOS: readonly RatioPlan[] = [
+  { name: 'vsLinuxEpoll', metric: 'messagesPerSecond', theirs: 'epoll' },
+  { name: 'vsNodeNet', metric: 'messagesPerSecond', theirs: 'nodeNet' },
+  {
+    name: 'vsLimit',
+    metric: 'messagesPerSecond',
+    theirs: 'limit',
+    theirMetric: 'framesPerSecond',
+  },
+  { name: 'rttVsLinux', metric: 'rttNs', theirs: 'epoll' },
+  { name: 'rttVsLinuxSpin', metric: 'rttNs', theirs: 'epollSpin' },
+];
+
+export default async function echo(args: string[]): Promise<void> {
+  const options = parseBenchOptions('echo', 'echo servers, ours beside others', args);
+  if (!options) return;
+  const { connections, depth, size, seconds } = options;
+  await runBench({
+    name: 'echo',
+    options,
+    settings: { connections, depth, size, seconds, idle: options.idle },
+    contenders: contendersFor(options),
+    ratios: RATIOS,
+  });
+}
+
+function contendersFor(options: BenchOptions): Contender[] {
+  const { serverCpu: cpu, idle } = options;
+  const both = async (address: string): Promise<Sample> => ({
+    ...(await saturation(address, options)),
+    ...(await roundTrip(address, options)),
+  });
+  return [
+    ours('ours, AF_XDP', { app: 'echo', cpu, idle }, both),
+    theirs(peerNamed('epoll'), cpu, both),
+    theirs(peerNamed('nodeNet'), cpu, both),
+    theirs(peerNamed('epollSpin'), cpu, (address) => roundTrip(address, options)),
+    limit(options),
+  ];
+}
+
+async function saturation(host: string, options: BenchOptions): Promise<Sample> {
+  const { connections, depth } = options;
+  const result = await client(host, options, { connections, depth, clock: 'batch' });
+  return { messagesPerSecond: result.messagesPerSecond, p99Ns: result.latency.p99Ns };
+}
+
+async function roundTrip(host: string, options: BenchOptions): Promise<Sample> {
+  const result = await client(host, options, { connections: 1, depth: 1, clock: 'fine' });
+  return { rttNs: result.latency.p50Ns, rttP99Ns: result.latency.p99Ns };
+}
+
+function client(host: string, options: BenchOptions, more: Record<string, string | number>) {
+  return runClient({
+    module: 'echo-client',
+    cpu: options.clientCpu,
+    options: {
+      host,
+      port: PORT,
+      size: options.size,
+      warmupMs: Math.round(options.warmupSeconds * 1000),
+      durationMs: Math.round(options.seconds * 1000),
+      ...more,
+    },
+  });
+}
+
+function limit({ size, seconds, serverCpu, clientCpu }: BenchOptions): Contender {
+  const idle = { stop: async () => {} };
+  const measure = async (): Promise<Sample> => ({
+    ...(await measureLimit({
+      seconds,
+      bytes: Math.min(1514, Math.max(60, size)),
+      serverCpu,
+      clientCpu,
+    })),
+  });
+  return {
+    name: 'limit',
+    title: 'limit: bare AF_XDP reflector',
+    run: () => onLink('ours', async () => idle, measure),
+  };
+}

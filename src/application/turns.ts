@@ -1,0 +1,116 @@
+/**
+ * The application's side of a hand-over: waits for its turn, takes it, gives the core back.
+ *
+ * - While turns come often the thread waits on the turn word's futex (one crossing each way). Every SLICE_US, and
+ *   when no turn came for a slice, it goes around its event loop, so that the application's own asynchronous code
+ *   (timers, promises, files) runs between batches; an idle application sleeps there and costs nothing.
+ * - Calls made outside a turn set GATE_AGAIN and wake the dataplane.
+ *
+ * Called by worker.ts. The other side is src/dataplane/process-domain.ts.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { GATE_AGAIN, GATE_DONE, GATE_TURN, GATE_WAITING, WAITING } from '../dataplane/events.ts';
+import type { Ix } from '../libix/ix.ts';
+import { must, SYS, sys, type Watch } from '../native/sys.ts';
+
+const SLICE_US = 4000;
+
+export interface TurnsParts {
+  readonly arena: Arena;
+  readonly ix: Ix;
+  readonly eventArray: number;
+  readonly callArray: number;
+  /** Readable when the dataplane wants us while we sleep in the event loop. */
+  readonly wakeFd: number;
+  /** Wakes the dataplane. */
+  readonly dataplaneFd: number;
+}
+
+export class Turns {
+  readonly #i32: Int32Array;
+  readonly #ix: Ix;
+  readonly #turnWord: number;
+  readonly #doneWord: number;
+  readonly #waitingWord: number;
+  readonly #againWord: number;
+  readonly #wakeFd: number;
+  readonly #dataplaneFd: number;
+  readonly #clockWord: number;
+  readonly #watch: Watch;
+  readonly #value = BigUint64Array.of(1n);
+  readonly #run = () => this.#slice();
+  #done: number;
+
+  constructor(parts: TurnsParts) {
+    this.#i32 = parts.arena.i32;
+    this.#ix = parts.ix;
+    this.#turnWord = (parts.eventArray >> 2) + GATE_TURN;
+    this.#doneWord = (parts.callArray >> 2) + GATE_DONE;
+    this.#waitingWord = (parts.callArray >> 2) + GATE_WAITING;
+    this.#againWord = (parts.callArray >> 2) + GATE_AGAIN;
+    this.#wakeFd = parts.wakeFd;
+    this.#dataplaneFd = parts.dataplaneFd;
+    this.#clockWord = parts.arena.carve('application clock', 64, 64) >> 2;
+    this.#done = Atomics.load(this.#i32, this.#doneWord);
+    const watch = sys.watch(this.#wakeFd, () => this.#woken());
+    if (typeof watch === 'number') must(watch, 'watch of the wake descriptor');
+    this.#watch = watch as Watch;
+  }
+
+  start(): void {
+    Atomics.store(this.#i32, this.#waitingWord, WAITING.futex);
+    this.askTurn();
+    setImmediate(this.#run);
+  }
+
+  /** The application has calls to make outside its turn. */
+  askTurn(): void {
+    Atomics.store(this.#i32, this.#againWord, 1);
+    this.#value[0] = 1n;
+    sys.syscall(SYS.write, this.#dataplaneFd, this.#value, 8);
+  }
+
+  #slice(): void {
+    const i32 = this.#i32;
+    const start = this.#us();
+    Atomics.store(i32, this.#waitingWord, WAITING.futex);
+    for (;;) {
+      const turn = Atomics.load(i32, this.#turnWord);
+      if (turn !== this.#done) {
+        this.#take(turn);
+        if (((this.#us() - start) | 0) > SLICE_US) break;
+        continue;
+      }
+      const left = (SLICE_US - ((this.#us() - start) | 0)) | 0;
+      if (left <= 0 || sys.futexWait(this.#turnWord << 2, turn, left) !== 0) {
+        if (Atomics.load(i32, this.#turnWord) === this.#done) return this.#sleep();
+      }
+    }
+    setImmediate(this.#run);
+  }
+
+  #take(turn: number): void {
+    this.#ix.dispatch();
+    this.#done = turn;
+    Atomics.store(this.#i32, this.#doneWord, turn);
+    sys.futexWake(this.#doneWord << 2, 1);
+  }
+
+  /** No turn for a slice: wait in the event loop. */
+  #sleep(): void {
+    Atomics.store(this.#i32, this.#waitingWord, WAITING.eventLoop);
+    if (Atomics.load(this.#i32, this.#turnWord) !== this.#done) return void setImmediate(this.#run);
+    sys.armWatch(this.#watch, true);
+  }
+
+  #woken(): void {
+    sys.armWatch(this.#watch, false);
+    sys.syscall(SYS.read, this.#wakeFd, this.#value, 8);
+    this.#slice();
+  }
+
+  #us(): number {
+    sys.clock(this.#clockWord << 2);
+    return this.#i32[this.#clockWord]!;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * demo-client: something to see where no network may be touched. Talks to a server over the cable: a few requests
+ * word for word, then a closed loop for two seconds, and the rate.
+ *
+ * - `options`: address, port, app ('kv' or anything that echoes), seconds.
+ * - Reports `{ kind: 'transcript', line }` for each line and stops its dataplane at the end.
+ */
+import type { Application, Connection, Handlers, Ix } from '../libix/index.ts';
+
+const CONNECTIONS = 16;
+const KV_SCRIPT = [
+  'set greeting 0 0 5\r\nhello\r\n',
+  'get greeting\r\n',
+  'append greeting 0 0 7\r\n, world\r\n',
+  'gets greeting\r\n',
+  'incr counter 1\r\n',
+  'version\r\n',
+];
+const ECHO_SCRIPT = ['hello\r\n', 'is anybody there?\r\n'];
+
+/** One request after the other on one connection, each answer shown. */
+function talk(ix: Ix, address: string, port: number, script: readonly string[], done: () => void) {
+  let next = 0;
+  const say = (c: Connection): void => {
+    const request = script[next];
+    next += 1;
+    if (request === undefined) {
+      c.close();
+      return done();
+    }
+    for (const line of request.trimEnd().split('\r\n'))
+      ix.report({ kind: 'transcript', line: `> ${line}` });
+    c.writeText(request);
+  };
+  ix.connect(address, port, {
+    opened: say,
+    received(c, offset, length) {
+      const text = Buffer.from(ix.u8.subarray(offset, offset + length)).toString('latin1');
+      if (!text.endsWith('\r\n')) return 0;
+      for (const line of text.trimEnd().split('\r\n'))
+        ix.report({ kind: 'transcript', line: `  ${line}` });
+      say(c);
+      return length;
+    },
+    closed: (_c, reason) =>
+      next <= script.length &&
+      ix.report({ kind: 'transcript', line: `connection lost (${reason})` }),
+  });
+}
+
+/** Request, answer, request ... on several connections. */
+function load(ix: Ix, address: string, port: number, request: string, seconds: number) {
+  const span = ix.text(request);
+  let messages = 0;
+  const handlers: Handlers = {
+    opened: (c) => void c.send(span.offset, span.length),
+    received(c, offset, length) {
+      if (ix.u8[offset + length - 1] !== 10) return 0;
+      messages += 1;
+      c.send(span.offset, span.length);
+      return length;
+    },
+  };
+  for (let i = 0; i < CONNECTIONS; i++) ix.connect(address, port, handlers);
+  ix.timer(seconds * 1_000_000, () => {
+    const rate = Math.round(messages / seconds).toLocaleString('en');
+    const line = `${rate} requests a second over ${CONNECTIONS} connections, one core a side`;
+    ix.report({ kind: 'transcript', line });
+    ix.stop(0);
+  });
+}
+
+const demoClient: Application = (ix, options) => {
+  const address = options['address'] ?? '10.77.0.2';
+  const port = Number(options['port'] ?? 11211);
+  const seconds = Number(options['seconds'] ?? 2);
+  const isKv = options['app'] === 'kv';
+  talk(ix, address, port, isKv ? KV_SCRIPT : ECHO_SCRIPT, () =>
+    load(ix, address, port, isKv ? 'get greeting\r\n' : 'hello\r\n', seconds),
+  );
+};
+
+export default demoClient;

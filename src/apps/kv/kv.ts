@@ -1,0 +1,139 @@
+/**
+ * kv: a memcached-compatible store (ASCII protocol of memcached 1.6.18) as an IX application.
+ *
+ *     ix serve kv [-m 64] [--port 11211]
+ *
+ * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211). Items of up to 1 MiB.
+ * - Application memory: m pages of 1 MiB, hash buckets of 1/32 of that, and a few KiB. What does not fit is an error at
+ *   start that says how much is missing.
+ * - One store for each elastic thread: keys are not shared between threads.
+ *
+ * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates / commands / stats,
+ * replies; store (items by key), eviction, arithmetic; table, lru, slabs, image, layout (memory); clock, numbers, hash.
+ */
+import { randomBytes } from 'node:crypto';
+import { Arithmetic } from './arithmetic.ts';
+import { StoreClock } from './clock.ts';
+import { Commands } from './commands.ts';
+import { COUNT, Counts } from './counters.ts';
+import { KeyHash } from './hash.ts';
+import type { KvHandlers, KvHost, Memory } from './host.ts';
+import { Images } from './image.ts';
+import { MEBIBYTE, PAGE_BYTES } from './layout.ts';
+import { Line } from './line.ts';
+import { Numbers } from './numbers.ts';
+import { Protocol } from './protocol.ts';
+import { Records } from './records.ts';
+import { Replies } from './replies.ts';
+import { Retrieval } from './retrieval.ts';
+import { Slabs } from './slabs.ts';
+import { StatsReport } from './stats.ts';
+import { Store } from './store.ts';
+import { bucketsFor, Table } from './table.ts';
+import { Updates } from './updates.ts';
+
+const MEBIBYTES_DEFAULT = 64;
+/** Offsets are int32: the arena ends below 2 GiB. */
+const MEBIBYTES_MAX = 1900;
+const PORT_DEFAULT = 11211;
+/** Constant answers and scratch space. */
+const SMALL_BYTES = 8192;
+
+export class KvOptionError extends Error {
+  readonly code = 'KV_OPTION';
+}
+
+export interface KvOptions {
+  mebibytes: number;
+  port: number;
+}
+
+/** Reads the options of the command line. */
+export function kvOptions(options: Record<string, string>): KvOptions {
+  const integer = (name: string, text: string | undefined, otherwise: number, max: number) => {
+    const value = text === undefined ? otherwise : Number(text);
+    if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+    throw new KvOptionError(`kv: ${name} must be a whole number from 1 to ${max}, not ${text}`);
+  };
+  return {
+    mebibytes: integer('m (MiB)', options['m'], MEBIBYTES_DEFAULT, MEBIBYTES_MAX),
+    port: integer('port', options['port'] ?? options['p'], PORT_DEFAULT, 65_535),
+  };
+}
+
+/** Application memory that a store of this many MiB needs. */
+export const kvBytes = (mebibytes: number): number =>
+  mebibytes * PAGE_BYTES + bucketsFor(mebibytes * MEBIBYTE) * 4 + SMALL_BYTES;
+
+/** The parts of one store, for kv and for its tests. */
+export interface Kv {
+  store: Store;
+  stats: StatsReport;
+  handlers: KvHandlers;
+}
+
+/** Builds a store in the host's memory; listens to nothing. */
+export function createKv(host: KvHost, options: KvOptions): Kv {
+  const { mebibytes, port } = options;
+  const needed = kvBytes(mebibytes);
+  if (host.applicationFree < needed) {
+    const missing = Math.ceil((needed - host.applicationFree) / MEBIBYTE);
+    throw new KvOptionError(
+      `kv: -m ${mebibytes} needs ${missing} MiB more application memory: start with more, or with a smaller -m`,
+    );
+  }
+  const memory: Memory = { u8: host.u8, i32: host.i32, view: host.view, kernels: host.kernels };
+  const secrets = randomBytes(8);
+  const numbers = new Numbers(memory.u8);
+  const slabsBase = host.alloc(mebibytes * PAGE_BYTES, 64);
+  const slabs = new Slabs(memory.i32, slabsBase, mebibytes);
+  const buckets = bucketsFor(mebibytes * MEBIBYTE);
+  const clock = new StoreClock(host.nowMs(), Date.now());
+  const store = new Store({
+    memory,
+    slabs,
+    table: new Table(memory, host.alloc(buckets * 4, 64), buckets),
+    hash: new KeyHash(memory.view, memory.u8, secrets.readInt32LE(0), secrets.readInt32LE(4)),
+    images: new Images(memory, numbers),
+    counts: new Counts(slabs.classCount),
+    clock,
+  });
+  const records = new Records();
+  const replies = new Replies(host, records, store, numbers);
+  const stats = new StatsReport(memory, store, { maxBytes: mebibytes * MEBIBYTE, port });
+  const scratch = host.alloc(Arithmetic.scratchBytes, 8);
+  const arithmetic = new Arithmetic(memory, store, numbers, scratch);
+  const protocol = new Protocol({
+    line: new Line(memory.u8, memory.view),
+    records,
+    replies,
+    retrieval: new Retrieval(memory, store, replies, records, numbers),
+    updates: new Updates(memory, store, replies, records, numbers),
+    commands: new Commands({ memory, store, replies, records, numbers, arithmetic, stats }),
+    counts: store.counts,
+  });
+  const handlers: KvHandlers = {
+    opened(c) {
+      stats.connections++;
+      store.counts.bump(COUNT.total_connections);
+      records.open(c.id);
+    },
+    received(c, offset, length) {
+      if (clock.update(host.nowMs())) store.onSecond();
+      return protocol.received(c, offset, length);
+    },
+    released(_c, tag) {
+      store.release(tag);
+    },
+    closed(c) {
+      stats.connections--;
+      protocol.closed(c);
+    },
+  };
+  return { store, stats, handlers };
+}
+
+export default function kv(ix: KvHost, options: Record<string, string>): void {
+  const chosen = kvOptions(options);
+  ix.listen(chosen.port, createKv(ix, chosen).handlers);
+}

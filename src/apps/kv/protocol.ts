@@ -1,0 +1,151 @@
+/**
+ * memcached's ASCII protocol, from bytes to commands.
+ *
+ * - `received` takes bytes where they lie in the receive pool and consumes whole lines, whole keys of a long get line,
+ *   and values as they come, in any fragmentation. What it leaves is a line without an end (at most LINE_MAX bytes)
+ *   or an incomplete key.
+ * - A connection that is not writable is left alone: its input waits in the receive pool, and its own peer with it.
+ * - An answer that libix could not queue is in the record; the last byte of its command then stays unconsumed, so that
+ *   we are called again when there is room.
+ * - Nothing is allocated here per message; integers only.
+ *
+ * Called by libix through kv.ts. Read first: memcached's doc/protocol.txt, proto_text.c.
+ */
+import type { Commands } from './commands.ts';
+import { COUNT, type Counts } from './counters.ts';
+import type { KvConnection } from './host.ts';
+import { type Line, VERB } from './line.ts';
+import {
+  COMMAND,
+  KEYS,
+  MODE,
+  PENDING,
+  REMAINING,
+  type Records,
+  SWALLOW,
+  SWALLOW_LINE,
+  VALUE,
+} from './records.ts';
+import { REPLY, type Replies } from './replies.ts';
+import type { Retrieval } from './retrieval.ts';
+import type { Updates } from './updates.ts';
+
+/** A line without an end is closed after this many bytes, unless it is a get line (memcached's number). */
+const LINE_MAX = 2048;
+
+const V_GET = VERB.get;
+const V_GATS = VERB.gats;
+const V_SET = VERB.set;
+const V_CAS = VERB.cas;
+const V_BGET = VERB.bget;
+const R_ERROR = REPLY.error;
+const C_READ = COUNT.bytes_read;
+
+export interface ProtocolParts {
+  line: Line;
+  records: Records;
+  replies: Replies;
+  retrieval: Retrieval;
+  updates: Updates;
+  commands: Commands;
+  counts: Counts;
+}
+
+export class Protocol {
+  readonly #line: Line;
+  readonly #records: Records;
+  readonly #replies: Replies;
+  readonly #retrieval: Retrieval;
+  readonly #updates: Updates;
+  readonly #commands: Commands;
+  readonly #counts: Counts;
+
+  constructor(parts: ProtocolParts) {
+    this.#line = parts.line;
+    this.#records = parts.records;
+    this.#replies = parts.replies;
+    this.#retrieval = parts.retrieval;
+    this.#updates = parts.updates;
+    this.#commands = parts.commands;
+    this.#counts = parts.counts;
+  }
+
+  /** Handlers.received: returns how many bytes were consumed. */
+  received(c: KvConnection, offset: number, length: number): number {
+    const words = this.#records.words;
+    const record = this.#records.of(c.id);
+    const end = offset + length;
+    let at = offset;
+    this.#replies.begin();
+    if (words[record + PENDING] !== 0) {
+      if (!this.#replies.flush(c, record)) return 0;
+      at++;
+    }
+    while (at < end) {
+      const next = this.#step(c, record, at, end);
+      if (next === at && words[record + MODE] !== SWALLOW_LINE) break;
+      at = next;
+      if (words[record + PENDING] !== 0) {
+        at--;
+        break;
+      }
+    }
+    this.#counts.add(C_READ, at - offset);
+    return at - offset;
+  }
+
+  /** The connection is gone. */
+  closed(c: KvConnection): void {
+    this.#updates.abandon(this.#records.of(c.id));
+  }
+
+  /** Does one thing at `at`; returns how far it read, or `at` when it cannot go on now. */
+  #step(c: KvConnection, record: number, at: number, end: number): number {
+    const words = this.#records.words;
+    switch (words[record + MODE]) {
+      case COMMAND:
+        return c.writable ? this.#command(c, record, at, end) : at;
+      case KEYS:
+        return this.#retrieval.keys(c, record, at, end);
+      case VALUE:
+        return this.#updates.feed(c, record, at, end);
+      case SWALLOW: {
+        const remaining = words[record + REMAINING]!;
+        const taken = Math.min(end - at, remaining);
+        words[record + REMAINING] = remaining - taken;
+        if (taken === remaining) words[record + MODE] = COMMAND;
+        return at + taken;
+      }
+      case SWALLOW_LINE:
+        return this.#retrieval.swallowLine(c, record, at, end);
+      default:
+        return end;
+    }
+  }
+
+  #command(c: KvConnection, record: number, at: number, end: number): number {
+    const line = this.#line;
+    if (!line.read(at, end)) return end - at > LINE_MAX ? this.#longLine(c, record, end) : at;
+    if (line.count === 0 || line.lengths[0]! < 2) {
+      this.#replies.say(c, record, R_ERROR);
+      return line.next;
+    }
+    const verb = line.verb();
+    if ((verb >= V_GET && verb <= V_GATS) || verb === V_BGET) {
+      if (line.count > 1) {
+        return this.#retrieval.start(c, record, verb === V_BGET ? V_GET : verb, line);
+      }
+      this.#replies.say(c, record, R_ERROR);
+    } else if (verb >= V_SET && verb <= V_CAS) this.#updates.begin(c, record, verb, line);
+    else this.#commands.run(c, record, verb, line);
+    return line.next;
+  }
+
+  /** Only a get may be that long; memcached closes the connection without a word, and so do we. */
+  #longLine(c: KvConnection, record: number, end: number): number {
+    const next = this.#retrieval.startLong(record, this.#line);
+    if (next >= 0) return next;
+    this.#commands.quit(c, record);
+    return end;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * What the store remembers of a connection between two deliveries: one record of int32 words, indexed by the
+ * connection's id.
+ *
+ * - `of(id)` is the index of the record's first word; the table grows when a connection with a new id opens.
+ */
+export const MODE = 0;
+/** The verb whose value or keys are being read. */
+export const VERB_WORD = 1;
+/** 1: noreply. */
+export const QUIET = 2;
+/** The item being filled. */
+export const ITEM = 3;
+/** Bytes still to come: of the value and its CRLF, or of what is swallowed. */
+export const REMAINING = 4;
+/** A reply that could not be queued: its number + 1 (replies.ts). */
+export const PENDING = 5;
+/** 64 bits: the cas of a cas command, or the number of a pending reply. */
+export const LO = 6;
+export const HI = 7;
+/** The second of the clock that gat gives. */
+export const EXPIRY = 8;
+const WORDS = 16;
+
+/** Reading a command line. */
+export const COMMAND = 0;
+/** Reading the keys of a get line. */
+export const KEYS = 1;
+/** Reading a value into ITEM. */
+export const VALUE = 2;
+/** Dropping REMAINING bytes. */
+export const SWALLOW = 3;
+/** Dropping the rest of a get line that had too long a key. */
+export const SWALLOW_LINE = 4;
+/** Dropping everything: the connection closes. */
+export const CLOSED = 5;
+
+export class Records {
+  words = new Int32Array(64 * WORDS);
+
+  /** Index of the first word of a connection's record. */
+  of(id: number): number {
+    return id * WORDS;
+  }
+
+  /** A fresh record. */
+  open(id: number): void {
+    const first = id * WORDS;
+    if (first >= this.words.length) {
+      const grown = new Int32Array(Math.max(this.words.length * 2, first + WORDS));
+      grown.set(this.words);
+      this.words = grown;
+    }
+    this.words.fill(0, first, first + WORDS);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * Answers: constant lines, numbers, and items.
+ *
+ * - Constant lines lie in application memory. The first answer of a delivery is sent from there; further ones are
+ *   copied into libix's block instead, where they coalesce: 64 pipelined sets are two spans, not 64.
+ * - An item goes out from where it is stored: a reference is taken and given back by `Handlers.released`.
+ * - When libix cannot queue an answer it is kept in the connection's record (PENDING) and the caller leaves the
+ *   command's last byte unconsumed, so that the handler is called again; `flush` then sends it. A half-sent answer
+ *   cannot be kept: the connection is aborted.
+ */
+import { COUNT, type Counts } from './counters.ts';
+import type { KvConnection, KvHost } from './host.ts';
+import {
+  CAS_HI,
+  CAS_LO,
+  CRLF_BYTES,
+  DATA_LENGTH,
+  DATA_MASK,
+  DATA_SHIFT,
+  HEADER_BYTES,
+  META,
+  TAIL_BYTES,
+} from './layout.ts';
+import type { Numbers } from './numbers.ts';
+import { CLOSED, HI, LO, MODE, PENDING, type Records } from './records.ts';
+import type { Store } from './store.ts';
+
+const C_WRITTEN = COUNT.bytes_written;
+
+const LINES = {
+  stored: 'STORED',
+  notStored: 'NOT_STORED',
+  exists: 'EXISTS',
+  notFound: 'NOT_FOUND',
+  end: 'END',
+  deleted: 'DELETED',
+  touched: 'TOUCHED',
+  ok: 'OK',
+  reset: 'RESET',
+  error: 'ERROR',
+  version: 'VERSION 1.6.18-ix',
+  badFormat: 'CLIENT_ERROR bad command line format',
+  badLine: 'CLIENT_ERROR bad command line',
+  badChunk: 'CLIENT_ERROR bad data chunk',
+  badExptime: 'CLIENT_ERROR invalid exptime argument',
+  badDelta: 'CLIENT_ERROR invalid numeric delta argument',
+  badDelete: 'CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]',
+  badDetail: 'CLIENT_ERROR usage: stats detail on|off|dump',
+  badSlab: 'CLIENT_ERROR Illegal slab id',
+  nonNumeric: 'CLIENT_ERROR cannot increment or decrement non-numeric value',
+  tooLarge: 'SERVER_ERROR object too large for cache',
+  noMemory: 'SERVER_ERROR out of memory storing object',
+  noMemoryIncr: 'SERVER_ERROR out of memory',
+  shutdown: 'ERROR: shutdown not enabled',
+} as const;
+
+export const VERSION = LINES.version.slice('VERSION '.length);
+
+/** Number of each constant line. */
+export const REPLY = Object.freeze(
+  Object.fromEntries(Object.keys(LINES).map((name, index) => [name, index])),
+) as Readonly<Record<keyof typeof LINES, number>>;
+
+/** A pending reply that is the number in LO and HI. */
+const PENDING_NUMBER = Object.keys(LINES).length + 1;
+
+/** Items up to this are copied for gets, so that header and data are queued as one. */
+const COPY_MAX = 1024;
+const SCRATCH_BYTES = 2048;
+
+export class Replies {
+  readonly #host: KvHost;
+  readonly #records: Records;
+  readonly #store: Store;
+  readonly #counts: Counts;
+  readonly #numbers: Numbers;
+  readonly #i32: Int32Array;
+  readonly #offsets: Int32Array;
+  readonly #lengths: Int32Array;
+  readonly #scratch: number;
+  /** Answers of this delivery that went out as constants. */
+  #constants = 0;
+
+  constructor(host: KvHost, records: Records, store: Store, numbers: Numbers) {
+    this.#host = host;
+    this.#records = records;
+    this.#store = store;
+    this.#counts = store.counts;
+    this.#numbers = numbers;
+    this.#i32 = host.i32;
+    const spans = Object.values(LINES).map((line) => host.text(`${line}\r\n`));
+    this.#offsets = Int32Array.from(spans.map((span) => span.offset));
+    this.#lengths = Int32Array.from(spans.map((span) => span.length));
+    this.#scratch = host.alloc(SCRATCH_BYTES, 64);
+  }
+
+  /** A delivery begins. */
+  begin(): void {
+    this.#constants = 0;
+  }
+
+  /** Answers with a constant line, now or when there is room. */
+  say(c: KvConnection, record: number, reply: number): void {
+    if (!this.#trySay(c, reply)) this.#records.words[record + PENDING] = reply + 1;
+  }
+
+  /** Answers with a 64-bit number. */
+  sayNumber(c: KvConnection, record: number, lo: number, hi: number): void {
+    if (this.#tryNumber(c, lo, hi)) return;
+    const words = this.#records.words;
+    words[record + PENDING] = PENDING_NUMBER;
+    words[record + LO] = lo;
+    words[record + HI] = hi;
+  }
+
+  /** Sends what is pending; false when there is still no room. */
+  flush(c: KvConnection, record: number): boolean {
+    const words = this.#records.words;
+    const pending = words[record + PENDING]!;
+    const isSent =
+      pending === PENDING_NUMBER
+        ? this.#tryNumber(c, words[record + LO]!, words[record + HI]!)
+        : this.#trySay(c, pending - 1);
+    if (isSent) words[record + PENDING] = 0;
+    return isSent;
+  }
+
+  /** Text made for the occasion (stats): allocates. */
+  sayText(c: KvConnection, record: number, text: string): void {
+    this.#counts.add(C_WRITTEN, text.length);
+    if (!c.writeText(text)) this.#abort(c, record);
+  }
+
+  /** Answers with an item from where it lies, and END if it is the last. False: no room, nothing was sent. */
+  sendItem(c: KvConnection, item: number, isLast: boolean): boolean {
+    const word = item >> 2;
+    const start = (this.#i32[word + META]! >> DATA_SHIFT) & DATA_MASK;
+    const length =
+      (start + this.#i32[word + DATA_LENGTH]! + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
+    this.#store.reference(item);
+    if (!c.send(item + HEADER_BYTES, length, item)) {
+      this.#store.release(item);
+      return false;
+    }
+    this.#counts.add(C_WRITTEN, length);
+    return true;
+  }
+
+  /** The same with the cas in the header: the header is written, the data sent from where it lies. */
+  sendItemCas(c: KvConnection, record: number, item: number, isLast: boolean): boolean {
+    const i32 = this.#i32;
+    const word = item >> 2;
+    const copy = this.#host.kernels.copy;
+    const start = (i32[word + META]! >> DATA_SHIFT) & DATA_MASK;
+    const dataLength = i32[word + DATA_LENGTH]!;
+    const rest = (dataLength + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
+    const scratch = this.#scratch;
+    const u8 = this.#host.u8;
+    copy(scratch, item + HEADER_BYTES, start - CRLF_BYTES);
+    let at = scratch + start - CRLF_BYTES;
+    u8[at++] = 32;
+    at += this.#numbers.writeU64(at, i32[word + CAS_LO]!, i32[word + CAS_HI]!);
+    u8[at++] = 13;
+    u8[at++] = 10;
+    const data = item + HEADER_BYTES + start;
+    if (rest <= COPY_MAX) {
+      copy(at, data, rest);
+      at += rest;
+      if (!c.write(scratch, at - scratch)) return false;
+    } else {
+      if (!c.write(scratch, at - scratch)) return false;
+      this.#store.reference(item);
+      if (!c.send(data, rest, item)) {
+        this.#store.release(item);
+        this.#abort(c, record);
+        return true;
+      }
+    }
+    this.#counts.add(C_WRITTEN, start + rest);
+    return true;
+  }
+
+  /** Half an answer is out: there is no way back. What else arrived is dropped. */
+  #abort(c: KvConnection, record: number): void {
+    this.#records.words[record + MODE] = CLOSED;
+    c.abort();
+  }
+
+  #trySay(c: KvConnection, reply: number): boolean {
+    const offset = this.#offsets[reply]!;
+    const length = this.#lengths[reply]!;
+    const isSent = this.#constants === 0 ? c.send(offset, length) : c.write(offset, length);
+    if (!isSent) return false;
+    this.#constants = 1;
+    this.#counts.add(C_WRITTEN, length);
+    return true;
+  }
+
+  #tryNumber(c: KvConnection, lo: number, hi: number): boolean {
+    const scratch = this.#scratch;
+    const length = this.#numbers.writeU64(scratch, lo, hi);
+    this.#host.u8[scratch + length] = 13;
+    this.#host.u8[scratch + length + 1] = 10;
+    if (!c.write(scratch, length + 2)) return false;
+    this.#counts.add(C_WRITTEN, length + 2);
+    return true;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * get, gets, gat, gats: key by key, as far as the connection takes answers.
+ *
+ * - A whole line is checked for too long keys before its first key is answered. A line of more than LINE_MAX bytes is
+ *   taken as it comes (`startLong`): there a too long key is found after earlier hits were answered.
+ * - `keys` consumes whole keys; it stops before one that is incomplete or that the connection has no room for, and
+ *   goes on from there when it is called again.
+ *
+ * Called by Protocol. Read first: memcached's proto_text.c `process_get_command`.
+ */
+import type { StoreClock } from './clock.ts';
+import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
+import type { KvConnection, Memory } from './host.ts';
+import { ACTIVE, CLASS_MASK, EXPTIME, FETCHED, KEY_MAX, META } from './layout.ts';
+import { type Line, VERB } from './line.ts';
+import type { Numbers } from './numbers.ts';
+import {
+  COMMAND,
+  EXPIRY,
+  KEYS,
+  LO,
+  MODE,
+  type Records,
+  SWALLOW_LINE,
+  VERB_WORD,
+} from './records.ts';
+import { REPLY, type Replies } from './replies.ts';
+import type { Store } from './store.ts';
+
+const LF = 10;
+const CR = 13;
+const SPACE = 32;
+const GETS = VERB.gets;
+const GAT = VERB.gat;
+const GATS = VERB.gats;
+const R_END = REPLY.end;
+const R_BAD_FORMAT = REPLY.badFormat;
+const R_BAD_EXPTIME = REPLY.badExptime;
+const C_GETS = COUNT.cmd_get;
+const C_HITS = COUNT.get_hits;
+const C_MISSES = COUNT.get_misses;
+const C_TOUCHES = COUNT.cmd_touch;
+const C_TOUCH_HITS = COUNT.touch_hits;
+const C_TOUCH_MISSES = COUNT.touch_misses;
+const CC_HITS = CLASS_COUNT.get_hits;
+const CC_TOUCH_HITS = CLASS_COUNT.touch_hits;
+
+const isTouching = (verb: number): boolean => verb === GAT || verb === GATS;
+
+export class Retrieval {
+  readonly #store: Store;
+  readonly #replies: Replies;
+  readonly #records: Records;
+  readonly #numbers: Numbers;
+  readonly #counts: Counts;
+  readonly #clock: StoreClock;
+  readonly #u8: Uint8Array;
+  readonly #i32: Int32Array;
+
+  constructor(memory: Memory, store: Store, replies: Replies, records: Records, numbers: Numbers) {
+    this.#store = store;
+    this.#replies = replies;
+    this.#records = records;
+    this.#numbers = numbers;
+    this.#counts = store.counts;
+    this.#clock = store.clock;
+    this.#u8 = memory.u8;
+    this.#i32 = memory.i32;
+  }
+
+  /** A get line that is here in full, with at least one word behind the verb. Returns where to go on reading. */
+  start(c: KvConnection, record: number, verb: number, line: Line): number {
+    const first = isTouching(verb) ? 2 : 1;
+    if (first === 2 && !this.#setExpiry(record, line)) {
+      this.#replies.say(c, record, R_BAD_EXPTIME);
+      return line.next;
+    }
+    if (line.keyTooLong >= first) {
+      this.#replies.say(c, record, R_BAD_FORMAT);
+      return line.next;
+    }
+    if (line.count <= first) {
+      this.#replies.say(c, record, R_END);
+      return line.next;
+    }
+    const words = this.#records.words;
+    words[record + MODE] = KEYS;
+    words[record + VERB_WORD] = verb;
+    return line.starts[first]!;
+  }
+
+  /**
+   * A line without an end, longer than any other command may be. The words read so far are in `line`. Returns where to
+   * go on, or -1 when it is not a get line.
+   */
+  startLong(record: number, line: Line): number {
+    const verb = line.count > 0 ? line.verb() : VERB.unknown;
+    if (verb < VERB.get || verb > GATS) return -1;
+    const first = isTouching(verb) ? 2 : 1;
+    if (line.count < first || (first === 2 && !this.#setExpiry(record, line))) return -1;
+    const words = this.#records.words;
+    words[record + MODE] = KEYS;
+    words[record + VERB_WORD] = verb;
+    return line.starts[first - 1]! + line.lengths[first - 1]!;
+  }
+
+  #setExpiry(record: number, line: Line): boolean {
+    if (!this.#numbers.parseI32(line.starts[1]!, line.lengths[1]!)) return false;
+    this.#records.words[record + EXPIRY] = this.#clock.expiry(this.#numbers.lo);
+    return true;
+  }
+
+  /** Answers keys from `at` on; returns how far it came. */
+  keys(c: KvConnection, record: number, at: number, end: number): number {
+    const u8 = this.#u8;
+    const words = this.#records.words;
+    while (c.writable && words[record + MODE] === KEYS) {
+      while (at < end && u8[at] === SPACE) at++;
+      let stop = at;
+      let byte = SPACE;
+      for (; stop < end; stop++) {
+        byte = u8[stop]!;
+        if (byte <= SPACE && (byte === SPACE || byte === LF || byte === 0)) break;
+      }
+      if (stop === end) return this.#unfinished(record, at, end);
+      const isLast = byte !== SPACE;
+      const last = byte === LF && stop > at && u8[stop - 1] === CR ? stop - 1 : stop;
+      if (last - at > KEY_MAX) return this.#swallowLine(record, at, R_BAD_FORMAT + 1);
+      if (last === at) this.#replies.say(c, record, R_END);
+      else if (!this.#key(c, record, at, last - at, isLast)) return at;
+      if (isLast && words[record + MODE] === KEYS) {
+        words[record + MODE] = COMMAND;
+        return byte === 0 ? this.#swallowLine(record, stop, 0) : stop + 1;
+      }
+      at = stop + 1;
+    }
+    return at;
+  }
+
+  /** Drops the rest of a line; returns when its LF was seen. `words[LO]`: the reply that then is due, + 1. */
+  swallowLine(c: KvConnection, record: number, at: number, end: number): number {
+    const u8 = this.#u8;
+    while (at < end && u8[at] !== LF) at++;
+    if (at === end) return end;
+    const words = this.#records.words;
+    words[record + MODE] = COMMAND;
+    const reply = words[record + LO]! - 1;
+    if (reply >= 0) this.#replies.say(c, record, reply);
+    return at + 1;
+  }
+
+  /** The last key is not here in full: it waits, unless it is too long already (the CR may belong to it). */
+  #unfinished(record: number, at: number, end: number): number {
+    if (end - at > KEY_MAX + 1) return this.#swallowLine(record, at, R_BAD_FORMAT + 1);
+    return at;
+  }
+
+  #swallowLine(record: number, at: number, reply: number): number {
+    const words = this.#records.words;
+    words[record + MODE] = SWALLOW_LINE;
+    words[record + LO] = reply;
+    return at;
+  }
+
+  /** Answers one key; false when there was no room, and then nothing has happened. */
+  #key(c: KvConnection, record: number, key: number, length: number, isLast: boolean): boolean {
+    const store = this.#store;
+    const counts = this.#counts;
+    const verb = this.#records.words[record + VERB_WORD]!;
+    const item = store.find(key, length);
+    if (item === 0) {
+      if (isTouching(verb)) {
+        counts.bump(C_TOUCHES);
+        counts.bump(C_TOUCH_MISSES);
+      } else {
+        counts.bump(C_GETS);
+        counts.bump(C_MISSES);
+      }
+      if (isLast) this.#replies.say(c, record, R_END);
+      return true;
+    }
+    const isSent =
+      verb === GETS || verb === GATS
+        ? this.#replies.sendItemCas(c, record, item, isLast)
+        : this.#replies.sendItem(c, item, isLast);
+    if (!isSent) return false;
+    const cell = (item >> 2) + META;
+    const meta = this.#i32[cell]!;
+    if ((meta & ACTIVE) === 0) this.#i32[cell] = meta | ACTIVE | FETCHED;
+    const index = meta & CLASS_MASK;
+    if (isTouching(verb)) {
+      this.#i32[(item >> 2) + EXPTIME] = this.#records.words[record + EXPIRY]!;
+      counts.bump(C_TOUCHES);
+      counts.bump(C_TOUCH_HITS);
+      counts.bumpClass(index, CC_TOUCH_HITS);
+    } else {
+      counts.bump(C_GETS);
+      counts.bump(C_HITS);
+      counts.bumpClass(index, CC_HITS);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * The store: items by key, their lifetimes, and what is thrown out when memory is full.
+ *
+ * - `find` returns only live items; an expired or flushed one is unlinked on the way.
+ * - An item is linked (findable) or not, and has references. It is freed when it is neither linked nor referenced:
+ *   replacing or deleting an item that is being sent takes nothing from under the send.
+ * - Every link gives the item a new cas, 64 bits in two words. flush_all is "every cas up to now is dead".
+ * - Memory: a chunk of the class; else a free page; else the class's least recently used items are evicted; else a page
+ *   of another class. Referenced items are never evicted; when nothing else is left, `allocate` returns NO_MEMORY.
+ *   Who is thrown out is eviction.ts.
+ *
+ * Called by the command files. Read first: memcached's items.c.
+ */
+import { assert, VERIFY } from '../../verify.ts';
+import type { StoreClock } from './clock.ts';
+import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
+import { Eviction } from './eviction.ts';
+import type { KeyHash } from './hash.ts';
+import type { Memory } from './host.ts';
+import { type Images, itemBytes } from './image.ts';
+import {
+  CAS_HI,
+  CAS_LO,
+  CLASS_MASK,
+  EXPTIME,
+  FETCHED,
+  FREE,
+  HASH,
+  LINKED,
+  META,
+  REFS,
+  TIME,
+} from './layout.ts';
+import { Lru } from './lru.ts';
+import type { Slabs } from './slabs.ts';
+import type { Table } from './table.ts';
+
+const C_ITEMS = COUNT.curr_items;
+const C_TOTAL = COUNT.total_items;
+const C_BYTES = COUNT.bytes;
+const C_EXPIRED = COUNT.get_expired;
+const C_FLUSHED = COUNT.get_flushed;
+const C_EXPIRED_UNFETCHED = COUNT.expired_unfetched;
+const CC_REQUESTED = CLASS_COUNT.mem_requested;
+const CC_EXPIRED_UNFETCHED = CLASS_COUNT.expired_unfetched;
+const SIGN = 0x80000000 | 0;
+
+export const NO_MEMORY = -1;
+
+export interface StoreParts {
+  memory: Memory;
+  slabs: Slabs;
+  table: Table;
+  hash: KeyHash;
+  images: Images;
+  counts: Counts;
+  clock: StoreClock;
+}
+
+export class Store {
+  readonly images: Images;
+  readonly slabs: Slabs;
+  readonly lru: Lru;
+  readonly counts: Counts;
+  readonly clock: StoreClock;
+  readonly table: Table;
+  readonly #eviction: Eviction;
+  readonly #i32: Int32Array;
+  readonly #hash: KeyHash;
+  /** Cas of the newest link. */
+  #casLo = 0;
+  #casHi = 0;
+  /** Items with a cas up to this are flushed. */
+  #flushLo = 0;
+  #flushHi = 0;
+  /** Second at which a delayed flush_all is due, 0: none. */
+  #flushAt = 0;
+
+  constructor(parts: StoreParts) {
+    this.#i32 = parts.memory.i32;
+    this.images = parts.images;
+    this.slabs = parts.slabs;
+    this.table = parts.table;
+    this.counts = parts.counts;
+    this.clock = parts.clock;
+    this.#hash = parts.hash;
+    this.lru = new Lru(this.#i32, parts.slabs.classCount);
+    this.#eviction = new Eviction(this, this.#i32);
+  }
+
+  /** The live item with this key, or 0. Borrowed: `reference` it to keep it beyond this call. */
+  find(keyOffset: number, keyLength: number): number {
+    return this.findHashed(this.#hash.of(keyOffset, keyLength), keyOffset, keyLength);
+  }
+
+  findHashed(hash: number, keyOffset: number, keyLength: number): number {
+    const item = this.table.find(hash, keyOffset, keyLength);
+    if (item === 0) return 0;
+    const word = item >> 2;
+    const exptime = this.#i32[word + EXPTIME]!;
+    if (exptime !== 0 && exptime <= this.clock.now) {
+      this.counts.bump(C_EXPIRED);
+      this.#countUnfetched(word);
+      this.unlink(item);
+      return 0;
+    }
+    if (this.isFlushed(item)) {
+      this.counts.bump(C_FLUSHED);
+      this.unlink(item);
+      return 0;
+    }
+    return item;
+  }
+
+  isDead(item: number): boolean {
+    const exptime = this.#i32[(item >> 2) + EXPTIME]!;
+    return (exptime !== 0 && exptime <= this.clock.now) || this.isFlushed(item);
+  }
+
+  isFlushed(item: number): boolean {
+    const hi = this.#i32[(item >> 2) + CAS_HI]!;
+    if (hi !== this.#flushHi) return hi < this.#flushHi;
+    return (this.#i32[(item >> 2) + CAS_LO]! ^ SIGN) <= (this.#flushLo ^ SIGN);
+  }
+
+  /**
+   * A new item with one reference, the caller's, and everything but its data; not linked. `exptime` is a second of
+   * the store's clock. The key must not lie in an unreferenced item.
+   */
+  allocate(
+    keyOffset: number,
+    keyLength: number,
+    flags: number,
+    exptime: number,
+    dataLength: number,
+  ): number {
+    const slabs = this.slabs;
+    const index = slabs.classFor(itemBytes(keyLength, flags, dataLength));
+    let item = slabs.alloc(index);
+    if (item < 0) {
+      item = this.#eviction.makeRoom(index);
+      if (item < 0) return NO_MEMORY;
+    }
+    const word = item >> 2;
+    this.#i32[word + HASH] = this.#hash.of(keyOffset, keyLength);
+    this.#i32[word + REFS] = 1;
+    this.#i32[word + EXPTIME] = exptime;
+    this.images.write(item, keyOffset, keyLength, flags, dataLength);
+    return item;
+  }
+
+  /** Makes the item findable; its key is not. */
+  link(item: number): void {
+    this.table.insert(item);
+    this.#linked(item);
+  }
+
+  /** Makes `item` findable in the place of `old`, which has the same key. */
+  replace(old: number, item: number): void {
+    this.table.replace(old, item);
+    this.#unlinked(old);
+    this.#linked(item);
+  }
+
+  unlink(item: number): void {
+    this.table.remove(item);
+    this.#unlinked(item);
+  }
+
+  reference(item: number): void {
+    const cell = (item >> 2) + REFS;
+    this.#i32[cell] = this.#i32[cell]! + 1;
+  }
+
+  release(item: number): void {
+    const word = item >> 2;
+    const refs = this.#i32[word + REFS]! - 1;
+    if (VERIFY) {
+      assert(refs >= 0, 'store: released more often than referenced');
+      assert((this.#i32[word + META]! & FREE) === 0, 'store: released a free item');
+    }
+    this.#i32[word + REFS] = refs;
+    if (refs === 0 && (this.#i32[word + META]! & LINKED) === 0) this.slabs.free(item);
+  }
+
+  isReferenced(item: number): boolean {
+    return this.#i32[(item >> 2) + REFS]! > 0;
+  }
+
+  /** The item changed in place: a new cas. */
+  renewCas(item: number): void {
+    const lo = (this.#casLo + 1) | 0;
+    this.#casLo = lo;
+    if (lo === 0) this.#casHi = (this.#casHi + 1) | 0;
+    this.#i32[(item >> 2) + CAS_LO] = lo;
+    this.#i32[(item >> 2) + CAS_HI] = this.#casHi;
+  }
+
+  /** Everything stored up to now is gone; a delayed flush that is pending is forgotten. */
+  flush(): void {
+    this.#flushAt = 0;
+    this.#flushLo = this.#casLo;
+    this.#flushHi = this.#casHi;
+  }
+
+  /** flush_all with a delay: at that second of the clock, and as memcached does one second early. */
+  flushAt(second: number): void {
+    if (second <= 1)
+      this.#flushAt = 0; // a date in the past: memcached forgets the pending flush, and that is all
+    else if (second - 1 <= this.clock.now) this.flush();
+    else this.#flushAt = second - 1;
+  }
+
+  /** Called when the clock's second has changed. */
+  onSecond(): void {
+    if (this.#flushAt !== 0 && this.#flushAt <= this.clock.now) this.flush();
+  }
+
+  /** Unlinks everything that nobody can find any more, and everything else if `all`: for tests. */
+  purge(all: boolean): void {
+    for (let index = 0; index < this.slabs.classCount; index++) {
+      let item = this.lru.tails[index]!;
+      while (item !== 0) {
+        const next = this.lru.before(item);
+        if (all || this.isDead(item)) this.unlink(item);
+        item = next;
+      }
+    }
+  }
+
+  /** An item that nobody ever read is going because its time is over. */
+  #countUnfetched(word: number): void {
+    const meta = this.#i32[word + META]!;
+    if ((meta & FETCHED) !== 0) return;
+    this.counts.bump(C_EXPIRED_UNFETCHED);
+    this.counts.bumpClass(meta & CLASS_MASK, CC_EXPIRED_UNFETCHED);
+  }
+
+  #linked(item: number): void {
+    const word = item >> 2;
+    const meta = this.#i32[word + META]! | LINKED;
+    this.#i32[word + META] = meta;
+    this.#i32[word + TIME] = this.clock.now;
+    this.renewCas(item);
+    this.lru.insert(item);
+    const bytes = this.images.bytesOf(item);
+    const counts = this.counts;
+    counts.bump(C_TOTAL);
+    counts.bump(C_ITEMS);
+    counts.add(C_BYTES, bytes);
+    counts.addClass(meta & CLASS_MASK, CC_REQUESTED, bytes);
+  }
+
+  #unlinked(item: number): void {
+    const word = item >> 2;
+    const meta = this.#i32[word + META]!;
+    if (VERIFY) assert((meta & LINKED) !== 0, 'store: unlinked an item that was not linked');
+    this.lru.remove(item);
+    this.#i32[word + META] = meta & ~LINKED;
+    const bytes = this.images.bytesOf(item);
+    const counts = this.counts;
+    counts.add(C_ITEMS, -1);
+    counts.add(C_BYTES, -bytes);
+    counts.addClass(meta & CLASS_MASK, CC_REQUESTED, -bytes);
+    if (this.#i32[word + REFS] === 0) this.slabs.free(item);
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * set, add, replace, append, prepend, cas: the line, the value as it arrives, and what becomes of it.
+ *
+ * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each piece of the value to where it
+ *   will be sent from; nothing of it is ever on the JavaScript heap.
+ * - A value that cannot be stored is swallowed, its length is known. A line that cannot be read is not: what follows
+ *   it is taken for a command, as memcached does.
+ * - Whether the key exists is looked at when the value is complete.
+ *
+ * Called by Protocol. Read first: memcached's proto_text.c `process_update_command`, memcached.c `do_store_item`.
+ */
+import { CLASS_COUNT, COUNT } from './counters.ts';
+import type { KvConnection, Memory } from './host.ts';
+import {
+  CAS_HI,
+  CAS_LO,
+  CLASS_MASK,
+  CRLF_BYTES,
+  EXPTIME,
+  fitsCache,
+  HASH,
+  KEY_MAX,
+  KEY_START,
+  META,
+} from './layout.ts';
+import { type Line, VERB } from './line.ts';
+import type { Numbers } from './numbers.ts';
+import {
+  COMMAND,
+  HI,
+  ITEM,
+  LO,
+  MODE,
+  QUIET,
+  REMAINING,
+  type Records,
+  SWALLOW,
+  VALUE,
+  VERB_WORD,
+} from './records.ts';
+import { REPLY, type Replies } from './replies.ts';
+import { NO_MEMORY, type Store } from './store.ts';
+
+const SET = VERB.set;
+const ADD = VERB.add;
+const REPLACE = VERB.replace;
+const APPEND = VERB.append;
+const CAS = VERB.cas;
+const R_ERROR = REPLY.error;
+const R_BAD_FORMAT = REPLY.badFormat;
+const R_BAD_CHUNK = REPLY.badChunk;
+const R_TOO_LARGE = REPLY.tooLarge;
+const R_NO_MEMORY = REPLY.noMemory;
+const R_STORED = REPLY.stored;
+const R_NOT_STORED = REPLY.notStored;
+const R_EXISTS = REPLY.exists;
+const R_NOT_FOUND = REPLY.notFound;
+const C_SETS = COUNT.cmd_set;
+const C_TOO_LARGE = COUNT.store_too_large;
+const C_NO_MEMORY = COUNT.store_no_memory;
+const C_CAS_HITS = COUNT.cas_hits;
+const C_CAS_BAD = COUNT.cas_badval;
+const C_CAS_MISSES = COUNT.cas_misses;
+const CC_SETS = CLASS_COUNT.cmd_set;
+const CC_CAS_HITS = CLASS_COUNT.cas_hits;
+const CC_CAS_BAD = CLASS_COUNT.cas_badval;
+const LENGTH_MAX = 2 ** 31 - 1 - CRLF_BYTES;
+
+export class Updates {
+  readonly #memory: Memory;
+  readonly #copy: Memory['kernels']['copy'];
+  readonly #store: Store;
+  readonly #replies: Replies;
+  readonly #records: Records;
+  readonly #numbers: Numbers;
+
+  constructor(memory: Memory, store: Store, replies: Replies, records: Records, numbers: Numbers) {
+    this.#memory = memory;
+    this.#copy = memory.kernels.copy;
+    this.#store = store;
+    this.#replies = replies;
+    this.#records = records;
+    this.#numbers = numbers;
+  }
+
+  /** A storage line: `verb key flags exptime bytes [cas] [noreply]`. */
+  begin(c: KvConnection, record: number, verb: number, line: Line): void {
+    const wanted = verb === CAS ? 6 : 5;
+    if (line.count !== wanted && line.count !== wanted + 1) {
+      return this.#replies.say(c, record, R_ERROR);
+    }
+    const words = this.#records.words;
+    const numbers = this.#numbers;
+    const { starts, lengths } = line;
+    words[record + QUIET] = line.isQuiet() ? 1 : 0;
+    const keyLength = lengths[1]!;
+    if (keyLength > KEY_MAX) return this.#say(c, record, R_BAD_FORMAT);
+    if (!numbers.parseU32(starts[2]!, lengths[2]!)) return this.#say(c, record, R_BAD_FORMAT);
+    const flags = numbers.lo;
+    if (!numbers.parseI32(starts[3]!, lengths[3]!)) return this.#say(c, record, R_BAD_FORMAT);
+    const exptime = numbers.lo;
+    if (!numbers.parseI32(starts[4]!, lengths[4]!)) return this.#say(c, record, R_BAD_FORMAT);
+    const length = numbers.lo;
+    if (verb === CAS) {
+      if (!numbers.parseU64(starts[5]!, lengths[5]!)) return this.#say(c, record, R_BAD_FORMAT);
+      words[record + LO] = numbers.lo;
+      words[record + HI] = numbers.hi;
+    }
+    if (length < 0 || length > LENGTH_MAX) return this.#say(c, record, R_BAD_FORMAT);
+    words[record + REMAINING] = length + CRLF_BYTES;
+    if (!fitsCache(keyLength, flags, length)) {
+      return this.#refuse(c, record, verb, line, R_TOO_LARGE, C_TOO_LARGE);
+    }
+    const store = this.#store;
+    const expiry = store.clock.expiry(exptime);
+    const item = store.allocate(starts[1]!, keyLength, flags, expiry, length);
+    if (item === NO_MEMORY) {
+      return this.#refuse(c, record, verb, line, R_NO_MEMORY, C_NO_MEMORY);
+    }
+    words[record + ITEM] = item;
+    words[record + VERB_WORD] = verb;
+    words[record + MODE] = VALUE;
+  }
+
+  /** Takes what is here of the value; returns how far it read. */
+  feed(c: KvConnection, record: number, at: number, end: number): number {
+    const words = this.#records.words;
+    const item = words[record + ITEM]!;
+    const remaining = words[record + REMAINING]!;
+    const images = this.#store.images;
+    const taken = Math.min(end - at, remaining);
+    const behind = images.dataOf(item) + images.dataLengthOf(item) + CRLF_BYTES;
+    this.#copy(behind - remaining, at, taken);
+    words[record + REMAINING] = remaining - taken;
+    if (taken === remaining) this.#complete(c, record, item, behind - CRLF_BYTES);
+    return at + taken;
+  }
+
+  /** The connection died in the middle of a value. */
+  abandon(record: number): void {
+    const words = this.#records.words;
+    if (words[record + MODE] === VALUE) this.#store.release(words[record + ITEM]!);
+    words[record + MODE] = COMMAND;
+  }
+
+  #say(c: KvConnection, record: number, reply: number): void {
+    if (this.#records.words[record + QUIET] === 0) this.#replies.say(c, record, reply);
+  }
+
+  /** The value will be swallowed. A failed set must not leave the old value behind. */
+  #refuse(
+    c: KvConnection,
+    record: number,
+    verb: number,
+    line: Line,
+    reply: number,
+    count: number,
+  ): void {
+    this.#store.counts.bump(count);
+    this.#records.words[record + MODE] = SWALLOW;
+    if (verb === SET) {
+      const old = this.#store.find(line.starts[1]!, line.lengths[1]!);
+      if (old !== 0) this.#store.unlink(old);
+    }
+    this.#say(c, record, reply);
+  }
+
+  #complete(c: KvConnection, record: number, item: number, tail: number): void {
+    const words = this.#records.words;
+    const store = this.#store;
+    words[record + MODE] = COMMAND;
+    words[record + ITEM] = 0;
+    store.counts.bump(C_SETS);
+    store.counts.bumpClass(this.#memory.i32[(item >> 2) + META]! & CLASS_MASK, CC_SETS);
+    const u8 = this.#memory.u8;
+    const reply = u8[tail] === 13 && u8[tail + 1] === 10 ? this.#put(record, item) : R_BAD_CHUNK;
+    store.release(item);
+    this.#say(c, record, reply);
+  }
+
+  /** Decides what becomes of a complete item; the caller keeps its reference. */
+  #put(record: number, item: number): number {
+    const store = this.#store;
+    const verb = this.#records.words[record + VERB_WORD]!;
+    const hash = this.#memory.i32[(item >> 2) + HASH]!;
+    const old = store.findHashed(hash, item + KEY_START, store.images.keyLengthOf(item));
+    if (old === 0) {
+      if (verb === CAS) {
+        store.counts.bump(C_CAS_MISSES);
+        return R_NOT_FOUND;
+      }
+      if (verb !== SET && verb !== ADD) return R_NOT_STORED;
+      store.link(item);
+      return R_STORED;
+    }
+    if (verb === ADD) return R_NOT_STORED;
+    if (verb === CAS && !this.#isSameCas(record, old)) return R_EXISTS;
+    if (verb !== SET && verb !== CAS && verb !== REPLACE) return this.#concatenate(verb, old, item);
+    store.replace(old, item);
+    return R_STORED;
+  }
+
+  #isSameCas(record: number, old: number): boolean {
+    const i32 = this.#memory.i32;
+    const words = this.#records.words;
+    const counts = this.#store.counts;
+    const word = old >> 2;
+    const index = i32[word + META]! & CLASS_MASK;
+    if (i32[word + CAS_LO] === words[record + LO] && i32[word + CAS_HI] === words[record + HI]) {
+      counts.bump(C_CAS_HITS);
+      counts.bumpClass(index, CC_CAS_HITS);
+      return true;
+    }
+    counts.bump(C_CAS_BAD);
+    counts.bumpClass(index, CC_CAS_BAD);
+    return false;
+  }
+
+  /** append, prepend: a new item of both values; the old one's flags and expiry stay. */
+  #concatenate(verb: number, old: number, item: number): number {
+    const store = this.#store;
+    const images = store.images;
+    const keyLength = images.keyLengthOf(old);
+    const flags = images.flagsOf(old);
+    const oldLength = images.dataLengthOf(old);
+    const addedLength = images.dataLengthOf(item);
+    if (!fitsCache(keyLength, flags, oldLength + addedLength)) return R_NOT_STORED;
+    store.reference(old);
+    const expiry = this.#memory.i32[(old >> 2) + EXPTIME]!;
+    const whole = store.allocate(
+      old + KEY_START,
+      keyLength,
+      flags,
+      expiry,
+      oldLength + addedLength,
+    );
+    if (whole === NO_MEMORY) {
+      store.release(old);
+      return R_NOT_STORED;
+    }
+    const data = images.dataOf(whole);
+    const isAppend = verb === APPEND;
+    this.#copy(isAppend ? data : data + addedLength, images.dataOf(old), oldLength);
+    this.#copy(isAppend ? data + oldLength : data, images.dataOf(item), addedLength);
+    store.replace(old, whole);
+    store.release(old);
+    store.release(whole);
+    return R_STORED;
+  }
+}

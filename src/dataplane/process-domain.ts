@@ -1,0 +1,72 @@
+/**
+ * Domain process: the application runs in a process of its own and is entered once a batch.
+ *
+ * - The two gate arrays are memfds that both processes map; the event array is read-only over there. Turns are
+ *   numbered: the dataplane writes the number of the turn that begins (GATE_TURN), the application writes it back
+ *   when its calls are complete (GATE_DONE). Run to completion is kept: on one core the futex hands the core over
+ *   and back (5.5-6 us a round trip on the machine this was written on, so it is paid once per batch).
+ * - An application that does not come back within WATCHDOG_US keeps the arrays but nothing else: the thread goes on
+ *   acknowledging, timing and receiving without it, and looks again in each iteration.
+ * - Nothing that the application writes can do more than end its own turn early or late.
+ *
+ * Called by the elastic thread. The other side is src/application/worker.ts. Read first: man 2 futex.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { ETIMEDOUT, SYS, sys } from '../native/sys.ts';
+import type { Domain } from './elastic-thread.ts';
+import { GATE_DONE, GATE_TURN, GATE_WAITING, WAITING } from './events.ts';
+
+/** How long the elastic thread waits for its application before it goes on without it. */
+const WATCHDOG_US = 1000;
+const LOOKS_MAX = 8;
+
+export interface ProcessDomainParts {
+  readonly arena: Arena;
+  /** Offsets of the two arrays. */
+  readonly eventArray: number;
+  readonly callArray: number;
+  /** Wakes an application that waits in its event loop. */
+  readonly wakeFd: number;
+}
+
+export class ProcessDomain implements Domain {
+  readonly #i32: Int32Array;
+  readonly #turnWord: number;
+  readonly #doneWord: number;
+  readonly #waitingWord: number;
+  readonly #wakeFd: number;
+  readonly #one = BigUint64Array.of(1n);
+  #turn: number;
+
+  constructor(parts: ProcessDomainParts) {
+    this.#i32 = parts.arena.i32;
+    this.#turnWord = (parts.eventArray >> 2) + GATE_TURN;
+    this.#doneWord = (parts.callArray >> 2) + GATE_DONE;
+    this.#waitingWord = (parts.callArray >> 2) + GATE_WAITING;
+    this.#wakeFd = parts.wakeFd;
+    this.#turn = Atomics.load(this.#i32, this.#turnWord);
+    Atomics.store(this.#i32, this.#doneWord, this.#turn);
+    Atomics.store(this.#i32, this.#waitingWord, WAITING.absent);
+  }
+
+  enter(): boolean {
+    const i32 = this.#i32;
+    if (Atomics.load(i32, this.#waitingWord) === WAITING.absent) return true; // nobody: the events are dropped
+    this.#turn = (this.#turn + 1) | 0;
+    Atomics.store(i32, this.#turnWord, this.#turn);
+    const waiting = Atomics.load(i32, this.#waitingWord);
+    if (waiting === WAITING.futex) sys.futexWake(this.#turnWord << 2, 1);
+    else if (waiting === WAITING.eventLoop) sys.syscall(SYS.write, this.#wakeFd, this.#one, 8);
+    // An honest application changes the word once; one that keeps changing it is not waited for.
+    for (let look = 0; look < LOOKS_MAX; look++) {
+      const done = Atomics.load(i32, this.#doneWord);
+      if (done === this.#turn) return true;
+      if (sys.futexWait(this.#doneWord << 2, done, WATCHDOG_US) === -ETIMEDOUT) break;
+    }
+    return this.isBack();
+  }
+
+  isBack(): boolean {
+    return Atomics.load(this.#i32, this.#doneWord) === this.#turn;
+  }
+}

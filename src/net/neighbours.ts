@@ -1,0 +1,184 @@
+/**
+ * The neighbour table: one entry, a cache line of int32 words, for each on-link address that matters now.
+ *
+ * - Policy-free but for one rule, who has to go when it is full (`replace`); arp.ts decides the rest.
+ * - An index is a hint: `isFor` says whether it still means the address that the caller has in mind. Entries are
+ *   reused without telling anybody. Address 0 means a free entry; no next hop is 0.
+ * - An INCOMPLETE entry holds at most one frame; a newer one replaces it (RFC 1122 2.3.2.2).
+ * - `remove` frees the held frame.
+ *
+ * Called by arp.ts. Read first: RFC 4861 7.3.2, whose states these are.
+ */
+import type { Frames } from '../arena/frames.ts';
+import { FreeList } from '../arena/list.ts';
+import { Table } from '../arena/table.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Clock, Environment } from './environment.ts';
+
+const C_REPLACED = COUNTER.arpReplaced;
+const C_HELD_REPLACED = COUNTER.arpHeldReplaced;
+const C_UNRESOLVED = COUNTER.arpUnresolved;
+
+/** Words of an entry: 64 bytes. */
+const ENTRY_SHIFT = 4;
+export const ENTRY_WORDS: number = 1 << ENTRY_SHIFT;
+export const ADDRESS = 0;
+export const STATE = 1;
+export const MAC_HIGH = 2;
+export const MAC_LOW = 3;
+/** Clock.ms of the last frame sent to it. */
+export const USED = 4;
+/** Clock.ms at which the state's time is up. */
+export const DEADLINE = 5;
+/** The frame that waits for an answer (0: none) and its bytes. */
+export const HELD = 6;
+export const HELD_BYTES = 7;
+/** Requests sent in this state. */
+export const TRIES = 8;
+
+export const FREE = 0;
+/** Asked, and never answered. */
+export const INCOMPLETE = 1;
+/** Confirmed a short while ago. */
+export const REACHABLE = 2;
+/** Good enough to send to; its next use asks again. */
+export const STALE = 3;
+/** Asked again, by unicast. */
+export const PROBE = 4;
+
+export class Neighbours {
+  readonly count: number;
+  readonly #i32: Int32Array;
+  readonly #frames: Frames;
+  readonly #counters: Counters;
+  readonly #clock: Clock;
+  readonly #table: Table;
+  readonly #free: FreeList;
+  /** Word index of entry 0. */
+  readonly #entries: number;
+  #incomplete = 0;
+
+  constructor(env: Environment) {
+    const { arena, config } = env;
+    this.count = env.limits.neighbours;
+    this.#i32 = arena.i32;
+    this.#frames = env.frames;
+    this.#counters = env.counters;
+    this.#clock = env.clock;
+    this.#table = new Table(arena, 'neighbour table', this.count, config.secret0, config.secret1);
+    this.#free = new FreeList(arena, 'neighbour indexes', this.count);
+    this.#entries = arena.carve('neighbours', this.count << (ENTRY_SHIFT + 2), 64) >> 2;
+  }
+
+  get used(): number {
+    return this.#table.count;
+  }
+
+  get isFull(): boolean {
+    return this.#free.free === 0;
+  }
+
+  /** Word index of an entry. */
+  at(neighbour: number): number {
+    return this.#entries + (neighbour << ENTRY_SHIFT);
+  }
+
+  /** Index of an address's entry, or -1. */
+  find(address: number): number {
+    return this.#table.find(address, 0, 0);
+  }
+
+  /** Whether `neighbour` is now the entry of `address`. Any int32 may be asked about. */
+  isFor(neighbour: number, address: number): boolean {
+    return (
+      neighbour >= 0 &&
+      neighbour < this.count &&
+      this.#i32[this.#entries + (neighbour << ENTRY_SHIFT) + ADDRESS] === address
+    );
+  }
+
+  /** A new entry without a MAC address; the table must not be full. */
+  make(address: number): number {
+    const i32 = this.#i32;
+    const neighbour = this.#free.take();
+    this.#table.insert(address, 0, 0, neighbour);
+    const entry = this.at(neighbour);
+    i32.fill(0, entry, entry + ENTRY_WORDS);
+    i32[entry + ADDRESS] = address;
+    i32[entry + USED] = this.#clock.ms;
+    i32[entry + STATE] = INCOMPLETE;
+    this.#incomplete = (this.#incomplete + 1) | 0;
+    return neighbour;
+  }
+
+  /** An entry's MAC address is known: `state` is REACHABLE or STALE. */
+  resolve(entry: number, high: number, low: number, state: number): void {
+    const i32 = this.#i32;
+    if (i32[entry + STATE] === INCOMPLETE) this.#incomplete = (this.#incomplete - 1) | 0;
+    i32[entry + MAC_HIGH] = high;
+    i32[entry + MAC_LOW] = low;
+    i32[entry + STATE] = state;
+  }
+
+  remove(neighbour: number): void {
+    const i32 = this.#i32;
+    const entry = this.at(neighbour);
+    const held = i32[entry + HELD]!;
+    if (held !== 0) {
+      this.#counters.bump(C_UNRESOLVED);
+      this.#frames.free(held);
+    }
+    if (i32[entry + STATE] === INCOMPLETE) this.#incomplete = (this.#incomplete - 1) | 0;
+    this.#table.remove(i32[entry + ADDRESS]!, 0, 0);
+    i32[entry + ADDRESS] = 0;
+    i32[entry + STATE] = FREE;
+    this.#free.give(neighbour);
+  }
+
+  /**
+   * Makes room: the entry used longest ago goes. Once a quarter of the table waits for first answers, it is one of
+   * those, so that a scan of addresses that do not exist cannot push out who is really there.
+   */
+  replace(): void {
+    const i32 = this.#i32;
+    const isScan = this.#incomplete > this.count >> 2;
+    const now = this.#clock.ms;
+    let victim = -1;
+    let oldest = -1;
+    for (let n = 0, e = this.#entries; n < this.count; n++, e += ENTRY_WORDS) {
+      if (isScan && i32[e + STATE] !== INCOMPLETE) continue;
+      const age = (now - i32[e + USED]!) & 0x7fff_ffff;
+      if (age > oldest) {
+        oldest = age;
+        victim = n;
+      }
+    }
+    this.#counters.bump(C_REPLACED);
+    this.remove(victim);
+  }
+
+  /** Keeps the newest frame for an address that has not answered yet. Consumes it. */
+  hold(entry: number, frame: number, length: number): void {
+    const i32 = this.#i32;
+    const older = i32[entry + HELD]!;
+    if (older !== 0) {
+      this.#counters.bump(C_HELD_REPLACED);
+      this.#frames.free(older);
+    }
+    i32[entry + HELD] = frame;
+    i32[entry + HELD_BYTES] = length;
+  }
+
+  /** The held frame is the caller's now: its offset, or 0. Its length stays in HELD_BYTES. */
+  takeHeld(entry: number): number {
+    const held = this.#i32[entry + HELD]!;
+    this.#i32[entry + HELD] = 0;
+    return held;
+  }
+
+  clear(): void {
+    for (let n = 0; n < this.count; n++) {
+      if (this.#i32[this.at(n) + STATE] !== FREE) this.remove(n);
+    }
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * UDP sockets: who listens on which port, and the received frames that each holds.
+ *
+ * - Ports are looked up directly in a column of 65,536 halfwords: one socket a port.
+ * - A received datagram stays in its frame from `queue` until `recvDone` or `close`. A socket holds at most QUEUE_MAX
+ *   frames and all sockets together a quarter of the receive pool; `hasRoom` says no before that is exceeded.
+ * - Events are derived from state by `emit`: what finds no room in the array waits, and nothing is lost. One
+ *   `udp_sent` sums up all datagrams (words a: bytes, b: datagrams) since the last.
+ * - Handles are generation << 20 | index, as TCP's are. Any int32 may be given as one.
+ *
+ * Called by udp.ts.
+ */
+import { CODE, EVENT, MAPPED_V4, WORD } from '../abi.ts';
+import type { Frames } from '../arena/frames.ts';
+import { FreeList, IndexList } from '../arena/list.ts';
+import { halfSipHash } from '../arena/siphash.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { EventSink } from '../dataplane/events.ts';
+import { FLOW_INDEX_BITS } from '../limits.ts';
+import type { Environment } from './environment.ts';
+
+const C_DEFERRED = COUNTER.eventsDeferred;
+
+/** Frames that one socket may hold: queued, or with the application. */
+export const QUEUE_MAX = 256;
+/** Ports that the stack picks from (RFC 6335 6). */
+const EPHEMERAL_FIRST = 49_152;
+const EPHEMERAL_COUNT = 16_384;
+
+const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
+const GENERATION_MAX = 2047;
+
+/** Words of a socket. GENERATION is negative while the socket is free. */
+const SOCKET_SHIFT = 3;
+const GENERATION = 0;
+const COOKIE = 1;
+const ADDRESS = 2;
+const PORT = 3;
+const HELD = 4;
+/** First frame of the queue that the application has not been told of, or -1. */
+const NEXT = 5;
+/** What went out since the last `udp_sent`. */
+const SENT_BYTES = 6;
+const SENT_COUNT = 7;
+
+/** Words that go with a received frame. OWNER is the socket's handle while the application has the frame. */
+const FRAME_ROW_SHIFT = 3;
+const OWNER = 0;
+const OFFSET = 1;
+const LENGTH = 2;
+const SOURCE = 3;
+const SOURCE_PORT = 4;
+const IS_TRUNCATED = 5;
+/** Word of udp_recv: behind the ports. */
+const TRUNCATED_WORD = WORD.g + 1;
+
+export class UdpSockets {
+  readonly #i32: Int32Array;
+  readonly #u16: Uint16Array;
+  readonly #frames: Frames;
+  readonly #counters: Counters;
+  readonly #count: number;
+  readonly #free: FreeList;
+  /** Sockets with pending events. */
+  readonly #ready: IndexList;
+  /** One list a socket; nodes are frame indexes. */
+  readonly #queues: IndexList;
+  readonly #rows: number;
+  readonly #frameRows: number;
+  /** Halfword index of the column of ports: socket index + 1, or 0. */
+  readonly #ports: number;
+  readonly #heldMax: number;
+  readonly #secret0: number;
+  readonly #secret1: number;
+  #held = 0;
+  #picked = 0;
+
+  constructor(env: Environment) {
+    const { arena, frames } = env;
+    const count = env.limits.udpSockets;
+    this.#i32 = arena.i32;
+    this.#u16 = arena.u16;
+    this.#frames = frames;
+    this.#counters = env.counters;
+    this.#count = count;
+    this.#free = new FreeList(arena, 'udp indexes', count);
+    this.#ready = new IndexList(arena, 'udp ready', count);
+    this.#queues = new IndexList(arena, 'udp queues', frames.receiveCount, count);
+    this.#rows = arena.carve('udp sockets', count << (SOCKET_SHIFT + 2), 64) >> 2;
+    const frameBytes = frames.receiveCount << (FRAME_ROW_SHIFT + 2);
+    this.#frameRows = arena.carve('udp frames', frameBytes, 64) >> 2;
+    this.#ports = arena.carve('udp ports', 65_536 * 2, 64) >> 1;
+    this.#heldMax = frames.receiveCount >> 2;
+    this.#secret0 = env.config.secret0 | 0;
+    this.#secret1 = env.config.secret1 | 0;
+    for (let s = 0; s < count; s++) this.#i32[this.#row(s) + GENERATION] = -1;
+  }
+
+  /** Frames that sockets hold. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** A socket on `port` (0: picked here). -> handle, IN_USE, NO_FLOW. */
+  open(address: number, port: number, cookie: number): number {
+    const chosen = port === 0 ? this.#pickPort() : port;
+    if (chosen < 0 || this.find(chosen) >= 0) return CODE.IN_USE;
+    const socket = this.#free.take();
+    if (socket < 0) return CODE.NO_FLOW;
+    const i32 = this.#i32;
+    const row = this.#row(socket);
+    const generation = -i32[row + GENERATION]!;
+    i32[row + GENERATION] = generation;
+    i32[row + COOKIE] = cookie;
+    i32[row + ADDRESS] = address;
+    i32[row + PORT] = chosen;
+    i32[row + HELD] = 0;
+    i32[row + NEXT] = -1;
+    i32[row + SENT_BYTES] = 0;
+    i32[row + SENT_COUNT] = 0;
+    this.#u16[this.#ports + chosen] = socket + 1;
+    return (generation << FLOW_INDEX_BITS) | socket;
+  }
+
+  /** Index of a live socket, or -1. */
+  indexOf(handle: number): number {
+    const socket = handle & INDEX_MASK;
+    if (handle <= 0 || socket >= this.#count) return -1;
+    return this.#i32[this.#row(socket) + GENERATION] === handle >> FLOW_INDEX_BITS ? socket : -1;
+  }
+
+  /** Index of the socket on a port, or -1. */
+  find(port: number): number {
+    return this.#u16[this.#ports + port]! - 1;
+  }
+
+  portOf(socket: number): number {
+    return this.#i32[this.#row(socket) + PORT]!;
+  }
+
+  /** Bound to no address in particular. */
+  isAny(socket: number): boolean {
+    return this.#i32[this.#row(socket) + ADDRESS] === 0;
+  }
+
+  hasRoom(socket: number): boolean {
+    return this.#i32[this.#row(socket) + HELD]! < QUEUE_MAX && this.#held < this.#heldMax;
+  }
+
+  /** Appends a frame to a socket's queue, by its payload's place. Consumes the frame. */
+  queue(
+    socket: number,
+    payload: number,
+    bytes: number,
+    source: number,
+    sourcePort: number,
+    isTruncated: number,
+  ): void {
+    const i32 = this.#i32;
+    const node = this.#frames.indexOf(payload);
+    const received = this.#frameRow(node);
+    i32[received + OWNER] = 0;
+    i32[received + OFFSET] = payload;
+    i32[received + LENGTH] = bytes;
+    i32[received + SOURCE] = source;
+    i32[received + SOURCE_PORT] = sourcePort;
+    i32[received + IS_TRUNCATED] = isTruncated;
+    const row = this.#row(socket);
+    this.#queues.push(node, socket);
+    i32[row + HELD] = i32[row + HELD]! + 1;
+    this.#held = (this.#held + 1) | 0;
+    if (i32[row + NEXT]! < 0) i32[row + NEXT] = node;
+    this.#wake(socket);
+  }
+
+  /** The frame at `offset` comes back from the application. -> OK, BAD_RANGE. */
+  recvDone(socket: number, offset: number): number {
+    const frames = this.#frames;
+    if (offset < frames.base || offset >= frames.transmitBase) return CODE.BAD_RANGE;
+    const node = frames.indexOf(offset);
+    if (this.#i32[this.#frameRow(node) + OWNER] !== this.#handle(socket)) return CODE.BAD_RANGE;
+    this.#release(socket, node);
+    return CODE.OK;
+  }
+
+  /** One datagram of `bytes` has left. */
+  noteSent(socket: number, bytes: number): void {
+    const row = this.#row(socket);
+    this.#i32[row + SENT_BYTES] = this.#i32[row + SENT_BYTES]! + bytes;
+    this.#i32[row + SENT_COUNT] = this.#i32[row + SENT_COUNT]! + 1;
+    this.#wake(socket);
+  }
+
+  /** Drops what is queued and takes back what the application still reads. */
+  close(socket: number): void {
+    const i32 = this.#i32;
+    const row = this.#row(socket);
+    for (let node = this.#queues.first(socket); node >= 0; node = this.#queues.first(socket)) {
+      this.#release(socket, node);
+    }
+    if (this.#ready.isLinked(socket)) this.#ready.remove(socket);
+    this.#u16[this.#ports + i32[row + PORT]!] = 0;
+    const generation = i32[row + GENERATION]!;
+    i32[row + GENERATION] = generation >= GENERATION_MAX ? -1 : -(generation + 1);
+    this.#free.give(socket);
+  }
+
+  closeAll(): void {
+    for (let s = 0; s < this.#count; s++) {
+      if (this.#i32[this.#row(s) + GENERATION]! > 0) this.close(s);
+    }
+  }
+
+  /** Event conditions of every socket that has some. A socket that finds no room goes to the end of the line. */
+  emit(sink: EventSink): void {
+    const ready = this.#ready;
+    for (let socket = ready.first(); socket >= 0; socket = ready.first()) {
+      ready.remove(socket);
+      if (!this.#emitReceived(socket, sink) || !this.#emitSent(socket, sink)) {
+        ready.push(socket);
+        this.#counters.bump(C_DEFERRED);
+        return;
+      }
+    }
+  }
+
+  #emitReceived(socket: number, sink: EventSink): boolean {
+    const i32 = this.#i32;
+    const row = this.#row(socket);
+    const handle = this.#handle(socket);
+    for (let node = i32[row + NEXT]!; node >= 0; node = i32[row + NEXT]!) {
+      if (sink.space() <= 0) return false;
+      const received = this.#frameRow(node);
+      const w = sink.push(EVENT.udp_recv, handle, i32[row + COOKIE]!);
+      i32[w + WORD.a] = i32[received + OFFSET]!;
+      i32[w + WORD.b] = i32[received + LENGTH]!;
+      i32[w + WORD.c] = 0;
+      i32[w + WORD.d] = 0;
+      i32[w + WORD.e] = MAPPED_V4;
+      i32[w + WORD.f] = i32[received + SOURCE]!;
+      i32[w + WORD.g] = (i32[row + PORT]! << 16) | i32[received + SOURCE_PORT]!;
+      i32[w + TRUNCATED_WORD] = i32[received + IS_TRUNCATED]!;
+      i32[received + OWNER] = handle;
+      i32[row + NEXT] = this.#queues.next(node);
+    }
+    return true;
+  }
+
+  #emitSent(socket: number, sink: EventSink): boolean {
+    const i32 = this.#i32;
+    const row = this.#row(socket);
+    if (i32[row + SENT_COUNT] === 0) return true;
+    if (sink.space() <= 0) return false;
+    const w = sink.push(EVENT.udp_sent, this.#handle(socket), i32[row + COOKIE]!);
+    i32[w + WORD.a] = i32[row + SENT_BYTES]!;
+    i32[w + WORD.b] = i32[row + SENT_COUNT]!;
+    i32[row + SENT_BYTES] = 0;
+    i32[row + SENT_COUNT] = 0;
+    return true;
+  }
+
+  #release(socket: number, node: number): void {
+    const i32 = this.#i32;
+    const row = this.#row(socket);
+    const received = this.#frameRow(node);
+    this.#queues.remove(node);
+    i32[received + OWNER] = 0;
+    i32[row + HELD] = i32[row + HELD]! - 1;
+    this.#held = (this.#held - 1) | 0;
+    this.#frames.free(i32[received + OFFSET]!);
+  }
+
+  /** A free port, from a place that nobody else can know (RFC 6056 3.3.1), or -1. */
+  #pickPort(): number {
+    this.#picked = (this.#picked + 1) | 0;
+    const start = halfSipHash(this.#secret0, this.#secret1, this.#picked, 0, 0);
+    for (let i = 0; i < EPHEMERAL_COUNT; i++) {
+      const port = EPHEMERAL_FIRST + ((start + i) & (EPHEMERAL_COUNT - 1));
+      if (this.find(port) < 0) return port;
+    }
+    return -1;
+  }
+
+  #handle(socket: number): number {
+    return (this.#i32[this.#row(socket) + GENERATION]! << FLOW_INDEX_BITS) | socket;
+  }
+
+  #row(socket: number): number {
+    return this.#rows + (socket << SOCKET_SHIFT);
+  }
+
+  #frameRow(node: number): number {
+    return this.#frameRows + (node << FRAME_ROW_SHIFT);
+  }
+
+  #wake(socket: number): void {
+    if (!this.#ready.isLinked(socket)) this.#ready.push(socket);
+  }
+}

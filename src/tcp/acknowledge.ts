@@ -1,0 +1,167 @@
+/**
+ * What an acknowledgement does: frees spans, samples the round trip, moves cwnd, starts and ends recovery, opens windows.
+ *
+ * - The caller has checked that the acknowledgement is acceptable; here sndUna <= ack <= sndMax.
+ * - NewReno: the third duplicate retransmits one segment and enters recovery, a partial acknowledgement retransmits the
+ *   next one, and `recover` keeps one loss from being answered twice, after timeouts as well.
+ *
+ * Called by input. Read first: RFC 9293 3.10.7.4 "Fifth, check the ACK field"; RFC 5681 3.2; RFC 6582 3.2.
+ */
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Clock, Environment } from '../net/environment.ts';
+import type { Congestion } from './congestion.ts';
+import { sampleRtt } from './rto.ts';
+import type { SendQueue } from './send-queue.ts';
+import { geq, gt, leq, lt } from './seq.ts';
+import { FLAG, type Flows, PENDING, TCB, TIMER } from './tcb.ts';
+import type { Timers } from './timers.ts';
+
+const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;
+const DUPLICATES = 3;
+
+export class Acknowledging {
+  readonly #i32: Int32Array;
+  readonly #flows: Flows;
+  readonly #clock: Clock;
+  readonly #counters: Counters;
+  readonly #sendQueue: SendQueue;
+  readonly #timers: Timers;
+  readonly #congestion: Congestion;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    sendQueue: SendQueue,
+    timers: Timers,
+    congestion: Congestion,
+  ) {
+    this.#i32 = flows.i32;
+    this.#flows = flows;
+    this.#clock = env.clock;
+    this.#counters = env.counters;
+    this.#sendQueue = sendQueue;
+    this.#timers = timers;
+    this.#congestion = congestion;
+  }
+
+  /** New data (or our FIN, or the handshake's SYN) is acknowledged: ack > sndUna. */
+  advance(row: number, ack: number, hasEcho: boolean, echo: number): void {
+    const i32 = this.#i32;
+    const acked = (ack - i32[row + TCB.sndUna]!) | 0;
+    const flight = (i32[row + TCB.sndMax]! - i32[row + TCB.sndUna]!) | 0;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.timing) !== 0) {
+      if (geq(ack, i32[row + TCB.rttSeq]!)) {
+        sampleRtt(i32, row, (this.#clock.us - i32[row + TCB.rttAt]!) | 0);
+        i32[row + TCB.flags] = flags & ~FLAG.timing;
+      }
+    } else if (hasEcho && i32[row + TCB.retries] !== 0) {
+      const ms = (this.#clock.ms + i32[row + TCB.tsOffset]! - echo) | 0;
+      if (ms >= 0 && ms < 60_000) sampleRtt(i32, row, ms * 1000);
+    }
+    this.#release(row, acked);
+    i32[row + TCB.sndUna] = ack;
+    if (lt(i32[row + TCB.sndNxt]!, ack)) {
+      i32[row + TCB.sndNxt] = ack;
+      this.#sendQueue.rewind(row);
+    }
+    i32[row + TCB.retries] = 0;
+    i32[row + TCB.probes] = 0;
+    this.#congest(row, ack, acked, flight);
+    if (ack === i32[row + TCB.sndMax]) this.#timers.clear(row, TIMER.rto);
+    else this.#restartRto(row);
+    if (this.#hasMore(row)) this.#flows.output.push(row);
+  }
+
+  /** Our SYN is acknowledged: sndUna moves past it. */
+  synAcknowledged(row: number, ack: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.timing) !== 0) sampleRtt(i32, row, (this.#clock.us - i32[row + TCB.rttAt]!) | 0);
+    i32[row + TCB.flags] = flags & ~FLAG.timing;
+    i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = ack;
+  }
+
+  #restartRto(row: number): void {
+    const i32 = this.#i32;
+    this.#timers.set(row, TIMER.rto, TCB.rtoAt, (this.#clock.us + i32[row + TCB.rto]!) | 0);
+  }
+
+  #release(row: number, acked: number): void {
+    const i32 = this.#i32;
+    const queued = i32[row + TCB.txBytes]!;
+    let bytes = acked;
+    if (acked > queued) {
+      bytes = queued;
+      i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.finAcked; // what is more than data is our FIN
+    }
+    if (bytes === 0) return;
+    this.#sendQueue.release(row, bytes);
+    i32[row + TCB.sentBytes] = i32[row + TCB.sentBytes]! + bytes;
+    i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.sent;
+    this.#flows.ready.push(row);
+  }
+
+  #congest(row: number, ack: number, acked: number, flight: number): void {
+    const i32 = this.#i32;
+    i32[row + TCB.dupAcks] = 0;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.recovery) === 0) {
+      this.#congestion.acknowledged(row, acked, flight);
+    } else if (geq(ack, i32[row + TCB.recover]!)) {
+      i32[row + TCB.flags] = flags & ~(FLAG.recovery | FLAG.rexmit);
+      this.#congestion.leaveRecovery(row, (i32[row + TCB.sndMax]! - ack) | 0);
+    } else {
+      this.#congestion.partial(row, acked);
+      i32[row + TCB.flags] = flags | FLAG.rexmit;
+    }
+  }
+
+  #hasMore(row: number): boolean {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    const end = (i32[row + TCB.sndUna]! + i32[row + TCB.txBytes]!) | 0;
+    return (
+      gt(end, i32[row + TCB.sndNxt]!) ||
+      (flags & FLAG.rexmit) !== 0 ||
+      (flags & (FLAG.finQueued | FLAG.finAcked)) === FLAG.finQueued
+    );
+  }
+
+  /** A duplicate acknowledgement by RFC 5681 2: the caller has seen all five marks. */
+  duplicate(row: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    const count = i32[row + TCB.dupAcks]! + 1;
+    i32[row + TCB.dupAcks] = count;
+    this.#flows.output.push(row);
+    if ((flags & FLAG.recovery) !== 0) {
+      this.#congestion.duplicate(row);
+      return;
+    }
+    const una = i32[row + TCB.sndUna]!;
+    if (count !== DUPLICATES || !gt(una, i32[row + TCB.recover]!)) return; // RFC 6582 3.2, step 2
+    const max = i32[row + TCB.sndMax]!;
+    i32[row + TCB.recover] = max;
+    i32[row + TCB.flags] = (flags | FLAG.recovery | FLAG.rexmit) & ~FLAG.timing;
+    this.#congestion.enterRecovery(row, (max - una) | 0);
+    this.#restartRto(row);
+    this.#counters.bump(C_FAST_RETRANSMITS);
+  }
+
+  /** Takes the segment's window if the segment is not older than the one before. `window` is scaled. */
+  window(row: number, seq: number, ack: number, window: number): void {
+    const i32 = this.#i32;
+    const wl1 = i32[row + TCB.sndWl1]!;
+    if (!(lt(wl1, seq) || (wl1 === seq && leq(i32[row + TCB.sndWl2]!, ack)))) return;
+    i32[row + TCB.sndWl1] = seq;
+    i32[row + TCB.sndWl2] = ack;
+    if (window === i32[row + TCB.sndWnd]) return;
+    i32[row + TCB.sndWnd] = window;
+    if (window > i32[row + TCB.maxWnd]!) i32[row + TCB.maxWnd] = window;
+    if (i32[row + TCB.txBytes] !== 0) {
+      if (window > 0) this.#timers.clear(row, TIMER.persist); // output sets it again if the window is still too small
+      this.#flows.output.push(row);
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * The segment under way through input: its header's fields, its payload's place, and what is left of it after trimming.
+ *
+ * - One object for all: `read` overwrites it. All fields are int32.
+ *
+ * Called by input and the files behind it. Read first: RFC 9293 3.3.1, "current segment variables".
+ */
+import {
+  headerBytes,
+  SYN,
+  TCP_ACK,
+  TCP_FLAGS,
+  TCP_OPTIONS,
+  TCP_SEQUENCE,
+  TCP_WINDOW,
+} from '../wire/tcp.ts';
+import { OptionReader } from './options.ts';
+
+export class Arrival {
+  readonly options = new OptionReader();
+  remote = 0;
+  /** remote << 16 | local. */
+  ports = 0;
+  local = 0;
+  /** Any offset in the frame. */
+  frame = 0;
+  seq = 0;
+  ack = 0;
+  flags = 0;
+  /** As in the header, not scaled. */
+  window = 0;
+  /** Payload: arena offset and bytes. */
+  data = 0;
+  length = 0;
+
+  /** A checked segment of `bytes` at `tcp`. False: bad options. */
+  read(
+    view: DataView,
+    u8: Uint8Array,
+    frame: number,
+    tcp: number,
+    bytes: number,
+    source: number,
+    destination: number,
+  ): boolean {
+    const header = headerBytes(u8, tcp);
+    this.remote = source;
+    this.ports = view.getInt32(tcp);
+    this.local = destination;
+    this.frame = frame;
+    this.seq = view.getInt32(tcp + TCP_SEQUENCE);
+    this.ack = view.getInt32(tcp + TCP_ACK);
+    this.flags = u8[tcp + TCP_FLAGS]!;
+    this.window = view.getUint16(tcp + TCP_WINDOW);
+    this.data = tcp + header;
+    this.length = bytes - header;
+    return this.options.read(view, tcp + TCP_OPTIONS, tcp + header);
+  }
+
+  /** Takes `count` sequence numbers off the front; a SYN is the first. */
+  trimFront(count: number): void {
+    this.seq = (this.seq + count) | 0;
+    if ((this.flags & SYN) !== 0 && count > 0) {
+      this.flags &= ~SYN;
+      count -= 1;
+    }
+    this.data += count;
+    this.length -= count;
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * What applications ask of TCP: the system calls, every argument of which may be anything.
+ *
+ * - A handle is checked first: BAD_HANDLE if stale, foreign or of another kind; then the state: BAD_STATE.
+ * - Calls change state and mark flows; segments leave with the flush behind them.
+ * - After the protocol's end, until `dead` is emitted, calls are answered as for a live flow that can do no more.
+ *
+ * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/abi.ts.
+ */
+import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
+import { halfSipHash } from '../arena/siphash.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Environment, NetConfig } from '../net/environment.ts';
+import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
+import type { Expiry } from './expire.ts';
+import type { Listeners } from './listen.ts';
+import type { Opening } from './open.ts';
+import type { Receiving } from './receive.ts';
+import type { ReceiveQueue } from './receive-queue.ts';
+import type { IpLayer, SegmentWriter } from './segment.ts';
+import type { SendQueue } from './send-queue.ts';
+import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import type { Teardown } from './teardown.ts';
+import type { Timers } from './timers.ts';
+
+const C_ACCEPTED = COUNTER.tcpAccepted;
+const C_AFTER_CLOSE = COUNTER.tcpAfterClose;
+
+export interface CallsParts {
+  readonly flows: Flows;
+  readonly ip: IpLayer;
+  readonly timers: Timers;
+  readonly listeners: Listeners;
+  readonly opening: Opening;
+  readonly receiving: Receiving;
+  readonly receiveQueue: ReceiveQueue;
+  readonly sendQueue: SendQueue;
+  readonly writer: SegmentWriter;
+  readonly teardown: Teardown;
+  readonly expiry: Expiry;
+}
+
+export class Calls {
+  readonly #i32: Int32Array;
+  readonly #config: NetConfig;
+  readonly #counters: Counters;
+  readonly #parts: CallsParts;
+  readonly #flows: Flows;
+  readonly #receiving: Receiving;
+  readonly #receiveQueue: ReceiveQueue;
+  readonly #sendQueue: SendQueue;
+  readonly #writer: SegmentWriter;
+  /** Where the search for a free port goes on (RFC 6056 3.3.3). */
+  #nextPort: number;
+
+  constructor(env: Environment, parts: CallsParts) {
+    this.#i32 = parts.flows.i32;
+    this.#config = env.config;
+    this.#counters = env.counters;
+    this.#parts = parts;
+    this.#flows = parts.flows;
+    this.#receiving = parts.receiving;
+    this.#receiveQueue = parts.receiveQueue;
+    this.#sendQueue = parts.sendQueue;
+    this.#writer = parts.writer;
+    this.#nextPort = 0;
+  }
+
+  // --- passive ---
+
+  /** -> listener handle, BAD_RANGE, BAD_CALL, NO_ROUTE, IN_USE, NO_FLOW. Address 0: any. */
+  listen(cookie: number, address: number, port: number, backlog: number, flags: number): number {
+    if ((flags & ~LISTEN_KNOCK_AT_SYN) !== 0) return CODE.BAD_CALL;
+    return this.#parts.listeners.open(cookie, address, port, backlog, flags);
+  }
+
+  /** No new knocks: flows that have not knocked are reset, flows that have live on. */
+  unlisten(handle: number): number {
+    const { listeners, teardown } = this.#parts;
+    const listener = listeners.resolve(handle);
+    if (listener < 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    for (let flow = 0; flow < this.#flows.count; flow++) {
+      const row = this.#flows.row(flow);
+      const flags = i32[row + TCB.flags]!;
+      if ((flags & (FLAG.halfOpen | FLAG.waiting)) === 0) continue;
+      if (i32[row + TCB.listener] !== listener) continue;
+      if ((flags & (FLAG.knocked | FLAG.owned)) === 0) teardown.abort(row, DEAD.aborted);
+      else listeners.forget(row);
+    }
+    listeners.close(listener);
+    return CODE.OK;
+  }
+
+  /** Takes a flow that knocked. -> OK, also when it has died meanwhile: `dead` will carry the cookie. */
+  accept(handle: number, cookie: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & (FLAG.owned | FLAG.active)) !== 0) return CODE.BAD_STATE;
+    i32[row + TCB.cookie] = cookie;
+    i32[row + TCB.flags] = flags | FLAG.owned;
+    this.#parts.listeners.forget(row);
+    this.#counters.bump(C_ACCEPTED);
+    if (i32[row + TCB.state] === STATE.synReceived) {
+      this.#parts.timers.clear(row, TIMER.long);
+      this.#flows.output.push(row); // it knocked at SYN: now comes our SYN-ACK
+    }
+    if (i32[row + TCB.pending] !== 0) this.#flows.ready.push(row);
+    return CODE.OK;
+  }
+
+  /** Refuses a flow that knocked: RST, then `dead`. */
+  reject(handle: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & FLAG.owned) !== 0) return CODE.BAD_STATE;
+    if (i32[row + TCB.state] !== STATE.closed) this.#parts.teardown.abort(row, DEAD.aborted);
+    return CODE.OK;
+  }
+
+  // --- active ---
+
+  /** `ports` is local << 16 | remote; local 0: picked here. -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW. */
+  connect(cookie: number, address: number, ports: number): number {
+    const remotePort = ports & 0xffff;
+    if (remotePort === 0) return CODE.BAD_RANGE;
+    if (this.#parts.ip.neighbourFor(address) < 0) return CODE.NO_ROUTE;
+    const local = this.#config.address | 0;
+    let localPort = ports >>> 16;
+    if (localPort === 0) localPort = this.#pickPort(address, remotePort, local);
+    if (localPort === 0) return CODE.IN_USE;
+    const key = (remotePort << 16) | localPort;
+    if (this.#flows.table.find(address, key, local) >= 0) return CODE.IN_USE;
+    const row = this.#parts.opening.create(address, key, local);
+    if (row === 0) return CODE.NO_FLOW;
+    const i32 = this.#i32;
+    i32[row + TCB.state] = STATE.synSent;
+    i32[row + TCB.cookie] = cookie;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.active | FLAG.owned;
+    this.#flows.output.push(row);
+    return this.#flows.handle(row);
+  }
+
+  /** A local port that this remote address and port do not use, unpredictable from outside; 0: all are taken. */
+  #pickPort(remote: number, remotePort: number, local: number): number {
+    const { secret0, secret1 } = this.#config;
+    const start = halfSipHash(secret1, secret0, remote, remotePort, local) >>> 1;
+    for (let tried = 0; tried < EPHEMERAL_COUNT; tried++) {
+      this.#nextPort = (this.#nextPort + 1) % EPHEMERAL_COUNT;
+      const port = EPHEMERAL_FIRST + ((start + this.#nextPort) % EPHEMERAL_COUNT);
+      if (this.#flows.table.find(remote, (remotePort << 16) | port, local) < 0) return port;
+    }
+    return 0;
+  }
+
+  // --- data ---
+
+  /** Queues a span that the caller has checked; before the handshake is complete as well. -> bytes accepted, or code. */
+  send(handle: number, offset: number, length: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    const state = i32[row + TCB.state]!;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & (FLAG.owned | FLAG.finQueued)) !== FLAG.owned) return CODE.BAD_STATE;
+    if (state === STATE.closed || state === STATE.timeWait) return CODE.BAD_STATE;
+    const accepted = this.#sendQueue.append(row, offset, length);
+    if (state >= STATE.established) this.#flows.output.push(row);
+    return accepted;
+  }
+
+  /** `bytes` received bytes are consumed. -> OK or BAD_COUNT: more than were handed over. */
+  recvDone(handle: number, bytes: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & FLAG.owned) === 0) return CODE.BAD_STATE;
+    if (bytes < 0 || bytes > i32[row + TCB.rxGiven]!) return CODE.BAD_COUNT;
+    if (bytes === 0) return CODE.OK;
+    this.#receiveQueue.done(row, bytes);
+    const state = i32[row + TCB.state]!;
+    if (state < STATE.established || state > STATE.finWait2) return CODE.OK; // no more data can come
+    this.#receiving.grow(row, bytes);
+    if (this.#writer.shouldUpdateWindow(row)) this.#receiving.acknowledgeNow(row);
+    return CODE.OK;
+  }
+
+  // --- the end ---
+
+  /** FIN after what is queued, and nobody reads any more. Ends in `dead`. */
+  close(handle: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.owned) === 0 || (flags & FLAG.noReader) !== 0) return CODE.BAD_STATE;
+    const state = i32[row + TCB.state]!;
+    i32[row + TCB.flags] = flags | FLAG.noReader;
+    if (state === STATE.closed || state === STATE.timeWait) return CODE.OK;
+    if (state === STATE.synSent) {
+      this.#parts.teardown.finish(row, DEAD.closed);
+      return CODE.OK;
+    }
+    if (this.#receiveQueue.unread(row) !== 0) {
+      this.#counters.bump(C_AFTER_CLOSE);
+      this.#parts.teardown.abort(row, DEAD.aborted); // bytes that nobody will read (RFC 9293 3.6.1)
+      return CODE.OK;
+    }
+    this.#parts.expiry.orphan(row);
+    this.#queueFin(row);
+    return CODE.OK;
+  }
+
+  /** FIN after what is queued; received data still comes (half-close). */
+  shutdown(handle: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    const state = i32[row + TCB.state]!;
+    if ((i32[row + TCB.flags]! & (FLAG.owned | FLAG.finQueued)) !== FLAG.owned) return CODE.BAD_STATE;
+    if (state < STATE.synReceived || state === STATE.timeWait) return CODE.BAD_STATE;
+    this.#queueFin(row);
+    return CODE.OK;
+  }
+
+  #queueFin(row: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.finQueued) !== 0) return;
+    i32[row + TCB.flags] = flags | FLAG.finQueued;
+    const state = i32[row + TCB.state]!;
+    if (state === STATE.established) i32[row + TCB.state] = STATE.finWait1;
+    else if (state === STATE.closeWait) i32[row + TCB.state] = STATE.lastAck;
+    this.#flows.output.push(row);
+  }
+
+  /** RST now. Ends in `dead`. */
+  abort(handle: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    const i32 = this.#i32;
+    const state = i32[row + TCB.state]!;
+    if ((i32[row + TCB.flags]! & FLAG.owned) === 0) return CODE.BAD_STATE;
+    if (state === STATE.closed || state === STATE.timeWait) return CODE.OK;
+    if (state === STATE.synSent) this.#parts.teardown.finish(row, DEAD.aborted);
+    else this.#parts.teardown.abort(row, DEAD.aborted);
+    return CODE.OK;
+  }
+
+  /** Asks an idle peer after `idleMs` whether it is still there; 0: never (the default). */
+  keepalive(handle: number, idleMs: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    if (idleMs < 0) return CODE.BAD_RANGE;
+    const state = this.#i32[row + TCB.state]!;
+    if (state === STATE.closed || state === STATE.timeWait) return CODE.BAD_STATE;
+    this.#parts.expiry.setKeepalive(row, idleMs);
+    return CODE.OK;
+  }
+}
+

@@ -1,0 +1,118 @@
+/**
+ * Congestion control: the interface, and NewReno.
+ *
+ * - Input decides what happened (new data acknowledged, third duplicate, partial acknowledgement, ...); the algorithm
+ *   moves cwnd and ssthresh. It never looks at queues or timers.
+ * - Bytes, not acknowledgements, are counted (RFC 3465, L = 2): batching thins our peers' acknowledgements.
+ * - cwnd grows only while the flow uses it (RFC 7661's concern, Linux's rule of half).
+ *
+ * Called by input and expire. Read first: RFC 5681 3; RFC 6582 3.2.
+ */
+import { INITIAL_WINDOW_SEGMENTS } from './constants.ts';
+import { TCB } from './tcb.ts';
+
+/** `row` is the flow; sizes are bytes. `flight` is what was not acknowledged before the event. */
+export interface Congestion {
+  /** The handshake is complete; `hasLostSyn`: not at the first attempt. */
+  opened(row: number, hasLostSyn: boolean): void;
+  /** New data was acknowledged, outside recovery. */
+  acknowledged(row: number, bytes: number, flight: number): void;
+  /** Third duplicate acknowledgement: recovery begins. */
+  enterRecovery(row: number, flight: number): void;
+  /** A further duplicate: a segment has left the network. */
+  duplicate(row: number): void;
+  /** New data was acknowledged, but not all that was out when recovery began. */
+  partial(row: number, bytes: number): void;
+  /** All of it: recovery ends. `flight` is what is still out. */
+  leaveRecovery(row: number, flight: number): void;
+  /** The retransmission timer fired, for the `first` time for this segment. */
+  timedOut(row: number, flight: number, first: boolean): void;
+  /** Nothing was sent for longer than the retransmission timeout (RFC 5681 4.1). */
+  idle(row: number): void;
+}
+
+/** So that cwnd + flight stays an int32. */
+const CWND_MAX = 1 << 29;
+const SSTHRESH_INITIAL = CWND_MAX;
+
+export class NewReno implements Congestion {
+  readonly #i32: Int32Array;
+
+  constructor(i32: Int32Array) {
+    this.#i32 = i32;
+  }
+
+  opened(row: number, hasLostSyn: boolean): void {
+    const i32 = this.#i32;
+    const mss = i32[row + TCB.mss]!;
+    i32[row + TCB.cwnd] = hasLostSyn ? mss : mss * INITIAL_WINDOW_SEGMENTS;
+    i32[row + TCB.ssthresh] = SSTHRESH_INITIAL;
+  }
+
+  acknowledged(row: number, bytes: number, flight: number): void {
+    const i32 = this.#i32;
+    const cwnd = i32[row + TCB.cwnd]!;
+    if (flight << 1 < cwnd || cwnd >= CWND_MAX) return;
+    const mss = i32[row + TCB.mss]!;
+    if (cwnd < i32[row + TCB.ssthresh]!) {
+      i32[row + TCB.cwnd] = cwnd + (bytes < mss << 1 ? bytes : mss << 1);
+      return;
+    }
+    const counted = i32[row + TCB.caBytes]! + bytes;
+    if (counted < cwnd) i32[row + TCB.caBytes] = counted;
+    else {
+      i32[row + TCB.caBytes] = counted - cwnd;
+      i32[row + TCB.cwnd] = cwnd + mss;
+    }
+  }
+
+  enterRecovery(row: number, flight: number): void {
+    const i32 = this.#i32;
+    this.#halve(row, flight);
+    i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]! + 3 * i32[row + TCB.mss]!;
+  }
+
+  duplicate(row: number): void {
+    const i32 = this.#i32;
+    const cwnd = i32[row + TCB.cwnd]!;
+    if (cwnd < CWND_MAX) i32[row + TCB.cwnd] = cwnd + i32[row + TCB.mss]!;
+  }
+
+  partial(row: number, bytes: number): void {
+    const i32 = this.#i32;
+    const mss = i32[row + TCB.mss]!;
+    const cwnd = i32[row + TCB.cwnd]! - bytes + (bytes >= mss ? mss : 0);
+    i32[row + TCB.cwnd] = cwnd < mss ? mss : cwnd;
+  }
+
+  leaveRecovery(row: number, flight: number): void {
+    const i32 = this.#i32;
+    const mss = i32[row + TCB.mss]!;
+    const ssthresh = i32[row + TCB.ssthresh]!;
+    const atLeast = (flight > mss ? flight : mss) + mss;
+    i32[row + TCB.cwnd] = ssthresh < atLeast ? ssthresh : atLeast; // no burst (RFC 6582 3.2, step 3, option 1)
+    i32[row + TCB.caBytes] = 0;
+  }
+
+  timedOut(row: number, flight: number, first: boolean): void {
+    const i32 = this.#i32;
+    if (first) this.#halve(row, flight);
+    i32[row + TCB.cwnd] = i32[row + TCB.mss]!;
+    i32[row + TCB.caBytes] = 0;
+  }
+
+  idle(row: number): void {
+    const i32 = this.#i32;
+    const initial = i32[row + TCB.mss]! * INITIAL_WINDOW_SEGMENTS;
+    if (i32[row + TCB.cwnd]! > initial) i32[row + TCB.cwnd] = initial;
+  }
+
+  /** RFC 5681 equation (4). */
+  #halve(row: number, flight: number): void {
+    const i32 = this.#i32;
+    const floor = i32[row + TCB.mss]! << 1;
+    const half = flight >> 1;
+    i32[row + TCB.ssthresh] = half < floor ? floor : half;
+    i32[row + TCB.caBytes] = 0;
+  }
+}

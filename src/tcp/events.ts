@@ -1,0 +1,121 @@
+/**
+ * From the state of flows to event conditions.
+ *
+ * - A flow whose state holds something for the application is in the ready list, with a bit for each kind. `emit` turns
+ *   bits into events; what finds no room stays in the list for the next iteration. So no event is ever lost, and
+ *   `sent` of many acknowledgements is one event.
+ * - Order for one flow: knock or connected, recv..., recv_end, sent, dead. Before `accept` there is only knock and dead.
+ *
+ * Called by the facade's emit. Read first: src/abi.ts EVENT.
+ */
+import { EVENT, MAPPED_V4, WORD } from '../abi.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { EventSink } from '../dataplane/events.ts';
+import type { Environment } from '../net/environment.ts';
+import { HELD, type ReceiveQueue } from './receive-queue.ts';
+import type { SendQueue } from './send-queue.ts';
+import { FLAG, type Flows, PENDING, TCB } from './tcb.ts';
+import type { Teardown } from './teardown.ts';
+
+const C_DEFERRED = COUNTER.eventsDeferred;
+/** Most events of one flow beside its recv events. */
+const EVENTS_PER_FLOW = 4;
+
+export class Events {
+  readonly #i32: Int32Array;
+  readonly #flows: Flows;
+  readonly #counters: Counters;
+  readonly #receiveQueue: ReceiveQueue;
+  readonly #sendQueue: SendQueue;
+  readonly #teardown: Teardown;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    receiveQueue: ReceiveQueue,
+    sendQueue: SendQueue,
+    teardown: Teardown,
+  ) {
+    this.#i32 = flows.i32;
+    this.#flows = flows;
+    this.#counters = env.counters;
+    this.#receiveQueue = receiveQueue;
+    this.#sendQueue = sendQueue;
+    this.#teardown = teardown;
+  }
+
+  emit(sink: EventSink): void {
+    this.#teardown.releaseDying();
+    const ready = this.#flows.ready;
+    for (let row = ready.head; row !== 0; row = ready.head) {
+      if (!this.#flow(row, sink)) {
+        this.#counters.bump(C_DEFERRED);
+        return;
+      }
+      ready.remove(row);
+    }
+  }
+
+  /** False: no room for all of it. */
+  #flow(row: number, sink: EventSink): boolean {
+    const i32 = this.#i32;
+    if (sink.space() < EVENTS_PER_FLOW) return false;
+    const handle = this.#flows.handle(row);
+    const cookie = i32[row + TCB.cookie]!;
+    const pending = i32[row + TCB.pending]!;
+    if ((pending & (PENDING.knock | PENDING.connected)) !== 0) this.#opened(row, sink, pending);
+    const isOwned = (i32[row + TCB.flags]! & FLAG.owned) !== 0;
+    if (isOwned && (pending & PENDING.recv) !== 0) {
+      if (!this.#received(row, sink, handle, cookie)) return false;
+      i32[row + TCB.pending] = i32[row + TCB.pending]! & ~PENDING.recv;
+    }
+    if (sink.space() < EVENTS_PER_FLOW) return false;
+    if (isOwned && (pending & PENDING.recvEnd) !== 0) sink.push(EVENT.recv_end, handle, cookie);
+    if (isOwned && (pending & PENDING.sent) !== 0) {
+      const w = sink.push(EVENT.sent, handle, cookie);
+      i32[w + WORD.a] = i32[row + TCB.sentBytes]!;
+      i32[w + WORD.b] = this.#sendQueue.room(row);
+      i32[row + TCB.sentBytes] = 0;
+    }
+    if ((pending & PENDING.dead) !== 0) {
+      i32[sink.push(EVENT.dead, handle, cookie) + WORD.a] = i32[row + TCB.deadReason]!;
+      this.#teardown.gone(row);
+    }
+    // what an owner has not seen yet waits for accept
+    const kept = isOwned ? 0 : PENDING.recv | PENDING.recvEnd | PENDING.sent;
+    i32[row + TCB.pending] = i32[row + TCB.pending]! & kept;
+    return true;
+  }
+
+  #opened(row: number, sink: EventSink, pending: number): void {
+    const i32 = this.#i32;
+    i32[row + TCB.pending] = pending & ~(PENDING.knock | PENDING.connected);
+    const handle = this.#flows.handle(row);
+    const cookie = i32[row + TCB.cookie]!;
+    if ((pending & PENDING.connected) !== 0) {
+      sink.push(EVENT.connected, handle, cookie);
+      return;
+    }
+    const w = sink.push(EVENT.knock, handle, cookie);
+    const ports = i32[row + TCB.ports]!;
+    i32[w + WORD.a] = 0;
+    i32[w + WORD.b] = 0;
+    i32[w + WORD.c] = MAPPED_V4;
+    i32[w + WORD.d] = i32[row + TCB.remote]!;
+    i32[w + WORD.e] = (ports << 16) | (ports >>> 16);
+    i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.knocked;
+  }
+
+  #received(row: number, sink: EventSink, handle: number, cookie: number): boolean {
+    const i32 = this.#i32;
+    const queue = this.#receiveQueue;
+    for (let m = queue.unread(row); m !== 0; m = queue.unread(row)) {
+      if (sink.space() === 0) return false;
+      const w = sink.push(EVENT.recv, handle, cookie);
+      i32[w + WORD.a] = i32[m + HELD.data]! + i32[m + HELD.emitted]!;
+      i32[w + WORD.b] = i32[m + HELD.length]! - i32[m + HELD.emitted]!;
+      queue.given(row, m);
+    }
+    return true;
+  }
+}

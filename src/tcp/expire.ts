@@ -1,0 +1,193 @@
+/**
+ * A flow's deadlines come: retransmission, delayed acknowledgement, window probe, keepalive, and the long waits.
+ *
+ * - Nothing is sent here: flows are marked and go out with this iteration's flush.
+ * - After a timeout everything from sndUna on is sent again as cwnd grows from one segment.
+ *
+ * Called by the facade's expire. Read first: RFC 6298 5; RFC 9293 3.8.3 (connection failures), 3.8.4, 3.8.6.1, 3.10.8.
+ */
+import { DEAD } from '../abi.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Clock, Environment } from '../net/environment.ts';
+import type { Congestion } from './congestion.ts';
+import {
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_PROBES_MAX,
+  ORPHAN_PROBES_MAX,
+  ORPHAN_US,
+  PROBES_MAX,
+  RETRIES_MAX,
+  SYN_ACK_RETRIES_MAX,
+  SYN_RETRIES_MAX,
+  WAIT_MAX_MS,
+} from './constants.ts';
+import { backOff } from './rto.ts';
+import type { IpLayer } from './segment.ts';
+import type { SendQueue } from './send-queue.ts';
+import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import type { Teardown } from './teardown.ts';
+import type { Timers } from './timers.ts';
+
+const C_TIMEOUTS = COUNTER.tcpTimeouts;
+const C_DELAYED_ACKS = COUNTER.tcpDelayedAcks;
+
+export class Expiry {
+  readonly #i32: Int32Array;
+  readonly #flows: Flows;
+  readonly #ip: IpLayer;
+  readonly #clock: Clock;
+  readonly #counters: Counters;
+  readonly #timers: Timers;
+  readonly #sendQueue: SendQueue;
+  readonly #congestion: Congestion;
+  readonly #teardown: Teardown;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    ip: IpLayer,
+    timers: Timers,
+    sendQueue: SendQueue,
+    congestion: Congestion,
+    teardown: Teardown,
+  ) {
+    this.#i32 = flows.i32;
+    this.#flows = flows;
+    this.#ip = ip;
+    this.#clock = env.clock;
+    this.#counters = env.counters;
+    this.#timers = timers;
+    this.#sendQueue = sendQueue;
+    this.#congestion = congestion;
+    this.#teardown = teardown;
+  }
+
+  /** The wheel has fired for this flow: whatever is due happens, the rest is armed again. */
+  expire(row: number): void {
+    const now = this.#clock.us;
+    const timers = this.#timers;
+    timers.clear(row, TIMER.armed);
+    if (timers.isDue(row, TIMER.delack, TCB.delackAt, now)) this.#delayedAck(row);
+    if (timers.isDue(row, TIMER.long, TCB.longAt, now)) {
+      this.#longWait(row);
+      return;
+    }
+    if (timers.isDue(row, TIMER.rto, TCB.rtoAt, now) && !this.#retransmit(row)) return;
+    if (timers.isDue(row, TIMER.persist, TCB.persistAt, now) && !this.#probe(row)) return;
+    if (timers.isDue(row, TIMER.keep, TCB.keepAt, now) && !this.#keepalive(row)) return;
+    timers.rearm(row, now);
+  }
+
+  #delayedAck(row: number): void {
+    const i32 = this.#i32;
+    this.#timers.clear(row, TIMER.delack);
+    if ((i32[row + TCB.flags]! & FLAG.ackDelayed) === 0) return;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.ackNow;
+    this.#flows.output.push(row);
+    this.#counters.bump(C_DELAYED_ACKS);
+  }
+
+  #longWait(row: number): void {
+    this.#timers.clear(row, TIMER.long);
+    const state = this.#i32[row + TCB.state]!;
+    if (state === STATE.timeWait) this.#teardown.finish(row, DEAD.closed);
+    else this.#teardown.abort(row, DEAD.timeout); // FIN-WAIT-2 that nobody reads; a knock that nobody answers
+  }
+
+  /** False: the flow died. */
+  #retransmit(row: number): boolean {
+    const i32 = this.#i32;
+    const una = i32[row + TCB.sndUna]!;
+    const state = i32[row + TCB.state]!;
+    this.#timers.clear(row, TIMER.rto);
+    if (una === i32[row + TCB.sndMax]) return true;
+    const retries = i32[row + TCB.retries]! + 1;
+    let most = RETRIES_MAX;
+    if (state === STATE.synSent) most = SYN_RETRIES_MAX;
+    if (state === STATE.synReceived) most = SYN_ACK_RETRIES_MAX;
+    if (retries > most) return this.#giveUp(row);
+    i32[row + TCB.retries] = retries;
+    this.#counters.bump(C_TIMEOUTS);
+    if (state > STATE.synReceived) {
+      const flight = (i32[row + TCB.sndMax]! - una) | 0;
+      this.#congestion.timedOut(row, flight, retries === 1);
+    }
+    backOff(i32, row);
+    i32[row + TCB.recover] = i32[row + TCB.sndMax]!;
+    i32[row + TCB.dupAcks] = 0;
+    const gone = FLAG.recovery | FLAG.rexmit | FLAG.timing;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~gone;
+    i32[row + TCB.sndNxt] = una;
+    this.#sendQueue.rewind(row);
+    const neighbour = this.#ip.neighbourFor(i32[row + TCB.remote]!); // perhaps the route was the reason
+    if (neighbour >= 0) i32[row + TCB.neighbour] = neighbour;
+    this.#flows.output.push(row);
+    return true;
+  }
+
+  #giveUp(row: number): false {
+    const isUnreachable = (this.#i32[row + TCB.flags]! & FLAG.softError) !== 0;
+    this.#teardown.finish(row, isUnreachable ? DEAD.unreachable : DEAD.timeout);
+    return false;
+  }
+
+  /** A zero window is probed for as long as the peer answers, but not for ever when nobody waits for the data. */
+  #probe(row: number): boolean {
+    const i32 = this.#i32;
+    this.#timers.clear(row, TIMER.persist);
+    const isOrphan = (i32[row + TCB.flags]! & FLAG.noReader) !== 0;
+    const probes = i32[row + TCB.probes]! + 1;
+    const unanswered = i32[row + TCB.retries]! + 1;
+    if (unanswered > PROBES_MAX) return this.#giveUp(row);
+    if (isOrphan && probes > ORPHAN_PROBES_MAX) {
+      this.#teardown.abort(row, DEAD.timeout);
+      return false;
+    }
+    i32[row + TCB.probes] = probes;
+    i32[row + TCB.retries] = unanswered;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.probe;
+    this.#flows.output.push(row);
+    return true;
+  }
+
+  /** The application has closed: FIN-WAIT-2 is no longer for ever (RFC 9293 3.6: a half-open peer may never send FIN). */
+  orphan(row: number): void {
+    if (this.#i32[row + TCB.state] !== STATE.finWait2) return; // else synchronized.ts, when it gets there
+    this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + ORPHAN_US) | 0);
+  }
+
+  /** Starts, or with idleMs 0 stops, keepalive. */
+  setKeepalive(row: number, idleMs: number): void {
+    this.#i32[row + TCB.keepIdleMs] = idleMs;
+    this.#i32[row + TCB.keepProbes] = 0;
+    if (idleMs === 0) this.#timers.clear(row, TIMER.keep);
+    else this.#waitKeepalive(row, idleMs);
+  }
+
+  #waitKeepalive(row: number, ms: number): void {
+    const wait = ms > WAIT_MAX_MS ? WAIT_MAX_MS : ms;
+    this.#timers.set(row, TIMER.keep, TCB.keepAt, (this.#clock.us + wait * 1000) | 0);
+  }
+
+  #keepalive(row: number): boolean {
+    const i32 = this.#i32;
+    this.#timers.clear(row, TIMER.keep);
+    const state = i32[row + TCB.state]!;
+    const idleMs = (this.#clock.ms - i32[row + TCB.lastRxMs]!) | 0;
+    const leftMs = (i32[row + TCB.keepIdleMs]! - idleMs) | 0;
+    const probes = i32[row + TCB.keepProbes]!;
+    const isBusy = i32[row + TCB.sndUna] !== i32[row + TCB.sndMax];
+    if (state < STATE.established || isBusy) this.#waitKeepalive(row, i32[row + TCB.keepIdleMs]!);
+    else if (probes === 0 && leftMs > 0) this.#waitKeepalive(row, leftMs);
+    else if (probes >= KEEPALIVE_PROBES_MAX) {
+      this.#teardown.abort(row, DEAD.timeout);
+      return false;
+    } else {
+      i32[row + TCB.keepProbes] = probes + 1;
+      i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.keepalive;
+      this.#flows.output.push(row);
+      this.#waitKeepalive(row, KEEPALIVE_INTERVAL_MS);
+    }
+    return true;
+  }
+}

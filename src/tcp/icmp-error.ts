@@ -1,0 +1,102 @@
+/**
+ * ICMP errors about our segments.
+ *
+ * - Anyone can send one: the quoted sequence number must be of data in flight (RFC 5927 4.1), and a synchronized connection
+ *   never dies of one (soft errors, RFC 5927 5.2): its timeout will only be told as `unreachable`.
+ * - A SYN in flight is given up at once: port or protocol unreachable is `refused`, the rest `unreachable`.
+ * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent again in smaller pieces.
+ *
+ * Called by net/icmp.ts through the facade. Read first: RFC 5927; RFC 1122 4.2.3.9; RFC 1191.
+ */
+import { DEAD } from '../abi.ts';
+import type { Environment } from '../net/environment.ts';
+import { IP_HEADER_BYTES } from '../wire/ipv4.ts';
+import { TCP_HEADER_BYTES } from '../wire/tcp.ts';
+import { PATH_MTU_MIN } from './constants.ts';
+import type { Opening } from './open.ts';
+import type { SendQueue } from './send-queue.ts';
+import { geq, lt } from './seq.ts';
+import { FLAG, type Flows, STATE, TCB } from './tcb.ts';
+import type { Teardown } from './teardown.ts';
+
+const UNREACHABLE = 3;
+const TIME_EXCEEDED = 11;
+const PROTOCOL_UNREACHABLE = 2;
+const PORT_UNREACHABLE = 3;
+const FRAGMENTATION_NEEDED = 4;
+
+export class IcmpErrors {
+  readonly #i32: Int32Array;
+  readonly #flows: Flows;
+  readonly #opening: Opening;
+  readonly #sendQueue: SendQueue;
+  readonly #teardown: Teardown;
+  readonly #mtu: number;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    opening: Opening,
+    sendQueue: SendQueue,
+    teardown: Teardown,
+  ) {
+    this.#i32 = flows.i32;
+    this.#flows = flows;
+    this.#opening = opening;
+    this.#sendQueue = sendQueue;
+    this.#teardown = teardown;
+    this.#mtu = env.nic.mtu;
+  }
+
+  /** `ports` is remote << 16 | local; `mtu` is only meaningful for "fragmentation needed". */
+  error(
+    type: number,
+    code: number,
+    remote: number,
+    ports: number,
+    local: number,
+    sequence: number,
+    mtu: number,
+  ): void {
+    if (type !== UNREACHABLE && type !== TIME_EXCEEDED) return;
+    const row = this.#flows.table.find(remote, ports, local);
+    if (row < 0) return;
+    const i32 = this.#i32;
+    const inFlight =
+      geq(sequence, i32[row + TCB.sndUna]!) && lt(sequence, i32[row + TCB.sndMax]!);
+    if (!inFlight) return;
+    if (type === UNREACHABLE && code === FRAGMENTATION_NEEDED) this.#tooBig(row, mtu);
+    else if (i32[row + TCB.state] === STATE.synSent) {
+      const isPort = type === UNREACHABLE && (code === PORT_UNREACHABLE || code === PROTOCOL_UNREACHABLE);
+      this.#teardown.finish(row, isPort ? DEAD.refused : DEAD.unreachable);
+    } else i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.softError;
+  }
+
+  #tooBig(row: number, mtu: number): void {
+    const i32 = this.#i32;
+    if (mtu >= this.#mtu || i32[row + TCB.state]! < STATE.established) return;
+    const path = mtu < PATH_MTU_MIN ? PATH_MTU_MIN : mtu;
+    const before = i32[row + TCB.mss]!;
+    const named = i32[row + TCB.peerMss]!;
+    const fits = path - IP_HEADER_BYTES - TCP_HEADER_BYTES;
+    this.#opening.setMss(row, named < fits ? named : fits);
+    if (i32[row + TCB.mss]! >= before) {
+      i32[row + TCB.mss] = before; // never larger than it was
+      return;
+    }
+    i32[row + TCB.sndNxt] = i32[row + TCB.sndUna]!;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~(FLAG.timing | FLAG.rexmit);
+    this.#sendQueue.rewind(row);
+    this.#flows.output.push(row);
+  }
+
+  /** No way to a neighbour (ARP gave up): SYNs that wait for it are given up. */
+  neighbourFailed(neighbour: number): void {
+    const i32 = this.#i32;
+    for (let flow = 0; flow < this.#flows.count; flow++) {
+      const row = this.#flows.row(flow);
+      if (i32[row + TCB.state] !== STATE.synSent || i32[row + TCB.neighbour] !== neighbour) continue;
+      this.#teardown.finish(row, DEAD.unreachable);
+    }
+  }
+}

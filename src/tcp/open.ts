@@ -1,0 +1,155 @@
+/**
+ * How flows begin: the control block, what a SYN negotiates, and the moment of ESTABLISHED.
+ *
+ * - The stack offers MSS, window scale, SACK-permitted and timestamps, and uses of them what the peer offers too; a
+ *   peer that offers none is served all the same.
+ *
+ * Called by input (SYN for a listener), synsent, calls (connect). Read first: RFC 9293 3.10.1, 3.7.1; RFC 7323 2, 3.2.
+ */
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Clock, Environment, NetConfig } from '../net/environment.ts';
+import { IP_HEADER_BYTES } from '../wire/ipv4.ts';
+import { MSS_DEFAULT, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
+import type { Congestion } from './congestion.ts';
+import { RECEIVE_BUFFER_INITIAL, RECEIVE_SCALE, RTO_AFTER_SYN_LOSS_US, SEND_MSS_MIN } from './constants.ts';
+import { initialSequence, timestampOffset } from './iss.ts';
+import type { Listeners } from './listen.ts';
+import type { OptionReader } from './options.ts';
+import { initRto } from './rto.ts';
+import type { IpLayer } from './segment.ts';
+import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import type { Teardown } from './teardown.ts';
+import type { Timers } from './timers.ts';
+
+const C_OPENED = COUNTER.tcpOpened;
+const C_FLOWS_FULL = COUNTER.tcpFlowsFull;
+
+export class Opening {
+  readonly #i32: Int32Array;
+  readonly #flows: Flows;
+  readonly #ip: IpLayer;
+  readonly #clock: Clock;
+  readonly #config: NetConfig;
+  readonly #counters: Counters;
+  readonly #timers: Timers;
+  readonly #teardown: Teardown;
+  readonly #listeners: Listeners;
+  readonly #congestion: Congestion;
+  readonly #mss: number;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    ip: IpLayer,
+    timers: Timers,
+    teardown: Teardown,
+    listeners: Listeners,
+    congestion: Congestion,
+  ) {
+    this.#i32 = flows.i32;
+    this.#flows = flows;
+    this.#ip = ip;
+    this.#clock = env.clock;
+    this.#config = env.config;
+    this.#counters = env.counters;
+    this.#timers = timers;
+    this.#teardown = teardown;
+    this.#listeners = listeners;
+    this.#congestion = congestion;
+    this.#mss = ip.mtuOf() - IP_HEADER_BYTES - TCP_HEADER_BYTES;
+  }
+
+  /** A row for a new flow, in the table and with its ISS chosen; 0: no route, or flows are used up (counted). */
+  create(remote: number, ports: number, local: number): number {
+    const neighbour = this.#ip.neighbourFor(remote);
+    if (neighbour < 0) return 0;
+    const row = this.#teardown.take();
+    if (row === 0) {
+      this.#counters.bump(C_FLOWS_FULL);
+      return 0;
+    }
+    const i32 = this.#i32;
+    const iss = initialSequence(this.#config, this.#clock.ms, remote, ports, local);
+    i32[row + TCB.flags] = FLAG.timestamps | FLAG.sack;
+    i32[row + TCB.remote] = remote;
+    i32[row + TCB.ports] = ports;
+    i32[row + TCB.local] = local;
+    i32[row + TCB.neighbour] = neighbour;
+    i32[row + TCB.tsOffset] = timestampOffset(this.#config, remote, ports, local);
+    i32[row + TCB.rcvScale] = RECEIVE_SCALE;
+    i32[row + TCB.rcvBuf] = RECEIVE_BUFFER_INITIAL;
+    i32[row + TCB.rcvMss] = MSS_DEFAULT;
+    i32[row + TCB.mss] = MSS_DEFAULT;
+    i32[row + TCB.lastTxMs] = i32[row + TCB.lastRxMs] = this.#clock.ms;
+    initRto(i32, row);
+    this.startAt(row, iss);
+    this.#flows.table.insert(remote, ports, local, row);
+    return row;
+  }
+
+  /** Sets the initial send sequence number of a flow that has sent nothing. */
+  startAt(row: number, iss: number): void {
+    const i32 = this.#i32;
+    i32[row + TCB.iss] = i32[row + TCB.recover] = iss;
+    i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = i32[row + TCB.sndMax] = iss;
+  }
+
+  /** The peer's SYN: where its numbers begin, and what it offers. `window` is not scaled. */
+  synchronize(row: number, irs: number, ack: number, window: number, options: OptionReader): void {
+    const i32 = this.#i32;
+    let flags = i32[row + TCB.flags]!;
+    if (!options.hasTimestamps) flags &= ~FLAG.timestamps;
+    if (!options.sackPermitted) flags &= ~FLAG.sack;
+    i32[row + TCB.flags] = flags;
+    i32[row + TCB.tsRecent] = options.hasTimestamps ? options.tsVal : 0;
+    i32[row + TCB.tsRecentMs] = this.#clock.ms;
+    if (options.scale < 0) i32[row + TCB.rcvScale] = -1;
+    i32[row + TCB.sndScale] = options.scale < 0 ? 0 : options.scale;
+    i32[row + TCB.irs] = irs;
+    i32[row + TCB.rcvNxt] = i32[row + TCB.rcvEdge] = i32[row + TCB.lastAckSent] = (irs + 1) | 0;
+    i32[row + TCB.sndWnd] = i32[row + TCB.maxWnd] = window;
+    i32[row + TCB.sndWl1] = irs;
+    i32[row + TCB.sndWl2] = ack;
+    const peerMss = options.mss === 0 ? MSS_DEFAULT : options.mss;
+    i32[row + TCB.peerMss] = peerMss;
+    this.setMss(row, peerMss < this.#mss ? peerMss : this.#mss);
+  }
+
+  /** `mss` without options, as in the MSS option; timestamps take their share of every segment. */
+  setMss(row: number, mss: number): void {
+    const i32 = this.#i32;
+    const hasTimestamps = (i32[row + TCB.flags]! & FLAG.timestamps) !== 0;
+    const payload = mss - (hasTimestamps ? TIMESTAMPS_BYTES : 0);
+    i32[row + TCB.mss] = payload < SEND_MSS_MIN ? SEND_MSS_MIN : payload;
+  }
+
+  /** The three-way handshake is complete. Our SYN has been acknowledged: sndUna is iss + 1. */
+  established(row: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    const hasLostSyn = (flags & FLAG.synLost) !== 0;
+    i32[row + TCB.retries] = 0;
+    this.#timers.clear(row, TIMER.rto | TIMER.long);
+    if (hasLostSyn && i32[row + TCB.rto]! < RTO_AFTER_SYN_LOSS_US && i32[row + TCB.srtt] === 0) {
+      i32[row + TCB.rto] = RTO_AFTER_SYN_LOSS_US;
+    }
+    this.#congestion.opened(row, hasLostSyn);
+    i32[row + TCB.state] = (flags & FLAG.finQueued) !== 0 ? STATE.finWait1 : STATE.established;
+    this.#counters.bump(C_OPENED);
+    if ((flags & FLAG.active) !== 0) {
+      i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.connected;
+      this.#flows.ready.push(row);
+    } else if ((flags & (FLAG.owned | FLAG.knocked)) === 0) this.knock(row);
+    else this.#listeners.forget(row);
+    if (i32[row + TCB.txBytes] !== 0 || (flags & FLAG.finQueued) !== 0) this.#flows.output.push(row);
+  }
+
+  /** The application will be asked whether it takes the flow. */
+  knock(row: number): void {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.pending]! & PENDING.knock) !== 0) return;
+    this.#listeners.count(row, i32[row + TCB.listener]!, FLAG.waiting);
+    i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.knock;
+    this.#flows.ready.push(row);
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * TCP options: reading a segment's into fields, writing a SYN's and SACK blocks.
+ *
+ * - `read` answers false when a length is impossible (RFC 9293 MUST-7); the segment is then dropped. Unknown options are
+ *   skipped. Options that only a SYN may carry are read from any segment; input ignores them there.
+ * - Nothing is allocated: the fields are overwritten by each `read`.
+ *
+ * Called by input and segment.ts. Read first: RFC 9293 3.2; RFC 7323; RFC 2018.
+ */
+import {
+  MSS_DEFAULT,
+  OPTION_END,
+  OPTION_MSS,
+  OPTION_NOP,
+  OPTION_SACK,
+  OPTION_SACK_PERMITTED,
+  OPTION_TIMESTAMPS,
+  OPTION_WINDOW_SCALE,
+  TIMESTAMPS_BYTES,
+  TIMESTAMPS_WORD,
+  WINDOW_SCALE_MAX,
+} from '../wire/tcp.ts';
+import { HELD } from './receive-queue.ts';
+import { TCB } from './tcb.ts';
+
+/** Bytes of one SACK block. */
+const BLOCK_BYTES = 8;
+
+export class OptionReader {
+  mss = MSS_DEFAULT;
+  /** -1: not there. */
+  scale = -1;
+  sackPermitted = false;
+  hasTimestamps = false;
+  tsVal = 0;
+  tsEcr = 0;
+
+  /** Reads the options in [at, end). */
+  read(view: DataView, at: number, end: number): boolean {
+    this.mss = MSS_DEFAULT;
+    this.scale = -1;
+    this.sackPermitted = false;
+    this.hasTimestamps = false;
+    if (end - at === TIMESTAMPS_BYTES && view.getInt32(at) === TIMESTAMPS_WORD) {
+      this.#timestamps(view, at + 4);
+      return true;
+    }
+    while (at < end) {
+      const kind = view.getUint8(at);
+      if (kind === OPTION_END) return true;
+      if (kind === OPTION_NOP) {
+        at += 1;
+        continue;
+      }
+      if (at + 1 >= end) return false;
+      const length = view.getUint8(at + 1);
+      if (length < 2 || at + length > end) return false;
+      if (!this.#option(view, kind, at, length)) return false;
+      at += length;
+    }
+    return true;
+  }
+
+  #option(view: DataView, kind: number, at: number, length: number): boolean {
+    switch (kind) {
+      case OPTION_MSS:
+        if (length !== 4) return false;
+        this.mss = view.getUint16(at + 2);
+        return true;
+      case OPTION_WINDOW_SCALE: {
+        if (length !== 3) return false;
+        const scale = view.getUint8(at + 2);
+        this.scale = scale > WINDOW_SCALE_MAX ? WINDOW_SCALE_MAX : scale;
+        return true;
+      }
+      case OPTION_SACK_PERMITTED:
+        if (length !== 2) return false;
+        this.sackPermitted = true;
+        return true;
+      case OPTION_TIMESTAMPS:
+        if (length !== 10) return false;
+        this.#timestamps(view, at + 2);
+        return true;
+      default:
+        return true;
+    }
+  }
+
+  #timestamps(view: DataView, at: number): void {
+    this.hasTimestamps = true;
+    this.tsVal = view.getInt32(at);
+    this.tsEcr = view.getInt32(at + 4);
+  }
+}
+
+/** NOP, NOP and timestamps at `at`. */
+export function writeTimestamps(view: DataView, at: number, tsVal: number, tsEcr: number): void {
+  view.setInt32(at, TIMESTAMPS_WORD);
+  view.setInt32(at + 4, tsVal);
+  view.setInt32(at + 8, tsEcr);
+}
+
+/** A SYN's options at `at`; `scale` -1: none. Returns their bytes, a multiple of 4. */
+export function writeSynOptions(
+  view: DataView,
+  at: number,
+  mss: number,
+  sack: boolean,
+  scale: number,
+  timestamps: boolean,
+  tsVal: number,
+  tsEcr: number,
+): number {
+  const start = at;
+  view.setInt32(at, (OPTION_MSS << 24) | (4 << 16) | mss);
+  at += 4;
+  const nops = (OPTION_NOP << 24) | (OPTION_NOP << 16);
+  const permitted = (OPTION_SACK_PERMITTED << 24) | (2 << 16);
+  if (timestamps) {
+    writeTimestamps(view, at, tsVal, tsEcr);
+    if (sack) view.setUint16(at, permitted >>> 16); // takes the place of the two NOPs
+    at += TIMESTAMPS_BYTES;
+  } else if (sack) {
+    view.setInt32(at, nops | (permitted >>> 16));
+    at += 4;
+  }
+  if (scale >= 0) {
+    view.setInt32(at, (OPTION_NOP << 24) | (OPTION_WINDOW_SCALE << 16) | (3 << 8) | scale);
+    at += 4;
+  }
+  return at - start;
+}
+
+/**
+ * SACK blocks at `at`: the one with the latest arrival first, then others from the left (RFC 2018 4).
+ * At most `max` blocks. Returns the option's bytes, padded to a multiple of 4; 0 when nothing is out of order.
+ */
+export function writeSack(
+  i32: Int32Array,
+  view: DataView,
+  at: number,
+  row: number,
+  max: number,
+): number {
+  let count = 0;
+  const latest = i32[row + TCB.oooLast]!;
+  for (let pass = latest === 0 ? 1 : 0; pass < 2; pass++) {
+    for (let m = i32[row + TCB.oooHead]!; m !== 0 && count < max; ) {
+      const start = i32[m + HELD.seq]!;
+      let end = start;
+      let hasLatest = false;
+      while (m !== 0 && i32[m + HELD.seq] === end) {
+        end = (end + i32[m + HELD.length]!) | 0;
+        if (m === latest) hasLatest = true;
+        m = i32[m + HELD.next]!;
+      }
+      if (hasLatest !== (pass === 0)) continue;
+      const block = at + 4 + count * BLOCK_BYTES;
+      view.setInt32(block, start);
+      view.setInt32(block + 4, end);
+      count++;
+    }
+  }
+  if (count === 0) return 0;
+  const length = 2 + count * BLOCK_BYTES;
+  view.setInt32(at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK << 8) | length);
+  return length + 2;
+}

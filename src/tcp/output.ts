@@ -1,0 +1,270 @@
+/**
+ * What to send, once an iteration: new data as windows allow, retransmissions, probes, acknowledgements.
+ *
+ * - Flows that may have something to say are in the output list. A flow that finds no transmit frame, or that has
+ *   sent its share of the ring, stays in it, behind the others, for the next flush.
+ * - Everything queued goes out at once, in full segments and a rest (no Nagle: the application batches already).
+ *   The sender's silly-window rule holds: a segment that the window cuts short waits, unless it is half the
+ *   largest window ever offered (RFC 9293 3.8.6.2.1).
+ * - An acknowledgement rides on data whenever there is data; alone it goes now or after DELAYED_ACK_US.
+ *
+ * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited transmit).
+ */
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Clock, Environment } from '../net/environment.ts';
+import { ACK, FIN, PSH, SYN } from '../wire/tcp.ts';
+import type { Congestion } from './congestion.ts';
+import { BURST_SEGMENTS, DELAYED_ACK_US } from './constants.ts';
+import { backedOff } from './rto.ts';
+import type { SegmentWriter } from './segment.ts';
+import type { SendQueue } from './send-queue.ts';
+import { gt } from './seq.ts';
+import { FLAG, type Flows, type RowList, STATE, TCB, TIMER } from './tcb.ts';
+import type { Timers } from './timers.ts';
+
+const C_RETRANSMITS = COUNTER.tcpRetransmits;
+const C_PROBES = COUNTER.tcpProbes;
+const C_KEEPALIVES = COUNTER.tcpKeepalives;
+const C_PURE_ACKS = COUNTER.tcpPureAcks;
+const C_BYTES_OUT = COUNTER.tcpBytesOut;
+
+export class Output {
+  readonly #i32: Int32Array;
+  readonly #list: RowList;
+  readonly #clock: Clock;
+  readonly #counters: Counters;
+  readonly #writer: SegmentWriter;
+  readonly #sendQueue: SendQueue;
+  readonly #timers: Timers;
+  readonly #congestion: Congestion;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    writer: SegmentWriter,
+    sendQueue: SendQueue,
+    timers: Timers,
+    congestion: Congestion,
+  ) {
+    this.#i32 = flows.i32;
+    this.#list = flows.output;
+    this.#clock = env.clock;
+    this.#counters = env.counters;
+    this.#writer = writer;
+    this.#sendQueue = sendQueue;
+    this.#timers = timers;
+    this.#congestion = congestion;
+  }
+
+  /** Every flow of the output list has its turn, once. */
+  flush(): void {
+    const list = this.#list;
+    const last = list.tail;
+    for (let row = list.head; row !== 0; ) {
+      const next = list.next(row);
+      const isDone = this.flow(row);
+      list.remove(row);
+      if (!isDone) list.push(row);
+      if (row === last) break;
+      row = next;
+    }
+  }
+
+  /** Sends what is due for one flow; false when something is left that could go now. */
+  flow(row: number): boolean {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    switch (i32[row + TCB.state]!) {
+      case STATE.closed:
+        return true;
+      case STATE.synSent:
+        return i32[row + TCB.sndNxt] !== i32[row + TCB.iss] || this.#syn(row, SYN);
+      case STATE.synReceived:
+        if ((flags & (FLAG.knockAtSyn | FLAG.owned)) === FLAG.knockAtSyn) return true;
+        if (i32[row + TCB.sndNxt] === i32[row + TCB.iss]) return this.#syn(row, SYN | ACK);
+        return this.#acknowledge(row);
+      default:
+        if ((flags & (FLAG.rexmit | FLAG.keepalive)) !== 0 && !this.#special(row)) return false;
+        return this.#data(row) && this.#acknowledge(row);
+    }
+  }
+
+  #syn(row: number, flags: number): boolean {
+    const i32 = this.#i32;
+    const iss = i32[row + TCB.iss]!;
+    const next = (iss + 1) | 0;
+    if (!this.#writer.send(row, iss, flags, -1, 0, 0)) return false;
+    i32[row + TCB.sndNxt] = next;
+    if (gt(next, i32[row + TCB.sndMax]!)) {
+      i32[row + TCB.sndMax] = next;
+      this.#startTiming(row, next);
+    } else {
+      i32[row + TCB.flags] = (i32[row + TCB.flags]! & ~FLAG.timing) | FLAG.synLost;
+      this.#counters.bump(C_RETRANSMITS);
+    }
+    this.#startRto(row);
+    return true;
+  }
+
+  #startTiming(row: number, end: number): void {
+    const i32 = this.#i32;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.timing;
+    i32[row + TCB.rttSeq] = end;
+    i32[row + TCB.rttAt] = this.#clock.us;
+  }
+
+  #startRto(row: number): void {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.timers]! & TIMER.rto) !== 0) return;
+    this.#timers.set(row, TIMER.rto, TCB.rtoAt, (this.#clock.us + i32[row + TCB.rto]!) | 0);
+  }
+
+  /** Fast retransmission of the first unacknowledged segment; keepalive. */
+  #special(row: number): boolean {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & FLAG.rexmit) !== 0) {
+      if (!this.#retransmit(row)) return false;
+      i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.rexmit;
+    }
+    if ((i32[row + TCB.flags]! & FLAG.keepalive) !== 0) {
+      const seq = (i32[row + TCB.sndUna]! - 1) | 0; // already acknowledged: the peer must answer (RFC 9293 3.8.4)
+      if (!this.#writer.send(row, seq, ACK, -1, 0, 0)) return false;
+      i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.keepalive;
+      this.#counters.bump(C_KEEPALIVES);
+    }
+    return true;
+  }
+
+  #retransmit(row: number): boolean {
+    const i32 = this.#i32;
+    const una = i32[row + TCB.sndUna]!;
+    const outstanding = (i32[row + TCB.sndMax]! - una) | 0;
+    const bytes = i32[row + TCB.txBytes]!;
+    const mss = i32[row + TCB.mss]!;
+    let length = bytes < mss ? bytes : mss;
+    if (length > outstanding) length = outstanding;
+    const isLast = length === bytes;
+    const fin = isLast && outstanding > bytes ? FIN : 0;
+    if (outstanding <= 0 || length + fin === 0) return true; // acknowledged meanwhile
+    const flags = ACK | (isLast ? PSH : 0) | fin;
+    const span = i32[row + TCB.txHead]!;
+    if (!this.#writer.send(row, una, flags, span, i32[row + TCB.txHeadDone]!, length)) return false;
+    this.#counters.bump(C_RETRANSMITS);
+    this.#startRto(row);
+    return true;
+  }
+
+  /** New data, FIN, and after a timeout everything again from sndUna. False when something is left that could go. */
+  #data(row: number): boolean {
+    const i32 = this.#i32;
+    const una = i32[row + TCB.sndUna]!;
+    const flags = i32[row + TCB.flags]!;
+    const hasFin = (flags & (FLAG.finQueued | FLAG.finAcked)) === FLAG.finQueued;
+    const end = (una + i32[row + TCB.txBytes]!) | 0;
+    if (end === i32[row + TCB.sndNxt] && !hasFin) return true;
+    if (una === i32[row + TCB.sndNxt]) this.#afterIdle(row);
+    const mss = i32[row + TCB.mss]!;
+    const edge = (una + this.#window(row, mss, flags)) | 0;
+    const worthwhile = i32[row + TCB.maxWnd]! >> 1;
+    for (let budget = BURST_SEGMENTS; ; budget--) {
+      const next = i32[row + TCB.sndNxt]!;
+      const left = (end - next) | 0;
+      if (left < 0) return true; // FIN is out
+      let length = (edge - next) | 0;
+      if (length > left) length = left;
+      if (length > mss) length = mss;
+      if (length < 0) length = 0;
+      const isLast = length === left;
+      if (length === 0 && !(isLast && hasFin)) break;
+      const isForced = (i32[row + TCB.flags]! & FLAG.probe) !== 0;
+      if (!isLast && length < mss && length < worthwhile && !isForced) break;
+      if (budget === 0) return false;
+      const bits = ACK | (isLast ? PSH : 0) | (isLast && hasFin ? FIN : 0);
+      if (!this.#segment(row, next, bits, length)) return false;
+    }
+    return una !== i32[row + TCB.sndNxt] || end === una || this.#blocked(row);
+  }
+
+  /** Bytes beyond sndUna that may be in flight: peer's window, cwnd, two more segments (RFC 3042). */
+  #window(row: number, mss: number, flags: number): number {
+    const i32 = this.#i32;
+    const wnd = i32[row + TCB.sndWnd]!;
+    const dupAcks = i32[row + TCB.dupAcks]!;
+    let cwnd = i32[row + TCB.cwnd]!;
+    if ((flags & FLAG.recovery) === 0 && dupAcks > 0) cwnd += (dupAcks < 2 ? dupAcks : 2) * mss;
+    return wnd < cwnd ? wnd : cwnd;
+  }
+
+  #afterIdle(row: number): void {
+    const i32 = this.#i32;
+    const idleMs = (this.#clock.ms - i32[row + TCB.lastTxMs]!) | 0;
+    if (idleMs < 0 || idleMs > i32[row + TCB.rto]! >> 10) this.#congestion.idle(row);
+  }
+
+  #segment(row: number, seq: number, flags: number, length: number): boolean {
+    const i32 = this.#i32;
+    const span = i32[row + TCB.txNext]!;
+    if (!this.#writer.send(row, seq, flags, span, i32[row + TCB.txNextDone]!, length)) return false;
+    const next = (seq + length + (flags & FIN)) | 0;
+    if (length > 0) {
+      i32[row + TCB.txNext] = this.#sendQueue.span;
+      i32[row + TCB.txNextDone] = this.#sendQueue.done;
+    }
+    i32[row + TCB.sndNxt] = next;
+    if (gt(next, i32[row + TCB.sndMax]!)) {
+      i32[row + TCB.sndMax] = next;
+      if ((i32[row + TCB.flags]! & FLAG.timing) === 0) this.#startTiming(row, next);
+      this.#counters.add(C_BYTES_OUT, length);
+    } else this.#counters.bump(C_RETRANSMITS);
+    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.probe;
+    i32[row + TCB.timers] = i32[row + TCB.timers]! & ~TIMER.persist;
+    i32[row + TCB.lastTxMs] = this.#clock.ms;
+    this.#startRto(row);
+    return true;
+  }
+
+  /**
+   * Data is queued, nothing is out, and the window lets nothing go: probe it (RFC 9293 3.8.6.1). The probe is one byte
+   * that the peer need not take: sndNxt does not move.
+   */
+  #blocked(row: number): boolean {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.probe) !== 0) {
+      const una = i32[row + TCB.sndUna]!;
+      const span = i32[row + TCB.txHead]!;
+      if (!this.#writer.send(row, una, ACK, span, i32[row + TCB.txHeadDone]!, 1)) return false;
+      const next = (una + 1) | 0;
+      if (gt(next, i32[row + TCB.sndMax]!)) i32[row + TCB.sndMax] = next;
+      i32[row + TCB.flags] = i32[row + TCB.flags]! & ~(FLAG.probe | FLAG.timing);
+      this.#counters.bump(C_PROBES);
+    }
+    if ((i32[row + TCB.timers]! & (TIMER.persist | TIMER.rto)) === 0) {
+      const wait = backedOff(i32[row + TCB.rto]!, i32[row + TCB.probes]!);
+      this.#timers.set(row, TIMER.persist, TCB.persistAt, (this.#clock.us + wait) | 0);
+    }
+    return true;
+  }
+
+  /** The acknowledgement that no data has carried: now, or later. */
+  #acknowledge(row: number): boolean {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.ackNow) !== 0) return this.pureAck(row);
+    if ((flags & FLAG.ackDelayed) === 0 || (i32[row + TCB.timers]! & TIMER.delack) !== 0) return true;
+    this.#timers.set(row, TIMER.delack, TCB.delackAt, (this.#clock.us + DELAYED_ACK_US) | 0);
+    return true;
+  }
+
+  /** One acknowledgement at once. Its sequence number lies in the peer's window, even after a timeout. */
+  pureAck(row: number): boolean {
+    const i32 = this.#i32;
+    const una = i32[row + TCB.sndUna]!;
+    let seq = i32[row + TCB.sndMax]!;
+    const wnd = i32[row + TCB.sndWnd]!;
+    if (((seq - una) | 0) > wnd) seq = (una + wnd) | 0;
+    if (!this.#writer.send(row, seq, ACK, -1, 0, 0)) return false;
+    this.#counters.bump(C_PURE_ACKS);
+    return true;
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * A segment for no flow: a SYN for a listener, or something to be answered with RST.
+ *
+ * - A SYN makes a flow in SYN-RECEIVED; its SYN-ACK goes out in this iteration's flush, or after `accept` when the
+ *   listener asked to be told at SYN. Data and FIN on a SYN are left for the peer to send again.
+ * - Full backlog, no flow, no route back: the SYN is dropped and counted, never answered.
+ *
+ * Called by input. Read first: RFC 9293 3.10.7.1, 3.10.7.2; RFC 6528.
+ */
+import { COUNTER, type Counters } from '../counters.ts';
+import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
+import type { Arrival } from './arrival.ts';
+import { KNOCK_US } from './constants.ts';
+import type { Listeners } from './listen.ts';
+import type { Opening } from './open.ts';
+import type { SegmentWriter } from './segment.ts';
+import { gt } from './seq.ts';
+import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import type { Timers } from './timers.ts';
+
+const C_NO_FLOW = COUNTER.tcpNoFlow;
+const C_SYN_IN = COUNTER.tcpSynIn;
+const C_BACKLOG_FULL = COUNTER.tcpBacklogFull;
+const C_LISTEN_BAD = COUNTER.tcpListenBadSegment;
+
+export class Passive {
+  readonly #i32: Int32Array;
+  readonly #clock: Environment['clock'];
+  readonly #flows: Flows;
+  readonly #counters: Counters;
+  readonly #listeners: Listeners;
+  readonly #opening: Opening;
+  readonly #writer: SegmentWriter;
+  readonly #timers: Timers;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    listeners: Listeners,
+    opening: Opening,
+    writer: SegmentWriter,
+    timers: Timers,
+  ) {
+    this.#i32 = flows.i32;
+    this.#clock = env.clock;
+    this.#flows = flows;
+    this.#counters = env.counters;
+    this.#listeners = listeners;
+    this.#opening = opening;
+    this.#writer = writer;
+    this.#timers = timers;
+  }
+
+  /** -> FREE_FRAME, always. */
+  arrives(a: Arrival): number {
+    const listener = this.#listeners.find(a.local, a.ports & 0xffff);
+    if (listener < 0) this.refuse(a);
+    else this.#listen(listener, a);
+    return FREE_FRAME;
+  }
+
+  /** RFC 9293 3.10.7.1: CLOSED. */
+  refuse(a: Arrival): void {
+    this.#counters.bump(C_NO_FLOW);
+    if ((a.flags & RST) !== 0) return;
+    if ((a.flags & ACK) !== 0) this.#writer.reset(a.remote, a.ports, a.local, a.ack, 0, 0);
+    else {
+      const ack = (a.seq + segmentLength(a.length, a.flags)) | 0;
+      this.#writer.reset(a.remote, a.ports, a.local, 0, ack, ACK);
+    }
+  }
+
+  /** RFC 9293 3.10.7.2: LISTEN. */
+  #listen(listener: number, a: Arrival): void {
+    if ((a.flags & RST) !== 0) {
+      this.#counters.bump(C_LISTEN_BAD);
+      return;
+    }
+    if ((a.flags & ACK) !== 0) {
+      this.#counters.bump(C_LISTEN_BAD);
+      this.#writer.reset(a.remote, a.ports, a.local, a.ack, 0, 0);
+      return;
+    }
+    if ((a.flags & (SYN | FIN)) !== SYN) {
+      this.#counters.bump(C_LISTEN_BAD);
+      return;
+    }
+    this.synchronize(listener, a, 0, false);
+  }
+
+  /**
+   * A SYN for `listener`. `isReuse`: it ended a TIME-WAIT that had sent up to `sndMax`, which the new numbers must
+   * lie beyond (RFC 9293 3.10.7.4, RFC 6191).
+   */
+  synchronize(listener: number, a: Arrival, sndMax: number, isReuse: boolean): void {
+    this.#counters.bump(C_SYN_IN);
+    if (!this.#listeners.hasRoomForSyn(listener)) {
+      this.#counters.bump(C_BACKLOG_FULL);
+      return;
+    }
+    const row = this.#opening.create(a.remote, a.ports, a.local);
+    if (row === 0) return;
+    const i32 = this.#i32;
+    if (isReuse && !gt(i32[row + TCB.iss]!, sndMax)) this.#opening.startAt(row, (sndMax + 0x10000) | 0);
+    i32[row + TCB.state] = STATE.synReceived;
+    i32[row + TCB.cookie] = this.#listeners.cookie(listener);
+    this.#opening.synchronize(row, a.seq, i32[row + TCB.iss]!, a.window, a.options);
+    this.#listeners.count(row, listener, FLAG.halfOpen);
+    if (this.#listeners.knocksAtSyn(listener)) {
+      i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.knockAtSyn;
+      this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + KNOCK_US) | 0);
+      this.#opening.knock(row);
+    } else this.#flows.output.push(row);
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Payload that passed all checks: into the queues, with the acknowledgement that it asks for.
+ *
+ * - Every second full segment is acknowledged in this iteration, everything else within DELAYED_ACK_US; out-of-order data
+ *   at once and one by one, because three duplicates are what the peer's fast retransmit waits for (RFC 5681 4.2).
+ *
+ * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
+ */
+import { COUNTER, type Counters } from '../counters.ts';
+import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { RECEIVE_BUFFER_MAX } from './constants.ts';
+import type { Output } from './output.ts';
+import { type ReceiveQueue, REFUSED } from './receive-queue.ts';
+import { FLAG, type Flows, PENDING, TCB } from './tcb.ts';
+
+const C_BYTES_IN = COUNTER.tcpBytesIn;
+
+export class Receiving {
+  readonly #i32: Int32Array;
+  readonly #flows: Flows;
+  readonly #counters: Counters;
+  readonly #queue: ReceiveQueue;
+  readonly #output: Output;
+
+  constructor(env: Environment, flows: Flows, queue: ReceiveQueue, output: Output) {
+    this.#i32 = flows.i32;
+    this.#flows = flows;
+    this.#counters = env.counters;
+    this.#queue = queue;
+    this.#output = output;
+  }
+
+  /** Payload that begins at rcvNxt, inside the window. -> FREE_FRAME or KEEP_FRAME. */
+  accept(row: number, frame: number, data: number, length: number): number {
+    const i32 = this.#i32;
+    const result = this.#queue.append(row, frame, data, length);
+    if (result === REFUSED) {
+      this.acknowledgeNow(row);
+      return FREE_FRAME;
+    }
+    i32[row + TCB.rcvNxt] = (i32[row + TCB.rcvNxt]! + length) | 0;
+    let fresh = length;
+    if (i32[row + TCB.oooHead] !== 0) {
+      fresh += this.#queue.drain(row);
+      i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.ackNow; // fills a hole, or a part of one
+    }
+    this.#counters.add(C_BYTES_IN, fresh);
+    if (length > i32[row + TCB.rcvMss]!) i32[row + TCB.rcvMss] = length;
+    const unacked = i32[row + TCB.unacked]! + fresh;
+    i32[row + TCB.unacked] = unacked;
+    const isDue = unacked >= i32[row + TCB.rcvMss]! << 1;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! | (isDue ? FLAG.ackNow : FLAG.ackDelayed);
+    i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.recv;
+    this.#flows.ready.push(row);
+    this.#flows.output.push(row);
+    return result;
+  }
+
+  /** Payload beyond rcvNxt, inside the window. -> FREE_FRAME or KEEP_FRAME. */
+  outOfOrder(row: number, frame: number, data: number, length: number, seq: number): number {
+    const result = this.#queue.insert(row, frame, data, length, seq);
+    if (!this.#output.pureAck(row)) this.acknowledgeNow(row);
+    return result;
+  }
+
+  /** In the next flush, with data if there is any. */
+  acknowledgeNow(row: number): void {
+    this.#i32[row + TCB.flags] = this.#i32[row + TCB.flags]! | FLAG.ackNow;
+    this.#flows.output.push(row);
+  }
+
+  /** The application was done with `bytes`: a buffer that is used grows, so that long paths can be filled. */
+  grow(row: number, bytes: number): void {
+    const i32 = this.#i32;
+    const buffer = i32[row + TCB.rcvBuf]!;
+    const since = i32[row + TCB.rxSince]! + bytes;
+    if (since < buffer || buffer >= RECEIVE_BUFFER_MAX) {
+      i32[row + TCB.rxSince] = since < buffer ? since : buffer;
+      return;
+    }
+    i32[row + TCB.rxSince] = 0;
+    i32[row + TCB.rcvBuf] = buffer << 1;
+  }
+}

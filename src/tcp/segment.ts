@@ -1,0 +1,257 @@
+/**
+ * Builds and sends one segment: header, options, payload and checksum in one pass, into a transmit frame.
+ *
+ * - The payload is copied and summed by one kernel call per span; the header is summed from what is in registers.
+ * - `send` says false when there is no frame: nothing has changed then, the flow tries again at the next flush.
+ * - Every segment with ACK acknowledges: what was due is then done. Every segment but a SYN advertises the window as
+ *   `advertise` finds it: the right edge never moves left, and right only by a segment or half the buffer.
+ * - `reset` answers a segment that belongs to no flow.
+ *
+ * Called by output, input, close. Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
+ */
+import type { Frames } from '../arena/frames.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import { TRANSMIT_HEADROOM } from '../limits.ts';
+import type { Clock, Environment } from '../net/environment.ts';
+import type { Ipv4 } from '../net/ipv4.ts';
+import { finish, sumShort, swap } from '../wire/checksum.ts';
+import { IP_HEADER_BYTES, IP_PAYLOAD, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import {
+  ACK,
+  RST,
+  SYN,
+  TCP_ACK,
+  TCP_CHECKSUM,
+  TCP_DATA_OFFSET,
+  TCP_HEADER_BYTES,
+  TCP_OPTIONS,
+  TCP_SEQUENCE,
+  TCP_URGENT,
+  TIMESTAMPS_BYTES,
+} from '../wire/tcp.ts';
+import { writeSack, writeSynOptions, writeTimestamps } from './options.ts';
+import type { ReceiveQueue } from './receive-queue.ts';
+import type { SendQueue } from './send-queue.ts';
+import { gt } from './seq.ts';
+import { FLAG, TCB, TIMER } from './tcb.ts';
+
+const C_OUT = COUNTER.tcpOut;
+const C_NO_FRAME = COUNTER.tcpNoFrame;
+const C_RESETS_OUT = COUNTER.tcpResetsOut;
+
+/** What IPv4 is to TCP. */
+export type IpLayer = Pick<Ipv4, 'neighbourFor' | 'writeHeader' | 'transmit' | 'mtuOf'>;
+
+/** SACK blocks that fit beside timestamps. */
+const SACK_BLOCKS = 3;
+const WINDOW_FIELD_MAX = 0xffff;
+
+export class SegmentWriter {
+  readonly #i32: Int32Array;
+  readonly #view: DataView;
+  readonly #ip: IpLayer;
+  readonly #frames: Frames;
+  readonly #counters: Counters;
+  readonly #clock: Clock;
+  readonly #sendQueue: SendQueue;
+  readonly #receiveQueue: ReceiveQueue;
+  /** The MSS that we name: what one of our frames' IP packets carries. */
+  readonly #mss: number;
+
+  constructor(env: Environment, ip: IpLayer, sendQueue: SendQueue, receiveQueue: ReceiveQueue) {
+    this.#i32 = env.arena.i32;
+    this.#view = env.arena.view;
+    this.#ip = ip;
+    this.#frames = env.frames;
+    this.#counters = env.counters;
+    this.#clock = env.clock;
+    this.#sendQueue = sendQueue;
+    this.#receiveQueue = receiveQueue;
+    this.#mss = ip.mtuOf() - IP_HEADER_BYTES - TCP_HEADER_BYTES;
+  }
+
+  /**
+   * Sends a segment with `length` payload bytes from `done` bytes into `span` on. `sendQueue.span/done` are then the
+   * place behind them.
+   */
+  send(
+    row: number,
+    seq: number,
+    flags: number,
+    span: number,
+    done: number,
+    length: number,
+  ): boolean {
+    const frame = this.#frames.takeTransmit();
+    if (frame < 0) {
+      this.#counters.bump(C_NO_FRAME);
+      return false;
+    }
+    const i32 = this.#i32;
+    const view = this.#view;
+    const eth = frame + TRANSMIT_HEADROOM;
+    const tcp = eth + IP_PAYLOAD;
+    let optionBytes = 0;
+    if ((flags & SYN) !== 0) optionBytes = this.#synOptions(row, tcp + TCP_OPTIONS);
+    else if ((i32[row + TCB.flags]! & FLAG.timestamps) !== 0) {
+      const tsVal = (this.#clock.ms + i32[row + TCB.tsOffset]!) | 0;
+      writeTimestamps(view, tcp + TCP_OPTIONS, tsVal, i32[row + TCB.tsRecent]!);
+      optionBytes = TIMESTAMPS_BYTES;
+    }
+    if (i32[row + TCB.oooHead] !== 0 && length === 0 && (i32[row + TCB.flags]! & FLAG.sack) !== 0) {
+      optionBytes += writeSack(i32, view, tcp + TCP_OPTIONS + optionBytes, row, SACK_BLOCKS);
+    }
+    const payload = tcp + TCP_OPTIONS + optionBytes;
+    let sum = length === 0 ? 0 : this.#sendQueue.copySum(payload, span, done, length);
+    sum = sumShort(view, tcp + TCP_OPTIONS, optionBytes, sum);
+    const window = (flags & SYN) !== 0 ? this.#synWindow(row) : this.#advertise(row);
+    const ports = i32[row + TCB.ports]!;
+    const remote = i32[row + TCB.remote]!;
+    const local = i32[row + TCB.local]!;
+    const tcpBytes = TCP_HEADER_BYTES + optionBytes + length;
+    const ack = (flags & ACK) !== 0 ? i32[row + TCB.rcvNxt]! : 0;
+    this.#header(
+      tcp,
+      (ports << 16) | (ports >>> 16),
+      seq,
+      ack,
+      ((TCP_HEADER_BYTES + optionBytes) << 26) | (flags << 16) | window,
+      remote,
+      local,
+      tcpBytes,
+      sum,
+    );
+    this.#counters.bump(C_OUT);
+    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, 0, tcpBytes);
+    this.#ip.transmit(eth, IP_HEADER_BYTES + tcpBytes, i32[row + TCB.neighbour]!);
+    if ((flags & ACK) !== 0) this.#acknowledged(row, ack);
+    return true;
+  }
+
+  #acknowledged(row: number, ack: number): void {
+    const i32 = this.#i32;
+    i32[row + TCB.lastAckSent] = ack;
+    i32[row + TCB.unacked] = 0;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~(FLAG.ackNow | FLAG.ackDelayed);
+    i32[row + TCB.timers] = i32[row + TCB.timers]! & ~TIMER.delack;
+  }
+
+  /** `sum`: of what follows the header, native order. `lengthFlagsWindow`: the header's fourth word. */
+  #header(
+    tcp: number,
+    ports: number,
+    seq: number,
+    ack: number,
+    lengthFlagsWindow: number,
+    remote: number,
+    local: number,
+    tcpBytes: number,
+    sum: number,
+  ): void {
+    const view = this.#view;
+    view.setInt32(tcp, ports);
+    view.setInt32(tcp + TCP_SEQUENCE, seq);
+    view.setInt32(tcp + TCP_ACK, ack);
+    view.setInt32(tcp + TCP_DATA_OFFSET, lengthFlagsWindow);
+    view.setUint16(tcp + TCP_URGENT, 0);
+    const bigEndian =
+      PROTOCOL_TCP +
+      tcpBytes +
+      (ports >>> 16) +
+      (ports & 0xffff) +
+      (seq >>> 16) +
+      (seq & 0xffff) +
+      (ack >>> 16) +
+      (ack & 0xffff) +
+      (lengthFlagsWindow >>> 16) +
+      (lengthFlagsWindow & 0xffff) +
+      (remote >>> 16) +
+      (remote & 0xffff) +
+      (local >>> 16) +
+      (local & 0xffff);
+    view.setUint16(tcp + TCP_CHECKSUM, finish(sum + swap(bigEndian)), true);
+  }
+
+  #synOptions(row: number, at: number): number {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    const tsVal = (this.#clock.ms + i32[row + TCB.tsOffset]!) | 0;
+    const hasTimestamps = (flags & FLAG.timestamps) !== 0;
+    const hasSack = (flags & FLAG.sack) !== 0;
+    const scale = i32[row + TCB.rcvScale]!;
+    const tsEcr = i32[row + TCB.tsRecent]!;
+    return writeSynOptions(
+      this.#view, at, this.#mss, hasSack, scale, hasTimestamps, tsVal, tsEcr,
+    ); // biome-ignore format: one line
+  }
+
+  /** A SYN's window is not scaled (RFC 7323 2.2). */
+  #synWindow(row: number): number {
+    const i32 = this.#i32;
+    const offer = this.#receiveQueue.offer(row);
+    const window = offer > WINDOW_FIELD_MAX ? WINDOW_FIELD_MAX : offer;
+    const edge = (i32[row + TCB.rcvNxt]! + window) | 0;
+    if (gt(edge, i32[row + TCB.rcvEdge]!)) i32[row + TCB.rcvEdge] = edge;
+    return window;
+  }
+
+  /**
+   * The window field, and rcvEdge moved to what it promises. While something is missing the edge stays, so that our
+   * duplicate acknowledgements are recognised as such (RFC 5681 2: same window).
+   */
+  #advertise(row: number): number {
+    const i32 = this.#i32;
+    const next = i32[row + TCB.rcvNxt]!;
+    const edge = i32[row + TCB.rcvEdge]!;
+    const scale = i32[row + TCB.rcvScale]! < 0 ? 0 : i32[row + TCB.rcvScale]!;
+    let window = (edge - next) | 0;
+    let units = (window + (1 << scale) - 1) >> scale; // rounded up: rounding down would move the edge left
+    if (i32[row + TCB.oooHead] === 0 || window < i32[row + TCB.rcvMss]! << 1) {
+      const offer = this.#receiveQueue.offer(row);
+      const growth = offer - window;
+      const buffer = i32[row + TCB.rcvBuf]!;
+      if (growth > 0 && (growth >= i32[row + TCB.rcvMss]! || growth << 1 >= buffer)) {
+        window = offer;
+        units = offer >> scale;
+      }
+    }
+    if (units > WINDOW_FIELD_MAX) units = WINDOW_FIELD_MAX;
+    const promised = (next + (units << scale)) | 0;
+    if (gt(promised, edge)) i32[row + TCB.rcvEdge] = promised;
+    return units;
+  }
+
+  /** Whether the window has opened so far that the peer should be told without being asked (RFC 9293 3.8.6.2.2). */
+  shouldUpdateWindow(row: number): boolean {
+    const i32 = this.#i32;
+    const window = (i32[row + TCB.rcvEdge]! - i32[row + TCB.rcvNxt]!) | 0;
+    const buffer = i32[row + TCB.rcvBuf]!;
+    const growth = this.#receiveQueue.offer(row) - window;
+    if (growth < i32[row + TCB.rcvMss]! << 1 && growth << 1 < buffer) return false;
+    return growth << 2 >= buffer || window << 3 <= buffer; // not for every two segments of a wide window
+  }
+
+  /**
+   * A segment that is in no flow's name: RST, with ACK or not. Addresses and ports as received (`ports` is
+   * remote << 16 | local).
+   */
+  reset(remote: number, ports: number, local: number, seq: number, ack: number, flags: number): void {
+    const neighbour = this.#ip.neighbourFor(remote);
+    if (neighbour < 0) return;
+    const frame = this.#frames.takeTransmit();
+    if (frame < 0) {
+      this.#counters.bump(C_NO_FRAME);
+      return;
+    }
+    const eth = frame + TRANSMIT_HEADROOM;
+    const turned = (ports << 16) | (ports >>> 16);
+    const word = (TCP_HEADER_BYTES << 26) | ((RST | flags) << 16);
+    this.#header(
+      eth + IP_PAYLOAD, turned, seq, ack, word, remote, local, TCP_HEADER_BYTES, 0,
+    ); // biome-ignore format: one line
+    this.#counters.bump(C_OUT);
+    this.#counters.bump(C_RESETS_OUT);
+    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, 0, TCP_HEADER_BYTES);
+    this.#ip.transmit(eth, IP_HEADER_BYTES + TCP_HEADER_BYTES, neighbour);
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * A segment for a flow in SYN-RECEIVED or any state behind it, in the RFC's order.
+ *
+ * - First a new SYN in TIME-WAIT, timestamps (PAWS), the sequence number; then RST, SYN, ACK, payload, FIN.
+ * - RFC 5961: an RST counts only at rcvNxt exactly; other RSTs in the window, SYNs, and acknowledgements of what was
+ *   never sent get a challenge ACK, so many per flow and time.
+ * - A probe of our zero window is answered, and its acknowledgement is used.
+ *
+ * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
+ */
+import { DEAD } from '../abi.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
+import type { Acknowledging } from './acknowledge.ts';
+import type { Arrival } from './arrival.ts';
+import {
+  CHALLENGE_ACKS_MAX,
+  CHALLENGE_INTERVAL_MS,
+  ORPHAN_US,
+  TIMESTAMP_AGE_MAX_MS,
+} from './constants.ts';
+import type { Listeners } from './listen.ts';
+import type { Opening } from './open.ts';
+import type { Output } from './output.ts';
+import type { Passive } from './passive.ts';
+import type { Receiving } from './receive.ts';
+import type { SegmentWriter } from './segment.ts';
+import { gt, isAcceptable, leq, lt } from './seq.ts';
+import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import type { Teardown } from './teardown.ts';
+import type { Timers } from './timers.ts';
+
+const C_PAWS = COUNTER.tcpPaws;
+const C_BAD_OPTION = COUNTER.tcpBadOption;
+const C_BAD_FLAGS = COUNTER.tcpBadFlags;
+const C_BAD_ACK = COUNTER.tcpBadAck;
+const C_OUT_OF_WINDOW = COUNTER.tcpOutOfWindow;
+const C_DUPLICATE = COUNTER.tcpDuplicate;
+const C_RESETS_IN = COUNTER.tcpResetsIn;
+const C_CHALLENGES = COUNTER.tcpChallengeAcks;
+const C_CHALLENGES_LIMITED = COUNTER.tcpChallengeLimited;
+const C_BACKLOG_FULL = COUNTER.tcpBacklogFull;
+const C_AFTER_CLOSE = COUNTER.tcpAfterClose;
+
+export interface SynchronizedParts {
+  readonly flows: Flows;
+  readonly acknowledging: Acknowledging;
+  readonly opening: Opening;
+  readonly passive: Passive;
+  readonly receiving: Receiving;
+  readonly output: Output;
+  readonly writer: SegmentWriter;
+  readonly teardown: Teardown;
+  readonly timers: Timers;
+  readonly listeners: Listeners;
+}
+
+export class Synchronized {
+  readonly #i32: Int32Array;
+  readonly #clock: Environment['clock'];
+  readonly #counters: Counters;
+  readonly #flows: Flows;
+  readonly #acknowledging: Acknowledging;
+  readonly #opening: Opening;
+  readonly #passive: Passive;
+  readonly #receiving: Receiving;
+  readonly #output: Output;
+  readonly #writer: SegmentWriter;
+  readonly #teardown: Teardown;
+  readonly #timers: Timers;
+  readonly #listeners: Listeners;
+
+  constructor(env: Environment, parts: SynchronizedParts) {
+    this.#i32 = parts.flows.i32;
+    this.#clock = env.clock;
+    this.#counters = env.counters;
+    this.#flows = parts.flows;
+    this.#acknowledging = parts.acknowledging;
+    this.#opening = parts.opening;
+    this.#passive = parts.passive;
+    this.#receiving = parts.receiving;
+    this.#output = parts.output;
+    this.#writer = parts.writer;
+    this.#teardown = parts.teardown;
+    this.#timers = parts.timers;
+    this.#listeners = parts.listeners;
+  }
+
+  /** -> FREE_FRAME or KEEP_FRAME. */
+  arrives(row: number, a: Arrival): number {
+    const state = this.#i32[row + TCB.state]!;
+    if (state === STATE.timeWait && this.#reuses(row, a)) return FREE_FRAME;
+    if (state === STATE.synReceived && this.#repeatsSyn(row, a)) return FREE_FRAME;
+    if (!this.#checkTimestamps(row, a) || !this.#checkSequence(row, a)) return FREE_FRAME;
+    if ((a.flags & RST) !== 0) return this.#reset(row, a);
+    if ((a.flags & SYN) !== 0) {
+      this.challenge(row);
+      return FREE_FRAME;
+    }
+    if ((a.flags & ACK) === 0) {
+      this.#counters.bump(C_BAD_FLAGS);
+      return FREE_FRAME;
+    }
+    if (!this.#acknowledge(row, a)) return FREE_FRAME;
+    return this.#text(row, a);
+  }
+
+  /** TIME-WAIT: a SYN that cannot be an old one opens the connection anew (RFC 6191 2). */
+  #reuses(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    if ((a.flags & (SYN | RST | ACK | FIN)) !== SYN) return false;
+    const bothStamped =
+      (i32[row + TCB.flags]! & FLAG.timestamps) !== 0 && a.options.hasTimestamps;
+    const isNewer = bothStamped
+      ? gt(a.options.tsVal, i32[row + TCB.tsRecent]!) ||
+        (a.options.tsVal === i32[row + TCB.tsRecent] && gt(a.seq, i32[row + TCB.rcvNxt]!))
+      : gt(a.seq, i32[row + TCB.rcvNxt]!);
+    const listener = this.#listeners.find(a.local, a.ports & 0xffff);
+    if (!isNewer || listener < 0) return false;
+    const sndMax = i32[row + TCB.sndMax]!;
+    this.#teardown.finish(row, DEAD.closed);
+    this.#passive.synchronize(listener, a, sndMax, true);
+    return true;
+  }
+
+  /**
+   * SYN-RECEIVED: the peer's SYN again gets our SYN-ACK again. A SYN-ACK is the other half of a simultaneous open; without
+   * its SYN it is the acknowledgement we wait for (RFC 9293 3.5, figure 8; the sequence check would refuse it).
+   */
+  #repeatsSyn(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    if ((a.flags & (SYN | RST)) !== SYN || a.seq !== i32[row + TCB.irs]) return false;
+    if ((a.flags & ACK) !== 0) {
+      if (a.ack === i32[row + TCB.sndMax]) a.trimFront(1);
+      return false;
+    }
+    i32[row + TCB.sndNxt] = i32[row + TCB.iss]!;
+    this.#flows.output.push(row);
+    return true;
+  }
+
+  /** PAWS (RFC 7323 5.3 R1), and the missing timestamp of 3.2. */
+  #checkTimestamps(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & FLAG.timestamps) === 0 || (a.flags & RST) !== 0) return true;
+    if (!a.options.hasTimestamps) {
+      this.#counters.bump(C_BAD_OPTION);
+      return false;
+    }
+    if (lt(a.options.tsVal, i32[row + TCB.tsRecent]!)) {
+      const age = (this.#clock.ms - i32[row + TCB.tsRecentMs]!) | 0;
+      if (age >= 0 && age < TIMESTAMP_AGE_MAX_MS) {
+        this.#counters.bump(C_PAWS);
+        this.#answerUnacceptable(row, a);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** First, check sequence number. What starts at rcvNxt passes a zero window without its payload. */
+  #checkSequence(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    const next = i32[row + TCB.rcvNxt]!;
+    let window = (i32[row + TCB.rcvEdge]! - next) | 0;
+    if (window < 0) window = 0;
+    if (window === 0 && a.seq === next) {
+      if (a.length > 0) {
+        a.length = 0;
+        a.flags &= ~FIN;
+        this.#receiving.acknowledgeNow(row);
+      }
+    } else if (!isAcceptable(a.seq, segmentLength(a.length, a.flags), next, window)) {
+      this.#counters.bump(lt(a.seq, next) ? C_DUPLICATE : C_OUT_OF_WINDOW);
+      if ((a.flags & RST) === 0) this.#answerUnacceptable(row, a);
+      return false;
+    }
+    const { options } = a;
+    if (options.hasTimestamps && (a.flags & RST) === 0 && leq(a.seq, i32[row + TCB.lastAckSent]!)) {
+      i32[row + TCB.tsRecent] = options.tsVal; // RFC 7323 5.3 R3
+      i32[row + TCB.tsRecentMs] = this.#clock.ms;
+    }
+    return true;
+  }
+
+  /** An acknowledgement: at once for data, rationed for the rest, so that two confused peers do not talk for ever. */
+  #answerUnacceptable(row: number, a: Arrival): void {
+    if (this.#i32[row + TCB.state] === STATE.timeWait && (a.flags & FIN) !== 0) {
+      this.#teardown.timeWait(row); // the peer has not seen our last ACK: wait 2 MSL again
+    }
+    if (segmentLength(a.length, a.flags) === 0 || (a.flags & SYN) !== 0) this.challenge(row);
+    else if (!this.#output.pureAck(row)) this.#receiving.acknowledgeNow(row);
+  }
+
+  /** Says to the peer where we are (RFC 5961 7: not too often). */
+  challenge(row: number): void {
+    const i32 = this.#i32;
+    const age = (this.#clock.ms - i32[row + TCB.challengeMs]!) | 0;
+    if (age < 0 || age >= CHALLENGE_INTERVAL_MS) {
+      i32[row + TCB.challenges] = 0;
+      i32[row + TCB.challengeMs] = this.#clock.ms;
+    }
+    if (i32[row + TCB.challenges]! >= CHALLENGE_ACKS_MAX) {
+      this.#counters.bump(C_CHALLENGES_LIMITED);
+      return;
+    }
+    i32[row + TCB.challenges] = i32[row + TCB.challenges]! + 1;
+    this.#counters.bump(C_CHALLENGES);
+    this.#output.pureAck(row);
+  }
+
+  /** Second, check the RST bit; the sequence number lies in the window. */
+  #reset(row: number, a: Arrival): number {
+    const i32 = this.#i32;
+    const state = i32[row + TCB.state]!;
+    if (a.seq !== i32[row + TCB.rcvNxt]) this.challenge(row);
+    else if (state !== STATE.timeWait) {
+      // TIME-WAIT: an old RST must not end it (RFC 1337)
+      this.#counters.bump(C_RESETS_IN);
+      const isActive = (i32[row + TCB.flags]! & FLAG.active) !== 0;
+      let reason: number = DEAD.reset;
+      if (state === STATE.synReceived && isActive) reason = DEAD.refused;
+      if (state === STATE.closing || state === STATE.lastAck) reason = DEAD.closed;
+      this.#teardown.finish(row, reason);
+    }
+    return FREE_FRAME;
+  }
+
+  /** Fifth, check the ACK field. False: the segment is done with. */
+  #acknowledge(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    const una = i32[row + TCB.sndUna]!;
+    const max = i32[row + TCB.sndMax]!;
+    if (i32[row + TCB.state] === STATE.synReceived) {
+      if (leq(a.ack, una) || gt(a.ack, max)) {
+        this.#counters.bump(C_BAD_ACK);
+        this.#writer.reset(a.remote, a.ports, a.local, a.ack, 0, 0);
+        return false;
+      }
+      return this.#completeHandshake(row, a);
+    }
+    if (gt(a.ack, max) || lt(a.ack, (una - i32[row + TCB.maxWnd]!) | 0)) {
+      this.#counters.bump(C_BAD_ACK);
+      this.challenge(row); // RFC 5961 5.2
+      return false;
+    }
+    const window = a.window << i32[row + TCB.sndScale]!;
+    if ((i32[row + TCB.timers]! & TIMER.persist) !== 0) i32[row + TCB.retries] = 0; // the peer lives
+    if (gt(a.ack, una)) {
+      const { options } = a;
+      const hasEcho = options.hasTimestamps && options.tsEcr !== 0;
+      this.#acknowledging.advance(row, a.ack, hasEcho, options.tsEcr);
+    } else if (
+      a.ack === una &&
+      max !== una &&
+      a.length === 0 &&
+      (a.flags & FIN) === 0 &&
+      window === i32[row + TCB.sndWnd] &&
+      i32[row + TCB.sndNxt] !== una
+    ) {
+      this.#acknowledging.duplicate(row);
+    }
+    this.#acknowledging.window(row, a.seq, a.ack, window);
+    return this.#afterFin(row);
+  }
+
+  #completeHandshake(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if (
+      (flags & FLAG.halfOpen) !== 0 &&
+      !this.#listeners.hasRoomToWait(i32[row + TCB.listener]!)
+    ) {
+      this.#counters.bump(C_BACKLOG_FULL);
+      return false;
+    }
+    this.#acknowledging.synAcknowledged(row, a.ack);
+    i32[row + TCB.sndWnd] = i32[row + TCB.maxWnd] = a.window << i32[row + TCB.sndScale]!;
+    i32[row + TCB.sndWl1] = a.seq;
+    i32[row + TCB.sndWl2] = a.ack;
+    this.#opening.established(row);
+    return true;
+  }
+
+  /** What the acknowledgement of our FIN changes. False: the flow is gone. */
+  #afterFin(row: number): boolean {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.finAcked) === 0) return true;
+    switch (i32[row + TCB.state]!) {
+      case STATE.finWait1:
+        i32[row + TCB.state] = STATE.finWait2;
+        if ((flags & FLAG.noReader) !== 0) {
+          this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + ORPHAN_US) | 0);
+        }
+        return true;
+      case STATE.closing:
+        this.#teardown.timeWait(row);
+        return true;
+      case STATE.lastAck:
+        this.#teardown.finish(row, DEAD.closed);
+        return false;
+      default:
+        return true;
+    }
+  }
+
+  /** Seventh, the segment text; eighth, the FIN bit. */
+  #text(row: number, a: Arrival): number {
+    const i32 = this.#i32;
+    const state = i32[row + TCB.state]!;
+    const isOpen =
+      state === STATE.established || state === STATE.finWait1 || state === STATE.finWait2;
+    if (!isOpen || (a.length === 0 && (a.flags & FIN) === 0)) return FREE_FRAME;
+    const old = (i32[row + TCB.rcvNxt]! - a.seq) | 0;
+    if (old > 0) {
+      a.trimFront(old);
+      this.#receiving.acknowledgeNow(row);
+    }
+    const over = (a.seq + a.length - i32[row + TCB.rcvEdge]!) | 0;
+    if (over > 0) {
+      a.length -= over;
+      a.flags &= ~FIN;
+    }
+    let result = FREE_FRAME;
+    if (a.length > 0) {
+      if ((i32[row + TCB.flags]! & FLAG.noReader) !== 0) {
+        this.#counters.bump(C_AFTER_CLOSE);
+        this.#teardown.abort(row, DEAD.aborted); // data is lost: the peer must know (RFC 9293 3.6.1)
+        return FREE_FRAME;
+      }
+      result =
+        a.seq === i32[row + TCB.rcvNxt]
+          ? this.#receiving.accept(row, a.frame, a.data, a.length)
+          : this.#receiving.outOfOrder(row, a.frame, a.data, a.length, a.seq);
+    }
+    if ((a.flags & FIN) !== 0) {
+      i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.finKnown;
+      i32[row + TCB.rcvFin] = (a.seq + a.length) | 0;
+      this.#receiving.acknowledgeNow(row);
+    }
+    const isFin = (i32[row + TCB.flags]! & FLAG.finKnown) !== 0;
+    if (isFin && i32[row + TCB.rcvFin] === i32[row + TCB.rcvNxt]) this.#finish(row);
+    return result;
+  }
+
+  /** The peer's FIN is next in order. */
+  #finish(row: number): void {
+    const i32 = this.#i32;
+    i32[row + TCB.rcvNxt] = (i32[row + TCB.rcvNxt]! + 1) | 0;
+    i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.recvEnd;
+    this.#flows.ready.push(row);
+    this.#receiving.acknowledgeNow(row);
+    const isFinAcked = (i32[row + TCB.flags]! & FLAG.finAcked) !== 0;
+    if (i32[row + TCB.state] === STATE.established) i32[row + TCB.state] = STATE.closeWait;
+    else if (isFinAcked) this.#teardown.timeWait(row);
+    else i32[row + TCB.state] = STATE.closing;
+  }
+}

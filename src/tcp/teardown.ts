@@ -1,0 +1,151 @@
+/**
+ * How flows end: TIME-WAIT, death, and when their memory goes.
+ *
+ * - The protocol's end and the application's are two things. `finish` ends the protocol: out of the table, no timers, no
+ *   spans. If the application knows the flow, `dead` is pending then, once; its handle lives until that is emitted,
+ *   and the frames whose bytes it may be reading until the emit after that.
+ * - TIME-WAIT emits `dead` at once: the application has nothing more to do with it. The row stays, known to nobody but
+ *   the table, and is recycled oldest first when flows run out.
+ *
+ * Called by input, expire, calls, events. Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
+ */
+import { DEAD } from '../abi.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Clock, Environment } from '../net/environment.ts';
+import { assert, VERIFY } from '../verify.ts';
+import { ACK } from '../wire/tcp.ts';
+import { TIME_WAIT_US } from './constants.ts';
+import type { Listeners } from './listen.ts';
+import type { ReceiveQueue } from './receive-queue.ts';
+import type { SegmentWriter } from './segment.ts';
+import type { SendQueue } from './send-queue.ts';
+import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import type { Timers } from './timers.ts';
+
+const C_CLOSED = COUNTER.tcpClosed;
+
+export class Teardown {
+  /** Set by the facade from its options. */
+  timeWaitUs = TIME_WAIT_US;
+  readonly #i32: Int32Array;
+  readonly #flows: Flows;
+  readonly #clock: Clock;
+  readonly #counters: Counters;
+  readonly #timers: Timers;
+  readonly #sendQueue: SendQueue;
+  readonly #receiveQueue: ReceiveQueue;
+  readonly #writer: SegmentWriter;
+  readonly #listeners: Listeners;
+
+  constructor(
+    env: Environment,
+    flows: Flows,
+    timers: Timers,
+    sendQueue: SendQueue,
+    receiveQueue: ReceiveQueue,
+    writer: SegmentWriter,
+    listeners: Listeners,
+  ) {
+    this.#i32 = flows.i32;
+    this.#flows = flows;
+    this.#clock = env.clock;
+    this.#counters = env.counters;
+    this.#timers = timers;
+    this.#sendQueue = sendQueue;
+    this.#receiveQueue = receiveQueue;
+    this.#writer = writer;
+    this.#listeners = listeners;
+  }
+
+  /** The flow's protocol is over: CLOSED. `reason` is one of DEAD, for `dead` if that is still to come. */
+  finish(row: number, reason: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if (VERIFY) assert(i32[row + TCB.state] !== STATE.closed, 'tcp: finished twice');
+    if (i32[row + TCB.state] !== STATE.timeWait) this.#counters.bump(C_CLOSED);
+    i32[row + TCB.state] = STATE.closed;
+    this.#flows.table.remove(i32[row + TCB.remote]!, i32[row + TCB.ports]!, i32[row + TCB.local]!);
+    this.#timers.cancel(row);
+    this.#flows.output.remove(row);
+    this.#sendQueue.clear(row);
+    this.#receiveQueue.dropOutOfOrder(row);
+    this.#listeners.forget(row);
+    if ((flags & FLAG.gone) !== 0) {
+      if ((flags & FLAG.dying) === 0) this.#release(row);
+    } else if ((flags & (FLAG.owned | FLAG.knocked)) !== 0) this.#tellDead(row, reason);
+    else this.#release(row); // the application has never heard of it
+  }
+
+  /** Once: a flow that went through TIME-WAIT keeps the reason it had there. */
+  #tellDead(row: number, reason: number): void {
+    const i32 = this.#i32;
+    const pending = i32[row + TCB.pending]!;
+    if ((pending & PENDING.dead) === 0) i32[row + TCB.deadReason] = reason;
+    i32[row + TCB.pending] = pending | PENDING.dead;
+    this.#flows.ready.push(row);
+  }
+
+  #release(row: number): void {
+    this.#flows.ready.remove(row);
+    this.#flows.timeWait.remove(row);
+    this.#receiveQueue.clear(row);
+    this.#flows.give(row);
+  }
+
+  /** Both sides have closed and ours was first (RFC 9293 3.6). Again: the waiting starts anew. */
+  timeWait(row: number): void {
+    const i32 = this.#i32;
+    this.#timers.clear(row, TIMER.rto | TIMER.persist | TIMER.keep | TIMER.delack);
+    this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + this.timeWaitUs) | 0);
+    if (i32[row + TCB.state] === STATE.timeWait) return;
+    i32[row + TCB.state] = STATE.timeWait;
+    this.#counters.bump(C_CLOSED);
+    this.#receiveQueue.dropOutOfOrder(row);
+    this.#tellDead(row, DEAD.closed);
+  }
+
+  /** RST to the peer, then CLOSED. */
+  abort(row: number, reason: number): void {
+    const i32 = this.#i32;
+    this.#writer.reset(
+      i32[row + TCB.remote]!,
+      i32[row + TCB.ports]!,
+      i32[row + TCB.local]!,
+      i32[row + TCB.sndMax]!,
+      i32[row + TCB.rcvNxt]!,
+      ACK,
+    );
+    this.finish(row, reason);
+  }
+
+  /** A free row, if need be the oldest TIME-WAIT's; 0 when there is none. */
+  take(): number {
+    const flows = this.#flows;
+    if (flows.free === 0 && flows.timeWait.head !== 0) {
+      this.finish(flows.timeWait.head, DEAD.closed);
+    }
+    return flows.take();
+  }
+
+  /** `dead` of this row was emitted: its handle is stale from now on, its frames go at the next emit. */
+  gone(row: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]! & ~(FLAG.owned | FLAG.knocked);
+    i32[row + TCB.flags] = flags | FLAG.gone;
+    this.#flows.newGeneration(row);
+    this.#flows.dying.push(row);
+  }
+
+  /** At the start of an emit: the application is through with the last one's events. */
+  releaseDying(): void {
+    const { dying, timeWait } = this.#flows;
+    for (let row = dying.head; row !== 0; row = dying.head) {
+      dying.remove(row);
+      if (this.#i32[row + TCB.state] === STATE.closed) this.#release(row);
+      else {
+        this.#receiveQueue.clear(row);
+        timeWait.push(row);
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * A flow's deadlines: several in the row, one timer in the wheel.
+ *
+ * - `set` stores a deadline and arms the wheel only when it is earlier than what the wheel is armed at; `clear` only
+ *   drops a bit. So an acknowledgement, which moves deadlines later, costs no wheel operation: the wheel fires at
+ *   the old time, finds nothing due, and is armed anew (expire.ts).
+ *
+ * Called by input, output, expire. Read first: REFERENCE: IX used one unified timer per control block as well.
+ */
+import type { Wheel } from '../arena/wheel.ts';
+import { lt } from './seq.ts';
+import { TCB, TIMER } from './tcb.ts';
+
+export class Timers {
+  readonly #i32: Int32Array;
+  readonly #wheel: Wheel;
+
+  constructor(i32: Int32Array, wheel: Wheel) {
+    this.#i32 = i32;
+    this.#wheel = wheel;
+  }
+
+  /** Sets `timer`, whose deadline stands in `field`. */
+  set(row: number, timer: number, field: number, deadlineUs: number): void {
+    const i32 = this.#i32;
+    const timers = i32[row + TCB.timers]! | timer;
+    i32[row + field] = deadlineUs;
+    if ((timers & TIMER.armed) !== 0 && !lt(deadlineUs, i32[row + TCB.armedAt]!)) {
+      i32[row + TCB.timers] = timers;
+      return;
+    }
+    i32[row + TCB.timers] = timers | TIMER.armed;
+    i32[row + TCB.armedAt] = deadlineUs;
+    this.#wheel.arm(i32[row + TCB.flow]!, deadlineUs);
+  }
+
+  clear(row: number, timer: number): void {
+    this.#i32[row + TCB.timers] = this.#i32[row + TCB.timers]! & ~timer;
+  }
+
+  /** No deadline is left and the wheel forgets the flow. */
+  cancel(row: number): void {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.timers]! & TIMER.armed) !== 0) this.#wheel.cancel(i32[row + TCB.flow]!);
+    i32[row + TCB.timers] = 0;
+  }
+
+  /** Whether `timer` is set and its deadline has come. */
+  isDue(row: number, timer: number, field: number, nowUs: number): boolean {
+    const i32 = this.#i32;
+    return (i32[row + TCB.timers]! & timer) !== 0 && ((i32[row + field]! - nowUs) | 0) <= 0;
+  }
+
+  /** The wheel has fired and forgotten the flow: arms it at the earliest deadline that is left. */
+  rearm(row: number, nowUs: number): void {
+    const i32 = this.#i32;
+    const timers = i32[row + TCB.timers]!;
+    if ((timers & TIMER.armed) !== 0) return; // a deadline that was set meanwhile has armed it
+    let wait = 0x7fffffff;
+    wait = this.#sooner(row, TIMER.rto, TCB.rtoAt, nowUs, wait);
+    wait = this.#sooner(row, TIMER.delack, TCB.delackAt, nowUs, wait);
+    wait = this.#sooner(row, TIMER.persist, TCB.persistAt, nowUs, wait);
+    wait = this.#sooner(row, TIMER.keep, TCB.keepAt, nowUs, wait);
+    wait = this.#sooner(row, TIMER.long, TCB.longAt, nowUs, wait);
+    if (wait === 0x7fffffff) return;
+    i32[row + TCB.timers] = timers | TIMER.armed;
+    i32[row + TCB.armedAt] = (nowUs + wait) | 0;
+    this.#wheel.arm(i32[row + TCB.flow]!, (nowUs + wait) | 0);
+  }
+
+  #sooner(row: number, timer: number, field: number, nowUs: number, wait: number): number {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.timers]! & timer) === 0) return wait;
+    const left = (i32[row + field]! - nowUs) | 0;
+    return left < wait ? left : wait;
+  }
+}

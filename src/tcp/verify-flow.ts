@@ -1,0 +1,97 @@
+/**
+ * The invariants of a control block, stated. VERIFY only: after every segment, call, expiry and flush.
+ *
+ * Called by the facade and the tests.
+ */
+import { assert } from '../verify.ts';
+import { HELD } from './receive-queue.ts';
+import type { SendQueue } from './send-queue.ts';
+import { geq, leq, lt } from './seq.ts';
+import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+
+/** Throws an InvariantError that names what does not hold for this row. */
+export function verifyFlow(flows: Flows, sendQueue: SendQueue, row: number): void {
+  const { i32 } = flows;
+  const state = i32[row + TCB.state]!;
+  const flags = i32[row + TCB.flags]!;
+  if (state === STATE.closed) {
+    assert((i32[row + TCB.timers]! & TIMER.armed) === 0, 'tcp: a closed flow has a timer');
+    assert(i32[row + TCB.txSpans] === 0, 'tcp: a closed flow holds spans');
+    assert(i32[row + TCB.oooHead] === 0, 'tcp: a closed flow holds out-of-order frames');
+    assert((flags & FLAG.inOutput) === 0, 'tcp: a closed flow is in the output list');
+    return;
+  }
+  const found = flows.table.find(i32[row + TCB.remote]!, i32[row + TCB.ports]!, i32[row + TCB.local]!);
+  assert(found === row, 'tcp: the table does not find the flow');
+  verifySending(flows, sendQueue, row);
+  verifyInOrder(i32, row);
+  verifyOutOfOrder(i32, row);
+  const waits = i32[row + TCB.timers]! & ~TIMER.armed;
+  if (waits !== 0) assert((i32[row + TCB.timers]! & TIMER.armed) !== 0, 'tcp: a deadline, no timer');
+  assert((flags & FLAG.halfOpen) === 0 || (flags & FLAG.waiting) === 0, 'tcp: counted twice');
+}
+
+function verifySending(flows: Flows, sendQueue: SendQueue, row: number): void {
+  const { i32 } = flows;
+  const state = i32[row + TCB.state]!;
+  const flags = i32[row + TCB.flags]!;
+  const una = i32[row + TCB.sndUna]!;
+  const next = i32[row + TCB.sndNxt]!;
+  const max = i32[row + TCB.sndMax]!;
+  assert(leq(una, next), 'tcp: sndUna > sndNxt');
+  assert(leq(next, max), 'tcp: sndNxt > sndMax');
+  assert(sendQueue.count(row, false) === i32[row + TCB.txBytes], 'tcp: txBytes is not the queue');
+  if (state < STATE.established) return;
+  const end = (una + i32[row + TCB.txBytes]!) | 0;
+  const fin = (flags & (FLAG.finQueued | FLAG.finAcked)) === FLAG.finQueued ? 1 : 0;
+  assert(leq(max, (end + fin) | 0), 'tcp: more sent than queued');
+  const unsent = lt(next, end) ? (end - next) | 0 : 0;
+  assert(sendQueue.count(row, true) === unsent, 'tcp: txNext is not at sndNxt');
+  assert(i32[row + TCB.cwnd]! >= i32[row + TCB.mss]!, 'tcp: cwnd below a segment');
+  const isWaiting = (i32[row + TCB.timers]! & (TIMER.rto | TIMER.persist)) !== 0;
+  const isListed = (flags & FLAG.inOutput) !== 0;
+  assert(next === una || isWaiting || isListed, 'tcp: data is out and no timer runs');
+}
+
+function verifyInOrder(i32: Int32Array, row: number): void {
+  let bytes = 0;
+  let frames = 0;
+  let given = 0;
+  let unread = 0;
+  let last = 0;
+  for (let m = i32[row + TCB.rxHead]!; m !== 0; m = i32[m + HELD.next]!) {
+    const length = i32[m + HELD.length]!;
+    const emitted = i32[m + HELD.emitted]!;
+    assert(length > 0 && emitted >= 0 && emitted <= length, 'tcp: bad metadata of a held frame');
+    if (emitted < length && unread === 0) unread = m;
+    assert(emitted === 0 || unread === 0 || unread === m, 'tcp: emitted out of order');
+    bytes += length;
+    given += emitted;
+    frames += 1;
+    last = m;
+  }
+  assert(bytes === i32[row + TCB.rxBytes], 'tcp: rxBytes is not the queue');
+  assert(given === i32[row + TCB.rxGiven], 'tcp: rxGiven is not the queue');
+  assert(unread === i32[row + TCB.rxUnread], 'tcp: rxUnread is not the first unread frame');
+  assert(last === i32[row + TCB.rxTail], 'tcp: rxTail is not the last frame');
+  assert(frames + i32[row + TCB.oooFrames]! === i32[row + TCB.rxFrames], 'tcp: rxFrames is wrong');
+}
+
+function verifyOutOfOrder(i32: Int32Array, row: number): void {
+  const edge = i32[row + TCB.rcvEdge]!;
+  let end = i32[row + TCB.rcvNxt]!;
+  let frames = 0;
+  let last = 0;
+  if (i32[row + TCB.oooHead] !== 0) {
+    assert(lt(end, i32[i32[row + TCB.oooHead]! + HELD.seq]!), 'tcp: out of order is in order');
+  }
+  for (let m = i32[row + TCB.oooHead]!; m !== 0; m = i32[m + HELD.next]!) {
+    assert(geq(i32[m + HELD.seq]!, end), 'tcp: out-of-order frames overlap');
+    end = (i32[m + HELD.seq]! + i32[m + HELD.length]!) | 0;
+    frames += 1;
+    last = m;
+  }
+  assert(last === 0 || leq(end, edge), 'tcp: out-of-order data beyond the window');
+  assert(frames === i32[row + TCB.oooFrames], 'tcp: oooFrames is wrong');
+  assert(last === i32[row + TCB.oooTail], 'tcp: oooTail is not the last frame');
+}

@@ -1,0 +1,105 @@
+/**
+ * What the launcher and the command line do with wrong words: one line on standard error, exit code
+ * 2.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const IX = fileURLToPath(new URL('../../bin/ix', import.meta.url));
+
+function ix(...words: string[]) {
+  const { status, stdout, stderr } = spawnSync(IX, words, { encoding: 'utf8', timeout: 30_000 });
+  return { status, stdout, stderr };
+}
+
+const WRONG: [string, string[], RegExp][] = [
+  ['unknownCommand', ['fly'], /unknown command 'fly'/],
+  ['unknownOption', ['serve', 'kv', '--fast'], /unknown option '--fast'/],
+  ['appMissing', ['serve'], /missing required argument 'app'/],
+  ['unknownApp', ['serve', 'nothing'], /there is no application nothing; use kv, echo/],
+  ['appFileMissing', ['run', 'nowhere/app.ts'], /there is no file .*nowhere\/app\.ts/],
+  [
+    'settingWithoutValue',
+    ['serve', 'echo', 'port'],
+    /'port' is not a setting; write it like name=value/,
+  ],
+  ['ipNotAnAddress', ['serve', 'echo', '--ip', '10.77.0'], /'10\.77\.0' is not an IPv4 address/],
+  ['ipOfNetwork', ['serve', 'echo', '--ip', '10.77.0.0/24'], /cannot be the address of a host/],
+  ['nicName', ['serve', 'echo', '--nic', 'a/b'], /--nic takes veth, tap, cable or the name/],
+  [
+    'domainUnknown',
+    ['serve', 'echo', '--domain', 'ring0'],
+    /--domain takes inline, process, not 'ring0'/,
+  ],
+  ['domainProcess', ['serve', 'echo', '--domain', 'process'], /not in this version yet/],
+  ['threadsZero', ['serve', 'echo', '--threads', '0'], /--threads takes a whole number/],
+  ['threadsText', ['serve', 'echo', '--threads', '1.5'], /--threads takes a whole number/],
+  ['threadsTwo', ['serve', 'echo', '--threads', '2'], /not in this version yet/],
+  [
+    'idleUnknown',
+    ['serve', 'echo', '--idle', 'nap'],
+    /--idle takes spin, adaptive, sleep, not 'nap'/,
+  ],
+  ['cpuAbsent', ['serve', 'echo', '--cpu', '1000'], /there is no core 1000; --cpu takes 0 to/],
+  ['memoryTooMuch', ['serve', 'echo', '-m', '100000'], /-m takes a whole number from 1 to/],
+  ['portTooHigh', ['serve', 'echo', '-p', '65536'], /-p takes a whole number from 1 to 65535/],
+  ['benchUnknown', ['bench', 'nothing'], /there is no benchmark nothing/],
+  ['statAddress', ['stat', '--ip', 'x'], /'x' is not an IPv4 address/],
+  ['statTwoFormats', ['stat', '--prometheus', '--json'], /--prometheus prints once/],
+];
+
+for (const [name, words, message] of WRONG) {
+  test(`cli_${name}_oneLineAndExit2`, () => {
+    const { status, stdout, stderr } = ix(...words);
+    assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+    assert.match(stderr, /^ix: /);
+    assert.match(stderr, message);
+    assert.equal(stdout, '');
+    assert.equal(status, 2);
+  });
+}
+
+test('cli_help_exit0OnStandardOutput', () => {
+  const { status, stdout, stderr } = ix('--help');
+  assert.equal(status, 0);
+  assert.equal(stderr, '');
+  for (const command of ['serve', 'run', 'stat', 'doctor', 'bench', 'setup', 'test']) {
+    assert.match(stdout, new RegExp(`^  ${command}\\b`, 'm'));
+  }
+});
+
+test('cli_noCommand_listOfThemAndExit2', () => {
+  const { status, stdout, stderr } = ix();
+  assert.equal(status, 2);
+  assert.match(stderr, /^Usage: ix/);
+  assert.equal(stdout, '');
+});
+
+test('doctor_json_everyCheckHasAFindingAndARemedyIfNotOk', () => {
+  const { status, stdout } = ix('doctor', '--json');
+  const { ok, checks } = JSON.parse(stdout);
+  assert.equal(status, ok ? 0 : 1);
+  assert.ok(checks.length >= 12);
+  for (const check of checks) {
+    assert.equal(typeof check.name, 'string');
+    assert.equal(typeof check.needed, 'boolean');
+    assert.ok(check.found.length > 0, check.name);
+    assert.equal(check.ok, check.remedy === undefined, check.name);
+  }
+  const missing = checks.some(
+    (check: { ok: boolean; needed: boolean }) => check.needed && !check.ok,
+  );
+  assert.equal(ok, !missing);
+});
+
+test('doctor_noToolsOnPath_namesTheCommandThatFixesIt', () => {
+  const main = fileURLToPath(new URL('../../src/control/cli.ts', import.meta.url));
+  const { stdout } = spawnSync(process.execPath, [main, 'doctor'], {
+    encoding: 'utf8',
+    env: { PATH: '/nowhere' },
+  });
+  assert.match(stdout, /^could be {2}nc: not found -> apt-get install netcat-openbsd$/m);
+  assert.match(stdout, /^missing {3}C compiler: none -> apt-get install gcc libc6-dev$/m);
+});

@@ -1,0 +1,161 @@
+/** The control plane's side of a dataplane's life, against small programs in its place. */
+import assert from 'node:assert/strict';
+import { closeSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { DataplaneDiedError, DataplaneFailedError } from '../../src/control/errors.ts';
+import type { Instance } from '../../src/control/instances.ts';
+import { launch } from '../../src/control/launch.ts';
+import { isAlive, processName } from '../../src/control/process.ts';
+import { makeStatistics, readStatistics } from '../../src/control/statistics.ts';
+import type { DataplaneConfig } from '../../src/dataplane/config.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'ix-launch-'));
+const statisticsFd = makeStatistics(1);
+after(() => {
+  closeSync(statisticsFd);
+  rmSync(directory, { recursive: true });
+});
+
+const config: DataplaneConfig = {
+  nics: [{ kind: 'tap', ifname: 'ix0', fd: statisticsFd, mac: [2, 0, 0, 0, 0, 1], mtu: 1500 }],
+  address: 0x0a4d0002,
+  prefixLength: 24,
+  gateway: 0,
+  idle: 'adaptive',
+  app: { name: 'echo', module: '/echo.ts', options: {} },
+  limits: {},
+  statisticsFd,
+  trace: false,
+};
+
+/** A dataplane whose main program is `body`; the channel's functions and `config` are in scope. */
+function start(body: string, given = config, reports: unknown[] = []) {
+  const channel = new URL('../../src/dataplane/channel.ts', import.meta.url).href;
+  const main = join(directory, `main-${Math.random()}.mts`);
+  const imports = `import { readConfig, report, endWithParent } from '${channel}';`;
+  const more = "import { fstatSync, readSync, writeSync } from 'node:fs';";
+  writeFileSync(main, `${imports}${more}\nendWithParent();\n${body}`);
+  return launch(given, main, (value) => reports.push(value));
+}
+const READY = "report({ type: 'ready', ports: [7], nic: 'stub' });";
+const STAY = 'setInterval(() => {}, 1000);';
+
+test('launch_ready_settlesAndStopEndsIt', async () => {
+  const dataplane = start(`readConfig(); ${READY} ${STAY}`);
+  assert.deepEqual(await dataplane.ready, { type: 'ready', ports: [7], nic: 'stub' });
+  await dataplane.stop();
+  assert.deepEqual(await dataplane.ended, { how: 'signal SIGTERM' });
+});
+
+test('launch_descriptors_areTheChildsOwnNumbers', async () => {
+  const body = `const config = readConfig();
+    const fds = [config.statisticsFd, config.nics[0].fd];
+    writeSync(config.statisticsFd, new Float64Array([41, 42]));
+    report({ type: 'report', value: { fds, inodes: fds.map((fd) => fstatSync(fd).ino) } });
+    ${READY} ${STAY}`;
+  const reports: { fds: number[]; inodes: number[] }[] = [];
+  const dataplane = start(body, config, reports);
+  await dataplane.ready;
+  await dataplane.stop();
+  const [{ fds, inodes } = { fds: [], inodes: [] }] = reports;
+  assert.deepEqual(fds, [5, 4]);
+  assert.equal(inodes[0], inodes[1]);
+  const counters = ['rxFrames', 'rxBytes', 'txFrames'];
+  const instance = { control: processName(process.pid), statisticsFd, threads: 1, counters };
+  const counts = readStatistics(instance as unknown as Instance);
+  assert.deepEqual(counts, { rxFrames: 41, rxBytes: 42, txFrames: 0 });
+});
+
+test('launch_failed_rejectsWithItsReason', async () => {
+  const message = 'queue 0: busy; stop that program\\n    at somewhere';
+  const body = `report({ type: 'failed', code: 'IX_NIC_QUEUE_BUSY', message: '${message}' });
+    process.exit(1);`;
+  const dataplane = start(body);
+  await assert.rejects(dataplane.ready, (error) => {
+    assert.ok(error instanceof DataplaneFailedError);
+    assert.deepEqual([error.code, error.exitCode], ['IX_NIC_QUEUE_BUSY', 2]);
+    assert.equal(error.message, 'queue 0: busy; stop that program');
+    return true;
+  });
+  const { how, failure } = await dataplane.ended;
+  assert.equal(how, 'exit code 1');
+  assert.match(failure ?? '', /busy/);
+});
+
+test('launch_diesBeforeReady_rejects', async () => {
+  const dataplane = start('process.exit(3);');
+  await assert.rejects(dataplane.ready, (error) => {
+    assert.ok(error instanceof DataplaneDiedError);
+    assert.equal(error.exitCode, 1);
+    assert.match(error.message, /exit code 3/);
+    return true;
+  });
+});
+
+test('launch_killedAfterReady_endedSaysSo', async () => {
+  const dataplane = start(`readConfig(); ${READY} ${STAY}`);
+  await dataplane.ready;
+  process.kill(dataplane.pid, 'SIGKILL');
+  assert.deepEqual(await dataplane.ended, { how: 'signal SIGKILL' });
+});
+
+test('launch_applicationStops_endedCarriesItsExitCode', async () => {
+  const dataplane = start(`${READY} report({ type: 'stopped', exitCode: 4 }); process.exit(4);`);
+  assert.deepEqual(await dataplane.ended, { how: 'exit code 4', stopped: 4 });
+});
+
+test('stop_dataplaneIgnoresSigterm_isKilled', async () => {
+  const dataplane = start(`process.on('SIGTERM', () => {}); ${READY} ${STAY}`);
+  await dataplane.ready;
+  const began = performance.now();
+  await dataplane.stop();
+  assert.deepEqual(await dataplane.ended, { how: 'signal SIGKILL' });
+  assert.ok(performance.now() - began < 10_000);
+});
+
+test('channel_configurationNotValid_namesTheField', async () => {
+  const body = `try { readConfig(); } catch (error) {
+    report({ type: 'failed', code: error.code, message: error.message });
+  }`;
+  const wrong = { ...config, idle: 'nap' } as unknown as DataplaneConfig;
+  const dataplane = start(body, wrong);
+  await assert.rejects(dataplane.ready, { code: 'IX_CHANNEL', message: /^configuration: idle: / });
+});
+
+test('channel_wordsThatAreNoMessage_areIgnored', async () => {
+  const body = `writeSync(3, 'hello\\n{"type":"later"}\\n'); readConfig(); ${READY} ${STAY}`;
+  const dataplane = start(body);
+  assert.deepEqual((await dataplane.ready).ports, [7]);
+  await dataplane.stop();
+});
+
+test('endWithParent_controlPlaneKilled_dataplaneDies', async () => {
+  const module = new URL('../../src/control/launch.ts', import.meta.url).href;
+  const main = join(directory, 'orphan.mts');
+  const channel = new URL('../../src/dataplane/channel.ts', import.meta.url).href;
+  writeFileSync(
+    main,
+    `import { endWithParent, report } from '${channel}'; endWithParent(); ${READY} ${STAY}`,
+  );
+  const parent = join(directory, 'parent.mts');
+  const given = JSON.stringify({
+    ...config,
+    statisticsFd: 0,
+    nics: [{ ...config.nics[0], fd: 0 }],
+  });
+  const body = `const child = launch(${given}, '${main}');
+    await child.ready; console.log(child.pid); ${STAY}`;
+  writeFileSync(parent, `import { launch } from '${module}'; ${body}`);
+  const { spawn } = await import('node:child_process');
+  const { once } = await import('node:events');
+  const control = spawn(process.execPath, [parent], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [said] = await once(control.stdout, 'data');
+  const orphan = processName(Number(`${said}`))!;
+  assert.ok(isAlive(orphan));
+  control.kill('SIGKILL');
+  await once(control, 'exit');
+  for (let i = 0; i < 100 && isAlive(orphan); i++) await new Promise((r) => setTimeout(r, 20));
+  assert.equal(isAlive(orphan), false);
+});

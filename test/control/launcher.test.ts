@@ -1,0 +1,159 @@
+/**
+ * bin/ix on machines that lack something: a copy of the launcher in a small tree, with a PATH made
+ * for the case.
+ */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { whereIs } from '../../src/control/doctor.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PACKAGE = `node-linux-${process.arch}`;
+/** What is on every machine. */
+const TOOLS = [
+  'sh',
+  'dirname',
+  'readlink',
+  'uname',
+  'cksum',
+  'cat',
+  'mkdir',
+  'head',
+  'tail',
+  'grep',
+  'mv',
+];
+
+let tree = '';
+let tools = '';
+beforeEach(() => {
+  tree = mkdtempSync(join(tmpdir(), 'ix-launcher-'));
+  tools = join(tree, 'tools');
+  for (const folder of ['bin', 'native', 'tools', 'build']) mkdirSync(join(tree, folder));
+  for (const file of ['bin/ix', 'native/build.sh', 'native/sys.c', 'package-lock.json']) {
+    copyFileSync(join(ROOT, file), join(tree, file));
+  }
+  for (const name of [...TOOLS, 'flock', 'sleep']) {
+    const path = whereIs(name);
+    if (path) symlinkSync(path, join(tools, name));
+  }
+});
+afterEach(() => rmSync(tree, { recursive: true }));
+
+function script(name: string, text: string): void {
+  writeFileSync(join(tools, name), `#!/bin/sh\n${text}\n`);
+  chmodSync(join(tools, name), 0o755);
+}
+
+/** Packages as they are here, and their stamp. */
+function withPackages(): void {
+  symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
+  const { stdout } = spawnSync('cksum', ['package-lock.json'], { cwd: tree, encoding: 'utf8' });
+  writeFileSync(join(tree, 'build/packages.stamp'), stdout);
+}
+
+/**
+ * An `npm ci` that takes a moment and leaves a Node package behind; counts how often it is called.
+ */
+function withNpm(): void {
+  script('node', 'echo 22');
+  const made = `node_modules/${PACKAGE}`;
+  script(
+    'npm',
+    `echo "$*" >>npm.calls; sleep 0.3; mkdir -p ${made}/bin; : >${made}/package.json
+     cat ${join(ROOT, made, 'bin/node')} >${made}/bin/node; /bin/chmod 755 ${made}/bin/node`,
+  );
+}
+
+const environment = () => ({ PATH: tools, CC: '' });
+
+function ix(...words: string[]) {
+  const options = { encoding: 'utf8', env: environment() } as const;
+  const { status, stderr } = spawnSync(join(tree, 'bin/ix'), words, options);
+  return { status, stderr };
+}
+
+test('launcher_noNpm_oneSentenceAndExit2', () => {
+  const { status, stderr } = ix('setup');
+  assert.equal(status, 2);
+  assert.equal(
+    stderr,
+    'ix: npm is missing; install Node 20 or newer with it (Debian: apt-get install npm)\n',
+  );
+});
+
+test('launcher_oldNode_namesTheVersion', () => {
+  script('npm', 'exit 1');
+  script('node', 'case $1 in -p) echo 18 ;; *) echo v18.19.0 ;; esac');
+  const { status, stderr } = ix('setup');
+  assert.equal(status, 2);
+  assert.match(stderr, /^ix: npm needs Node 20 or newer, found v18\.19\.0; see https:.*\n$/);
+});
+
+test('launcher_npmFails_showsWhyAndExit2', () => {
+  script('node', 'echo 22');
+  script('npm', 'echo "npm error network down" >&2; exit 1');
+  const { status, stderr } = ix('setup');
+  assert.equal(status, 2);
+  assert.match(stderr, /npm error network down\nix: npm ci failed .*check the network/);
+});
+
+test('launcher_noCompiler_oneSentenceAndExit2', () => {
+  withPackages();
+  const { status, stderr } = ix('setup');
+  assert.equal(status, 2);
+  assert.equal(
+    stderr,
+    'ix: a C compiler is missing; install one (Debian: apt-get install gcc libc6-dev)\n',
+  );
+});
+
+test('launcher_compilerFails_showsItsErrorAndNoStamp', () => {
+  withPackages();
+  script('cc', 'echo "sys.c:1: fatal error: stdlib.h: No such file" >&2; exit 1');
+  const { status, stderr } = ix('setup');
+  assert.equal(status, 2);
+  assert.match(stderr, /fatal error: stdlib\.h.*\nix: compiling native\/sys\.c failed/);
+  assert.equal(existsSync(join(tree, 'build/native.stamp')), false);
+});
+
+test('launcher_sourceChanged_compilesAgainOnce', () => {
+  withPackages();
+  script('cc', 'for word do out=$last; last=$word; case $out in -o) : >"$word" ;; esac; done');
+  assert.match(ix('setup').stderr, /compiling native/);
+  assert.doesNotMatch(ix('setup').stderr, /compiling/);
+  writeFileSync(join(tree, 'native/sys.c'), '/* changed */');
+  assert.match(ix('setup').stderr, /compiling native/);
+  assert.doesNotMatch(ix('setup').stderr, /compiling/);
+});
+
+test('launcher_twoAtOnce_installOnce', {
+  skip: !whereIs('flock') && 'needs flock: apt-get install util-linux',
+}, async () => {
+  withNpm();
+  script('cc', 'for word do out=$last; last=$word; case $out in -o) : >"$word" ;; esac; done');
+  const exits = [0, 1, 2].map(async () => {
+    const child = spawn(join(tree, 'bin/ix'), ['setup'], { cwd: tree, env: environment() });
+    const [status] = await once(child, 'exit');
+    return status;
+  });
+  assert.deepEqual(await Promise.all(exits), [0, 0, 0]);
+  const calls = readFileSync(join(tree, 'npm.calls'), 'utf8').trim().split('\n');
+  assert.equal(calls.length, 1);
+  assert.match(calls[0]!, /^ci --include=dev --include=optional --ignore-scripts/);
+});

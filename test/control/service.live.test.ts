@@ -1,0 +1,100 @@
+/** What a service leaves behind, whatever ends it. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { afterEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { liveInstances, withLock } from '../../src/control/instances.ts';
+import { Netlink } from '../../src/control/netlink.ts';
+import { sweepLinks } from '../../src/control/network.ts';
+import { isAlive, processName } from '../../src/control/process.ts';
+import { enterNamespace, linkNames, needsRoot } from './namespace.ts';
+
+enterNamespace();
+
+const STUB = fileURLToPath(new URL('./serve-stub.ts', import.meta.url));
+const CLI = fileURLToPath(new URL('../../src/control/cli.ts', import.meta.url));
+
+async function start(ip = '10.77.0.2/24'): Promise<{ control: ChildProcess; dataplane: number }> {
+  const control = spawn(process.execPath, [STUB, ip], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = await once(control.stdout!, 'data');
+  return { control, dataplane: JSON.parse(`${line}`).dataplane };
+}
+
+async function end(control: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const exit = once(control, 'exit');
+  control.kill(signal);
+  await exit;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !condition(); i++) await new Promise((r) => setTimeout(r, 20));
+  assert.ok(condition());
+}
+
+function stat(...words: string[]) {
+  return spawnSync(process.execPath, [CLI, 'stat', ...words], { encoding: 'utf8' });
+}
+
+describe('service', { skip: needsRoot }, () => {
+  afterEach(() => assert.deepEqual(linkNames(), []));
+
+  test('stopped_leavesNothing', async () => {
+    const { control, dataplane } = await start();
+    assert.deepEqual(linkNames(), ['ix0']);
+    const [instance] = liveInstances();
+    assert.equal(instance?.control.pid, control.pid);
+    assert.equal(instance?.dataplane?.pid, dataplane);
+    assert.deepEqual(instance?.ports, [7]);
+    const child = processName(dataplane)!;
+    await end(control, 'SIGTERM');
+    await until(() => !isAlive(child));
+    assert.deepEqual(liveInstances(), []);
+  });
+
+  test('killed9_nextStartSweepsAndServes', async () => {
+    const first = await start();
+    const orphan = processName(first.dataplane)!;
+    await end(first.control, 'SIGKILL');
+    await until(() => !isAlive(orphan));
+    const second = await start();
+    assert.deepEqual(linkNames(), ['ix0']);
+    assert.equal(liveInstances().length, 1);
+    await end(second.control, 'SIGTERM');
+  });
+
+  test('killed9_linkThatOutlivesTheProcess_isSwept', async () => {
+    const { control } = await start();
+    await end(control, 'SIGKILL');
+    // A tap goes with its descriptors; a veth pair of the same name stands for one that does not.
+    await until(() => linkNames().length === 0);
+    const netlink = new Netlink();
+    netlink.addVeth({ name: 'ix0' }, { name: 'ix1' });
+    assert.deepEqual(
+      withLock(() => sweepLinks(netlink)),
+      ['ix0'],
+    );
+    netlink.close();
+  });
+
+  test('stat_running_printsJsonTableAndExposition', async () => {
+    const { control } = await start();
+    const { instances } = JSON.parse(stat('--json').stdout);
+    assert.equal(instances[0].address, '10.77.0.2');
+    assert.equal(instances[0].counters.rxFrames, 0);
+    assert.match(stat().stdout, /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}nothing yet\n$/);
+    const exposition = stat('--prometheus').stdout;
+    assert.match(exposition, /^# TYPE ix_rx_frames_total counter$/m);
+    assert.match(exposition, /^ix_rx_frames_total\{app="echo",address="10\.77\.0\.2"\} 0$/m);
+    const other = stat('--ip', '10.77.0.9');
+    assert.equal(other.status, 2);
+    assert.match(other.stderr, /nothing runs here at 10\.77\.0\.9; start it with: npm start/);
+    await end(control, 'SIGTERM');
+  });
+
+  test('twoInstances_sameTime_ofDifferentAddresses', async () => {
+    const started = await Promise.all([start('10.77.0.2/24'), start('10.77.0.3/24')]);
+    assert.deepEqual(linkNames(), ['ix0', 'ix1']);
+    for (const { control } of started) await end(control, 'SIGTERM');
+  });
+});

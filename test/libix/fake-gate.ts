@@ -1,0 +1,182 @@
+/**
+ * The other side of a gate, for tests of libix alone: executes calls as a dataplane would, with a mind of its own
+ * about how much of a sendv it accepts and when bytes are acknowledged.
+ */
+import { CALL, CALL_RESULT, CODE, DEAD, EVENT, SENDV_VECTOR } from '../../src/abi.ts';
+import { Arena } from '../../src/arena/arena.ts';
+import {
+  EVENT_ARRAY_BYTES,
+  EventSink,
+  GATE_COUNT,
+  GATE_HEADER_BYTES,
+} from '../../src/dataplane/events.ts';
+import { CALL_ARRAY_BYTES } from '../../src/dataplane/gate.ts';
+import { Ix } from '../../src/libix/ix.ts';
+import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
+
+export interface FakeFlow {
+  handle: number;
+  cookie: number;
+  /** Bytes accepted, in order, as they were when they were accepted. */
+  out: number[];
+  /** Where each accepted byte lies, to see that it has not changed when it is acknowledged. */
+  places: number[];
+  acknowledged: number;
+  received: number;
+  done: number;
+  isClosed: boolean;
+  isDead: boolean;
+}
+
+const RECEIVE_BYTES = 1 << 20;
+
+export class FakeGate {
+  readonly arena = new Arena(64 * 2 ** 20);
+  readonly sink: EventSink;
+  readonly ix: Ix;
+  readonly flows = new Map<number, FakeFlow>();
+  readonly reports: unknown[] = [];
+  /** How many bytes of a sendv to accept. */
+  accept = (asked: number): number => asked;
+  readonly #callArray: number;
+  readonly #receive: number;
+  #receiveNext = 0;
+  #nextHandle = 1 << 20;
+  listenerCookie = 0;
+
+  constructor(sizes = { spans: 4096, sendBlocks: 256, gatherBlocks: 16 }) {
+    const { arena } = this;
+    const eventArray = arena.carve('events', EVENT_ARRAY_BYTES);
+    this.#callArray = arena.carve('calls', CALL_ARRAY_BYTES);
+    this.#receive = arena.carve('receive', RECEIVE_BYTES);
+    const bytes = 16 * 2 ** 20;
+    const applicationMemory = arena.carve('application', bytes);
+    this.sink = new EventSink(arena, eventArray);
+    this.ix = new Ix({
+      arena,
+      eventArray,
+      callArray: this.#callArray,
+      applicationMemory,
+      applicationBytes: bytes,
+      thread: 0,
+      sizes,
+      hooks: { report: (v) => this.reports.push(v), wake: () => {}, stop: () => {} },
+    });
+  }
+
+  /** The application's turn, then its calls. */
+  turn(): void {
+    this.sink.publish(0, 0);
+    this.ix.dispatch();
+    this.sink.clear();
+    const i32 = this.arena.i32;
+    const count = i32[(this.#callArray >> 2) + GATE_COUNT]!;
+    for (let i = 0; i < count; i++) {
+      const w = ((this.#callArray + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS;
+      i32[w + CALL_RESULT] = this.#execute(w);
+    }
+  }
+
+  knock(): FakeFlow {
+    const handle = this.#nextHandle++;
+    const flow: FakeFlow = {
+      handle,
+      cookie: 0,
+      out: [],
+      places: [],
+      acknowledged: 0,
+      received: 0,
+      done: 0,
+      isClosed: false,
+      isDead: false,
+    };
+    this.flows.set(handle, flow);
+    this.sink.push(EVENT.knock, handle, this.listenerCookie);
+    return flow;
+  }
+
+  receive(flow: FakeFlow, bytes: Uint8Array): void {
+    if (this.#receiveNext + bytes.length > RECEIVE_BYTES) this.#receiveNext = 0;
+    const offset = this.#receive + this.#receiveNext;
+    this.#receiveNext += bytes.length;
+    this.arena.u8.set(bytes, offset);
+    const w = this.sink.push(EVENT.recv, flow.handle, flow.cookie);
+    this.arena.i32[w + 3] = offset;
+    this.arena.i32[w + 4] = bytes.length;
+    flow.received += bytes.length;
+  }
+
+  /** Acknowledges `bytes`; throws when a byte has changed since it was accepted. */
+  acknowledge(flow: FakeFlow, bytes: number): void {
+    const from = flow.acknowledged;
+    for (let i = from; i < from + bytes; i++) {
+      if (this.arena.u8[flow.places[i]!] !== flow.out[i]) throw new Error('sent bytes changed');
+    }
+    flow.acknowledged += bytes;
+    const w = this.sink.push(EVENT.sent, flow.handle, flow.cookie);
+    this.arena.i32[w + 3] = bytes;
+  }
+
+  die(flow: FakeFlow, reason: number = DEAD.closed): void {
+    flow.isDead = true;
+    const w = this.sink.push(EVENT.dead, flow.handle, flow.cookie);
+    this.arena.i32[w + 3] = reason;
+  }
+
+  /** Writes `result` into every call of the batch, without looking. */
+  answerAll(result: number): void {
+    const i32 = this.arena.i32;
+    const count = i32[(this.#callArray >> 2) + GATE_COUNT]!;
+    const first = (this.#callArray + GATE_HEADER_BYTES) >> 2;
+    for (let i = 0; i < count; i++) i32[first + i * DESCRIPTOR_WORDS + CALL_RESULT] = result;
+  }
+
+  #execute(w: number): number {
+    const i32 = this.arena.i32;
+    const kind = i32[w]!;
+    if (kind === CALL.listen) {
+      this.listenerCookie = i32[w + 1]!;
+      return 1 << 20;
+    }
+    if (kind === CALL.timer) return 1;
+    const flow = this.flows.get(i32[w + 1]!);
+    if (!flow || flow.isDead) return CODE.BAD_HANDLE;
+    switch (kind) {
+      case CALL.accept:
+        flow.cookie = i32[w + 2]!;
+        return CODE.OK;
+      case CALL.recv_done:
+        flow.done += i32[w + 2]!;
+        return flow.done <= flow.received ? CODE.OK : CODE.BAD_COUNT;
+      case CALL.sendv:
+        return this.#sendv(w, flow);
+      case CALL.close:
+      case CALL.abort:
+        flow.isClosed = true;
+        return CODE.OK;
+      default:
+        return CODE.BAD_CALL;
+    }
+  }
+
+  #sendv(w: number, flow: FakeFlow): number {
+    const i32 = this.arena.i32;
+    const isVector = i32[w + 2] === SENDV_VECTOR;
+    const pairs = isVector ? i32[w + 3]! >> 2 : w + 3;
+    const spans = isVector ? i32[w + 4]! : i32[w + 2]!;
+    let asked = 0;
+    for (let i = 0; i < spans; i++) asked += i32[pairs + 2 * i + 1]!;
+    let left = Math.min(asked, Math.max(0, this.accept(asked)));
+    const accepted = left;
+    for (let i = 0; i < spans && left > 0; i++) {
+      const offset = i32[pairs + 2 * i]!;
+      const length = Math.min(left, i32[pairs + 2 * i + 1]!);
+      for (let k = 0; k < length; k++) {
+        flow.out.push(this.arena.u8[offset + k]!);
+        flow.places.push(offset + k);
+      }
+      left -= length;
+    }
+    return accepted;
+  }
+}

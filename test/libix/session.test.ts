@@ -1,0 +1,319 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import v8 from 'node:v8';
+import fc from 'fast-check';
+import { DEAD, EVENT } from '../../src/abi.ts';
+import echo from '../../src/apps/echo.ts';
+import type { Connection } from '../../src/libix/index.ts';
+import { FakeGate } from './fake-gate.ts';
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const textOf = (bytes: number[]) => Buffer.from(bytes).toString('latin1');
+
+function serving(
+  handlers: Parameters<FakeGate['ix']['listen']>[1],
+  sizes?: ConstructorParameters<typeof FakeGate>[0],
+) {
+  const gate = new FakeGate(sizes);
+  gate.ix.listen(7, handlers);
+  gate.turn();
+  gate.turn();
+  return gate;
+}
+
+/** Acknowledges and turns until nothing is left to say. */
+function settle(gate: FakeGate): void {
+  for (let i = 0; i < 100; i++) {
+    for (const flow of gate.flows.values()) {
+      const open = flow.out.length - flow.acknowledged;
+      if (!flow.isDead && open > 0) gate.acknowledge(flow, open);
+    }
+    gate.turn();
+  }
+}
+
+function finish(gate: FakeGate): void {
+  gate.turn();
+  for (const flow of gate.flows.values()) if (!flow.isDead) gate.die(flow);
+  gate.turn();
+  gate.turn();
+  assert.ok(gate.ix.allHome(), 'every span and block came back');
+  assert.equal(gate.ix.openConnections, 0);
+}
+
+describe('session', () => {
+  it('listening_knock_acceptsAndEchoes', () => {
+    const gate = new FakeGate();
+    echo(gate.ix, { port: '7' });
+    gate.turn();
+    gate.turn();
+    assert.deepEqual(gate.ix.ports, [7]);
+    const flow = gate.knock();
+    gate.turn();
+    assert.ok(flow.cookie > 0);
+    gate.receive(flow, bytesOf('hello'));
+    gate.turn();
+    assert.equal(textOf(flow.out), 'hello');
+    assert.equal(flow.done, 5);
+    settle(gate);
+    finish(gate);
+  });
+
+  it('open_prefixAccepted_sendsTheRestAfterSent', () => {
+    const gate = serving({
+      received: (c, offset, length) => (c.write(offset, length) ? length : 0),
+    });
+    const flow = gate.knock();
+    gate.turn();
+    gate.accept = () => 3;
+    gate.receive(flow, bytesOf('abcdefghij'));
+    gate.turn();
+    gate.turn();
+    assert.equal(textOf(flow.out), 'abc', 'no second sendv while the first is unacknowledged');
+    gate.accept = (asked) => asked;
+    gate.acknowledge(flow, 3);
+    gate.turn();
+    assert.equal(textOf(flow.out), 'abcdefghij');
+    settle(gate);
+    finish(gate);
+  });
+
+  it('open_nothingAcceptedAndNothingInFlight_asksAgain', () => {
+    const gate = serving({
+      received: (c, offset, length) => (c.write(offset, length) ? length : 0),
+    });
+    const flow = gate.knock();
+    gate.turn();
+    gate.accept = () => 0;
+    gate.receive(flow, bytesOf('xyz'));
+    gate.turn();
+    gate.turn();
+    assert.equal(flow.out.length, 0);
+    gate.accept = (asked) => asked;
+    gate.turn();
+    gate.turn();
+    assert.equal(textOf(flow.out), 'xyz');
+    settle(gate);
+    finish(gate);
+  });
+
+  it('open_messageInPieces_isGatheredAndContiguous', () => {
+    const lines: string[] = [];
+    const gate: FakeGate = serving({
+      received(_c, offset, length) {
+        const text = Buffer.from(gate.ix.u8.subarray(offset, offset + length)).toString();
+        const end = text.lastIndexOf('\n') + 1;
+        if (end > 0) lines.push(...text.slice(0, end - 1).split('\n'));
+        return end;
+      },
+    });
+    const flow = gate.knock();
+    gate.turn();
+    for (const piece of ['he', 'l', 'lo\nwor', 'ld\n', 'a\nb\nc', '\n']) {
+      gate.receive(flow, bytesOf(piece));
+      gate.turn();
+    }
+    assert.deepEqual(lines, ['hello', 'world', 'a', 'b', 'c']);
+    gate.turn();
+    assert.equal(flow.done, flow.received);
+    finish(gate);
+  });
+
+  it('open_handlerNeverConsumes_isAborted', () => {
+    const reasons: number[] = [];
+    const gate = serving({ received: () => 0, closed: (_c, reason) => reasons.push(reason) });
+    const flow = gate.knock();
+    gate.turn();
+    for (let i = 0; i < 20 && !flow.isClosed; i++) {
+      gate.receive(flow, new Uint8Array(1024));
+      gate.turn();
+      gate.turn();
+    }
+    assert.ok(flow.isClosed);
+    gate.die(flow, DEAD.aborted);
+    gate.turn();
+    assert.deepEqual(reasons, [DEAD.aborted]);
+    finish(gate);
+  });
+
+  it('paused_bytesArrive_stayUnconsumedUntilResume', () => {
+    let connection: Connection | undefined;
+    let seen = '';
+    const gate: FakeGate = serving({
+      opened(c) {
+        connection = c;
+        c.pause();
+      },
+      received(_c, offset, length) {
+        seen += Buffer.from(gate.ix.u8.subarray(offset, offset + length)).toString();
+        return length;
+      },
+    });
+    const flow = gate.knock();
+    gate.turn();
+    gate.receive(flow, bytesOf('one '));
+    gate.receive(flow, bytesOf('two'));
+    gate.turn();
+    assert.equal(seen, '');
+    assert.equal(flow.done, 0);
+    connection?.resume();
+    gate.turn();
+    assert.equal(seen, 'one two');
+    assert.equal(flow.done, 7);
+    finish(gate);
+  });
+
+  it('open_taggedSend_isReleasedExactlyOnceEvenWhenItDies', () => {
+    const released: number[] = [];
+    const gate = serving({
+      opened(c) {
+        const span = gate.ix.text('constant');
+        c.send(span.offset, span.length, 11);
+        c.send(span.offset, span.length, 12);
+      },
+      received: (_c, _o, length) => length,
+      released: (_c, tag) => released.push(tag),
+    });
+    const flow = gate.knock();
+    gate.turn();
+    gate.acknowledge(flow, 9);
+    gate.turn();
+    assert.deepEqual(released, [11]);
+    gate.die(flow, DEAD.reset);
+    gate.turn();
+    assert.deepEqual(released, [11, 12]);
+    finish(gate);
+  });
+
+  it('open_close_waitsForWhatIsQueued', () => {
+    const gate: FakeGate = serving({
+      received(c, offset, length) {
+        c.write(offset, length);
+        c.close();
+        return length;
+      },
+    });
+    const flow = gate.knock();
+    gate.turn();
+    gate.accept = () => 2;
+    gate.receive(flow, bytesOf('bye!'));
+    gate.turn();
+    assert.equal(flow.isClosed, false);
+    gate.accept = (asked) => asked;
+    settle(gate);
+    assert.equal(textOf(flow.out), 'bye!');
+    assert.ok(flow.isClosed);
+    finish(gate);
+  });
+
+  it('handler_throws_abortsOnlyItsConnection', () => {
+    const gate: FakeGate = serving({
+      received(c, offset, length) {
+        if (gate.ix.u8[offset] === 33) throw new Error('expected by this test');
+        c.write(offset, length);
+        return length;
+      },
+    });
+    const [bad, good] = [gate.knock(), gate.knock()];
+    gate.turn();
+    gate.receive(bad, bytesOf('!'));
+    gate.receive(good, bytesOf('fine'));
+    gate.turn();
+    gate.turn();
+    assert.ok(bad.isClosed);
+    assert.equal(textOf(good.out), 'fine');
+    settle(gate);
+    finish(gate);
+  });
+
+  it('blocksRunOut_inputWaits_andGoesOnWhenTheyComeBack', () => {
+    const gate = serving(
+      { received: (c, offset, length) => (c.write(offset, length) ? length : 0) },
+      { spans: 64, sendBlocks: 8, gatherBlocks: 8 },
+    );
+    const flows = [gate.knock(), gate.knock(), gate.knock()];
+    gate.turn();
+    const sent = flows.map((flow, k) => {
+      const bytes = new Uint8Array(9000).map((_b, i) => (i * 7 + k) & 255);
+      for (let i = 0; i < bytes.length; i += 1000) gate.receive(flow, bytes.subarray(i, i + 1000));
+      return bytes;
+    });
+    gate.turn();
+    settle(gate);
+    flows.forEach((flow, k) => {
+      assert.deepEqual(Uint8Array.from(flow.out), sent[k]);
+      assert.equal(flow.done, 9000);
+    });
+    finish(gate);
+  });
+});
+
+describe('session, at random', () => {
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('receive' as const), bytes: fc.integer({ min: 1, max: 3000 }) }),
+    fc.record({ kind: fc.constant('acknowledge' as const), share: fc.integer({ min: 1, max: 4 }) }),
+    fc.record({ kind: fc.constant('accept' as const), most: fc.integer({ min: 0, max: 5000 }) }),
+    fc.record({ kind: fc.constant('turn' as const) }),
+  );
+
+  it('echo_anyFragmentation_isExact', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const gate = new FakeGate({ spans: 256, sendBlocks: 32, gatherBlocks: 4 });
+        echo(gate.ix, {});
+        gate.turn();
+        gate.turn();
+        const flow = gate.knock();
+        gate.turn();
+        const sent: number[] = [];
+        for (const s of steps) {
+          if (s.kind === 'receive') {
+            const bytes = new Uint8Array(s.bytes).map((_b, i) => (sent.length + i) & 255);
+            sent.push(...bytes);
+            gate.receive(flow, bytes);
+          } else if (s.kind === 'acknowledge') {
+            const open = Math.ceil((flow.out.length - flow.acknowledged) / s.share);
+            if (open > 0) gate.acknowledge(flow, open);
+          } else if (s.kind === 'accept') gate.accept = () => s.most;
+          gate.turn();
+        }
+        gate.accept = (asked) => asked;
+        settle(gate);
+        assert.deepEqual(flow.out, sent);
+        assert.equal(flow.done, flow.received);
+        finish(gate);
+      }),
+      { numRuns: 150, ...(process.env['SEED'] ? { seed: Number(process.env['SEED']) } : {}) },
+    );
+  });
+
+  it('echo_steadyState_allocatesNothingPerMessage', () => {
+    const gate = new FakeGate();
+    echo(gate.ix, {});
+    gate.turn();
+    gate.turn();
+    const flow = gate.knock();
+    gate.turn();
+    const { arena, ix, sink } = gate;
+    const offset = arena.carve('one message', 64);
+    // A dataplane that accepts everything and acknowledges it in the next batch, and allocates nothing itself.
+    const round = () => {
+      const w = sink.push(EVENT.recv, flow.handle, flow.cookie);
+      arena.i32[w + 3] = offset;
+      arena.i32[w + 4] = 64;
+      sink.publish(0, 0);
+      ix.dispatch();
+      sink.clear();
+      gate.answerAll(64);
+      const sent = sink.push(EVENT.sent, flow.handle, flow.cookie);
+      arena.i32[sent + 3] = 64;
+    };
+    for (let i = 0; i < 300_000; i++) round();
+    const before = v8.getHeapStatistics().total_allocated_bytes;
+    for (let i = 0; i < 1_000_000; i++) round();
+    const bytes = v8.getHeapStatistics().total_allocated_bytes - before;
+    assert.ok(bytes / 1_000_000 < 1, `${bytes / 1_000_000} bytes a message`);
+    gate.turn();
+    finish(gate);
+  });
+});

@@ -1,0 +1,101 @@
+/** The tracing wrapper: one line a frame, and no bytes that make it fall. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Cable, closeCable, makeCable } from '../../src/nic/cable.ts';
+import { describeFrame, Trace } from '../../src/nic/trace.ts';
+import { collect, type End, makeEnds, send, settle } from './suite.ts';
+
+const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
+console.log(`SEED=${SEED}`);
+
+const describe = (hex: string): string => {
+  const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');
+  return describeFrame(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
+};
+const ETHERNET = '0200000000010200000000020800';
+const ip = (length: string, protocol: string, fragment = '4000') =>
+  `${ETHERNET} 4500${length} 0000${fragment} 40${protocol}0000 0a4d0002 0a4d0001`;
+
+test('TCP is shown with flags, numbers, window and payload length', () => {
+  const line = describe(
+    `${ip('002c', '06')} 2bcb9c40 00000001 ffffffff 5012ffff 00000000 61626364`,
+  );
+  assert.equal(line, '10.77.0.2.11211 > 10.77.0.1.40000 [S.] seq 1 ack 4294967295 win 65535 len 4');
+  assert.match(
+    describe(`${ip('0028', '06')} 2bcb9c40 00000001 00000000 5039ffff 00000000`),
+    /\[FPU\.\]/,
+  );
+  assert.match(
+    describe(`${ip('0028', '06')} 2bcb9c40 00000001 00000000 5000ffff 00000000`),
+    /\[none\]/,
+  );
+});
+
+test('UDP, ICMP, fragments and ARP are shown as what they are', () => {
+  assert.equal(
+    describe(`${ip('0020', '11')} 00350400 000c0000 61626364`),
+    '10.77.0.2.53 > 10.77.0.1.1024 udp len 4',
+  );
+  assert.equal(
+    describe(`${ip('001c', '01')} 08000000 00010002`),
+    '10.77.0.2 > 10.77.0.1 icmp type 8 code 0 len 8',
+  );
+  assert.equal(
+    describe(`${ip('001c', '11', '20b9')} 0000000000000000`),
+    '10.77.0.2 > 10.77.0.1 protocol 17 fragment 1480+ len 8',
+  );
+  const arp = (operation: string) =>
+    `ffffffffffff0200000000020806 0001080006040${operation} 020000000002 0a4d0002 000000000000 0a4d0001`;
+  assert.equal(describe(arp('001')), 'arp who-has 10.77.0.1 tell 10.77.0.2');
+  assert.equal(describe(arp('002')), 'arp 10.77.0.2 is-at 02:00:00:00:00:02 to 10.77.0.1');
+  assert.equal(
+    describe('ffffffffffff02000000000288b5 00000000'),
+    '02:00:00:00:00:02 > ff:ff:ff:ff:ff:ff type 0x88b5 len 4',
+  );
+});
+
+test('any bytes of any length are one line', () => {
+  let state = SEED;
+  const next = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return state >>> 8;
+  };
+  const types = ['0800', '0806', '86dd'];
+  for (let i = 0; i < 20_000; i++) {
+    const bytes = Buffer.from(Array.from({ length: next() % 80 }, () => next() & 255));
+    bytes.write(types[i % 3]!, Math.min(12, bytes.length), 'hex');
+    if (i % 2 === 0 && bytes.length > 18) bytes[14] = 0x45;
+    const line = describeFrame(
+      new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+      0,
+      bytes.length,
+    );
+    assert.ok(line.length > 0 && !line.includes('\n'));
+  }
+});
+
+test('both directions go to the sink', () => {
+  const ends = makeEnds();
+  const parts = makeCable(64);
+  const lines: string[] = [];
+  const inner = new Cable(ends.arena, ends.a.frames, ends.a.counters, parts, 0);
+  const a: End = { ...ends.a, nic: new Trace(inner, ends.arena, (line) => lines.push(line)) };
+  const b: End = {
+    ...ends.b,
+    nic: new Cable(ends.arena, ends.b.frames, ends.b.counters, parts, 1),
+  };
+  send(a, 1, 60);
+  assert.equal(collect(b, 1).length, 1);
+  send(b, 2, 61);
+  assert.equal(collect(a, 1).length, 1);
+  assert.deepEqual(lines, [
+    '> 02:69:78:00:00:01 > ff:ff:ff:ff:ff:ff type 0x88b5 len 46',
+    '< 02:69:78:00:00:02 > ff:ff:ff:ff:ff:ff type 0x88b5 len 47',
+  ]);
+  settle(a);
+  settle(b);
+  a.nic.close();
+  b.nic.close();
+  closeCable(parts);
+  assert.ok(a.frames.allHome() && b.frames.allHome());
+});

@@ -1,0 +1,75 @@
+/**
+ * Runs the tests: `ix test [files...]`, all of test/**\/*.test.ts when none is named.
+ *
+ * - Two passes: `*.live.test.ts` make network links, need root, measure time or talk to other
+ *   programs, and run one file at a time; all others are pure and run side by side.
+ * - A test that cannot run on this machine skips itself and says what is missing; the reasons are
+ *   listed at the end. With IX_REQUIRE_ALL=1 (as .ci/run sets it) a test left out is a failure.
+ * - The last line is `N passed, N failed, N skipped`; exit code 1 when anything failed.
+ */
+import { globSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const PURE_TIMEOUT_MS = 5 * 60_000;
+const LIVE_TIMEOUT_MS = 20 * 60_000;
+const isLive = (file: string): boolean => file.endsWith('.live.test.ts');
+
+interface Tally {
+  passed: number;
+  failed: number;
+  /** One line each: file, test, reason. */
+  left: string[];
+}
+
+async function pass(files: string[], concurrency: number | true, timeout: number): Promise<Tally> {
+  const tally: Tally = { passed: 0, failed: 0, left: [] };
+  if (files.length === 0) return tally;
+  const events = run({ files, concurrency, timeout });
+  events.on('test:pass', ({ name, file, details, skip, todo }) => {
+    if (details.type === 'suite' && !skip) return;
+    const why = skip ?? todo;
+    if (why === undefined || why === false) tally.passed += 1;
+    else
+      tally.left.push(
+        `${relative(ROOT, file ?? '')}: ${name}: ${why === true ? 'no reason' : why}`,
+      );
+  });
+  events.on('test:fail', ({ details }) => {
+    // A suite fails because of a test in it, which is counted.
+    if (details.type !== 'suite') tally.failed += 1;
+  });
+  const report = events.compose(new spec());
+  report.pipe(process.stdout, { end: false });
+  await finished(report, { writable: false });
+  return tally;
+}
+
+async function main(named: string[]): Promise<number> {
+  const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ROOT }).sort();
+  const base = named.length > 0 ? process.cwd() : ROOT;
+  const paths = files.map((file) => resolve(base, file));
+  const pure = await pass(
+    paths.filter((file) => !isLive(file)),
+    true,
+    PURE_TIMEOUT_MS,
+  );
+  const live = await pass(paths.filter(isLive), 1, LIVE_TIMEOUT_MS);
+  const left = [...pure.left, ...live.left];
+  const passed = pure.passed + live.passed;
+  const failed = pure.failed + live.failed;
+  const isComplete = left.length === 0 || process.env['IX_REQUIRE_ALL'] !== '1';
+  if (left.length > 0) {
+    console.log(`\nleft out${isComplete ? '' : ', which IX_REQUIRE_ALL=1 does not allow'}:`);
+    for (const line of left) console.log(`  ${line}`);
+  }
+  console.log(`\n${passed} passed, ${failed} failed, ${left.length} skipped`);
+  return failed === 0 && passed > 0 && isComplete ? 0 : 1;
+}
+
+process.env['IX_VERIFY'] = '1';
+process.exitCode = await main(process.argv.slice(2));
