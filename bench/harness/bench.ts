@@ -42,7 +42,7 @@ export async function runBench(plan: BenchPlan): Promise<void> {
         settings: plan.settings,
         results,
         ratios,
-        warnings: warningsOf(ratios),
+        warnings: warningsOf(ratios, machine),
       },
       plan.options.json,
     );

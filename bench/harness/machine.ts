@@ -12,7 +12,7 @@ export interface Machine {
   node: string;
   /** Under a hypervisor: neighbours may take part of the time. */
   virtual: boolean;
-  /** Run while other programs used the machine: load average over the last minute, before the first round. */
+  /** Runnable threads, averaged over the minute before the first round: of others. */
   loadAverage: number;
 }
 

@@ -38,13 +38,20 @@ export function ratiosOf(results: Results, plans: readonly RatioPlan[]): Record<
   return ratios;
 }
 
-export const warningsOf = (ratios: Record<string, Spread>): string[] =>
-  Object.entries(ratios)
-    .filter(([, spread]) => isNoisy(spread))
-    .map(
-      ([name, { min, max }]) =>
-        `${name} varies from ${min.toFixed(2)} to ${max.toFixed(2)} between rounds, more than a factor of ${NOISY_FACTOR}: its median is no claim`,
+/** What makes a result less than a claim: rounds that disagree, and others on the machine. */
+export function warningsOf(ratios: Record<string, Spread>, machine: Machine): string[] {
+  const noisy = Object.entries(ratios).filter(([, spread]) => isNoisy(spread));
+  const warnings = noisy.map(([name, { min, max }]) => {
+    const range = `from ${min.toFixed(2)} to ${max.toFixed(2)}`;
+    return `${name} varies ${range} between rounds, more than a factor of ${NOISY_FACTOR}: its median is no claim`;
+  });
+  if (machine.loadAverage > machine.cores / 2) {
+    warnings.push(
+      `others used this machine when the benchmark began (load average ${machine.loadAverage})`,
     );
+  }
+  return warnings;
+}
 
 const pad = (cells: readonly string[][]): string[] => {
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));

@@ -9,7 +9,7 @@
  */
 import { FRAME_BYTES, FRAME_SHIFT } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
-import type { Arena } from './arena.ts';
+import type { Arena, Segment } from './arena.ts';
 
 const POISON = 0xdd;
 
@@ -30,7 +30,13 @@ export class Frames {
   /** VERIFY only: 1 while a frame is free. */
   readonly #isFree: Uint8Array;
 
-  constructor(arena: Arena, receiveCount: number, transmitCount: number) {
+  /** `back` may put shared memory under the receive pool before it is used. */
+  constructor(
+    arena: Arena,
+    receiveCount: number,
+    transmitCount: number,
+    back: (segment: Segment) => void = () => {},
+  ) {
     this.arena = arena;
     this.receiveCount = receiveCount;
     this.transmitCount = transmitCount;
@@ -38,6 +44,7 @@ export class Frames {
     this.base = arena.carve('frames', count * FRAME_BYTES, 65_536);
     this.transmitBase = this.base + receiveCount * FRAME_BYTES;
     this.end = this.base + count * FRAME_BYTES;
+    back(this.receivePool);
     this.#i32 = arena.i32;
     this.#receiveStack = arena.carve('frame stacks', count * 4) >> 2;
     this.#transmitStack = this.#receiveStack + receiveCount;
@@ -45,6 +52,15 @@ export class Frames {
     this.#transmitFree = 0;
     this.#isFree = new Uint8Array(VERIFY ? count : 0);
     for (let i = count - 1; i >= 0; i--) this.free(this.base + i * FRAME_BYTES);
+  }
+
+  /** The part of the arena that an application may read. */
+  get receivePool(): Segment {
+    return {
+      name: 'receivePool',
+      offset: this.base,
+      bytes: this.transmitBase - this.base,
+    };
   }
 
   get receiveFree(): number {
@@ -96,7 +112,8 @@ export class Frames {
   /** True when every frame is free. `inDriver` receive frames are lent to a fill ring. */
   allHome(inDriver = 0): boolean {
     return (
-      this.#receiveFree + inDriver === this.receiveCount && this.#transmitFree === this.transmitCount
+      this.#receiveFree + inDriver === this.receiveCount &&
+      this.#transmitFree === this.transmitCount
     );
   }
 

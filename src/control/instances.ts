@@ -136,14 +136,16 @@ export function forget(instance: Instance): void {
  */
 export function sweep(removeLink: (name: string) => boolean): string[] {
   const namespace = networkNamespace();
-  const here = recorded(stateDirectory()).filter(
-    ({ instance }) => instance.namespace === namespace,
+  const all = recorded(stateDirectory());
+  const dead = all.filter(({ instance }) => !isAlive(instance.control));
+  const live = all.filter(
+    (entry) => !dead.includes(entry) && entry.instance.namespace === namespace,
   );
-  const live = here.filter(({ instance }) => isAlive(instance.control));
   const kept = new Set(live.flatMap(({ instance }) => instance.links));
   const removed: string[] = [];
-  for (const { file, instance } of here) {
-    if (isAlive(instance.control)) continue;
+  for (const { file, instance } of dead) {
+    // Links of another namespace cannot be seen from here; a start in there sweeps them.
+    if (instance.namespace !== namespace && instance.links.length > 0) continue;
     const { dataplane } = instance;
     if (dataplane && isAlive(dataplane)) process.kill(dataplane.pid, 'SIGKILL');
     for (const name of instance.links) {

@@ -51,8 +51,8 @@ export class Gate {
   readonly #memoryStart: number;
   readonly #memoryEnd: number;
 
-  /** `callArray` is the offset of the call array; [memoryStart, memoryEnd) is application memory. */
-  constructor(parts: GateParts, callArray: number, memoryStart: number, memoryEnd: number) {
+  /** `callArray` is the offset of the call array, `memory` the application's. */
+  constructor(parts: GateParts, callArray: number, memory: { offset: number; bytes: number }) {
     this.#i32 = parts.arena.i32;
     this.#counters = parts.counters;
     this.#tcp = parts.tcp;
@@ -60,8 +60,8 @@ export class Gate {
     this.#timers = parts.timers;
     this.#header = callArray >> 2;
     this.#first = (callArray + GATE_HEADER_BYTES) >> 2;
-    this.#memoryStart = memoryStart;
-    this.#memoryEnd = memoryEnd;
+    this.#memoryStart = memory.offset;
+    this.#memoryEnd = memory.offset + memory.bytes;
   }
 
   /** Whether the application asked for another turn without an event. */

@@ -1,10 +1,11 @@
 /**
  * Domain inline: the application is loaded into the elastic thread. Trusted code, or code under test.
  */
-import type { Ix } from '../libix/ix.ts';
+import { Ix, type IxHooks } from '../libix/ix.ts';
 import type { Domain } from './elastic-thread.ts';
+import type { Side, SideParts } from './thread.ts';
 
-export class InlineDomain implements Domain {
+class InlineDomain implements Domain {
   readonly #ix: Ix;
 
   constructor(ix: Ix) {
@@ -19,4 +20,23 @@ export class InlineDomain implements Domain {
   isBack(): boolean {
     return true;
   }
+}
+
+export interface InlineSide extends Side {
+  readonly ix: Ix;
+}
+
+/** The application's side for `openThread`: an `Ix` that the elastic thread calls directly. */
+export function openInlineSide(
+  parts: SideParts,
+  thread: number,
+  hooks: Pick<IxHooks, 'report' | 'stop'>,
+): InlineSide {
+  const wake = (): void => {
+    parts.gate.askTurn();
+    parts.wake();
+  };
+  const { arena, layout, limits } = parts;
+  const ix = new Ix({ arena, layout, flows: limits.flows, thread, hooks: { ...hooks, wake } });
+  return { ix, domain: new InlineDomain(ix) };
 }

@@ -21,14 +21,28 @@ const NEAR_US = 1500;
 const SLEEP_MAX_US = 60_000_000;
 const C_SLEEPS = COUNTER.sleeps;
 
+/** A descriptor that somebody else makes readable to wake this thread. */
+export interface Doorbell {
+  readonly fd: number;
+  /** Makes it unreadable again. */
+  drain(): void;
+}
+
 export interface RunnerParts {
   readonly thread: ElasticThread;
   readonly nic: Nic;
   readonly wheel: Wheel;
   readonly counters: Counters;
   readonly policy: IdlePolicy;
+  readonly doorbell?: Doorbell;
   /** A broken invariant: the thread has stopped. */
   failed(error: unknown): void;
+}
+
+function watchOf(fd: number, callback: () => void): Watch {
+  const watch = sys.watch(fd, callback);
+  if (typeof watch === 'number') must(watch, `watch descriptor ${fd}`);
+  return watch as Watch;
 }
 
 export class Runner {
@@ -44,11 +58,15 @@ export class Runner {
   constructor(parts: RunnerParts) {
     this.#parts = parts;
     this.#spinUs = parts.policy === 'sleep' ? 0 : SPIN_US;
-    this.#watches = parts.nic.fds.map((fd) => {
-      const watch = sys.watch(fd, () => this.wake());
-      if (typeof watch === 'number') must(watch, `watch descriptor ${fd}`);
-      return watch as Watch;
-    });
+    this.#watches = parts.nic.fds.map((fd) => watchOf(fd, () => this.wake()));
+    const { doorbell } = parts;
+    if (doorbell) {
+      const rung = (): void => {
+        doorbell.drain();
+        this.wake();
+      };
+      this.#watches.push(watchOf(doorbell.fd, rung));
+    }
   }
 
   start(): void {

@@ -1,26 +1,26 @@
 /**
- * Builds one elastic thread from its configuration: arena, pools, driver, stack, gate, and the application's side.
+ * Builds one elastic thread from its configuration: arena, pools, driver, stack, gate, and the way to the application.
  *
  * - Called in the thread that will run it; everything it makes belongs to that thread.
  * - Each elastic thread has an arena of its own: nothing is shared between threads but what they exchange explicitly.
+ * - What the application may see is four segments (`Layout`). In domain inline it sees them because it is here; for
+ *   domain process `back` puts a memfd under each of them before it is used.
  * - `close` takes every frame home and says whether all pools are full again.
  */
 import { randomBytes } from 'node:crypto';
-import { Arena } from '../arena/arena.ts';
+import { Arena, type Segment } from '../arena/arena.ts';
 import { Frames } from '../arena/frames.ts';
 import { Wheel } from '../arena/wheel.ts';
 import { Counters } from '../counters.ts';
-import { Ix, type IxHooks } from '../libix/ix.ts';
 import { arenaBytesFor, type Limits, limitsFor } from '../limits.ts';
 import { Clock, type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
 import { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
 import type { IdlePolicy } from './config.ts';
-import { ElasticThread } from './elastic-thread.ts';
+import { type Domain, ElasticThread } from './elastic-thread.ts';
 import { EVENT_ARRAY_BYTES, EventSink } from './events.ts';
 import { CALL_ARRAY_BYTES, Gate } from './gate.ts';
-import { InlineDomain } from './inline-domain.ts';
-import { Runner } from './runner.ts';
+import { type Doorbell, Runner } from './runner.ts';
 import { ApplicationTimers } from './timers.ts';
 
 /** What the driver's maker gets. */
@@ -32,42 +32,73 @@ export interface NicParts {
   limits: Limits;
 }
 
-export interface ThreadOptions {
-  thread: number;
+/** The four segments that an application sees, by their places in the arena (the same in both processes). */
+export interface Layout {
+  arenaBytes: number;
+  receivePool: Segment;
+  events: Segment;
+  calls: Segment;
+  memory: Segment;
+}
+
+/** The application's side as the thread sees it. */
+export interface Side {
+  readonly domain: Domain;
+  /** Rung when the application wants a turn while the thread sleeps. */
+  readonly doorbell?: Doorbell;
+}
+
+export interface SideParts {
+  readonly arena: Arena;
+  readonly layout: Layout;
+  readonly limits: Limits;
+  readonly gate: Gate;
+  /** Wakes the thread's runner. */
+  wake(): void;
+}
+
+export interface ThreadOptions<S extends Side> {
   limits?: Parameters<typeof limitsFor>[0];
   net: Pick<NetConfig, 'address' | 'prefixLength' | 'gateway'>;
   policy: IdlePolicy;
   openNic(parts: NicParts): Nic;
-  hooks: Pick<IxHooks, 'report' | 'stop'>;
+  openSide(parts: SideParts): S;
+  /** Puts shared memory under a segment, before its first use. */
+  back?(segment: Segment): void;
   /** Maps the statistics segment, if somebody wants to read it. */
   shareCounters?(counters: Counters): void;
   failed(error: unknown): void;
   batchMax?: number;
 }
 
-export interface DataplaneThread {
+export interface DataplaneThread<S extends Side> {
   readonly arena: Arena;
+  readonly layout: Layout;
   readonly frames: Frames;
   readonly counters: Counters;
   readonly nic: Nic;
   readonly stack: Stack;
-  readonly ix: Ix;
+  readonly timers: ApplicationTimers;
+  readonly gate: Gate;
+  readonly side: S;
   readonly thread: ElasticThread;
   readonly runner: Runner;
   /** Stops the loop and closes the driver; true when every frame came home. */
   close(): boolean;
 }
 
-/** Ipv4 addresses never leave this many bits of secret: two words for keyed hashes (RFC 6528). */
+/** Two of them key the hashes and the initial sequence numbers (RFC 6528). */
 const secretWord = (): number => randomBytes(4).readInt32LE();
 
-export function openThread(options: ThreadOptions): DataplaneThread {
+export function openThread<S extends Side>(options: ThreadOptions<S>): DataplaneThread<S> {
   const limits = limitsFor(options.limits);
   const arena = new Arena(arenaBytesFor(limits));
   arena.bindNative();
   const counters = new Counters(arena);
   options.shareCounters?.(counters);
-  const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames);
+  const back = options.back ?? (() => {});
+  const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames, back);
+  const layout = carveLayout(arena, frames, limits, back);
   const ranges = timerRanges(limits);
   const wheel = new Wheel(arena, ranges.count);
   const clock = new Clock();
@@ -76,47 +107,19 @@ export function openThread(options: ThreadOptions): DataplaneThread {
   const env: Environment = { arena, frames, nic, wheel, clock, counters, limits, config };
   const timers = new ApplicationTimers(arena, wheel, clock, limits.timers, ranges.application);
   const stack = new Stack(env, (index) => timers.expired(index));
-
-  const eventArray = arena.carve('gate events', EVENT_ARRAY_BYTES);
-  const callArray = arena.carve('gate calls', CALL_ARRAY_BYTES);
-  const applicationMemory = arena.carve('application memory', limits.applicationBytes);
-  const sink = new EventSink(arena, eventArray);
-  const gate = new Gate(
-    { arena, counters, tcp: stack.tcp, udp: stack.udp, timers },
-    callArray,
-    applicationMemory,
-    applicationMemory + limits.applicationBytes,
-  );
+  const sink = new EventSink(arena, layout.events.offset);
+  const parts = { arena, counters, tcp: stack.tcp, udp: stack.udp, timers };
+  const gate = new Gate(parts, layout.calls.offset, layout.memory);
   let wake = (): void => {};
-  const ix = new Ix({
-    arena,
-    eventArray,
-    callArray,
-    applicationMemory,
-    applicationBytes: limits.applicationBytes,
-    thread: options.thread,
-    sizes: sessionSizesFor(limits),
-    hooks: { ...options.hooks, wake: () => wake() },
-  });
-  const domain = new InlineDomain(ix);
+  const side = options.openSide({ arena, layout, limits, gate, wake: () => wake() });
   const thread = new ElasticThread({
-    arena,
-    counters,
-    clock,
-    nic,
-    stack,
-    sink,
-    gate,
-    timers,
-    domain,
+    ...{ arena, counters, clock, nic, stack, sink, gate, timers, domain: side.domain },
     ...(options.batchMax === undefined ? {} : { batchMax: options.batchMax }),
   });
   const { policy, failed } = options;
-  const runner = new Runner({ thread, nic, wheel, counters, policy, failed });
-  wake = () => {
-    gate.askTurn();
-    runner.wake();
-  };
+  const bell = side.doorbell === undefined ? {} : { doorbell: side.doorbell };
+  const runner = new Runner({ thread, nic, wheel, counters, policy, failed, ...bell });
+  wake = () => runner.wake();
   const close = (): boolean => {
     runner.stop();
     stack.close();
@@ -124,15 +127,26 @@ export function openThread(options: ThreadOptions): DataplaneThread {
     nic.close();
     return frames.allHome() || frames.allHome(lent);
   };
-  return { arena, frames, counters, nic, stack, ix, thread, runner, close };
+  return { arena, layout, frames, counters, nic, stack, timers, gate, side, thread, runner, close };
 }
 
-/** libix's own pools: in proportion to the flows, within an eighth of application memory. */
-function sessionSizesFor(limits: Limits) {
-  const eighth = limits.applicationBytes / 8;
+function carveLayout(
+  arena: Arena,
+  frames: Frames,
+  limits: Limits,
+  back: (segment: Segment) => void,
+): Layout {
+  const carve = (name: string, bytes: number): Segment => {
+    const size = Math.ceil(bytes / 4096) * 4096;
+    const segment = { name, offset: arena.carve(name, size), bytes: size };
+    back(segment);
+    return segment;
+  };
   return {
-    spans: Math.max(16_384, limits.flows * 4),
-    sendBlocks: Math.max(64, Math.min(limits.flows * 2, Math.floor(eighth / 2048))),
-    gatherBlocks: Math.max(16, Math.min(limits.flows, Math.floor(eighth / 2 / 8192))),
+    arenaBytes: arena.bytes,
+    receivePool: frames.receivePool,
+    events: carve('events', EVENT_ARRAY_BYTES),
+    calls: carve('calls', CALL_ARRAY_BYTES),
+    memory: carve('memory', limits.applicationBytes),
   };
 }

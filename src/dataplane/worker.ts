@@ -9,6 +9,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Application } from '../libix/index.ts';
 import { sys } from '../native/sys.ts';
 import type { DataplaneConfig, DataplaneMessage } from './config.ts';
+import { openInlineSide } from './inline-domain.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
 import { openThread } from './thread.ts';
 
@@ -38,27 +39,28 @@ async function start(): Promise<void> {
       `${config.app.module} has no default export that is a function (ix) => void`,
     );
   }
+  const hooks = {
+    report: (value: unknown) => say({ type: 'report', value }),
+    stop: (exitCode: number) => {
+      dataplane.close();
+      say({ type: 'stopped', exitCode });
+    },
+  };
   const dataplane = openThread({
-    thread: index,
     limits: config.limits,
     net: config,
     policy: config.idle,
     openNic: (parts) => openNicFor(config, index, parts),
+    openSide: (parts) => openInlineSide(parts, index, hooks),
     shareCounters: (counters) => shareCountersFor(config, index, counters),
-    hooks: {
-      report: (value) => say({ type: 'report', value }),
-      stop: (exitCode) => {
-        dataplane.close();
-        say({ type: 'stopped', exitCode });
-      },
-    },
     failed,
   });
-  await application(dataplane.ix, config.app.options);
+  const { ix } = dataplane.side;
+  await application(ix, config.app.options);
   // The first turn makes the application's calls, the second one hands it their results: a refused listen ends here.
   dataplane.thread.turn();
   dataplane.thread.turn();
-  say({ type: 'ready', ports: dataplane.ix.ports, nic: dataplane.nic.name });
+  say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name });
   dataplane.runner.start();
 }
 

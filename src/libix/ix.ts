@@ -13,7 +13,7 @@ import { CALL, CALL_RESULT, CODE, EVENT, MAPPED_V4 } from '../abi.ts';
 import type { Arena } from '../arena/arena.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import type { Connection, Handlers } from './connection.ts';
-import { ApplicationMemory } from './memory.ts';
+import { ApplicationMemory, GATHER_BYTES, SEND_BLOCK_BYTES } from './memory.ts';
 import { RawGate } from './raw.ts';
 import { Session, type SessionSizes } from './session.ts';
 
@@ -63,12 +63,17 @@ export interface IxHooks {
 
 export interface IxParts {
   arena: Arena;
-  eventArray: number;
-  callArray: number;
-  applicationMemory: number;
-  applicationBytes: number;
+  /** Where the gate and the application's memory are, bytes of the arena. */
+  layout: {
+    events: { offset: number };
+    calls: { offset: number };
+    memory: { offset: number; bytes: number };
+  };
+  /** Control blocks of this thread: libix sizes its own pools by it. */
+  flows: number;
   thread: number;
-  sizes: SessionSizes;
+  /** Tests choose small pools. */
+  sizes?: SessionSizes;
   hooks: IxHooks;
 }
 
@@ -89,6 +94,16 @@ interface UdpBinding {
 
 const CODE_NAMES = Object.fromEntries(Object.entries(CODE).map(([name, value]) => [value, name]));
 
+/** libix's own pools: in proportion to the flows, within an eighth of application memory. */
+function sessionSizesFor(flows: number, memoryBytes: number): SessionSizes {
+  const eighth = memoryBytes / 8;
+  return {
+    spans: Math.max(16_384, flows * 4),
+    sendBlocks: Math.max(64, Math.min(flows * 2, Math.floor(eighth / SEND_BLOCK_BYTES))),
+    gatherBlocks: Math.max(16, Math.min(flows, Math.floor(eighth / 2 / GATHER_BYTES))),
+  };
+}
+
 export class Ix {
   readonly #parts: IxParts;
   readonly #gate: RawGate;
@@ -108,14 +123,15 @@ export class Ix {
   constructor(parts: IxParts) {
     this.#parts = parts;
     const arena = parts.arena;
-    this.#gate = new RawGate(arena.i32, parts.eventArray, parts.callArray);
-    this.#memory = new ApplicationMemory(parts.applicationMemory, parts.applicationBytes);
+    const { events, calls, memory } = parts.layout;
+    this.#gate = new RawGate(arena.i32, events.offset, calls.offset);
+    this.#memory = new ApplicationMemory(memory.offset, memory.bytes);
     const copy = arena.kernels.copy;
     this.#session = new Session(
       this.#gate,
       { u8: arena.u8, i32: arena.i32, copy },
       this.#memory,
-      parts.sizes,
+      parts.sizes ?? sessionSizesFor(parts.flows, memory.bytes),
       () => this.#wake(),
     );
   }

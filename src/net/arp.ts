@@ -51,10 +51,12 @@ export class Arp {
   readonly #gateway: number;
   readonly #macHigh: number;
   readonly #macLow: number;
+  readonly #onFailed: (neighbour: number) => void;
   /** Clock.ms for which the wheel is armed. */
   #timerMs = 0;
 
-  constructor(env: Environment) {
+  /** `onFailed` is told of a neighbour that never answered, while its index still means it. */
+  constructor(env: Environment, onFailed: (neighbour: number) => void) {
     const { config, nic } = env;
     const mac = new DataView(nic.mac.buffer, nic.mac.byteOffset, 6);
     this.#i32 = env.arena.i32;
@@ -71,6 +73,7 @@ export class Arp {
     this.#gateway = config.gateway | 0;
     this.#macHigh = eth.macHigh(mac, 0);
     this.#macLow = eth.macLow(mac, 0);
+    this.#onFailed = onFailed;
   }
 
   /** Entries in use. */
@@ -220,7 +223,10 @@ export class Arp {
       i32[entry + row.STATE] = row.STALE;
       this.#due(entry, STALE_MS);
     } else if (state !== row.STALE && i32[entry + row.TRIES]! < TRIES_MAX) this.#ask(entry);
-    else this.#neighbours.remove(neighbour);
+    else {
+      if (state === row.INCOMPLETE) this.#onFailed(neighbour);
+      this.#neighbours.remove(neighbour);
+    }
   }
 
   /** One request: to everybody, or to the MAC address that answered last time (RFC 1122 2.3.2.1 (2)). */

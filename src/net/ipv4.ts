@@ -14,7 +14,7 @@
  */
 import { CODE } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
-import { halfSipHash } from '../arena/siphash.ts';
+import { halfSipHash, halfSipHash13 } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
@@ -236,7 +236,7 @@ export class Ipv4 {
   /** An ID that does not come again soon for this destination and that nobody else can count (RFC 6864 4.3, 7739). */
   #takeId(destination: number, protocol: number): number {
     this.#nextId = (this.#nextId + 1) & 0xffff;
-    const start = halfSipHash(this.#secret0, this.#secret1, destination, protocol, 0);
+    const start = halfSipHash13(this.#secret0, this.#secret1, destination, protocol, 0);
     return (this.#nextId + start) & 0xffff;
   }
 }

@@ -59,7 +59,7 @@ export class Stack {
   /** `onTimer` is told of application timers that expire; `makeTcp` is for tests below TCP. */
   constructor(env: Environment, onTimer = ignoreTimer, makeTcp = newTcp) {
     const mac = new DataView(env.nic.mac.buffer, env.nic.mac.byteOffset, 6);
-    this.arp = new Arp(env);
+    this.arp = new Arp(env, (neighbour) => this.tcp.neighbourFailed(neighbour));
     this.ip = new Ipv4(env, this.arp);
     this.tcp = makeTcp(env, this.ip);
     this.icmp = new Icmp(env, this.ip, this.tcp);

@@ -29,6 +29,8 @@ export interface TcpLayer {
     sequence: number,
     mtu: number,
   ): void;
+  /** ARP has given up on a neighbour that never answered. */
+  neighbourFailed(neighbour: number): void;
   expire(flow: number): void;
   flush(): void;
   emit(sink: EventSink): void;

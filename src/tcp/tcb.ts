@@ -7,7 +7,7 @@
  *   `i32[row + TCB.sndUna]`. The wheel and handles use the flow number (`TCB.flow`).
  * - A handle is generation << 20 | flow; the generation (1..2047) moves when the flow's `dead` is emitted, so that
  *   whatever an application still says about it is BAD_HANDLE.
- * - Each list that a row may be in has its own pair of links and, where asked, a flag that says whether it is in.
+ * - Each list that a row may be in has a pair of links in the row, and a bit that says whether it is in.
  *
  * Called by all of tcp/. Read first: RFC 9293 3.3.1 (the variables keep the RFC's names).
  */
@@ -104,7 +104,8 @@ export const TCB = {
   /** Largest payload seen: what a full segment of the peer is. */
   rcvMss: 59,
   maxWnd: 60,
-  recover: 61,
+  /** Which lists the row is in (LIST). */
+  lists: 61,
   retries: 62,
   lastTxMs: 63,
   // line 4: rare
@@ -134,6 +135,8 @@ export const TCB = {
   peerMss: 83,
   /** Bytes acknowledged in congestion avoidance since cwnd last grew. */
   caBytes: 84,
+  /** sndMax when recovery, or a timeout, began. */
+  recover: 85,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */
@@ -180,19 +183,17 @@ export const FLAG = {
   /** Send a keepalive in this flush. */
   keepalive: 1 << 16,
   softError: 1 << 17,
-  inReady: 1 << 18,
-  inOutput: 1 << 19,
   /** `dead` was emitted: the row is the stack's alone. */
-  gone: 1 << 20,
-  /** In the list of rows whose memory goes at the next emit. */
-  dying: 1 << 21,
-  inTimeWaitList: 1 << 22,
+  gone: 1 << 18,
   /** The listener counts it: as half-open, or as waiting for accept. */
-  halfOpen: 1 << 23,
-  waiting: 1 << 24,
+  halfOpen: 1 << 19,
+  waiting: 1 << 20,
   /** The SYN, or SYN-ACK, was sent more than once. */
-  synLost: 1 << 25,
+  synLost: 1 << 21,
 } as const;
+
+/** A word of their own: a list may be entered while somebody holds a copy of the flags. */
+export const LIST = { ready: 1, output: 2, dying: 4, timeWait: 8 } as const;
 
 export const TIMER = {
   rto: 1,
@@ -210,20 +211,20 @@ export const PENDING = { knock: 1, connected: 2, recv: 4, recvEnd: 8, sent: 16, 
 const GENERATION_MAX = 2047;
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
 
-/** A doubly linked list of rows; its links, and a flag for being in it, are fields of the row. */
+/** A doubly linked list of rows; its links, and a bit for being in it, are fields of the row. */
 export class RowList {
   head = 0;
   tail = 0;
   readonly #i32: Int32Array;
   readonly #next: number;
   readonly #prev: number;
-  readonly #flag: number;
+  readonly #bit: number;
 
-  constructor(i32: Int32Array, next: number, prev: number, flag: number) {
+  constructor(i32: Int32Array, next: number, prev: number, bit: number) {
     this.#i32 = i32;
     this.#next = next;
     this.#prev = prev;
-    this.#flag = flag;
+    this.#bit = bit;
   }
 
   next(row: number): number {
@@ -233,9 +234,9 @@ export class RowList {
   /** Appends a row unless it is in. */
   push(row: number): void {
     const i32 = this.#i32;
-    const flags = i32[row + TCB.flags]!;
-    if ((flags & this.#flag) !== 0) return;
-    i32[row + TCB.flags] = flags | this.#flag;
+    const lists = i32[row + TCB.lists]!;
+    if ((lists & this.#bit) !== 0) return;
+    i32[row + TCB.lists] = lists | this.#bit;
     i32[row + this.#next] = 0;
     i32[row + this.#prev] = this.tail;
     if (this.tail === 0) this.head = row;
@@ -246,9 +247,9 @@ export class RowList {
   /** Takes a row out if it is in. */
   remove(row: number): void {
     const i32 = this.#i32;
-    const flags = i32[row + TCB.flags]!;
-    if ((flags & this.#flag) === 0) return;
-    i32[row + TCB.flags] = flags & ~this.#flag;
+    const lists = i32[row + TCB.lists]!;
+    if ((lists & this.#bit) === 0) return;
+    i32[row + TCB.lists] = lists & ~this.#bit;
     const next = i32[row + this.#next]!;
     const prev = i32[row + this.#prev]!;
     if (prev === 0) this.head = next;
@@ -282,10 +283,10 @@ export class Flows {
     this.i32 = arena.i32;
     this.base = arena.carve('flows', limits.flows * ROW_BYTES) >> 2;
     this.table = new Table(arena, 'flow table', limits.flows, config.secret0, config.secret1);
-    this.ready = new RowList(this.i32, TCB.readyNext, TCB.readyPrev, FLAG.inReady);
-    this.output = new RowList(this.i32, TCB.outputNext, TCB.outputPrev, FLAG.inOutput);
-    this.dying = new RowList(this.i32, TCB.listNext, TCB.listPrev, FLAG.dying);
-    this.timeWait = new RowList(this.i32, TCB.listNext, TCB.listPrev, FLAG.inTimeWaitList);
+    this.ready = new RowList(this.i32, TCB.readyNext, TCB.readyPrev, LIST.ready);
+    this.output = new RowList(this.i32, TCB.outputNext, TCB.outputPrev, LIST.output);
+    this.dying = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.dying);
+    this.timeWait = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.timeWait);
     this.#free = new FreeList(arena, 'free flows', limits.flows);
     for (let flow = 0; flow < limits.flows; flow++) {
       this.i32[this.row(flow) + TCB.generation] = 1;
@@ -336,9 +337,8 @@ export class Flows {
   give(row: number): void {
     const i32 = this.i32;
     if (VERIFY) {
-      const lists = FLAG.inReady | FLAG.inOutput | FLAG.dying | FLAG.inTimeWaitList;
       assert(i32[row + TCB.state] === STATE.closed, 'tcp: gave a row that is not closed');
-      assert((i32[row + TCB.flags]! & lists) === 0, 'tcp: gave a row that is in a list');
+      assert(i32[row + TCB.lists] === 0, 'tcp: gave a row that is in a list');
       assert(i32[row + TCB.rxFrames] === 0, 'tcp: gave a row that holds frames');
       assert(i32[row + TCB.txSpans] === 0, 'tcp: gave a row that holds spans');
     }

@@ -19,7 +19,7 @@ import type { Listeners } from './listen.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, type Flows, LIST, PENDING, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
 const C_CLOSED = COUNTER.tcpClosed;
@@ -71,7 +71,7 @@ export class Teardown {
     this.#receiveQueue.dropOutOfOrder(row);
     this.#listeners.forget(row);
     if ((flags & FLAG.gone) !== 0) {
-      if ((flags & FLAG.dying) === 0) this.#release(row);
+      if ((i32[row + TCB.lists]! & LIST.dying) === 0) this.#release(row);
     } else if ((flags & (FLAG.owned | FLAG.knocked)) !== 0) this.#tellDead(row, reason);
     else this.#release(row); // the application has never heard of it
   }

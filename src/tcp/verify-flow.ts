@@ -7,7 +7,7 @@ import { assert } from '../verify.ts';
 import { HELD } from './receive-queue.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, leq, lt } from './seq.ts';
-import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, type Flows, LIST, STATE, TCB, TIMER } from './tcb.ts';
 
 /** Throws an InvariantError that names what does not hold for this row. */
 export function verifyFlow(flows: Flows, sendQueue: SendQueue, row: number): void {
@@ -18,7 +18,7 @@ export function verifyFlow(flows: Flows, sendQueue: SendQueue, row: number): voi
     assert((i32[row + TCB.timers]! & TIMER.armed) === 0, 'tcp: a closed flow has a timer');
     assert(i32[row + TCB.txSpans] === 0, 'tcp: a closed flow holds spans');
     assert(i32[row + TCB.oooHead] === 0, 'tcp: a closed flow holds out-of-order frames');
-    assert((flags & FLAG.inOutput) === 0, 'tcp: a closed flow is in the output list');
+    assert((i32[row + TCB.lists]! & LIST.output) === 0, 'tcp: a closed flow is in the output list');
     return;
   }
   const found = flows.table.find(i32[row + TCB.remote]!, i32[row + TCB.ports]!, i32[row + TCB.local]!);
@@ -49,7 +49,7 @@ function verifySending(flows: Flows, sendQueue: SendQueue, row: number): void {
   assert(sendQueue.count(row, true) === unsent, 'tcp: txNext is not at sndNxt');
   assert(i32[row + TCB.cwnd]! >= i32[row + TCB.mss]!, 'tcp: cwnd below a segment');
   const isWaiting = (i32[row + TCB.timers]! & (TIMER.rto | TIMER.persist)) !== 0;
-  const isListed = (flags & FLAG.inOutput) !== 0;
+  const isListed = (i32[row + TCB.lists]! & LIST.output) !== 0;
   assert(next === una || isWaiting || isListed, 'tcp: data is out and no timer runs');
 }
 

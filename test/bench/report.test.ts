@@ -73,10 +73,15 @@ test('ratios_are_ours_by_theirs_and_only_where_both_took_part', async () => {
 });
 
 test('a_ratio_that_varies_too_much_is_warned_about_by_name', async () => {
-  assert.deepEqual(warningsOf(ratiosOf((await threeRounds([300, 310, 290])).results, RATIOS)), []);
-  const warnings = warningsOf(ratiosOf((await threeRounds([300, 500, 290])).results, RATIOS));
+  const calm = { ...describeMachine(), cores: 2, loadAverage: 0.1 };
+  const steady = ratiosOf((await threeRounds([300, 310, 290])).results, RATIOS);
+  assert.deepEqual(warningsOf(steady, calm), []);
+  const unsteady = ratiosOf((await threeRounds([300, 500, 290])).results, RATIOS);
+  const warnings = warningsOf(unsteady, calm);
   assert.equal(warnings.length, 2);
   assert.match(warnings[0]!, /^vsSlow varies from 2.90 to 5.00/);
+  const [busy] = warningsOf(steady, { ...calm, loadAverage: 1.5 });
+  assert.match(busy!, /load average 1.5/);
 });
 
 test('the_table_has_a_row_for_everybody_and_every_ratio', async () => {

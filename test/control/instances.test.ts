@@ -86,13 +86,15 @@ test('sweep_linkOfALiveInstance_isKept', () => {
   assert.deepEqual(files().length, 1);
 });
 
-test('sweep_otherNamespace_isLeftAlone', () => {
-  record(instance('10.77.0.2', { control: deadProcess(), namespace: '1' }));
+test('sweep_otherNamespace_linksAreLeftToAStartInThere', () => {
+  const elsewhere = { control: deadProcess(), namespace: '1' };
+  record(instance('10.77.0.2', elsewhere));
+  record(instance('10.77.0.3', { ...elsewhere, links: [] })); // made nothing: only its file is left
   assert.deepEqual(
     sweep(() => true),
     [],
   );
-  assert.equal(files().length, 1);
+  assert.deepEqual(files(), ['10.77.0.2@1.json']);
 });
 
 test('sweep_dataplaneOutlivedItsControlPlane_isKilled', async () => {

@@ -46,18 +46,19 @@ export class FakeGate {
 
   constructor(sizes = { spans: 4096, sendBlocks: 256, gatherBlocks: 16 }) {
     const { arena } = this;
-    const eventArray = arena.carve('events', EVENT_ARRAY_BYTES);
-    this.#callArray = arena.carve('calls', CALL_ARRAY_BYTES);
+    const carve = (name: string, bytes: number) => ({ offset: arena.carve(name, bytes), bytes });
+    const layout = {
+      events: carve('events', EVENT_ARRAY_BYTES),
+      calls: carve('calls', CALL_ARRAY_BYTES),
+      memory: carve('application', 16 * 2 ** 20),
+    };
+    this.#callArray = layout.calls.offset;
     this.#receive = arena.carve('receive', RECEIVE_BYTES);
-    const bytes = 16 * 2 ** 20;
-    const applicationMemory = arena.carve('application', bytes);
-    this.sink = new EventSink(arena, eventArray);
+    this.sink = new EventSink(arena, layout.events.offset);
     this.ix = new Ix({
       arena,
-      eventArray,
-      callArray: this.#callArray,
-      applicationMemory,
-      applicationBytes: bytes,
+      layout,
+      flows: 64,
       thread: 0,
       sizes,
       hooks: { report: (v) => this.reports.push(v), wake: () => {}, stop: () => {} },

@@ -127,7 +127,7 @@ test('new_send_asks_and_holds_the_newest_frame', () => {
 
 test('incomplete_noAnswer_asks_three_times_and_forgets', () => {
   const f = new Fixture();
-  send(f, '10.77.0.9');
+  const neighbour = send(f, '10.77.0.9');
   const asked = [f.sent().length];
   for (let second = 1; second <= 4; second++) {
     f.pass(998);
@@ -138,6 +138,7 @@ test('incomplete_noAnswer_asks_three_times_and_forgets', () => {
   }
   assert.deepEqual(asked, [1, 1, 1, 0, 0]);
   assert.equal(f.counted().arpUnresolved, 1);
+  assert.deepEqual(f.tcp.failed, [neighbour], 'TCP is told');
   assert.equal(f.stack.arp.count, 0);
   assert.ok(f.env.frames.allHome());
   assert.ok(

@@ -26,6 +26,7 @@ export class NotingTcp implements TcpLayer {
   /** Arguments of every icmpError. */
   errors: number[][] = [];
   expired: number[] = [];
+  failed: number[] = [];
   flushes = 0;
   /** Off: nothing is noted (for tests that measure allocation). */
   isNoting = true;
@@ -45,6 +46,10 @@ export class NotingTcp implements TcpLayer {
 
   icmpError(...fields: [number, number, number, number, number, number, number, number]): void {
     this.errors.push(fields);
+  }
+
+  neighbourFailed(neighbour: number): void {
+    this.failed.push(neighbour);
   }
 
   expire(flow: number): void {

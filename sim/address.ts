@@ -1,0 +1,23 @@
+/**
+ * Names of the simulated hosts: host i has 10.77.0.(i + 1) and 02:69:78:00:00:(i + 1), all on one link.
+ */
+export const ADDRESS_BASE = 0x0a4d0001;
+export const HOSTS_MAX = 8;
+/** Whoever drops a packet that is too big says so from here. */
+export const ROUTER_ADDRESS = 0x0a4d00fe;
+export const PREFIX_LENGTH = 24;
+
+export const addressOf = (host: number): number => ADDRESS_BASE + host;
+
+/** The host that has an address, or -1. */
+export function hostOf(address: number): number {
+  const host = address - ADDRESS_BASE;
+  return host >= 0 && host < HOSTS_MAX ? host : -1;
+}
+
+export const macOf = (host: number): Uint8Array =>
+  Uint8Array.from([0x02, 0x69, 0x78, 0, 0, host + 1]);
+
+/** First four bytes of every host's MAC address, and of its last two for host 0. */
+export const MAC_HIGH = 0x02697800;
+export const MAC_LOW_BASE = 1;

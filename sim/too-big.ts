@@ -1,0 +1,64 @@
+/**
+ * What a router says when a packet that must not be fragmented does not fit the next link: ICMP "too big".
+ *
+ * Called by network.ts. Read first: RFC 1191 4; RFC 792.
+ */
+import { finish, sumShort } from '../src/wire/checksum.ts';
+import { ETH_PAYLOAD, ETH_TYPE, ETH_TYPE_IPV4, setMac } from '../src/wire/ethernet.ts';
+import {
+  ICMP_CHECKSUM,
+  ICMP_CODE,
+  ICMP_NEXT_HOP_MTU,
+  ICMP_QUOTE,
+  ICMP_REST,
+  ICMP_TYPE,
+  ICMP_UNREACHABLE,
+  UNREACHABLE_TOO_BIG,
+} from '../src/wire/icmp.ts';
+import {
+  IP_CHECKSUM,
+  IP_DESTINATION,
+  IP_FRAGMENT,
+  IP_HEADER_BYTES,
+  IP_ID,
+  IP_LENGTH,
+  IP_PAYLOAD,
+  IP_PROTOCOL,
+  IP_SOURCE,
+  IP_TTL,
+  IP_VERSION_IHL,
+  PROTOCOL_ICMP,
+} from '../src/wire/ipv4.ts';
+import { ROUTER_ADDRESS } from './address.ts';
+
+/** An IP header without options, and eight bytes behind it. */
+const QUOTED_BYTES = IP_HEADER_BYTES + 8;
+const ROUTER_MAC_HIGH = 0x026978ff;
+
+/** Writes the message about the frame at `frame` to `at`; returns its length. */
+export function writeTooBig(view: DataView, u8: Uint8Array, at: number, frame: number, mtu: number): number {
+  u8.copyWithin(at, frame + 6, frame + 12);
+  setMac(view, at + 6, ROUTER_MAC_HIGH, 1);
+  view.setUint16(at + ETH_TYPE, ETH_TYPE_IPV4);
+  const ip = at + ETH_PAYLOAD;
+  const icmp = at + IP_PAYLOAD;
+  const icmpBytes = ICMP_QUOTE + QUOTED_BYTES;
+  view.setUint16(ip + IP_VERSION_IHL, 0x4500);
+  view.setUint16(ip + IP_LENGTH, IP_HEADER_BYTES + icmpBytes);
+  view.setUint16(ip + IP_ID, 0);
+  view.setUint16(ip + IP_FRAGMENT, 0);
+  view.setUint8(ip + IP_TTL, 64);
+  view.setUint8(ip + IP_PROTOCOL, PROTOCOL_ICMP);
+  view.setUint16(ip + IP_CHECKSUM, 0);
+  view.setInt32(ip + IP_SOURCE, ROUTER_ADDRESS);
+  view.setInt32(ip + IP_DESTINATION, view.getInt32(frame + ETH_PAYLOAD + IP_SOURCE));
+  view.setUint16(ip + IP_CHECKSUM, finish(sumShort(view, ip, IP_HEADER_BYTES)), true);
+  view.setUint8(icmp + ICMP_TYPE, ICMP_UNREACHABLE);
+  view.setUint8(icmp + ICMP_CODE, UNREACHABLE_TOO_BIG);
+  view.setUint16(icmp + ICMP_CHECKSUM, 0);
+  view.setUint16(icmp + ICMP_REST, 0);
+  view.setUint16(icmp + ICMP_NEXT_HOP_MTU, mtu);
+  u8.copyWithin(icmp + ICMP_QUOTE, frame + ETH_PAYLOAD, frame + ETH_PAYLOAD + QUOTED_BYTES);
+  view.setUint16(icmp + ICMP_CHECKSUM, finish(sumShort(view, icmp, icmpBytes)), true);
+  return IP_PAYLOAD + icmpBytes;
+}
