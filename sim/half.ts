@@ -20,6 +20,7 @@ export class Half {
   maxSent = 0;
   /** Sequence number of X's FIN. */
   fin = -1;
+  hasSentTs = false;
   tsVal = 0;
   /** Highest acknowledgement and right edge that X has sent (Y's numbers). */
   ackSent = 0;
@@ -32,6 +33,7 @@ export class Half {
   edgeKnown = 0;
   /** Y's SYN has been delivered. */
   hasPeerSyn = false;
+  hasPeerTs = false;
   peerTsVal = 0;
   /** Segments delivered. */
   deliveries = 0;

@@ -35,6 +35,8 @@ export class Observer {
   readonly #pattern: Buffer;
   readonly #memory: Buffer;
   readonly #conversations = new Map<number, Conversation>();
+  /** Off while hosts pause: their timers are late, so that the next one looks early. */
+  checksBackOff = true;
 
   constructor(arena: Arena, schedule: Schedule, pattern: Buffer) {
     this.#segment = new Segment(arena);
@@ -110,7 +112,7 @@ export class Observer {
     const isFin = (s.flags & FIN) !== 0;
     const dataStart = isSyn ? start + 1 : start;
     const end = dataStart + s.length;
-    rule(isSyn === (start === 0) || s.length === 0, 'data at the sequence number of the SYN');
+    rule(isSyn || start > 0 || s.length === 0, 'data at the sequence number of the SYN');
     rule(start >= 0 && start <= x.maxSent, 'a sequence number beyond what was sent: a hole');
     if (x.fin >= 0) rule(end <= x.fin && (!isFin || end === x.fin), 'data beyond FIN, or another FIN');
     if (s.length > 0) {
@@ -133,7 +135,7 @@ export class Observer {
     }
     if (isFin) {
       rule(x.fin >= 0 || end >= x.maxSent, 'FIN before the end of what was sent');
-      rule(end <= x.edgeKnown, 'FIN beyond the window with data missing') /* a FIN may stand at the edge */;
+      rule(end <= x.edgeKnown, 'FIN beyond the window'); // it may stand at the edge, as BSD's does
       x.fin = end;
     }
     if (start < x.maxSent && (s.length > 0 || isSyn || isFin)) this.#backsOff(x, start);
@@ -143,6 +145,7 @@ export class Observer {
   /** Timeouts of one segment, with nothing heard in between, grow (RFC 6298 5.5). */
   #backsOff(x: Half, start: number): void {
     const now = this.#schedule.now;
+    if (!this.checksBackOff) return;
     const isSame = x.again === start && x.againDeliveries === x.deliveries;
     if (isSame) {
       const waited = now - x.againAt;
@@ -181,11 +184,10 @@ export class Observer {
     if (isAgreed) rule(s.hasTimestamps, 'a segment without the agreed timestamps');
     if (!s.hasTimestamps) return;
     rule(x.hasTimestamps, 'timestamps that were not negotiated');
-    if (x.maxSent > 1 || x.ackSent > 0) {
-      rule(x.tsVal === 0 || ((s.tsVal - x.tsVal) | 0) >= 0, 'a timestamp that moves back');
-    }
+    rule(!x.hasSentTs || ((s.tsVal - x.tsVal) | 0) >= 0, 'a timestamp that moves back');
+    x.hasSentTs = true;
     x.tsVal = s.tsVal;
-    if ((s.flags & ACK) !== 0 && x.hasPeerSyn && y.hasTimestamps) {
+    if ((s.flags & ACK) !== 0 && x.hasPeerTs) {
       rule(((s.tsEcr - x.peerTsVal) | 0) <= 0, 'echoes a timestamp that has not arrived');
     }
   }
@@ -206,8 +208,9 @@ export class Observer {
     if (start < 0 || end > y.maxSent) return; // of another incarnation
     if (isSyn) x.hasPeerSyn = true;
     if (end > start) x.arrived.add(start, end);
-    if (s.hasTimestamps && ((s.tsVal - x.peerTsVal) | 0 || x.peerTsVal === 0)) {
-      if (x.peerTsVal === 0 || ((s.tsVal - x.peerTsVal) | 0) > 0) x.peerTsVal = s.tsVal;
+    if (s.hasTimestamps && (!x.hasPeerTs || ((s.tsVal - x.peerTsVal) | 0) > 0)) {
+      x.hasPeerTs = true;
+      x.peerTsVal = s.tsVal;
     }
     if ((s.flags & ACK) === 0) {
       if (isSyn) x.edgeKnown = Math.max(x.edgeKnown, 1 + s.window);

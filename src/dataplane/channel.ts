@@ -11,9 +11,11 @@
  * Called by src/dataplane/main.ts. Read first: man 2 prctl, PR_SET_PDEATHSIG.
  */
 import { readSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { must, SYS, sys } from '../native/sys.ts';
-import { DataplaneConfig, type DataplaneMessage } from './config.ts';
+import { type ApplicationMessage, DataplaneConfig, type DataplaneMessage } from './config.ts';
 
 export const CHANNEL_FD = 3;
 
@@ -26,25 +28,50 @@ export class ChannelError extends Error {
   readonly code = 'IX_CHANNEL';
 }
 
-/** The one line that the control plane sends before anything else. */
-export function readConfig(fd = CHANNEL_FD): DataplaneConfig {
+/** The next line of the channel, without its end. */
+export function readLine(fd = CHANNEL_FD): string {
   const chunk = Buffer.alloc(65_536);
   let text = '';
   while (!text.endsWith('\n')) {
     const n = readSync(fd, chunk);
-    if (n === 0)
-      throw new ChannelError('the control plane went away before it sent a configuration');
+    if (n === 0) throw new ChannelError('the control plane went away');
     text += chunk.toString('latin1', 0, n);
-    if (text.length > LINE_BYTES_MAX) throw new ChannelError('the configuration is too long');
+    if (text.length > LINE_BYTES_MAX) throw new ChannelError('a line of the channel is too long');
   }
-  const parsed = v.safeParse(DataplaneConfig, JSON.parse(Buffer.from(text, 'latin1').toString()));
+  return Buffer.from(text, 'latin1').toString();
+}
+
+/** The line that the control plane sends before anything else. */
+export function readConfig(fd = CHANNEL_FD): DataplaneConfig {
+  const parsed = v.safeParse(DataplaneConfig, JSON.parse(readLine(fd)));
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
   throw new ChannelError(`configuration: ${v.getDotPath(issue) ?? ''}: ${issue.message}`);
 }
 
-export function report(message: DataplaneMessage, fd = CHANNEL_FD): void {
+export function send(message: DataplaneMessage | ApplicationMessage, fd = CHANNEL_FD): void {
   writeSync(fd, `${JSON.stringify(message)}\n`);
+}
+
+/** The channel once the configuration has been read: lines in by callback, messages out. */
+export class Channel {
+  readonly #socket: Socket;
+
+  constructor(onLine: (line: string) => void, fd = CHANNEL_FD) {
+    this.#socket = new Socket({ fd, readable: true, writable: true });
+    this.#socket.on('error', () => {}); // the control plane went away: the kernel ends us too
+    createInterface({ input: this.#socket }).on('line', onLine);
+  }
+
+  send(message: DataplaneMessage): void {
+    this.#socket.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /** Sends what is said last, then ends the process. */
+  last(message: DataplaneMessage, exitCode: number): void {
+    const end = (): never => process.exit(exitCode);
+    this.#socket.end(`${JSON.stringify(message)}\n`, end);
+  }
 }
 
 /** Call before `readConfig`: should the parent be dead already, that finds the channel closed. */

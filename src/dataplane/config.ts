@@ -64,6 +64,35 @@ const PAGE = 4096;
  */
 export const STATISTICS_BYTES = Math.ceil(COUNTERS_BYTES / PAGE) * PAGE;
 
+/** What one elastic thread shares with an application in another process: four memfds and two eventfds. */
+export const SharedDescriptors = v.object({
+  receivePool: fd,
+  events: fd,
+  calls: fd,
+  memory: fd,
+  /** Wakes the application. */
+  wake: fd,
+  /** Wakes the dataplane. */
+  bell: fd,
+});
+export type SharedDescriptors = v.InferOutput<typeof SharedDescriptors>;
+
+const Segment = v.object({ name: v.string(), offset: count, bytes: count });
+const Layout = v.object({
+  arenaBytes: count,
+  receivePool: Segment,
+  events: Segment,
+  calls: Segment,
+  memory: Segment,
+});
+
+const App = v.object({
+  name: v.string(),
+  /** Absolute path of the application module. */
+  module: v.string(),
+  options: v.record(v.string(), v.string()),
+});
+
 export const DataplaneConfig = v.object({
   /** One a thread. */
   nics: v.pipe(v.array(NicConfig), v.minLength(1)),
@@ -74,12 +103,10 @@ export const DataplaneConfig = v.object({
   idle: v.picklist(IDLE_POLICIES),
   /** Core of the first thread (the others follow); absent: not pinned. */
   cpu: v.optional(count),
-  app: v.object({
-    name: v.string(),
-    /** Absolute path of the application module. */
-    module: v.string(),
-    options: v.record(v.string(), v.string()),
-  }),
+  /** Loaded into the elastic threads (domain inline), unless `shared` is given. */
+  app: App,
+  /** Domain process: one a thread. */
+  shared: v.optional(v.array(SharedDescriptors)),
   /** What the user may choose of src/limits.ts. */
   limits: v.object({
     flows: v.optional(count),
@@ -100,6 +127,14 @@ export type IdlePolicy = (typeof IDLE_POLICIES)[number];
 
 /** What a dataplane says on the channel, one line of JSON each. */
 export const DataplaneMessage = v.variant('type', [
+  /** The driver is bound: frames may flow. One layout a thread, for the application's process. */
+  v.object({
+    type: v.literal('attached'),
+    layouts: v.array(Layout),
+    flows: count,
+    nic: v.string(),
+  }),
+  /** Domain inline: the application listens. */
   v.object({
     type: v.literal('ready'),
     /** Ports that the application listens on. */
@@ -122,3 +157,29 @@ export const DataplaneMessage = v.variant('type', [
   v.object({ type: v.literal('stopped'), exitCode: v.number() }),
 ]);
 export type DataplaneMessage = v.InferOutput<typeof DataplaneMessage>;
+
+/** What an application process is told at its start. */
+export const ApplicationConfig = v.object({
+  app: App,
+  threads: v.pipe(
+    v.array(
+      v.object({
+        layout: Layout,
+        shared: SharedDescriptors,
+        flows: count,
+        /** The elastic thread's core; absent: not pinned. */
+        cpu: v.optional(count),
+      }),
+    ),
+    v.minLength(1),
+  ),
+});
+export type ApplicationConfig = v.InferOutput<typeof ApplicationConfig>;
+
+export const ApplicationMessage = v.variant('type', [
+  v.object({ type: v.literal('ready'), ports: v.array(count) }),
+  v.object({ type: v.literal('failed'), code: v.string(), message: v.string() }),
+  v.object({ type: v.literal('report'), value: v.unknown() }),
+  v.object({ type: v.literal('stopped'), exitCode: v.number() }),
+]);
+export type ApplicationMessage = v.InferOutput<typeof ApplicationMessage>;

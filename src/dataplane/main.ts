@@ -1,46 +1,70 @@
 /**
  * The dataplane process: reads its configuration from the control plane, runs one worker per elastic thread, and
- * passes on what they say.
+ * passes messages on.
  *
- * - Exit codes: 0 when the application stopped itself, 1 when a thread failed.
+ * - Start: configuration in; `attached` out when every driver is bound; `go` in when frames flow; domain inline only:
+ *   `ready` out when the application listens.
+ * - Later: `application-gone` in when the application's process has ended: its flows end, its buffers come back.
+ * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
  * - Ends with the control plane (channel.ts `endWithParent`).
  */
 import { Worker } from 'node:worker_threads';
-import { CHANNEL_FD, endWithParent, readConfig, report } from './channel.ts';
+import { Channel, endWithParent, readConfig } from './channel.ts';
 import type { DataplaneConfig, DataplaneMessage } from './config.ts';
 
+type WorkerMessage = Exclude<DataplaneMessage, { type: 'attached' }> | Attached;
+interface Attached {
+  type: 'thread-attached';
+  layout: Extract<DataplaneMessage, { type: 'attached' }>['layouts'][number];
+  flows: number;
+  nic: string;
+}
+
+/** How long the threads may take to say goodbye to their peers. */
+const CLOSE_MS = 500;
+
 function run(config: DataplaneConfig): void {
-  let ready = 0;
-  config.nics.forEach((_nic, index) => {
+  const channel = new Channel((line) => {
+    if (line === 'go' || line === 'application-gone') tell(line);
+  });
+  const attached: Attached[] = [];
+  let readyCount = 0;
+  const workers = config.nics.map((_nic, index) => {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: { config, index },
     });
-    worker.on('message', (message: DataplaneMessage) => {
-      if (message.type === 'ready') {
-        ready += 1;
-        if (ready === config.nics.length) report(message);
-        return;
-      }
-      report(message);
-      if (message.type === 'failed') process.exit(1);
-      if (message.type === 'stopped') process.exit(message.exitCode);
-    });
+    worker.on('message', heard);
     worker.on('error', (error) => {
-      report({
-        type: 'failed',
-        code: 'IX_WORKER',
-        message: String((error as Error).stack ?? error),
-      });
-      process.exit(1);
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      channel.last({ type: 'failed', code: 'IX_WORKER', message: text }, 1);
     });
+    return worker;
+  });
+  const tell = (message: string): void => {
+    for (const worker of workers) worker.postMessage(message);
+  };
+  function heard(message: WorkerMessage): void {
+    if (message.type === 'thread-attached') {
+      attached.push(message);
+      if (attached.length < workers.length) return;
+      const { flows, nic } = message;
+      channel.send({ type: 'attached', layouts: attached.map((a) => a.layout), flows, nic });
+    } else if (message.type === 'ready') {
+      readyCount += 1;
+      if (readyCount === workers.length) channel.send(message);
+    } else if (message.type === 'report') channel.send(message);
+    else channel.last(message, message.type === 'failed' ? 1 : message.exitCode);
+  }
+  process.on('SIGTERM', () => {
+    tell('stop');
+    setTimeout(() => process.exit(0), CLOSE_MS);
   });
 }
 
 endWithParent();
 try {
-  run(readConfig(CHANNEL_FD));
+  run(readConfig());
 } catch (error) {
   const code = (error as { code?: string }).code ?? 'IX_DATAPLANE';
-  report({ type: 'failed', code, message: (error as Error).message });
-  process.exitCode = 1;
+  new Channel(() => {}).last({ type: 'failed', code, message: (error as Error).message }, 1);
 }

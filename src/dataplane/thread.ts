@@ -73,6 +73,7 @@ export interface ThreadOptions<S extends Side> {
 
 export interface DataplaneThread<S extends Side> {
   readonly arena: Arena;
+  readonly limits: Limits;
   readonly layout: Layout;
   readonly frames: Frames;
   readonly counters: Counters;
@@ -83,6 +84,8 @@ export interface DataplaneThread<S extends Side> {
   readonly side: S;
   readonly thread: ElasticThread;
   readonly runner: Runner;
+  /** The application is gone: its flows are reset, its listeners, sockets and timers end, everything it held comes back. */
+  dropApplication(): void;
   /** Stops the loop and closes the driver; true when every frame came home. */
   close(): boolean;
 }
@@ -127,7 +130,18 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
     nic.close();
     return frames.allHome() || frames.allHome(lent);
   };
-  return { arena, layout, frames, counters, nic, stack, timers, gate, side, thread, runner, close };
+  const dropApplication = (): void => {
+    thread.readClock();
+    stack.dropApplication();
+    timers.cancelAll();
+    stack.flush();
+    nic.kick();
+  };
+  return {
+    ...{ arena, limits, layout, frames, counters, nic, stack, timers, gate, side, thread, runner },
+    dropApplication,
+    close,
+  };
 }
 
 function carveLayout(

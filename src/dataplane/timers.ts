@@ -84,6 +84,21 @@ export class ApplicationTimers {
     this.#firedTail = index;
   }
 
+  /** The application is gone: no timer of its will fire. */
+  cancelAll(): void {
+    for (let index = 0; index < this.#count; index++) {
+      if (!this.#wheel.isArmed(this.#wheelBase + index)) continue;
+      this.#wheel.cancel(this.#wheelBase + index);
+      this.#release(index);
+    }
+    while (this.#firedHead >= 0) {
+      const index = this.#firedHead;
+      this.#firedHead = this.#i32[this.#rows + index * WORDS + NEXT]!;
+      this.#release(index);
+    }
+    this.#firedTail = -1;
+  }
+
   emit(sink: EventSink): void {
     const i32 = this.#i32;
     while (this.#firedHead >= 0 && sink.space() > 0) {

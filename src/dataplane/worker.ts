@@ -1,17 +1,20 @@
 /**
  * One elastic thread as a worker: pinned to its core, with its own V8 isolate, heap and collector.
  *
- * - Started by main.ts with the configuration and its number; says `ready` when the application listens, `failed`
- *   (one sentence, with the remedy) when it cannot start or an invariant of ours broke, `report` for the application.
+ * - Started by main.ts with the configuration and its number. Says `thread-attached` when its driver is bound, waits
+ *   for `go`, and (domain inline) says `ready` when the application listens.
+ * - Says `failed` (one sentence, with the remedy) when it cannot start or an invariant of ours broke, `report` for the
+ *   application.
  */
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Application } from '../libix/index.ts';
 import { sys } from '../native/sys.ts';
-import type { DataplaneConfig, DataplaneMessage } from './config.ts';
-import { openInlineSide } from './inline-domain.ts';
+import type { DataplaneConfig } from './config.ts';
+import { type InlineSide, openInlineSide } from './inline-domain.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
-import { openThread } from './thread.ts';
+import { backWith, openProcessSide } from './process-side.ts';
+import { type DataplaneThread, openThread, type Side } from './thread.ts';
 
 interface WorkerInput {
   config: DataplaneConfig;
@@ -20,9 +23,7 @@ interface WorkerInput {
 
 const { config, index } = workerData as WorkerInput;
 
-function say(message: DataplaneMessage): void {
-  parentPort?.postMessage(message);
-}
+const say = (message: unknown): void => parentPort?.postMessage(message);
 
 function failed(error: unknown): void {
   const code = (error as { code?: string }).code ?? 'IX_DATAPLANE';
@@ -30,15 +31,41 @@ function failed(error: unknown): void {
   say({ type: 'failed', code, message });
 }
 
-async function start(): Promise<void> {
-  if (config.cpu !== undefined) sys.pin(config.cpu + index);
+/** What both domains have in common. */
+const common = {
+  limits: config.limits,
+  net: config,
+  policy: config.idle,
+  openNic: (parts: Parameters<typeof openNicFor>[2]) => openNicFor(config, index, parts),
+  shareCounters: (counters: Parameters<typeof shareCountersFor>[2]) =>
+    shareCountersFor(config, index, counters),
+  failed,
+};
+
+async function loadApplication(): Promise<Application> {
   const module = await import(pathToFileURL(config.app.module).href);
-  const application = module.default as Application;
-  if (typeof application !== 'function') {
-    throw new TypeError(
-      `${config.app.module} has no default export that is a function (ix) => void`,
-    );
-  }
+  if (typeof module.default === 'function') return module.default;
+  throw new TypeError(
+    `${config.app.module} has no default export that is a function (ix) => void`,
+  );
+}
+
+function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): void {
+  const { layout, limits, nic } = dataplane;
+  parentPort?.on('message', (message: string) => {
+    if (message === 'go') go();
+    if (message === 'application-gone') dataplane.dropApplication();
+    if (message === 'stop') {
+      dataplane.dropApplication();
+      dataplane.close();
+      say({ type: 'stopped', exitCode: 0 });
+    }
+  });
+  say({ type: 'thread-attached', layout, flows: limits.flows, nic: nic.name });
+}
+
+async function startInline(): Promise<void> {
+  const application = await loadApplication();
   const hooks = {
     report: (value: unknown) => say({ type: 'report', value }),
     stop: (exitCode: number) => {
@@ -46,22 +73,35 @@ async function start(): Promise<void> {
       say({ type: 'stopped', exitCode });
     },
   };
-  const dataplane = openThread({
-    limits: config.limits,
-    net: config,
-    policy: config.idle,
-    openNic: (parts) => openNicFor(config, index, parts),
-    openSide: (parts) => openInlineSide(parts, index, hooks),
-    shareCounters: (counters) => shareCountersFor(config, index, counters),
-    failed,
-  });
+  const openSide = (parts: Parameters<typeof openInlineSide>[0]): InlineSide =>
+    openInlineSide(parts, index, hooks);
+  const dataplane = openThread({ ...common, openSide });
   const { ix } = dataplane.side;
-  await application(ix, config.app.options);
-  // The first turn makes the application's calls, the second one hands it their results: a refused listen ends here.
-  dataplane.thread.turn();
-  dataplane.thread.turn();
-  say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name });
-  dataplane.runner.start();
+  listen(dataplane, () => {
+    ix.whenSettled(() => say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name }));
+    Promise.resolve(application(ix, config.app.options)).then(
+      () => dataplane.runner.start(),
+      failed,
+    );
+  });
 }
 
-start().catch(failed);
+function startProcess(shared: NonNullable<DataplaneConfig['shared']>[number]): void {
+  const dataplane = openThread({
+    ...common,
+    openSide: (parts) => openProcessSide(parts, shared),
+    back: backWith(shared),
+  });
+  listen(dataplane, () => dataplane.runner.start());
+}
+
+if (config.cpu !== undefined) sys.pin(config.cpu + index);
+const shared = config.shared?.[index];
+if (shared === undefined) startInline().catch(failed);
+else {
+  try {
+    startProcess(shared);
+  } catch (error) {
+    failed(error);
+  }
+}

@@ -118,6 +118,7 @@ export class Ix {
   #requests: Request[] = [];
   /** Requests at the gate, by call index. */
   #asked: { index: number; request: Request }[] = [];
+  readonly #settled: (() => void)[] = [];
   #inDispatch = false;
 
   constructor(parts: IxParts) {
@@ -326,8 +327,10 @@ export class Ix {
     for (let i = 0; i < this.#batchEnds.length; i++) this.#batchEnds[i]!();
     if (this.#requests.length > 0) this.#writeRequests();
     this.#session.flushDirty();
-    if (this.wantsTurn || this.#asked.length > 0) gate.askAgain();
+    const isWaiting = this.#requests.length > 0 || this.#asked.length > 0;
+    if (isWaiting || this.#session.hasDirty) gate.askAgain();
     gate.submit();
+    if (!isWaiting && this.#settled.length > 0) for (const f of this.#settled.splice(0)) f();
     this.#inDispatch = false;
   }
 
@@ -449,6 +452,12 @@ export class Ix {
 
   #wake(): void {
     if (!this.#inDispatch) this.#parts.hooks.wake();
+  }
+
+  /** Calls back once, when every listen, bind and timer asked so far has its answer. */
+  whenSettled(callback: () => void): void {
+    this.#settled.push(callback);
+    this.#wake();
   }
 
   /** For messages. */

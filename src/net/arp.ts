@@ -1,13 +1,17 @@
 /**
  * ARP: which MAC address stands behind a neighbour's IPv4 address.
  *
- * - INCOMPLETE (asked, one frame held) -> REACHABLE (an answer less than 60 s ago) -> STALE (its next use starts a
- *   probe, and nothing waits for it) -> PROBE (asked by unicast) -> gone. Unused for 5 minutes more: gone.
- * - Asks once a second, three times (RFC 1122 2.3.2.1); an address that never answers loses its held frame.
- * - Learns a new sender only from a request for us, on our link; any packet may update an entry that exists
- *   (RFC 826), but only one for us confirms it. A table that is full learns nobody unasked.
+ * - INCOMPLETE (asked, one frame held) -> REACHABLE (an answer less than 60 s ago) -> STALE (its
+ *   next use starts a probe, and nothing waits for it) -> PROBE (asked by unicast) -> gone. Unused
+ *   for 5 minutes more: gone.
+ * - Asks once a second, three times (RFC 1122 2.3.2.1); an address that never answers loses its
+ *   held frame.
+ * - Learns a new sender only from a request for us, on our link; any packet may update an entry
+ *   that exists (RFC 826), but only one for us confirms it. A table that is full learns nobody
+ *   unasked.
  * - `transmit` consumes its frame, always.
- * - One table a thread. Replies reach one queue's thread only; it tells the others' tables by `learn`.
+ * - One table a thread. Replies reach one queue's thread only; it tells the others' tables by
+ *   `learn`.
  *
  * Called by ipv4.ts and stack.ts. Read first: RFC 826, RFC 1122 2.3.2, RFC 5227.
  */
@@ -150,7 +154,10 @@ export class Arp {
     this.#merge(address, high, low, true, false);
   }
 
-  /** Gratuitous request: tells everybody our MAC address (RFC 5227 2.3). For the start of a dataplane. */
+  /**
+   * Gratuitous request: tells everybody our MAC address (RFC 5227 2.3). For the start of a
+   * dataplane.
+   */
   announce(): void {
     const everybody = eth.MAC_BROADCAST_HIGH;
     this.#send(wire.ARP_REQUEST, everybody, eth.MAC_BROADCAST_LOW, 0, 0, this.#address);
@@ -229,7 +236,10 @@ export class Arp {
     }
   }
 
-  /** One request: to everybody, or to the MAC address that answered last time (RFC 1122 2.3.2.1 (2)). */
+  /**
+   * One request: to everybody, or to the MAC address that answered last time (RFC 1122 2.3.2.1
+   * (2)).
+   */
   #ask(entry: number): void {
     const i32 = this.#i32;
     const isProbe = i32[entry + row.STATE] === row.PROBE;

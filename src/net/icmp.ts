@@ -1,12 +1,14 @@
 /**
  * ICMP for IPv4: answers echo, reports what cannot be delivered, hands reported errors to TCP.
  *
- * - Echo is answered from the very bytes that asked, wherever they are (a frame or a reassembly buffer), so `ping -s`
- *   works up to 65,507 bytes, the largest datagram there is; the answer is never longer than the question.
- * - Errors go out only about a datagram that is whole or a first fragment, was sent to our own unicast address, and
- *   is no ICMP error itself (RFC 1122 3.2.2); a token bucket bounds them (RFC 1812 4.3.2.8): 1000/s, bursts of 50.
- * - Errors that come in must quote a packet that we could have sent (RFC 5927); TCP checks the sequence number.
- *   Source quench (RFC 6633) and redirects are ignored.
+ * - Echo is answered from the very bytes that asked, wherever they are (a frame or a reassembly
+ *   buffer), so `ping -s` works up to 65,507 bytes, the largest datagram there is; the answer is
+ *   never longer than the question.
+ * - Errors go out only about a datagram that is whole or a first fragment, was sent to our own
+ *   unicast address, and is no ICMP error itself (RFC 1122 3.2.2); a token bucket bounds them (RFC
+ *   1812 4.3.2.8): 1000/s, bursts of 50.
+ * - Errors that come in must quote a packet that we could have sent (RFC 5927); TCP checks the
+ *   sequence number. Source quench (RFC 6633) and redirects are ignored.
  * - `input` borrows its bytes; nothing here keeps a frame.
  *
  * Called by ipv4-input.ts, udp.ts, reassembly.ts. Read first: RFC 792, RFC 1122 3.2.2, RFC 5927.
@@ -57,7 +59,9 @@ const C_NO_FRAME = COUNTER.txNoFrame;
 const ERROR_BYTES_MAX = 576;
 /** Precedence 6, "internetwork control" (RFC 1812 4.3.2.5). */
 const ERROR_TOS = 0xc0;
-/** Bytes that an incoming error must quote beyond the IP header: ports and TCP's sequence number. */
+/**
+ * Bytes that an incoming error must quote beyond the IP header: ports and TCP's sequence number.
+ */
 const QUOTED_BYTES = 8;
 /** Token bucket: a token each millisecond, at most so many. */
 const ERROR_BURST = 50;
@@ -84,7 +88,10 @@ export class Icmp {
     this.#refilledMs = env.clock.ms | 0;
   }
 
-  /** One message: `bytes` at `icmp`, from a valid datagram whose header is at `ip`. May be patched in place. */
+  /**
+   * One message: `bytes` at `icmp`, from a valid datagram whose header is at `ip`. May be patched
+   * in place.
+   */
   input(ip: number, icmp: number, bytes: number, source: number, isBroadcast: boolean): void {
     const counters = this.#counters;
     counters.bump(C_IN);
@@ -120,7 +127,10 @@ export class Icmp {
     }
   }
 
-  /** RFC 792 "Echo": the type becomes 0, and the checksum follows it (RFC 1624). The rest goes back as it came. */
+  /**
+   * RFC 792 "Echo": the type becomes 0, and the checksum follows it (RFC 1624). The rest goes back
+   * as it came.
+   */
   #echo(ip: number, icmp: number, bytes: number, source: number): void {
     const view = this.#view;
     this.#counters.bump(C_ECHO_IN);
@@ -145,7 +155,8 @@ export class Icmp {
       return;
     }
     this.#counters.bump(C_UNREACHABLE_IN);
-    if (view.getUint8(quote + IP_PROTOCOL) !== PROTOCOL_TCP) return; // UDP has no event for it (abi.ts)
+    // UDP has no event for it (abi.ts)
+    if (view.getUint8(quote + IP_PROTOCOL) !== PROTOCOL_TCP) return;
     const code = view.getUint8(icmp + wire.ICMP_CODE);
     const isTooBig = type === wire.ICMP_UNREACHABLE && code === wire.UNREACHABLE_TOO_BIG;
     const segment = quote + headerBytes(view, quote);

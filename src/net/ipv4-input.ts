@@ -1,14 +1,17 @@
 /**
  * IPv4, the way in: one check at the border, then the protocol.
  *
- * - The order of checks is RFC 1122 3.2.1's: version, header length, total length, checksum, options, destination,
- *   source, fragment. Each drop has its own counter.
- * - The fast path is a 20-byte header to our own address, not a fragment: 19 tests and 14 loads, ~20 ns.
+ * - The order of checks is RFC 1122 3.2.1's: version, header length, total length, checksum,
+ *   options, destination, source, fragment. Each drop has its own counter.
+ * - The fast path is a 20-byte header to our own address, not a fragment: 23 ns,
+ *   Ethernet included.
  * - A TTL of 0 or 1 is no reason to drop what has arrived (RFC 1122 3.2.1.7); 0 is counted.
- * - Options are skipped; source routes are refused (RFC 7126 4.3). Broadcasts reach UDP only, and nothing that
- *   came as a link-layer broadcast reaches anybody without an IP broadcast address (RFC 1122 3.3.6).
- * - A reassembled datagram that fits a frame is delivered like any other, in a frame of its own. A longer one
- *   stays in its buffer: ICMP answers it from there, UDP delivers what fits a frame as truncated, TCP never sees it.
+ * - Options are skipped; source routes are refused (RFC 7126 4.3). Broadcasts reach UDP only, and
+ *   nothing that came as a link-layer broadcast reaches anybody without an IP broadcast address
+ *   (RFC 1122 3.3.6).
+ * - A reassembled datagram that fits a frame is delivered like any other, in a frame of its own. A
+ *   longer one stays in its buffer: ICMP answers it from there, UDP delivers what fits a frame as
+ *   truncated, TCP never sees it.
  *
  * Called by stack.ts. Read first: RFC 791, RFC 1122 3.2.1 and 3.3.6.
  */
@@ -103,8 +106,8 @@ export class Ipv4Input {
   }
 
   /**
-   * One frame of `length` bytes from its Ethernet header at `frame`; `isLinkBroadcast` when its MAC destination was
-   * not ours alone. -> FREE_FRAME or KEEP_FRAME.
+   * One frame of `length` bytes from its Ethernet header at `frame`; `isLinkBroadcast` when its MAC
+   * destination was not ours alone. -> FREE_FRAME or KEEP_FRAME.
    */
   input(frame: number, length: number, isLinkBroadcast: boolean): number {
     const view = this.#view;
@@ -144,7 +147,10 @@ export class Ipv4Input {
     return this.#deliver(frame, ip, header, bytes, ttlProtocol & 0xff, isBroadcast);
   }
 
-  /** Everything but the usual TCP segment. `frame` is NO_FRAME when the bytes are in a reassembly buffer. */
+  /**
+   * Everything but the usual TCP segment. `frame` is NO_FRAME when the bytes are in a reassembly
+   * buffer.
+   */
   #deliver(
     frame: number,
     ip: number,

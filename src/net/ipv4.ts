@@ -2,21 +2,25 @@
  * IPv4, the way out: routes, headers, fragments.
  *
  * - One address, one prefix, one gateway: on-link by prefix, else the gateway, else CODE.NO_ROUTE.
- * - A neighbour index is a hint, never a claim: `transmit` compares the entry's address with the next hop that the
- *   frame asks for and looks it up again when the entry has gone to someone else. Flows may keep it for ever.
- * - `writeHeader` is for packets that fit the MTU and must not be fragmented (TCP). `sendDatagram` is for UDP and
- *   ICMP: fragments what does not fit and lets routers do the same, because datagrams keep no path MTU.
+ * - A neighbour index is a hint, never a claim: `transmit` compares the entry's address with the
+ *   next hop that the frame asks for and looks it up again when the entry has gone to someone else.
+ *   Flows may keep it for ever.
+ * - `writeHeader` is for packets that fit the MTU and must not be fragmented (TCP). `sendDatagram`
+ *   is for UDP and ICMP: fragments what does not fit and lets routers do the same, because
+ *   datagrams keep no path MTU.
  * - `transmit` consumes its frame, always. Broadcast is never sent, and there is no loopback.
- * - What is IPv4's own (address arithmetic, header layout, ARP) stays in ipv4*.ts and arp.ts; TCP, UDP and the stack
- *   only pass addresses on, so that an ipv6.ts with the same four methods can stand beside it.
+ * - What is IPv4's own (address arithmetic, header layout, ARP) stays in ipv4*.ts and arp.ts; TCP,
+ *   UDP and the stack only pass addresses on, so that an ipv6.ts with the same four methods can
+ *   stand beside it.
  *
- * Called by TCP, UDP, ICMP. Read first: RFC 791, RFC 1122 3.3.1, RFC 6864 (what the ID field is for).
+ * Called by TCP, UDP, ICMP. Read first: RFC 791, RFC 1122 3.3.1, RFC 6864 (what the ID field is
+ * for).
  */
 import { CODE } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
 import { halfSipHash, halfSipHash13 } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
+import { ETHERNET_MTU, TRANSMIT_HEADROOM } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { finish } from '../wire/checksum.ts';
 import { ETH_HEADER_BYTES, ETH_SOURCE, ETH_TYPE_IPV4, macHigh, macLow } from '../wire/ethernet.ts';
@@ -50,7 +54,10 @@ export class Ipv4 {
   readonly mask: number;
   readonly network: number;
   readonly gateway: number;
-  /** The directed broadcast address of our prefix; the limited one when the prefix has none (/31, /32). */
+  /**
+   * The directed broadcast address of our prefix; the limited one when the prefix has none (/31,
+   * /32).
+   */
   readonly broadcast: number;
   readonly #view: DataView;
   readonly #frames: Frames;
@@ -58,7 +65,9 @@ export class Ipv4 {
   readonly #kernels: Kernels;
   readonly #mtu: number;
   readonly #macHigh: number;
-  /** Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire. */
+  /**
+   * Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire.
+   */
   readonly #macLowAndType: number;
   readonly #secret0: number;
   readonly #secret1: number;
@@ -77,19 +86,15 @@ export class Ipv4 {
     this.#frames = env.frames;
     this.#counters = env.counters;
     this.#kernels = env.arena.kernels;
-    this.#mtu = nic.mtu;
+    this.#mtu = Math.min(nic.mtu, ETHERNET_MTU);
     this.#macHigh = macHigh(mac, 0);
     this.#macLowAndType = (macLow(mac, 0) << 16) | ETH_TYPE_IPV4;
     this.#secret0 = config.secret0 | 0;
     this.#secret1 = config.secret1 | 0;
     this.#nextId = halfSipHash(config.secret0, config.secret1, 0, 0, 0) & 0xffff;
-    assert(
-      nic.mtu + ETH_HEADER_BYTES + TRANSMIT_HEADROOM <= FRAME_BYTES,
-      'ipv4: the MTU does not fit a frame',
-    );
   }
 
-  /** Largest IP packet, bytes. */
+  /** Largest IP packet, bytes: the driver's, but at most what frames are made for. */
   mtuOf(): number {
     return this.#mtu;
   }
@@ -104,7 +109,10 @@ export class Ipv4 {
     return (destination & this.mask) === this.network ? destination : this.gateway;
   }
 
-  /** Index of the next hop's neighbour entry, which is made and asked for when it is new; or CODE.NO_ROUTE. */
+  /**
+   * Index of the next hop's neighbour entry, which is made and asked for when it is new; or
+   * CODE.NO_ROUTE.
+   */
   neighbourFor(destination: number): number {
     const hop = this.nextHop(destination);
     if (hop === 0 || hop === this.address || this.isBroadcast(hop) || isNeverHost(destination)) {
@@ -115,8 +123,8 @@ export class Ipv4 {
   }
 
   /**
-   * Ethernet source and type, and an IPv4 header that forbids fragments (RFC 6864: ID 0), at `frame`. Routers may not
-   * fragment, so the caller listens to ICMP "too big".
+   * Ethernet source and type, and an IPv4 header that forbids fragments (RFC 6864: ID 0), at
+   * `frame`. Routers may not fragment, so the caller listens to ICMP "too big".
    */
   writeHeader(
     frame: number,
@@ -141,7 +149,10 @@ export class Ipv4 {
     this.#write(frame, destination, this.address, protocol, tos, payloadBytes, id);
   }
 
-  /** `idAndFragment`: the header's second word (RFC 791 3.1). The checksum is summed from what is in registers. */
+  /**
+   * `idAndFragment`: the header's second word (RFC 791 3.1). The checksum is summed from what is in
+   * registers.
+   */
   #write(
     frame: number,
     destination: number,
@@ -193,8 +204,9 @@ export class Ipv4 {
   }
 
   /**
-   * Sends `headerBytes` at `header` (a multiple of 8, or 0) followed by `bytes` at `offset` as the payload of one
-   * datagram, in fragments when it does not fit the MTU. The bytes are copied before this returns.
+   * Sends `headerBytes` at `header` (a multiple of 8, or 0) followed by `bytes` at `offset` as the
+   * payload of one datagram, in fragments when it does not fit the MTU. The bytes are copied before
+   * this returns.
    * -> CODE.OK, NO_ROUTE, TOO_LONG, or AGAIN when the frames for all of it are not there.
    */
   sendDatagram(
@@ -233,7 +245,10 @@ export class Ipv4 {
     return CODE.OK;
   }
 
-  /** An ID that does not come again soon for this destination and that nobody else can count (RFC 6864 4.3, 7739). */
+  /**
+   * An ID that does not come again soon for this destination and that nobody else can count (RFC
+   * 6864 4.3, 7739).
+   */
   #takeId(destination: number, protocol: number): number {
     this.#nextId = (this.#nextId + 1) & 0xffff;
     const start = halfSipHash13(this.#secret0, this.#secret1, destination, protocol, 0);

@@ -1,9 +1,12 @@
 /**
- * The neighbour table: one entry, a cache line of int32 words, for each on-link address that matters now.
+ * The neighbour table: one entry, a cache line of int32 words, for each on-link address that
+ * matters now.
  *
- * - Policy-free but for one rule, who has to go when it is full (`replace`); arp.ts decides the rest.
- * - An index is a hint: `isFor` says whether it still means the address that the caller has in mind. Entries are
- *   reused without telling anybody. Address 0 means a free entry; no next hop is 0.
+ * - Policy-free but for one rule, who has to go when it is full (`replace`); arp.ts decides the
+ *   rest.
+ * - An index is a hint: `isFor` says whether it still means the address that the caller has in
+ *   mind. Entries are reused without telling anybody. Address 0 means a free entry; no next hop is
+ *   0.
  * - An INCOMPLETE entry holds at most one frame; a newer one replaces it (RFC 1122 2.3.2.2).
  * - `remove` frees the held frame.
  *
@@ -136,8 +139,9 @@ export class Neighbours {
   }
 
   /**
-   * Makes room: the entry used longest ago goes. Once a quarter of the table waits for first answers, it is one of
-   * those, so that a scan of addresses that do not exist cannot push out who is really there.
+   * Makes room: the entry used longest ago goes. Once a quarter of the table waits for first
+   * answers, it is one of those, so that a scan of addresses that do not exist cannot push out who
+   * is really there.
    */
   replace(): void {
     const i32 = this.#i32;

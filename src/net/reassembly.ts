@@ -1,13 +1,17 @@
 /**
  * Reassembly of IPv4 fragments in a fixed number of 64 KiB buffers.
  *
- * - A datagram is known by source, destination, ID and protocol. A bit per 8 bytes says what has arrived.
- * - An exact duplicate is dropped alone; any other overlap drops the whole datagram (RFC 5722's rule for IPv6: there
- *   is no honest reason for one). So does a length that contradicts an earlier fragment.
- * - 30 seconds after the first fragment the datagram is dropped, and ICMP "time exceeded" says so if its first
- *   fragment was there (RFC 792). When all buffers are in use, the oldest datagram is dropped.
+ * - A datagram is known by source, destination, ID and protocol. A bit per 8 bytes says what has
+ *   arrived.
+ * - An exact duplicate is dropped alone; any other overlap drops the whole datagram (RFC 5722's
+ *   rule for IPv6: there is no honest reason for one). So does a length that contradicts an earlier
+ *   fragment.
+ * - 30 seconds after the first fragment the datagram is dropped, and ICMP "time exceeded" says so
+ *   if its first fragment was there (RFC 792). When all buffers are in use, the oldest datagram is
+ *   dropped.
  * - `add` borrows the fragment and answers with the complete datagram, which stays until `release`.
- * - Buffers are touched only as far as fragments reach: an idle table costs address space, no memory.
+ * - Buffers are touched only as far as fragments reach: an idle table costs address space, no
+ *   memory.
  *
  * Called by ipv4-input.ts. Read first: RFC 791 3.2, RFC 815, RFC 1122 3.3.2.
  */
@@ -111,8 +115,8 @@ export class Reassembly {
   }
 
   /**
-   * One fragment: a valid datagram of `total` bytes at `ip`. -> index of the datagram that it completes, or -1.
-   * `ipOf` names its bytes, and `release` must follow.
+   * One fragment: a valid datagram of `total` bytes at `ip`. -> index of the datagram that it
+   * completes, or -1. `ipOf` names its bytes, and `release` must follow.
    */
   add(ip: number, header: number, total: number): number {
     const view = this.#view;
@@ -146,7 +150,10 @@ export class Reassembly {
     return this.#complete(index, row);
   }
 
-  /** Arena offset of a complete datagram's IP header: as sent, except that it is no fragment any more. */
+  /**
+   * Arena offset of a complete datagram's IP header: as sent, except that it is no fragment any
+   * more.
+   */
   ipOf(index: number): number {
     const header = this.#i32[this.#rows + index * ROW_WORDS + HEADER_BYTES]!;
     return this.#payload(index) - header;
@@ -243,7 +250,10 @@ export class Reassembly {
     this.#kernels.copy(this.#payload(index) - header, ip, header);
   }
 
-  /** When everything is there: the header is made the datagram's own (RFC 791 3.2, "reassembly procedure"). */
+  /**
+   * When everything is there: the header is made the datagram's own (RFC 791 3.2, "reassembly
+   * procedure").
+   */
   #complete(index: number, row: number): number {
     const i32 = this.#i32;
     const total = i32[row + TOTAL]!;

@@ -1,11 +1,15 @@
 /**
  * The stack of one elastic thread: wires the layers together and is all that the loop sees of them.
  *
- * - `receive` consumes a frame: Ethernet is checked here, the rest by the layers; every drop is counted by name.
- * - `advance` runs expired timers, `flush` lets TCP send what is due, `emit` writes event conditions.
- * - The loop's order: set `env.clock`, `advance`, `receive` each frame, (calls), `flush`, `nic.kick`, `emit`.
+ * - `receive` consumes a frame: Ethernet is checked here, the rest by the layers; every drop is
+ *   counted by name.
+ * - `advance` runs expired timers, `flush` lets TCP send what is due, `emit` writes event
+ *   conditions.
+ * - The loop's order: set `env.clock`, `advance`, `receive` each frame, (calls), `flush`,
+ *   `nic.kick`, `emit`.
  *
- * Called by the elastic thread, the simulator, and tests. Read first: docs/ARCHITECTURE.md "The stack".
+ * Called by the elastic thread, the simulator, and tests. Read first: docs/ARCHITECTURE.md "The
+ * stack".
  */
 import type { Frames } from '../arena/frames.ts';
 import type { Wheel } from '../arena/wheel.ts';
@@ -124,7 +128,10 @@ export class Stack {
     this.udp.emit(sink);
   }
 
-  /** Gives back every frame that the layers below TCP hold: before the pools are checked or the dataplane ends. */
+  /**
+   * Gives back every frame that the layers below TCP hold: before the pools are checked or the
+   * dataplane ends.
+   */
   close(): void {
     this.arp.close();
     this.udp.closeAll();

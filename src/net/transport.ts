@@ -1,5 +1,6 @@
 /**
- * What IPv4 and ICMP ask of TCP: the lower side of src/tcp/tcp.ts, so that net/ knows nothing else of it.
+ * What IPv4 and ICMP ask of TCP: the lower side of src/tcp/tcp.ts, so that net/ knows nothing else
+ * of it.
  *
  * - Addresses are big-endian int32, ports 0..65535, offsets arena bytes.
  */
@@ -7,8 +8,9 @@ import type { EventSink } from '../dataplane/events.ts';
 
 export interface TcpLayer {
   /**
-   * One segment to our unicast address; the IP header is valid, the TCP header is not yet looked at.
-   * `frame` is the Ethernet header, `bytes` TCP header and payload. -> FREE_FRAME or KEEP_FRAME.
+   * One segment to our unicast address; the IP header is valid, the TCP header is not yet looked
+   * at. `frame` is the Ethernet header, `bytes` TCP header and payload. -> FREE_FRAME or
+   * KEEP_FRAME.
    */
   input(
     frame: number,
@@ -18,7 +20,10 @@ export interface TcpLayer {
     source: number,
     destination: number,
   ): number;
-  /** An ICMP error about a segment that claims to be ours: check `sequence` before acting (RFC 5927 4.1). */
+  /**
+   * An ICMP error about a segment that claims to be ours: check `sequence` before acting (RFC 5927
+   * 4.1).
+   */
   icmpError(
     type: number,
     code: number,

@@ -2,10 +2,11 @@
  * UDP sockets: who listens on which port, and the received frames that each holds.
  *
  * - Ports are looked up directly in a column of 65,536 halfwords: one socket a port.
- * - A received datagram stays in its frame from `queue` until `recvDone` or `close`. A socket holds at most QUEUE_MAX
- *   frames and all sockets together a quarter of the receive pool; `hasRoom` says no before that is exceeded.
- * - Events are derived from state by `emit`: what finds no room in the array waits, and nothing is lost. One
- *   `udp_sent` sums up all datagrams (words a: bytes, b: datagrams) since the last.
+ * - A received datagram stays in its frame from `queue` until `recvDone` or `close`. A socket holds
+ *   at most QUEUE_MAX frames and all sockets together a quarter of the receive pool; `hasRoom` says
+ *   no before that is exceeded.
+ * - Events are derived from state by `emit`: what finds no room in the array waits, and nothing is
+ *   lost. One `udp_sent` sums up all datagrams (words a: bytes, b: datagrams) since the last.
  * - Handles are generation << 20 | index, as TCP's are. Any int32 may be given as one.
  *
  * Called by udp.ts.
@@ -43,7 +44,10 @@ const NEXT = 5;
 const SENT_BYTES = 6;
 const SENT_COUNT = 7;
 
-/** Words that go with a received frame. OWNER is the socket's handle while the application has the frame. */
+/**
+ * Words that go with a received frame. OWNER is the socket's handle while the application has the
+ * frame.
+ */
 const FRAME_ROW_SHIFT = 3;
 const OWNER = 0;
 const OFFSET = 1;
@@ -211,7 +215,10 @@ export class UdpSockets {
     }
   }
 
-  /** Event conditions of every socket that has some. A socket that finds no room goes to the end of the line. */
+  /**
+   * Event conditions of every socket that has some. A socket that finds no room goes to the end of
+   * the line.
+   */
   emit(sink: EventSink): void {
     const ready = this.#ready;
     for (let socket = ready.first(); socket >= 0; socket = ready.first()) {

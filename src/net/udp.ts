@@ -1,11 +1,12 @@
 /**
  * UDP: datagrams in to sockets, datagrams out from application memory.
  *
- * - A socket bound to the address 0 also hears broadcasts; one bound to ours does not. No socket: ICMP port unreachable.
- * - A received datagram is kept in the frame it came in (no copy). One that was reassembled beyond a frame is delivered
- *   truncated, and says so.
- * - `send` copies at once (payload and checksum in one pass), so `udp_sent` follows with the next events. Datagrams
- *   beyond the MTU leave in fragments, all of them or none.
+ * - A socket bound to the address 0 also hears broadcasts; one bound to ours does not. No socket:
+ *   ICMP port unreachable.
+ * - A received datagram is kept in the frame it came in (no copy). One that was reassembled beyond
+ *   a frame is delivered truncated, and says so.
+ * - `send` copies at once (payload and checksum in one pass), so `udp_sent` follows with the next
+ *   events. Datagrams beyond the MTU leave in fragments, all of them or none.
  * - A checksum of zero is accepted: the sender wants none.
  *
  * Called by ipv4-input.ts and by the gate. Read first: RFC 768, RFC 1122 4.1.
@@ -74,7 +75,10 @@ export class Udp {
     return this.#sockets.held;
   }
 
-  /** A socket on `port` (0: the stack picks) of `address` (0: any). -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW. */
+  /**
+   * A socket on `port` (0: the stack picks) of `address` (0: any). -> handle, BAD_RANGE, NO_ROUTE,
+   * IN_USE, NO_FLOW.
+   */
   bind(address: number, port: number, cookie: number): number {
     if (port < 0 || port > 0xffff) return CODE.BAD_RANGE;
     if (address !== 0 && address !== this.#ip.address) return CODE.NO_ROUTE;
@@ -88,7 +92,8 @@ export class Udp {
   }
 
   /**
-   * Sends `length` bytes at `offset`, a range that the caller has checked. They are copied before this returns.
+   * Sends `length` bytes at `offset`, a range that the caller has checked. They are copied before
+   * this returns.
    * -> length, BAD_HANDLE, BAD_RANGE (port), TOO_LONG, NO_ROUTE, AGAIN.
    */
   send(handle: number, offset: number, length: number, address: number, port: number): number {
@@ -108,7 +113,9 @@ export class Udp {
     return length;
   }
 
-  /** The application is done with a datagram; `offset` is the event's. -> OK, BAD_HANDLE, BAD_RANGE. */
+  /**
+   * The application is done with a datagram; `offset` is the event's. -> OK, BAD_HANDLE, BAD_RANGE.
+   */
   recvDone(handle: number, offset: number): number {
     const socket = this.#sockets.indexOf(handle);
     return socket < 0 ? CODE.BAD_HANDLE : this.#sockets.recvDone(socket, offset);
@@ -131,8 +138,8 @@ export class Udp {
   }
 
   /**
-   * One datagram of `bytes` at `udp`, whose valid IP header is at `ip`; `frame` is the frame's Ethernet header, or
-   * NO_FRAME. -> FREE_FRAME or KEEP_FRAME.
+   * One datagram of `bytes` at `udp`, whose valid IP header is at `ip`; `frame` is the frame's
+   * Ethernet header, or NO_FRAME. -> FREE_FRAME or KEEP_FRAME.
    */
   input(
     frame: number,

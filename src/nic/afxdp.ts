@@ -102,6 +102,8 @@ export class AfXdp implements Nic {
   /** Frames of the receive pool on their way out. */
   #receiveSending = 0;
   #txBytes = 0;
+  /** The receive pool had no frame to lend: counted once until it has again. */
+  #isDry = false;
   #open = true;
 
   constructor(arena: Arena, frames: Frames, counters: Counters, options: AfXdpOptions) {
@@ -264,13 +266,15 @@ export class AfXdp implements Nic {
     for (; count < want; count++) {
       const offset = frames.takeReceive();
       if (offset < 0) {
-        this.#counters.bump(C_RX_NO_FRAME);
+        if (!this.#isDry) this.#counters.bump(C_RX_NO_FRAME);
+        this.#isDry = true;
         break;
       }
       const word = this.#fillDescriptors + (((first + count) & this.#mask) << 1);
       i32[word] = offset - this.#base; // the upper half is 0 for ever
       this.#lent[frames.indexOf(offset)] = 1;
     }
+    if (count === want) this.#isDry = false;
     if (count === 0) return;
     this.#fillNext = (first + count) | 0;
     this.#receiveLent = (this.#receiveLent + count) | 0;

@@ -8,7 +8,7 @@
  *
  * Called by xdp-program.ts and attach.ts. Read first: RFC 9669 (BPF instruction set), bpf(2).
  */
-import { SYS, sys } from '../native/sys.ts';
+import { EAGAIN, SYS, sys } from '../native/sys.ts';
 import { granted, NicError } from './errors.ts';
 import { Struct } from './struct.ts';
 
@@ -155,6 +155,7 @@ const BPF_PROG_TYPE_XDP = 6;
 const BPF_ATTACH_XDP = 37;
 const ATTRIBUTE_BYTES = 128;
 const LOG_BYTES = 65_536;
+const LOAD_ATTEMPTS = 100;
 
 export const MAP_TYPE_XSKMAP = 17;
 
@@ -191,7 +192,11 @@ export function loadXdpProgram(code: Uint8Array, name: string): number {
     .u32(28, LOG_BYTES)
     .pointer(32, log)
     .text(48, name, 16);
-  const result = bpf(BPF_PROG_LOAD, attribute);
+  // EAGAIN: a signal (a profiler's timer) came while the verifier ran; libbpf tries again, too.
+  let result = -EAGAIN;
+  for (let i = 0; i < LOAD_ATTEMPTS && result === -EAGAIN; i++) {
+    result = bpf(BPF_PROG_LOAD, attribute);
+  }
   try {
     return granted(result, `loading XDP program ${name}`);
   } catch (error) {

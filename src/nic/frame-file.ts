@@ -60,6 +60,8 @@ export class FrameFile implements Nic {
   #lent = 0;
   /** Frames to write: pairs [0, #waiting) of the transmit list. */
   #waiting = 0;
+  /** The receive pool had no frame to lend: counted once until it has again. */
+  #isDry = false;
   #open = true;
 
   constructor(arena: Arena, frames: Frames, counters: Counters, options: FrameFileOptions) {
@@ -175,12 +177,14 @@ export class FrameFile implements Nic {
     while (this.#lent < BATCH_MAX) {
       const frame = this.#frames.takeReceive();
       if (frame < 0) {
-        this.#counters.bump(C_RX_NO_FRAME);
+        if (!this.#isDry) this.#counters.bump(C_RX_NO_FRAME);
+        this.#isDry = true;
         return;
       }
       this.#i32[list + this.#lent * PAIR_WORDS] = frame + TRANSMIT_HEADROOM;
       this.#lent = (this.#lent + 1) | 0;
     }
+    this.#isDry = false;
   }
 
   framesLent(): number {

@@ -3,7 +3,8 @@
  *
  * - Input decides what happened (new data acknowledged, third duplicate, partial acknowledgement, ...); the algorithm
  *   moves cwnd and ssthresh. It never looks at queues or timers.
- * - Bytes, not acknowledgements, are counted (RFC 3465, L = 2): batching thins our peers' acknowledgements.
+ * - Bytes, not acknowledgements, are counted (RFC 3465), without its limit L = 2: peers that batch, like ourselves,
+ *   acknowledge many segments at once, and slow start would crawl (Linux counts likewise).
  * - cwnd grows only while the flow uses it (RFC 7661's concern, Linux's rule of half).
  *
  * Called by input and expire. Read first: RFC 5681 3; RFC 6582 3.2.
@@ -54,8 +55,10 @@ export class NewReno implements Congestion {
     const cwnd = i32[row + TCB.cwnd]!;
     if (flight << 1 < cwnd || cwnd >= CWND_MAX) return;
     const mss = i32[row + TCB.mss]!;
-    if (cwnd < i32[row + TCB.ssthresh]!) {
-      i32[row + TCB.cwnd] = cwnd + (bytes < mss << 1 ? bytes : mss << 1);
+    const ssthresh = i32[row + TCB.ssthresh]!;
+    if (cwnd < ssthresh) {
+      const grown = cwnd + bytes;
+      i32[row + TCB.cwnd] = grown < ssthresh ? grown : ssthresh;
       return;
     }
     const counted = i32[row + TCB.caBytes]! + bytes;

@@ -186,7 +186,8 @@ export class Expiry {
       i32[row + TCB.keepProbes] = probes + 1;
       i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.keepalive;
       this.#flows.output.push(row);
-      this.#waitKeepalive(row, KEEPALIVE_INTERVAL_MS);
+      const idle = i32[row + TCB.keepIdleMs]!;
+      this.#waitKeepalive(row, idle < KEEPALIVE_INTERVAL_MS ? idle : KEEPALIVE_INTERVAL_MS);
     }
     return true;
   }

@@ -1,9 +1,12 @@
 /**
- * ARP for IPv4 over Ethernet: where the fields stand, relative to the ARP header (Ethernet payload).
+ * ARP for IPv4 over Ethernet: where the fields stand, relative to the ARP header (Ethernet
+ * payload).
  *
- * - Only hardware type 1, protocol 0x0800, address lengths 6 and 4 are spoken; the four are checked as one.
+ * - Only hardware type 1, protocol 0x0800, address lengths 6 and 4 are spoken; the four are checked
+ *   as one.
  *
- * Called by net/arp.ts. Read first: RFC 826 "Packet Reception"; RFC 5227 for probes and announcements.
+ * Called by net/arp.ts. Read first: RFC 826 "Packet Reception"; RFC 5227 for probes and
+ * announcements.
  */
 export const ARP_HARDWARE = 0;
 export const ARP_PROTOCOL = ARP_HARDWARE + 2;

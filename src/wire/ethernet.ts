@@ -1,11 +1,13 @@
 /**
  * Ethernet II: where the fields of a frame's header stand, relative to its first byte.
  *
- * - A MAC address is held as two integers, as the wire orders them: `high` the first four bytes (int32),
- *   `low` the last two (0..0xffff).
- * - No FCS: drivers take it off and put it on. Frames shorter than 60 bytes are padded by the hardware.
+ * - A MAC address is held as two integers, as the wire orders them: `high` the first four bytes
+ *   (int32), `low` the last two (0..0xffff).
+ * - No FCS: drivers take it off and put it on. Frames shorter than 60 bytes are padded by the
+ *   hardware.
  *
- * Called by net/stack.ts, net/ipv4.ts, net/arp.ts. Read first: RFC 894; IEEE 802.3 3.2.6 for the type field.
+ * Called by net/stack.ts, net/ipv4.ts, net/arp.ts. Read first: RFC 894; IEEE 802.3 3.2.6 for the
+ * type field.
  */
 export const ETH_DESTINATION = 0;
 export const ETH_SOURCE = ETH_DESTINATION + 6;

@@ -1,12 +1,14 @@
 /**
  * A network of one cable for tests: an in-memory driver and an environment under virtual time.
  *
- * - `makeEnvironment` builds what a Stack or a Tcp needs; nothing happens unless the test says so: time moves by
- *   `at`, frames come by `nic.inject`, leave into `nic.sent`.
- * - `WireNic.transmit` copies and poisons at once: a layer that touches a transmitted frame is found out.
- * - `connect(a, b)` makes two drivers peers: what one transmits, the other receives. `impair` sees every frame on
- *   its way out and may drop, change or multiply it.
- * - `inject(bytes, at)` needs a free receive frame, as a fill ring would; without one it counts rxNoFrame.
+ * - `makeEnvironment` builds what a Stack or a Tcp needs; nothing happens unless the test says so:
+ *   time moves by `at`, frames come by `nic.inject`, leave into `nic.sent`.
+ * - `WireNic.transmit` copies and poisons at once: a layer that touches a transmitted frame is
+ *   found out.
+ * - `connect(a, b)` makes two drivers peers: what one transmits, the other receives. `impair` sees
+ *   every frame on its way out and may drop, change or multiply it.
+ * - `inject(bytes, at)` needs a free receive frame, as a fill ring would; without one it counts
+ *   rxNoFrame.
  */
 import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';

@@ -159,7 +159,6 @@ test('noPort_datagram_is_reported_with_up_to_548_bytes', () => {
 
 test('never_errorAboutAnError', () => {
   const f = met();
-  // an ICMP error inside a datagram of an unknown protocol is fair game, but an ICMP error itself never is
   f.stack.icmp.unreachable(placed(f, ipv4(icmp(3, 3, 0, quoted()), { protocol: ICMP })), 2);
   f.stack.icmp.unreachable(placed(f, ipv4(icmp(11, 0, 0, quoted()), { protocol: ICMP })), 2);
   f.stack.icmp.unreachable(placed(f, ipv4(udp([1]), { fragment: 8 })), 3);

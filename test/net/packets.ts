@@ -243,7 +243,10 @@ export function readIcmp(bytes: Uint8Array) {
   };
 }
 
-/** What fragments (or one whole frame) carry, in order of their offsets; throws when they leave a gap. */
+/**
+ * What fragments (or one whole frame) carry, in order of their offsets; throws when they leave a
+ * gap.
+ */
 export function reassemble(frames: Uint8Array[]): Uint8Array {
   const pieces = frames
     .map(parseIpv4)

@@ -1,4 +1,6 @@
-/** Fragments: any order is one datagram, anything dishonest is none, and nothing is kept for long. */
+/**
+ * Fragments: any order is one datagram, anything dishonest is none, and nothing is kept for long.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fixture } from './fixture.ts';

@@ -1,4 +1,6 @@
-/** The stack as a whole: timers find their owners, nothing is allocated, and no frame can hurt it. */
+/**
+ * The stack as a whole: timers find their owners, nothing is allocated, and no frame can hurt it.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import v8 from 'node:v8';
@@ -117,9 +119,9 @@ test('any_randomBytes_never_throw', (t) => {
 });
 
 /**
- * Bytes allocated by one call of `work`. Each reading of V8's total counts up to 256 KiB of a buffer that is not used
- * up yet, so a round without work is subtracted; and V8's compilers allocate too for as long as they find something
- * to do, so the round nearest to nothing counts.
+ * Bytes allocated by one call of `work`. Each reading of V8's total counts up to 256 KiB of a
+ * buffer that is not used up yet, so a round without work is subtracted; and V8's compilers
+ * allocate too for as long as they find something to do, so the round nearest to nothing counts.
  */
 function allocatedBy(work: () => void): number {
   const calls = 20_000;

@@ -1,12 +1,20 @@
 /** AF_XDP over veth: the shared suite in native and generic mode; refusals; fallback; closing. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 import { AfXdp } from '../../src/nic/afxdp.ts';
 import { attachXdp, type XdpMode } from '../../src/nic/attach.ts';
 import { NIC_REFUSED, NicError } from '../../src/nic/errors.ts';
-import { ALL_OFFLOADS, readInterface, readOffload, setOffloads } from '../../src/nic/interface.ts';
+import {
+  ALL_OFFLOADS,
+  type Interface,
+  readInterface,
+  readOffload,
+  setOffloads,
+} from '../../src/nic/interface.ts';
 import { openXdp } from '../../src/nic/open.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import { makeVeth } from './links.ts';
@@ -240,4 +248,56 @@ onLink('offloads are switched off and on again; those already so are left', () =
   assert.deepEqual(changed, ['txChecksum', 'gso']);
   assert.deepEqual(setOffloads('ixta', true, ['txChecksum', 'gso']), []);
   assert.deepEqual(setOffloads('ixta', false).sort(), ['gso', 'txChecksum']);
+});
+
+/** Runs the unprivileged half with this much lockable memory, and none of root's capabilities. */
+function unprivileged(socket: number, nic: Interface, lockable: string) {
+  const file = fileURLToPath(new URL('unprivileged.ts', import.meta.url));
+  const limits = ['prlimit', `--memlock=${lockable}`, 'setpriv'];
+  const without = ['--bounding-set=-all', '--inh-caps=-all', process.execPath, file];
+  const mac = Buffer.from(nic.mac).toString('hex');
+  const command = [...limits, ...without, `${nic.index}`, `${nic.mtu}`, mac];
+  return spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe', socket] });
+}
+
+test('the socket is all that a process without capabilities needs', { skip }, async (t) => {
+  t.after(makeVeth('ixta', 'ixtb'));
+  const { arena, b } = makeEnds();
+  const attachment = attachXdp({ ifname: 'ixta', ipv4: [], everything: true });
+  const socket = attachment.openSocket();
+  const child = unprivileged(socket, attachment.interface, 'unlimited');
+  const exited = once(child, 'exit');
+  const [said] = await once(child.stdout!, 'data');
+  assert.match(`${said}`, /ready/);
+  attachment.enable(0, socket);
+  sys.syscall(SYS.close, socket);
+  const other = openXdp(arena, b.frames, b.counters, { ...everything, ifname: 'ixtb' });
+  const end: End = { ...b, nic: other.nic };
+  for (let i = 0; i < 10; i++) {
+    send(end, i, 100);
+    assert.deepEqual(collect(end, 1), [[i, 100]]);
+  }
+  const [status] = await exited;
+  assert.equal(status, 0);
+  settle(end);
+  other.close();
+  attachment.detach();
+  assert.ok(b.frames.allHome());
+});
+
+test('too little lockable memory is refused with the limit to raise', { skip }, async (t) => {
+  t.after(makeVeth('ixta', 'ixtb'));
+  const attachment = attachXdp({ ifname: 'ixta', ipv4: [], everything: true });
+  const socket = attachment.openSocket();
+  const child = unprivileged(socket, attachment.interface, '65536');
+  let said = '';
+  child.stderr!.on('data', (data) => {
+    said += data;
+  });
+  const [status] = await once(child, 'close');
+  assert.notEqual(status, 0);
+  assert.match(said, new RegExp(NIC_REFUSED.noMemory));
+  assert.match(said, /RLIMIT_MEMLOCK/);
+  sys.syscall(SYS.close, socket);
+  attachment.detach();
 });

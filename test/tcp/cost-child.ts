@@ -91,18 +91,18 @@ seq = (seq + 1) | 0;
 ack = (view.getInt32(lastFrame + 34 + tcp.TCP_SEQUENCE) + 1) | 0;
 deliver(tcp.ACK, 0, true);
 emit();
-for (let i = 0; i < 300_000; i++) request();
+for (let i = 0; i < 1_000_000; i++) request();
 
-const COUNT = 1_000_000;
+const COUNT = 2_000_000;
 const predicted = counters.get('tcpHeaderPredicted');
 const allocated = () => (getHeapStatistics() as { total_allocated_bytes?: number }).total_allocated_bytes ?? 0;
 allocated();
 const base = allocated();
 const idle = allocated() - base;
 const before = allocated();
-const start = performance.now();
+const start = process.cpuUsage(); // not the clock on the wall: other tests run beside this one
 for (let i = 0; i < COUNT; i++) request();
-const ns = ((performance.now() - start) * 1e6) / COUNT;
+const ns = (process.cpuUsage(start).user * 1e3) / COUNT;
 const bytes = allocated() - before - idle;
 console.log(
   JSON.stringify({

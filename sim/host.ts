@@ -1,0 +1,239 @@
+/**
+ * One simulated host: a whole dataplane under virtual time, assembled as src/dataplane/thread.ts does it.
+ *
+ * - Runs `ElasticThread.turn` as the runner does: again while there is work, then when a frame arrives, a timer of the
+ *   wheel is due, or the application wants a turn. A turn takes `turnUs`, so frames gather into batches; `pause` is a
+ *   collector or a scheduler that takes longer.
+ * - Its clock starts anywhere, often shortly before one of its wraps.
+ */
+import { Frames } from '../src/arena/frames.ts';
+import { Wheel } from '../src/arena/wheel.ts';
+import { Counters } from '../src/counters.ts';
+import { ElasticThread } from '../src/dataplane/elastic-thread.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../src/dataplane/events.ts';
+import { CALL_ARRAY_BYTES, Gate } from '../src/dataplane/gate.ts';
+import { ApplicationTimers } from '../src/dataplane/timers.ts';
+import { Ix } from '../src/libix/ix.ts';
+import type { Limits } from '../src/limits.ts';
+import { Clock, type Environment, timerRanges } from '../src/net/environment.ts';
+import { Stack } from '../src/net/stack.ts';
+import { addressOf, macOf, PREFIX_LENGTH } from './address.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Memories } from './memories.ts';
+import type { Network } from './network.ts';
+import type { Schedule } from './schedule.ts';
+import { SimNic } from './sim-nic.ts';
+import { Violation } from './violation.ts';
+
+export interface HostPlan {
+  /** Whether the application uses libix, or TCP's calls directly. */
+  kind: 'raw' | 'ix';
+  mtu: number;
+  /** The host's monotonic clock at the start, microseconds. */
+  startUs: number;
+  turnUs: number;
+  txRing: number;
+  rxRing: number;
+  secret0: number;
+  secret1: number;
+  limits: Limits;
+}
+
+/** What runs on a host. */
+export interface Application {
+  /** The raw application's turn: events are published, calls go to `host.stack.tcp`. Not called on an Ix host. */
+  enter(): void;
+  listen(port: number, backlog: number): void;
+  /** An endpoint of this host will act out its plan. */
+  add(e: Endpoint): void;
+  /** Aborts it: nobody is there any more. */
+  giveUp(e: Endpoint): void;
+}
+
+export interface HostParts {
+  index: number;
+  plan: HostPlan;
+  schedule: Schedule;
+  network: Network;
+  memories: Memories;
+  pattern: Buffer;
+}
+
+/** Arena beyond frames and application memory: flows, tables, wheel, gate, reassembly. */
+const SMALL_BYTES = 2 * 2 ** 20;
+const UNTIL_MAX_US = 60_000_000;
+const IX_SIZES = { spans: 1024, sendBlocks: 96, gatherBlocks: 16 };
+
+export class Host {
+  readonly index: number;
+  readonly plan: HostPlan;
+  readonly env: Environment;
+  readonly nic: SimNic;
+  readonly stack: Stack;
+  readonly timers: ApplicationTimers;
+  readonly ix: Ix | null;
+  /** The whole arena, for `compare`. */
+  readonly memory: Buffer;
+  /** Offset of the pattern in application memory. */
+  readonly pattern: number;
+  /** Word index of the event array. */
+  readonly events: number;
+  application!: Application;
+  isAlive = true;
+  /** Time of the next turn. */
+  turnAt = 0;
+  turns = 0;
+  readonly #schedule: Schedule;
+  readonly #wheel: Wheel;
+  readonly #clock = new Clock();
+  readonly #gate: Gate;
+  readonly #thread: ElasticThread;
+  readonly #memoryEnd: number;
+  #memoryNext: number;
+  /** Busy until. */
+  #readyAt = 0;
+
+  constructor(parts: HostParts) {
+    const { index, plan, schedule } = parts;
+    const { limits } = plan;
+    this.index = index;
+    this.plan = plan;
+    this.#schedule = schedule;
+    const frameBytes = (limits.receiveFrames + limits.transmitFrames) * (2048 + 64);
+    const arena = parts.memories.take(frameBytes + limits.applicationBytes + SMALL_BYTES);
+    this.memory = Buffer.from(arena.memory.buffer as ArrayBuffer);
+    const counters = new Counters(arena);
+    const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames);
+    const ranges = timerRanges(limits);
+    const wheel = new Wheel(arena, ranges.count);
+    const clock = this.#clock;
+    const { mtu, txRing, rxRing } = plan;
+    const options = { index, mac: macOf(index), mtu, txRing, rxRing };
+    this.nic = new SimNic(options, parts.network, arena, frames, counters);
+    this.#wheel = wheel;
+    this.#setClock();
+    const config = {
+      address: addressOf(index),
+      prefixLength: PREFIX_LENGTH,
+      gateway: 0,
+      secret0: plan.secret0,
+      secret1: plan.secret1,
+    };
+    this.env = { arena, frames, nic: this.nic, wheel, clock, counters, limits, config };
+    this.timers = new ApplicationTimers(arena, wheel, clock, limits.timers, ranges.application);
+    this.stack = new Stack(this.env, (timer) => this.timers.expired(timer));
+    const layout = {
+      events: { offset: arena.carve('gate events', EVENT_ARRAY_BYTES) },
+      calls: { offset: arena.carve('gate calls', CALL_ARRAY_BYTES) },
+      memory: { offset: arena.carve('application', limits.applicationBytes), bytes: limits.applicationBytes },
+    };
+    this.events = layout.events.offset >> 2;
+    this.pattern = layout.memory.offset;
+    arena.u8.set(parts.pattern, this.pattern);
+    this.#memoryNext = layout.memory.offset + parts.pattern.length;
+    this.#memoryEnd = layout.memory.offset + limits.applicationBytes;
+    const sink = new EventSink(arena, layout.events.offset);
+    const { tcp, udp } = this.stack;
+    const gateParts = { arena, counters, tcp, udp, timers: this.timers };
+    this.#gate = new Gate(gateParts, layout.calls.offset, layout.memory);
+    this.ix = plan.kind === 'ix' ? this.#openIx(layout) : null;
+    this.#thread = new ElasticThread({
+      ...{ arena, counters, clock, nic: this.nic, stack: this.stack, sink, gate: this.#gate },
+      timers: this.timers,
+      domain: { enter: () => this.#enter(), isBack: () => true },
+      readTime: () => this.#setClock(),
+    });
+  }
+
+  #openIx(layout: { events: { offset: number }; calls: { offset: number }; memory: { offset: number; bytes: number } }): Ix {
+    // libix gets what is left of application memory behind the pattern and the rings of this host's endpoints
+    const offset = this.#memoryEnd - 2 ** 19;
+    return new Ix({
+      arena: this.env.arena,
+      layout: { ...layout, memory: { offset, bytes: 2 ** 19 } },
+      flows: this.plan.limits.flows,
+      thread: this.index,
+      sizes: IX_SIZES,
+      hooks: {
+        report: () => {},
+        stop: () => {},
+        wake: () => this.askTurn(),
+      },
+    });
+  }
+
+  /** Application memory, for good. */
+  alloc(bytes: number): number {
+    const offset = this.#memoryNext;
+    this.#memoryNext += Math.ceil(bytes / 64) * 64;
+    const reserved = this.plan.kind === 'ix' ? 2 ** 19 : 0;
+    if (this.#memoryNext > this.#memoryEnd - reserved) throw new Error('sim: application memory is too small');
+    return offset;
+  }
+
+  #setClock(): void {
+    const us = this.plan.startUs + this.#schedule.now;
+    this.#clock.us = us | 0; // ToInt32 is modulo 2^32
+    this.#clock.ms = Math.floor(us / 1000) | 0;
+  }
+
+  #enter(): boolean {
+    if (this.ix) this.ix.dispatch();
+    else {
+      this.env.arena.i32[this.#again] = 0;
+      this.application.enter();
+    }
+    return true;
+  }
+
+  get #again(): number {
+    return (this.env.arena.segment('gate calls').offset >> 2) + 1;
+  }
+
+  /** The application has something to say although no event came. */
+  askTurn(): void {
+    this.#gate.askTurn();
+    this.wake(this.#schedule.now);
+  }
+
+  wake(at: number): void {
+    this.turnAt = Math.min(this.turnAt, Math.max(at, this.#readyAt));
+  }
+
+  /** Nothing happens on this host before then. */
+  pause(until: number): void {
+    this.#readyAt = Math.max(this.#readyAt, until);
+    this.turnAt = Math.max(this.turnAt, until);
+  }
+
+  turn(): void {
+    const now = this.#schedule.now;
+    this.turns++;
+    const work = this.#thread.turn();
+    this.#readyAt = now + this.plan.turnUs;
+    const isBusy = work > 0 || this.nic.waiting > 0;
+    const sleep = isBusy ? 0 : this.#wheel.untilNext(this.#clock.us, UNTIL_MAX_US);
+    this.turnAt = now + Math.max(sleep, this.plan.turnUs);
+  }
+
+  /** The host loses power: it holds nothing, says nothing, hears nothing. */
+  die(): void {
+    this.isAlive = false;
+    this.turnAt = Number.POSITIVE_INFINITY;
+    this.nic.close();
+  }
+
+  /** At the end of a run: everything must have come back. */
+  checkHome(): void {
+    this.nic.reclaim();
+    this.stack.close();
+    const { frames } = this.env;
+    if (!this.stack.tcp.allHome()) throw new Violation(`host ${this.index + 1}: flows or send spans leaked`);
+    if (!frames.allHome(0)) {
+      const missing = [frames.receiveCount - frames.receiveFree, frames.transmitCount - frames.transmitFree];
+      throw new Violation(`host ${this.index + 1}: frames leaked (receive ${missing[0]}, transmit ${missing[1]})`);
+    }
+    if (this.timers.active > 0) throw new Violation(`host ${this.index + 1}: application timers leaked`);
+    if (this.ix && !this.ix.allHome()) throw new Violation(`host ${this.index + 1}: libix lent something for ever`);
+  }
+}

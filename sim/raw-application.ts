@@ -1,0 +1,340 @@
+/**
+ * The endpoints of a host that uses the ABI bare: events from the array, calls straight to TCP.
+ *
+ * - Bytes that were handed over are compared twice: at `recv`, and again before `recv_done`, since they must stay.
+ * - A ring's bytes are overwritten as soon as `sent` (or `dead`) gives them back: a stack that still needs them sends
+ *   garbage, and the observer sees it.
+ */
+import { CODE, DEAD, EVENT, WORD } from '../src/abi.ts';
+import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/dataplane/events.ts';
+import { DESCRIPTOR_WORDS } from '../src/limits.ts';
+import type { Tcp } from '../src/tcp/tcp.ts';
+import { addressOf, hostOf } from './address.ts';
+import { patternIndex } from './content.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Application, Host } from './host.ts';
+import type { Random } from './random.ts';
+import { Violation } from './violation.ts';
+import type { World } from './world.ts';
+
+const POISON = 0xee;
+/** When the stack takes nothing and owes no `sent`: ask again after this. */
+const RETRY_US = 1000;
+
+interface RawEnd {
+  readonly e: Endpoint;
+  handle: number;
+  /** Handed over and not yet given back: offsets and lengths in turn. */
+  spans: number[];
+}
+
+export class RawApplication implements Application {
+  readonly #host: Host;
+  readonly #world: World;
+  readonly #tcp: Tcp;
+  readonly #random: Random;
+  readonly #ends: RawEnd[] = [];
+  readonly #byHandle = new Map<number, RawEnd>();
+  /** Had an event in this batch: they act when all events of it are read. */
+  readonly #touched = new Set<RawEnd>();
+  /** To be done in the next turn. */
+  #due: (() => void)[] = [];
+
+  constructor(host: Host, world: World, random: Random) {
+    this.#host = host;
+    this.#world = world;
+    this.#tcp = host.stack.tcp;
+    this.#random = random;
+  }
+
+  /** In a turn at or after `time`. */
+  #at(time: number, action: () => void): void {
+    this.#world.schedule.at(time, () => {
+      if (!this.#host.isAlive) return;
+      this.#due.push(action);
+      this.#host.askTurn();
+    });
+  }
+
+  listen(port: number, backlog: number): void {
+    this.#at(0, () => {
+      const handle = this.#tcp.listen(port, 0, port, backlog, 0);
+      if (handle <= 0) throw new Violation(`host ${this.#host.index + 1}: listen ${handle}`);
+    });
+  }
+
+  add(e: Endpoint): void {
+    const end = { e, handle: 0, spans: [] };
+    this.#ends.push(end);
+    if (e.side === 0) this.#at(e.flow.startUs, () => this.#connect(end));
+    else if (e.flow.isSimultaneous) this.#at(e.flow.startUs, () => this.#connect(end));
+  }
+
+  #connect(end: RawEnd): void {
+    const { flow, side } = end.e;
+    const [remote, to, from] =
+      side === 0
+        ? [flow.server, flow.serverPort, flow.clientPort]
+        : [flow.client, flow.clientPort, flow.serverPort];
+    const cookie = this.#ends.indexOf(end) + 1;
+    const handle = this.#tcp.connect(cookie, addressOf(remote), (from << 16) | to);
+    this.#world.progress(end.e);
+    if (handle <= 0) {
+      end.e.check(handle === CODE.NO_FLOW, `connect was answered ${handle}`);
+      end.e.died(DEAD.refused);
+      return;
+    }
+    end.handle = handle;
+    this.#byHandle.set(handle, end);
+    if (end.e.plan.sendsEarly) this.#write(end);
+  }
+
+  enter(): void {
+    const due = this.#due;
+    this.#due = [];
+    const { i32 } = this.#host.env.arena;
+    const count = i32[this.#host.events + GATE_COUNT]!;
+    const first = this.#host.events + GATE_HEADER_BYTES / 4;
+    const touched = this.#touched;
+    for (let i = 0; i < count; i++) this.#event(i32, first + i * DESCRIPTOR_WORDS);
+    for (const end of touched) this.#pump(end);
+    touched.clear();
+    for (const action of due) action();
+  }
+
+  #event(i32: Int32Array, w: number): void {
+    const kind = i32[w]!;
+    const handle = i32[w + WORD.handle]!;
+    if (kind === EVENT.knock) return this.#knock(handle, i32[w + WORD.d]!, i32[w + WORD.e]!);
+    const end = this.#byHandle.get(handle);
+    if (!end) throw new Violation(`host ${this.#host.index + 1}: event ${kind} of an unknown handle`);
+    const { e } = end;
+    e.check(!e.isDead, `event ${kind} after dead`);
+    this.#world.progress(e);
+    switch (kind) {
+      case EVENT.connected:
+        e.check(!e.isOpen, 'connected twice');
+        this.#opened(end);
+        break;
+      case EVENT.recv:
+        this.#received(end, i32[w + WORD.a]!, i32[w + WORD.b]!);
+        break;
+      case EVENT.recv_end:
+        e.check(!e.hasEnded, 'recv_end twice');
+        e.check(e.peer.isClosing || e.peer.isShut, 'recv_end, but the peer has not closed');
+        e.check(e.received === e.peer.accepted, 'recv_end before the last byte');
+        e.hasEnded = true;
+        break;
+      case EVENT.sent:
+        this.#sent(e, i32[w + WORD.a]!);
+        break;
+      case EVENT.dead:
+        return this.#dead(end, i32[w + WORD.a]!);
+      default:
+        e.fail(`unknown event ${kind}`);
+    }
+    this.#touched.add(end);
+  }
+
+  #knock(handle: number, address: number, ports: number): void {
+    const client = hostOf(address);
+    const e = this.#world.serverOf(this.#host.index, client, ports & 0xffff);
+    const end = this.#ends.find((candidate) => candidate.e === e);
+    if (!e || !end || end.handle !== 0) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+    this.#world.progress(e);
+    end.handle = handle;
+    this.#byHandle.set(handle, end);
+    if (e.flow.rejects) {
+      e.check(this.#tcp.reject(handle) === CODE.OK, 'reject was refused');
+      e.isAborted = true;
+      return;
+    }
+    const accept = (): void => {
+      if (e.isDead) return;
+      const code = this.#tcp.accept(handle, this.#ends.indexOf(end) + 1);
+      e.check(code === CODE.OK, `accept was answered ${code}`);
+      this.#opened(end);
+      this.#pump(end);
+    };
+    if (e.flow.acceptUs === 0) accept();
+    else this.#at(this.#world.schedule.now + e.flow.acceptUs, accept);
+  }
+
+  #opened(end: RawEnd): void {
+    const { e } = end;
+    e.isOpen = true;
+    this.#world.progress(e);
+    if (e.plan.keepaliveMs > 0) this.#tcp.keepalive(end.handle, e.plan.keepaliveMs);
+  }
+
+  #received(end: RawEnd, offset: number, length: number): void {
+    const { e } = end;
+    e.check(length > 0, 'recv of nothing');
+    e.check(!e.hasEnded, 'recv after recv_end');
+    e.check(!e.isClosing, 'recv after close');
+    e.verify(this.#world.pattern, offset, length, e.received);
+    end.spans.push(offset, length);
+    e.received += length;
+  }
+
+  #sent(e: Endpoint, bytes: number): void {
+    e.check(bytes > 0 && e.acked + bytes <= e.accepted, `sent ${bytes}, but only ${e.accepted - e.acked} are out`);
+    this.#giveBack(e, e.acked, bytes);
+    e.acked += bytes;
+  }
+
+  /** The ring's bytes from `position` on are the application's again. */
+  #giveBack(e: Endpoint, position: number, bytes: number): void {
+    if (e.ring < 0) return;
+    const { ringBytes } = e.plan;
+    const at = position % ringBytes;
+    const part = Math.min(bytes, ringBytes - at);
+    this.#host.memory.fill(POISON, e.ring + at, e.ring + at + part);
+    this.#host.memory.fill(POISON, e.ring, e.ring + bytes - part);
+  }
+
+  #dead(end: RawEnd, reason: number): void {
+    const { e } = end;
+    e.died(reason);
+    this.#world.progress(e);
+    let position = e.consumed;
+    for (let i = 0; i < end.spans.length; i += 2) {
+      e.verify(this.#world.pattern, end.spans[i]!, end.spans[i + 1]!, position);
+      position += end.spans[i + 1]!;
+    }
+    end.spans = [];
+    this.#giveBack(e, e.acked, e.accepted - e.acked);
+    this.#byHandle.delete(end.handle);
+    const stale = this.#tcp.send(end.handle, this.#host.pattern, 1);
+    e.check(stale === CODE.BAD_HANDLE, `a dead handle was answered ${stale}`);
+  }
+
+  #pump(end: RawEnd): void {
+    const { e } = end;
+    if (e.isDead || !e.isOpen) return;
+    this.#read(end);
+    this.#write(end);
+    this.#end(end);
+  }
+
+  #later(end: RawEnd, time: number): void {
+    this.#at(time, () => this.#pump(end));
+  }
+
+  #read(end: RawEnd): void {
+    const { e } = end;
+    const { plan } = e;
+    const now = this.#world.schedule.now;
+    if (now < e.mayReadAt || e.isClosing) return;
+    let bytes = e.received - e.consumed;
+    if (plan.pauseAt >= 0 && !e.hasPaused && e.received >= plan.pauseAt) {
+      bytes = Math.max(0, plan.pauseAt - e.consumed);
+      e.hasPaused = true;
+      e.mayReadAt = now + plan.pauseUs;
+    } else if (plan.readChunk > 0 && bytes > 0) {
+      bytes = Math.min(bytes, plan.readChunk);
+      e.mayReadAt = now + plan.readGapUs;
+    }
+    if (e.mayReadAt > now && Number.isFinite(e.mayReadAt)) this.#later(end, e.mayReadAt);
+    if (bytes > 0) this.#consume(end, bytes);
+  }
+
+  #consume(end: RawEnd, bytes: number): void {
+    const { e, spans } = end;
+    const refused = this.#tcp.recvDone(end.handle, e.received - e.consumed + 1);
+    e.check(refused === CODE.BAD_COUNT, `too large a recv_done was answered ${refused}`);
+    let left = bytes;
+    let i = 0;
+    let position = e.consumed;
+    while (left > 0) {
+      const part = Math.min(left, spans[i + 1]!);
+      e.verify(this.#world.pattern, spans[i]!, part, position);
+      position += part;
+      left -= part;
+      if (part === spans[i + 1]) i += 2;
+      else {
+        spans[i] = spans[i]! + part;
+        spans[i + 1] = spans[i + 1]! - part;
+      }
+    }
+    end.spans = i === 0 ? spans : spans.slice(i);
+    const code = this.#tcp.recvDone(end.handle, bytes);
+    e.check(code === CODE.OK, `recv_done was answered ${code}`);
+    e.consumed += bytes;
+    this.#world.progress(e);
+  }
+
+  #write(end: RawEnd): void {
+    const { e } = end;
+    const { plan } = e;
+    if (e.isClosing || e.isShut) return;
+    const now = this.#world.schedule.now;
+    while (e.accepted < e.allowed) {
+      if (now < e.mayWriteAt) return;
+      const want = Math.min(e.allowed - e.accepted, this.#random.between(1, plan.chunk));
+      const { offset, length } = this.#place(e, want);
+      if (length === 0) return; // the ring is full: `sent` will come
+      const taken = this.#tcp.send(end.handle, offset, length);
+      if (taken < 0) {
+        e.check(taken === CODE.BAD_STATE, `send was answered ${taken}`);
+        return; // the protocol is over, `dead` is on its way
+      }
+      e.accepted += taken;
+      if (taken > 0) this.#world.progress(e);
+      if (taken < length) {
+        if (e.accepted === e.acked) this.#later(end, now + RETRY_US);
+        return;
+      }
+      if (plan.gapUs > 0) {
+        e.mayWriteAt = now + plan.gapUs;
+        if (e.accepted < plan.total) this.#later(end, e.mayWriteAt);
+      }
+    }
+  }
+
+  /** Where the next bytes of the stream stand in application memory. */
+  #place(e: Endpoint, want: number): { offset: number; length: number } {
+    if (e.ring < 0) {
+      return { offset: this.#host.pattern + patternIndex(e.key, e.accepted), length: Math.min(want, 65_000) };
+    }
+    const { ringBytes } = e.plan;
+    const at = e.accepted % ringBytes;
+    const length = Math.min(want, ringBytes - at, ringBytes - (e.accepted - e.acked), 65_000);
+    const from = patternIndex(e.key, e.accepted);
+    this.#world.pattern.copy(this.#host.memory, e.ring + at, from, from + length);
+    return { offset: e.ring + at, length };
+  }
+
+  #end(end: RawEnd): void {
+    const { e } = end;
+    if (e.wantsAbort) {
+      e.isAborted = e.isClosing = true;
+      e.check(this.#tcp.abort(end.handle) === CODE.OK, 'abort was refused');
+      return;
+    }
+    if (e.plan.shutsDown && !e.isShut && !e.isClosing && e.accepted === e.plan.total) {
+      if (this.#tcp.shutdown(end.handle) === CODE.OK) e.isShut = true;
+    }
+    if (!e.wantsClose) return;
+    const now = this.#world.schedule.now;
+    if (e.mayCloseAt < 0) {
+      e.mayCloseAt = now + e.plan.closeGapUs;
+      if (e.plan.closeGapUs > 0) this.#later(end, e.mayCloseAt);
+    }
+    if (now < e.mayCloseAt) return;
+    e.isClosing = true;
+    const code = this.#tcp.close(end.handle);
+    e.check(code === CODE.OK, `close was answered ${code}`);
+    this.#world.progress(e);
+  }
+
+  /** The application's patience is at its end. */
+  giveUp(e: Endpoint): void {
+    const end = this.#ends.find((candidate) => candidate.e === e)!;
+    this.#at(this.#world.schedule.now, () => {
+      if (e.isDead || end.handle === 0) return;
+      e.isAborted = e.isClosing = true;
+      this.#tcp.abort(end.handle);
+    });
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * The application process: reads its configuration from the control plane, runs one worker per elastic thread, and
+ * passes on what they say.
+ *
+ * - Exit codes: 0 when the application stopped itself, 1 when it failed. What it held is the dataplane's to clean.
+ */
+import { Worker } from 'node:worker_threads';
+import * as v from 'valibot';
+import { CHANNEL_FD, endWithParent, readLine, send } from '../dataplane/channel.ts';
+import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.ts';
+
+function run(config: ApplicationConfig): void {
+  let ready = 0;
+  config.threads.forEach((_thread, index) => {
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: { config, index },
+    });
+    worker.on('message', (message: ApplicationMessage) => {
+      if (message.type === 'ready') {
+        ready += 1;
+        if (ready === config.threads.length) send(message);
+        return;
+      }
+      send(message);
+      if (message.type === 'failed') process.exit(1);
+      if (message.type === 'stopped') process.exit(message.exitCode);
+    });
+    worker.on('error', (error) => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      send({ type: 'failed', code: 'IX_APPLICATION', message: text });
+      process.exit(1);
+    });
+  });
+}
+
+endWithParent();
+run(v.parse(ApplicationConfig, JSON.parse(readLine(CHANNEL_FD))));

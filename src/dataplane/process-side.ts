@@ -1,0 +1,40 @@
+/**
+ * The application's side of an elastic thread when the application is another process: shared memory under the four
+ * segments it may see, and two eventfds.
+ *
+ * - The control plane makes the descriptors (`SharedDescriptors`) and hands them to both processes. This side gives the
+ *   memfds their size and maps them; afterwards the control plane seals them, so that nobody can map the receive
+ *   pool or the event array writable any more (F_SEAL_FUTURE_WRITE).
+ */
+import type { Segment } from '../arena/arena.ts';
+import { MAP_SHARED, must, PROT_READ, PROT_WRITE, SYS, sys } from '../native/sys.ts';
+import type { SharedDescriptors } from './config.ts';
+import { ProcessDomain } from './process-domain.ts';
+import type { Side, SideParts } from './thread.ts';
+
+/** Puts the memfd of its name under a segment: for `openThread`'s `back`. */
+export function backWith(shared: SharedDescriptors): (segment: Segment) => void {
+  return ({ name, offset, bytes }) => {
+    const fd = shared[name as keyof SharedDescriptors];
+    must(sys.syscall(SYS.ftruncate, fd, bytes), `ftruncate of ${name}`);
+    const protection = PROT_READ | PROT_WRITE;
+    must(sys.mapAt(offset, bytes, protection, MAP_SHARED, fd, 0), `mmap of ${name}`);
+  };
+}
+
+export function openProcessSide(parts: SideParts, shared: SharedDescriptors): Side {
+  const { arena, layout } = parts;
+  const count = new BigUint64Array(1);
+  return {
+    domain: new ProcessDomain({
+      arena,
+      eventArray: layout.events.offset,
+      callArray: layout.calls.offset,
+      wakeFd: shared.wake,
+    }),
+    doorbell: {
+      fd: shared.bell,
+      drain: () => void sys.syscall(SYS.read, shared.bell, count, 8),
+    },
+  };
+}
