@@ -32,6 +32,8 @@ export class Endpoint {
   isClosing = false;
   isShut = false;
   isAborted = false;
+  /** It will never be: its flow did not reach it. */
+  isAbsent = false;
   deaths = 0;
   reason = -1;
   /** Not before this time. */
@@ -48,7 +50,8 @@ export class Endpoint {
     this.plan = flow.ends[side];
     this.host = host;
     this.key = keyOf(flow.client, flow.clientPort, flow.server, flow.serverPort);
-    if (this.plan.ringBytes > 0 && host.plan.kind === 'raw') this.ring = host.alloc(this.plan.ringBytes);
+    if (this.plan.ringBytes > 0 && host.plan.kind === 'raw')
+      this.ring = host.alloc(this.plan.ringBytes);
   }
 
   get name(): string {
@@ -79,7 +82,10 @@ export class Endpoint {
     const wrong = firstWrong(pattern, this.host.memory, offset, length, this.key, position);
     if (wrong >= 0) this.fail(`wrong byte at position ${position + wrong}`);
     const end = position + length;
-    this.check(end <= this.peer.accepted, `received ${end} bytes, the peer has sent ${this.peer.accepted}`);
+    this.check(
+      end <= this.peer.accepted,
+      `received ${end} bytes, the peer has sent ${this.peer.accepted}`,
+    );
   }
 
   /** Whether the application now wants to close its side for good. */
@@ -102,7 +108,9 @@ export class Endpoint {
 
   get wantsAbort(): boolean {
     const { abortAt } = this.plan;
-    return this.isOpen && !this.isAborted && abortAt >= 0 && this.accepted + this.received >= abortAt;
+    return (
+      this.isOpen && !this.isAborted && abortAt >= 0 && this.accepted + this.received >= abortAt
+    );
   }
 
   died(reason: number): void {

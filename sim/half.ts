@@ -37,6 +37,8 @@ export class Half {
   peerTsVal = 0;
   /** Segments delivered. */
   deliveries = 0;
+  /** The same when X first sent data; -1: it has not. */
+  deliveriesAtData = -1;
   // --- the last retransmission without anything delivered in between ---
   again = -1;
   againAt = 0;

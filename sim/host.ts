@@ -62,7 +62,9 @@ export interface HostParts {
 /** Arena beyond frames and application memory: flows, tables, wheel, gate, reassembly. */
 const SMALL_BYTES = 2 * 2 ** 20;
 const UNTIL_MAX_US = 60_000_000;
-const IX_SIZES = { spans: 1024, sendBlocks: 96, gatherBlocks: 16 };
+/** libix's pools; a gather block for every flow: without one libix resets a connection that gets half a message. */
+const IX_SIZES = { spans: 4096, sendBlocks: 96, gatherBlocks: 128 };
+const IX_BYTES = 3 * 2 ** 19;
 
 export class Host {
   readonly index: number;
@@ -125,7 +127,10 @@ export class Host {
     const layout = {
       events: { offset: arena.carve('gate events', EVENT_ARRAY_BYTES) },
       calls: { offset: arena.carve('gate calls', CALL_ARRAY_BYTES) },
-      memory: { offset: arena.carve('application', limits.applicationBytes), bytes: limits.applicationBytes },
+      memory: {
+        offset: arena.carve('application', limits.applicationBytes),
+        bytes: limits.applicationBytes,
+      },
     };
     this.events = layout.events.offset >> 2;
     this.pattern = layout.memory.offset;
@@ -145,12 +150,16 @@ export class Host {
     });
   }
 
-  #openIx(layout: { events: { offset: number }; calls: { offset: number }; memory: { offset: number; bytes: number } }): Ix {
+  #openIx(layout: {
+    events: { offset: number };
+    calls: { offset: number };
+    memory: { offset: number; bytes: number };
+  }): Ix {
     // libix gets what is left of application memory behind the pattern and the rings of this host's endpoints
-    const offset = this.#memoryEnd - 2 ** 19;
+    const offset = this.#memoryEnd - IX_BYTES;
     return new Ix({
       arena: this.env.arena,
-      layout: { ...layout, memory: { offset, bytes: 2 ** 19 } },
+      layout: { ...layout, memory: { offset, bytes: IX_BYTES } },
       flows: this.plan.limits.flows,
       thread: this.index,
       sizes: IX_SIZES,
@@ -166,8 +175,9 @@ export class Host {
   alloc(bytes: number): number {
     const offset = this.#memoryNext;
     this.#memoryNext += Math.ceil(bytes / 64) * 64;
-    const reserved = this.plan.kind === 'ix' ? 2 ** 19 : 0;
-    if (this.#memoryNext > this.#memoryEnd - reserved) throw new Error('sim: application memory is too small');
+    const reserved = this.plan.kind === 'ix' ? IX_BYTES : 0;
+    if (this.#memoryNext > this.#memoryEnd - reserved)
+      throw new Error('sim: application memory is too small');
     return offset;
   }
 
@@ -228,12 +238,20 @@ export class Host {
     this.nic.reclaim();
     this.stack.close();
     const { frames } = this.env;
-    if (!this.stack.tcp.allHome()) throw new Violation(`host ${this.index + 1}: flows or send spans leaked`);
+    if (!this.stack.tcp.allHome())
+      throw new Violation(`host ${this.index + 1}: flows or send spans leaked`);
     if (!frames.allHome(0)) {
-      const missing = [frames.receiveCount - frames.receiveFree, frames.transmitCount - frames.transmitFree];
-      throw new Violation(`host ${this.index + 1}: frames leaked (receive ${missing[0]}, transmit ${missing[1]})`);
+      const missing = [
+        frames.receiveCount - frames.receiveFree,
+        frames.transmitCount - frames.transmitFree,
+      ];
+      throw new Violation(
+        `host ${this.index + 1}: frames leaked (receive ${missing[0]}, transmit ${missing[1]})`,
+      );
     }
-    if (this.timers.active > 0) throw new Violation(`host ${this.index + 1}: application timers leaked`);
-    if (this.ix && !this.ix.allHome()) throw new Violation(`host ${this.index + 1}: libix lent something for ever`);
+    if (this.timers.active > 0)
+      throw new Violation(`host ${this.index + 1}: application timers leaked`);
+    if (this.ix && !this.ix.allHome())
+      throw new Violation(`host ${this.index + 1}: libix lent something for ever`);
   }
 }

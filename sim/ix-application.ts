@@ -1,7 +1,7 @@
 /**
  * The endpoints of a host whose application uses libix: the same plans, through handlers.
  *
- * - Half of what is sent is copied (`write`), half is not (`send`, with a tag that must be released exactly once).
+ * - Half of what short streams send is copied (`write`), the rest is not (`send`, with a tag that must be released exactly once).
  * - A reader that leaves bytes unconsumed must be offered them again, with more behind them.
  */
 import type { Connection, Handlers } from '../src/libix/connection.ts';
@@ -15,6 +15,8 @@ import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
 const RETRY_US = 1000;
+/** Longer streams are never copied: libix's blocks are few, and a peer that stops reading keeps them. */
+const COPIED_MAX = 20_000;
 /** libix gathers so much of a message: a reader must not wait for more. */
 const GATHERED_MAX = 8192;
 
@@ -42,7 +44,8 @@ export class IxApplication implements Application {
     this.#random = random;
     this.#handlers = {
       opened: (c) => this.#guard(() => this.#opened(c)),
-      received: (c, offset, length) => this.#guard(() => this.#received(this.#of(c), offset, length)) ?? 0,
+      received: (c, offset, length) =>
+        this.#guard(() => this.#received(this.#of(c), offset, length)) ?? 0,
       released: (c, tag) => this.#guard(() => this.#released(this.#of(c), tag)),
       drained: (c) => this.#guard(() => this.#pump(this.#of(c))),
       ended: (c) => this.#guard(() => this.#ended(this.#of(c))),
@@ -85,7 +88,8 @@ export class IxApplication implements Application {
   }
 
   #of(c: Connection): IxEnd {
-    if (!c.state) throw new Violation(`host ${this.#host.index + 1}: an event of an unknown connection`);
+    if (!c.state)
+      throw new Violation(`host ${this.#host.index + 1}: an event of an unknown connection`);
     const end = c.state as IxEnd;
     end.e.check(!end.e.isDead, 'a handler was called after closed');
     return end;
@@ -96,7 +100,8 @@ export class IxApplication implements Application {
     if (!end) {
       const e = this.#world.serverOf(this.#host.index, hostOf(c.remoteAddress), c.remotePort);
       end = e && this.#ends.get(e);
-      if (!end || end.connection) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+      if (!end || end.connection)
+        throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
       c.state = end;
       end.connection = c;
     }
@@ -123,7 +128,11 @@ export class IxApplication implements Application {
     } else if (plan.readChunk > 0) {
       bytes = Math.min(length, plan.readChunk);
       this.#pause(end, plan.readGapUs);
-    } else if (length < GATHERED_MAX && e.received < e.peer.plan.total && this.#random.chance(0.2)) {
+    } else if (
+      length < GATHERED_MAX &&
+      e.received < e.peer.plan.total &&
+      this.#random.chance(0.2)
+    ) {
       bytes = this.#random.below(length + 1); // the rest of a message is still to come
     }
     e.consumed += bytes;
@@ -190,7 +199,7 @@ export class IxApplication implements Application {
       if (now < e.mayWriteAt) return;
       const want = Math.min(e.allowed - e.accepted, this.#random.between(1, plan.chunk), 60_000);
       const offset = this.#host.pattern + patternIndex(e.key, e.accepted);
-      const isCopied = this.#random.chance(0.5);
+      const isCopied = plan.total <= COPIED_MAX && this.#random.chance(0.5);
       const length = isCopied ? Math.min(want, 4000) : want;
       const tag = end.nextTag;
       const done = isCopied ? c.write(offset, length) : c.send(offset, length, tag);
@@ -205,6 +214,8 @@ export class IxApplication implements Application {
         this.#ix.timer(plan.gapUs, () => this.#guard(() => this.#pump(end)));
       }
     }
+    // starved with nothing under way: no handler will be called for it
+    if (e.accepted < e.allowed && !c.writable && c.queuedBytes === 0) this.#retry(end);
   }
 
   /** libix has no block or span left: whoever has nothing under way is called by nobody. */

@@ -96,8 +96,8 @@ export class Network {
     return this.#base + slot * FRAME_BYTES;
   }
 
-  /** From a driver: `length` bytes at `offset` go out. */
-  send(from: number, bytes: Uint8Array, offset: number, length: number): void {
+  /** From a driver: `length` bytes at `offset` go out, or would if the driver's ring were not full. */
+  send(from: number, bytes: Uint8Array, offset: number, length: number, isDropped = false): void {
     const { view, u8 } = this.#arena;
     const slot = this.#take(length);
     const at = this.#at(slot);
@@ -106,9 +106,15 @@ export class Network {
     this.hash = crc32(u8.subarray(at, at + Math.min(length, HASHED_BYTES)), this.hash);
     this.#mix(this.#arena.kernels.sum(at, length, 0));
     this.#mix(this.#schedule.now);
-    this.#parts.observer.sent(from, at, length);
+    try {
+      this.#parts.observer.sent(from, at, length);
+    } catch (error) {
+      this.#log(at, length, 'against the rules');
+      throw error;
+    }
     const high = macHigh(view, at + ETH_DESTINATION);
-    if ((high & MAC_GROUP) !== 0) {
+    if (isDropped) this.#log(at, length, 'transmit ring full');
+    else if ((high & MAC_GROUP) !== 0) {
       for (let to = 0; to < this.#parts.hosts; to++) if (to !== from) this.#path(from, to, slot);
     } else if (high === MAC_HIGH) {
       const to = macLow(view, at + ETH_DESTINATION) - MAC_LOW_BASE;
@@ -131,7 +137,8 @@ export class Network {
     if (path.mtu > 0 && isIp && length - ETH_HEADER_BYTES > path.mtu) {
       this.harmed++;
       this.#log(at, length, `too big for ${path.mtu}`);
-      if (view.getUint16(at + ETH_PAYLOAD + IP_FRAGMENT) & IP_DONT_FRAGMENT) this.#tooBig(from, to, at);
+      if (view.getUint16(at + ETH_PAYLOAD + IP_FRAGMENT) & IP_DONT_FRAGMENT)
+        this.#tooBig(from, to, at);
       return;
     }
     const arrival = path.send(this.#schedule.now, length, isIp);
@@ -139,7 +146,8 @@ export class Network {
     const bit = path.corruptBit;
     const again = path.duplicateAt;
     if (arrival < 0 || bit >= 0 || again > 0) this.harmed++;
-    const fate = arrival < 0 ? FATE_TEXT[arrival]! : bit >= 0 ? 'corrupted' : again > 0 ? 'duplicated' : '';
+    const fate =
+      arrival < 0 ? FATE_TEXT[arrival]! : bit >= 0 ? 'corrupted' : again > 0 ? 'duplicated' : '';
     this.#log(at, length, fate);
     if (arrival < 0) return;
     this.#fly(at, length, to, arrival, bit);

@@ -89,7 +89,7 @@ export class Observer {
     const s = this.#segment;
     rule(s.length === 0 && (s.flags & FIN) === 0, 'SYN with data or FIN');
     rule(s.mss >= 64, 'a SYN without MSS');
-    if (x.hasSyn && x.iss !== s.seq) conversation.isConfused = true;
+    if (x.hasSyn && (x.iss !== s.seq || x.fin >= 0)) conversation.isConfused = true;
     if (x.hasSyn) return;
     x.hasSyn = true;
     x.iss = s.seq;
@@ -114,20 +114,26 @@ export class Observer {
     const end = dataStart + s.length;
     rule(isSyn || start > 0 || s.length === 0, 'data at the sequence number of the SYN');
     rule(start >= 0 && start <= x.maxSent, 'a sequence number beyond what was sent: a hole');
-    if (x.fin >= 0) rule(end <= x.fin && (!isFin || end === x.fin), 'data beyond FIN, or another FIN');
+    if (x.fin >= 0 && (s.length > 0 || isFin))
+      rule(end <= x.fin && (!isFin || end === x.fin), 'data beyond FIN, or another FIN');
     if (s.length > 0) {
       rule(x.hasPeerSyn, 'data before the handshake is complete');
       rule(s.length + s.headerBytes - 20 <= y.mss, 'a segment larger than the MSS the peer named');
       const isProbe = s.length === 1;
       rule(end <= x.edgeKnown + (isProbe ? 1 : 0), 'data beyond the window the peer advertised');
-      if (x.ackKnown <= 1) {
+      if (x.deliveriesAtData < 0) x.deliveriesAtData = x.deliveries;
+      if (x.deliveriesAtData === x.deliveries) {
         const most = INITIAL_WINDOW_SEGMENTS * Math.min(y.mss, 1460);
-        rule(end <= 1 + Math.max(most, 14_600), 'more than the initial window before the first ACK');
+        rule(
+          end <= 1 + Math.max(most, 14_600),
+          'more than the initial window before anything came back',
+        );
       }
       const { key } = conversation;
       const wrong = firstWrong(this.#pattern, this.#memory, s.data, s.length, key, dataStart - 1);
       if (wrong >= 0) {
-        const kind = dataStart + wrong < x.maxSent ? 'retransmits other bytes' : 'sends wrong bytes';
+        const kind =
+          dataStart + wrong < x.maxSent ? 'retransmits other bytes' : 'sends wrong bytes';
         throw new Violation(`wire: ${kind} at position ${dataStart - 1 + wrong}`);
       }
       this.bytes += s.length;
@@ -150,7 +156,10 @@ export class Observer {
     if (isSame) {
       const waited = now - x.againAt;
       if (x.againAfter > 0) {
-        rule(waited >= Math.min(x.againAfter * 1.5, RTO_CAP_US), 'a timeout that does not back off');
+        rule(
+          waited >= Math.min(x.againAfter * 1.5, RTO_CAP_US),
+          'a timeout that does not back off',
+        );
       }
       x.againAfter = waited;
     } else x.againAfter = 0;

@@ -2,7 +2,7 @@
  * One direction between two hosts: what becomes of each frame, and when it arrives.
  *
  * - A drop-tail queue in front of a link of finite rate, then delay, jitter, reordering, duplication, corruption, loss.
- * - Loss is independent, or in bursts (Gilbert's two states), or total (`isDown`: a partition).
+ * - Loss is independent, or in bursts (Gilbert's two states), or total (`downs`: partitions).
  * - Corruption inverts one bit of an IP packet; ARP has no checksum of its own, so there a frame check would drop it.
  *
  * Used by network.ts. Read first: tc-netem(8), whose vocabulary this is; src/nic/impair.ts is its driver-level twin.
@@ -21,12 +21,16 @@ export interface PathOptions extends Impairment {
   inOrder?: boolean;
 }
 
+/** The Ethernet header: no checksum of ours covers it. */
+const UNSUMMED_BITS = 14 * 8;
+
 /** Results of `send` below zero: why the frame never arrives. */
 export const FATE = { lost: -1, queueFull: -2, down: -3 } as const;
 
 export class Path {
   readonly options: PathOptions;
-  isDown = false;
+  /** Partitions in force. */
+  downs = 0;
   /** Largest IP packet now. */
   mtu: number;
   /** The last frame's: it arrives a second time at this time (0: it does not). */
@@ -59,7 +63,7 @@ export class Path {
     const random = this.#random;
     this.duplicateAt = 0;
     this.corruptBit = -1;
-    if (this.isDown) return FATE.down;
+    if (this.downs > 0) return FATE.down;
     let out = now;
     if (o.rate) {
       const start = Math.max(now, this.#freeAt);
@@ -69,7 +73,7 @@ export class Path {
     if (this.#isLost()) return FATE.lost;
     if (random.chance(o.corrupt ?? 0)) {
       if (!mayCorrupt) return FATE.lost;
-      this.corruptBit = random.below(length * 8);
+      this.corruptBit = random.between(UNSUMMED_BITS, length * 8 - 1);
     }
     let arrival = Math.ceil(out + (o.delayUs ?? 0) + random.below((o.jitterUs ?? 0) + 1));
     if (o.inOrder) arrival = this.#lastArrival = Math.max(arrival, this.#lastArrival);

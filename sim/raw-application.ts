@@ -107,7 +107,8 @@ export class RawApplication implements Application {
     const handle = i32[w + WORD.handle]!;
     if (kind === EVENT.knock) return this.#knock(handle, i32[w + WORD.d]!, i32[w + WORD.e]!);
     const end = this.#byHandle.get(handle);
-    if (!end) throw new Violation(`host ${this.#host.index + 1}: event ${kind} of an unknown handle`);
+    if (!end)
+      throw new Violation(`host ${this.#host.index + 1}: event ${kind} of an unknown handle`);
     const { e } = end;
     e.check(!e.isDead, `event ${kind} after dead`);
     this.#world.progress(e);
@@ -140,7 +141,8 @@ export class RawApplication implements Application {
     const client = hostOf(address);
     const e = this.#world.serverOf(this.#host.index, client, ports & 0xffff);
     const end = this.#ends.find((candidate) => candidate.e === e);
-    if (!e || !end || end.handle !== 0) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+    if (!e || !end || end.handle !== 0)
+      throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
     this.#world.progress(e);
     end.handle = handle;
     this.#byHandle.set(handle, end);
@@ -171,14 +173,17 @@ export class RawApplication implements Application {
     const { e } = end;
     e.check(length > 0, 'recv of nothing');
     e.check(!e.hasEnded, 'recv after recv_end');
-    e.check(!e.isClosing, 'recv after close');
+    e.check(!e.isClosing || e.isAborted, 'recv after close');
     e.verify(this.#world.pattern, offset, length, e.received);
     end.spans.push(offset, length);
     e.received += length;
   }
 
   #sent(e: Endpoint, bytes: number): void {
-    e.check(bytes > 0 && e.acked + bytes <= e.accepted, `sent ${bytes}, but only ${e.accepted - e.acked} are out`);
+    e.check(
+      bytes > 0 && e.acked + bytes <= e.accepted,
+      `sent ${bytes}, but only ${e.accepted - e.acked} are out`,
+    );
     this.#giveBack(e, e.acked, bytes);
     e.acked += bytes;
   }
@@ -295,7 +300,10 @@ export class RawApplication implements Application {
   /** Where the next bytes of the stream stand in application memory. */
   #place(e: Endpoint, want: number): { offset: number; length: number } {
     if (e.ring < 0) {
-      return { offset: this.#host.pattern + patternIndex(e.key, e.accepted), length: Math.min(want, 65_000) };
+      return {
+        offset: this.#host.pattern + patternIndex(e.key, e.accepted),
+        length: Math.min(want, 65_000),
+      };
     }
     const { ringBytes } = e.plan;
     const at = e.accepted % ringBytes;

@@ -34,14 +34,14 @@ function drawHost(random: Random, mtu: number, isTight: boolean): HostPlan {
       ...limitsFor({ flows: 64 }),
       receiveFrames: isTight ? random.pick([48, 96, 192]) : 640,
       transmitFrames: isTight ? random.pick([16, 32, 64]) : 256,
-      flows: isTight ? random.pick([4, 8, 64]) : 64,
+      flows: isTight ? random.pick([4, 8, 64]) : 128,
       listeners: 4,
       udpSockets: 2,
       sendSpans: isTight ? random.pick([16, 64, 256]) : 512,
       neighbours: 8,
       reassemblies: 2,
-      timers: 64,
-      applicationBytes: 1.5 * 2 ** 20,
+      timers: 256,
+      applicationBytes: 2 * 2 ** 20,
     },
   };
 }
@@ -58,7 +58,8 @@ function drawPath(random: Random, isHarsh: boolean): PathOptions {
     o.jitterUs = random.magnitude(1, delayUs * 2);
     o.inOrder = often(0.5);
   }
-  if (often(0.45)) o.loss = isHarsh ? random.pick([0.05, 0.15, 0.3]) : random.pick([0.0005, 0.005, 0.03]);
+  if (often(0.45))
+    o.loss = isHarsh ? random.pick([0.05, 0.15, 0.3]) : random.pick([0.0005, 0.005, 0.03]);
   if (often(0.1)) o.burst = isHarsh ? { enter: 0.01, exit: 0.05 } : { enter: 0.001, exit: 0.3 };
   if (often(0.2)) o.duplicate = random.pick([0.001, 0.02, 0.3]);
   if (often(0.2)) o.corrupt = random.pick([0.0005, 0.01]);
@@ -79,7 +80,9 @@ function drawFlows(random: Random, hosts: HostPlan[]): FlowPlan[] {
   const flows: FlowPlan[] = [];
   const isMany = random.chance(0.12);
   const count = isMany ? random.between(20, 120) : random.pick([1, 1, 2, 3, 4, 6, 10]);
-  const bytesMax = isMany ? 3000 : random.pick([1000, 30_000, 300_000, 1_500_000]) / Math.min(count, 4);
+  const bytesMax = isMany
+    ? 3000
+    : random.pick([1000, 30_000, 300_000, 1_500_000]) / Math.min(count, 4);
   const favourite = pickWorkload(random);
   const spread = random.pick([0, 1000, SECOND, 20 * SECOND]);
   for (let id = 1; id <= count; id++) {
@@ -124,7 +127,11 @@ function drawAccidents(random: Random, s: Scenario, isHarsh: boolean): void {
   }
   if (random.chance(0.12)) {
     for (let i = random.between(1, 6); i > 0; i--) {
-      s.stalls.push({ atUs: random.magnitude(100, span), us: random.magnitude(100, 2 * SECOND), host: host() });
+      s.stalls.push({
+        atUs: random.magnitude(100, span),
+        us: random.magnitude(100, 2 * SECOND),
+        host: host(),
+      });
     }
   }
   if (random.chance(0.08)) {

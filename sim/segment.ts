@@ -44,13 +44,15 @@ export class Segment {
     const { view } = this.#arena;
     if (view.getUint16(at + 12) !== 0x0800) return false;
     const ip = at + ETH;
-    if (view.getUint8(ip) !== 0x45) throw new Violation('wire: an IP header with options or of another version');
+    if (view.getUint8(ip) !== 0x45)
+      throw new Violation('wire: an IP header with options or of another version');
     const total = view.getUint16(ip + 2);
     if (total + ETH > frameBytes) throw new Violation('wire: IP length exceeds the frame');
     if (headerSum20(view, ip) !== 0xffff) throw new Violation('wire: wrong IP header checksum');
     if (view.getUint8(ip + 8) === 0) throw new Violation('wire: sent with TTL 0');
     if (view.getUint8(ip + 9) !== PROTOCOL_TCP) return false;
-    if (view.getUint16(ip + 6) !== 0x4000) throw new Violation('wire: a TCP segment that may be fragmented');
+    if (view.getUint16(ip + 6) !== 0x4000)
+      throw new Violation('wire: a TCP segment that may be fragmented');
     this.source = view.getInt32(ip + 12);
     this.destination = view.getInt32(ip + 16);
     this.#header(ip + 20, total - 20);
@@ -69,7 +71,8 @@ export class Segment {
     this.headerBytes = (view.getUint8(tcp + 12) >> 4) * 4;
     this.data = tcp + this.headerBytes;
     this.length = bytes - this.headerBytes;
-    if (this.headerBytes < 20 || this.length < 0) throw new Violation('wire: wrong TCP data offset');
+    if (this.headerBytes < 20 || this.length < 0)
+      throw new Violation('wire: wrong TCP data offset');
     if ((view.getUint8(tcp + 12) & 15) !== 0) throw new Violation('wire: reserved bits are set');
     if (this.#sum(tcp, bytes) !== 0xffff) throw new Violation('wire: wrong TCP checksum');
     this.#options(tcp + 20, this.data);
@@ -97,7 +100,8 @@ export class Segment {
         continue;
       }
       const length = at + 1 < end ? view.getUint8(at + 1) : 0;
-      if (length < 2 || at + length > end) throw new Violation('wire: a TCP option of impossible length');
+      if (length < 2 || at + length > end)
+        throw new Violation('wire: a TCP option of impossible length');
       if (kind === 2 && length === 4) this.mss = view.getUint16(at + 2);
       else if (kind === 3 && length === 3) this.scale = view.getUint8(at + 2);
       else if (kind === 4 && length === 2) this.sackPermitted = true;

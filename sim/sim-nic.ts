@@ -52,7 +52,13 @@ export class SimNic implements Nic {
   readonly #arrived: number[] = [];
   #taken = 0;
 
-  constructor(options: SimNicOptions, network: Network, arena: Arena, frames: Frames, counters: Counters) {
+  constructor(
+    options: SimNicOptions,
+    network: Network,
+    arena: Arena,
+    frames: Frames,
+    counters: Counters,
+  ) {
     this.name = `sim host ${options.index + 1}`;
     this.index = options.index;
     this.mac = options.mac;
@@ -102,12 +108,6 @@ export class SimNic implements Nic {
   }
 
   transmit(offset: number, length: number): void {
-    if (this.#queued.length + this.#sent.length >= this.#options.txRing) {
-      this.dropped++;
-      this.#counters.bump(C_TX_FULL);
-      this.#frames.free(offset);
-      return;
-    }
     this.#queued.push(offset);
     this.#lengths.push(length);
   }
@@ -115,10 +115,14 @@ export class SimNic implements Nic {
   kick(): void {
     const count = this.#queued.length;
     for (let i = 0; i < count; i++) {
-      this.#network.send(this.index, this.#arena.u8, this.#queued[i]!, this.#lengths[i]!);
-      this.#sent.push(this.#queued[i]!);
+      // a full ring drops: the observer sees the frame all the same, TCP believes that it has left
+      const isFull = this.#sent.length >= this.#options.txRing;
+      const offset = this.#queued[i]!;
+      this.#network.send(this.index, this.#arena.u8, offset, this.#lengths[i]!, isFull);
+      this.#sent.push(offset);
+      this.#counters.bump(isFull ? C_TX_FULL : C_TX_FRAMES);
+      if (isFull) this.dropped++;
     }
-    this.#counters.add(C_TX_FRAMES, count);
     this.#queued.length = 0;
     this.#lengths.length = 0;
   }

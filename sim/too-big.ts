@@ -36,7 +36,13 @@ const QUOTED_BYTES = IP_HEADER_BYTES + 8;
 const ROUTER_MAC_HIGH = 0x026978ff;
 
 /** Writes the message about the frame at `frame` to `at`; returns its length. */
-export function writeTooBig(view: DataView, u8: Uint8Array, at: number, frame: number, mtu: number): number {
+export function writeTooBig(
+  view: DataView,
+  u8: Uint8Array,
+  at: number,
+  frame: number,
+  mtu: number,
+): number {
   u8.copyWithin(at, frame + 6, frame + 12);
   setMac(view, at + 6, ROUTER_MAC_HIGH, 1);
   view.setUint16(at + ETH_TYPE, ETH_TYPE_IPV4);

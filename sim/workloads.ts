@@ -34,7 +34,12 @@ const bulk: Draw = (random, bytes) => ({ client: sender(random, bytes), server: 
 
 const download: Draw = (random, bytes) => ({
   client: { ...reader(), total: 1, initial: 1, close: 'done' },
-  server: { ...sender(random, bytes), initial: 0, outUnit: bytes, close: random.pick(['done', 'ended']) },
+  server: {
+    ...sender(random, bytes),
+    initial: 0,
+    outUnit: bytes,
+    close: random.pick(['done', 'ended']),
+  },
 });
 
 const both: Draw = (random, bytes) => ({
@@ -84,7 +89,11 @@ const slowReader: Draw = (random, bytes) => {
 
 const zeroWindow: Draw = (random, bytes) => ({
   client: sender(random, bytes + 100_000),
-  server: { ...reader(), pauseAt: random.between(0, bytes), pauseUs: random.magnitude(10_000, 30 * SECOND) },
+  server: {
+    ...reader(),
+    pauseAt: random.between(0, bytes),
+    pauseUs: random.magnitude(10_000, 30 * SECOND),
+  },
 });
 
 const longPause: Draw = (random, bytes) => ({

@@ -45,6 +45,10 @@ export const CALL = {
   timer: 14,
   /** [timer]: no event will come. */
   timer_cancel: 15,
+  /** [handle]: FIN after what is queued; received data still comes (half-close). */
+  shutdown: 16,
+  /** [handle, idleMs]: asks an idle peer whether it is still there; 0: never. */
+  keepalive: 17,
 } as const;
 
 /** Where the result of a call is written (the last word). */

@@ -40,10 +40,16 @@ export interface End {
   stopped?: number;
 }
 
+export type Attached = Extract<DataplaneMessage, { type: 'attached' }>;
+
 export interface Dataplane {
   readonly pid: number;
+  /** Its drivers are bound and wait for `go`. */
+  readonly attached: Promise<Attached>;
   readonly ready: Promise<Ready>;
   readonly ended: Promise<End>;
+  /** Frames may flow. */
+  go(): void;
   /** SIGTERM, then SIGKILL; settles when it is gone. */
   stop(): Promise<void>;
   /** SIGKILL, for when there is no time. */
@@ -75,12 +81,14 @@ export function launch(
   const exited = exitOf(child);
   const channel = child.stdio[CHANNEL_FD] as Duplex;
   channel.on('error', () => {}); // It died while we wrote: `ended` says so.
-  const { ready, ended } = listen(channel, exited, report);
+  const { attached, ready, ended } = listen(channel, exited, report);
   channel.write(`${JSON.stringify(theirs)}\n`);
   return {
     pid: child.pid ?? -1,
+    attached,
     ready,
     ended,
+    go: () => void channel.write('go\n'),
     stop: () => stop(child, exited),
     kill: () => child.kill('SIGKILL'),
   };
@@ -109,6 +117,7 @@ function exitOf(child: ChildProcess): Promise<string> {
 }
 
 function listen(channel: Duplex, exited: Promise<string>, report: (value: unknown) => void) {
+  const attached = Promise.withResolvers<Attached>();
   const ready = Promise.withResolvers<Ready>();
   const said: Omit<End, 'how'> = {};
   const lines = createInterface({ input: channel });
@@ -116,23 +125,28 @@ function listen(channel: Duplex, exited: Promise<string>, report: (value: unknow
     const parsed = v.safeParse(DataplaneMessage, parseJson(line));
     if (!parsed.success) return;
     const message = parsed.output;
+    if (message.type === 'attached') attached.resolve(message);
     if (message.type === 'ready') ready.resolve(message);
     if (message.type === 'report') report(message.value);
     if (message.type === 'stopped') said.stopped = message.exitCode;
     if (message.type !== 'failed') return;
     said.failure = message.message;
-    ready.reject(new DataplaneFailedError(message.code, message.message));
+    const error = new DataplaneFailedError(message.code, message.message);
+    attached.reject(error);
+    ready.reject(error);
   });
   // A reset: it died with our line unread. What it said before comes first.
   lines.on('error', () => {});
   // The exit may be known before the last line is read: an end is both.
   const closed = new Promise<void>((resolve) => channel.once('close', () => resolve()));
   const ended = Promise.all([exited, closed]).then(([how]): End => ({ how, ...said }));
-  ended.then(({ how }) =>
-    ready.reject(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`)),
-  );
-  ready.promise.catch(() => {}); // Whoever waits for it gets the rejection; nobody may.
-  return { ready: ready.promise, ended };
+  ended.then(({ how }) => {
+    const error = new DataplaneDiedError(`the dataplane ended before it was ready (${how})`);
+    attached.reject(error);
+    ready.reject(error);
+  });
+  for (const each of [attached, ready]) each.promise.catch(() => {}); // nobody may be waiting
+  return { attached: attached.promise, ready: ready.promise, ended };
 }
 
 function parseJson(line: string): unknown {

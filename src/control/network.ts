@@ -15,18 +15,15 @@
  * ip-sysctl.rst (arp_ignore).
  */
 
-import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
+import { closeSync, writeFileSync } from 'node:fs';
 import { ETHERNET_MTU } from '../limits.ts';
-import { SYS, sys } from '../native/sys.ts';
-import { randomMac } from '../nic/tap.ts';
+import { openTapDevice, randomMac } from '../nic/tap.ts';
 import { formatAddress, hostAddressFor, isWithin, type Subnet } from './address.ts';
 import { AddressInUseError, InterfaceError } from './errors.ts';
 import { forget, holderOf, type Instance, record, sweep, withLock } from './instances.ts';
 import { IFF_UP, type Link, Netlink, NetlinkError } from './netlink.ts';
 
 const EEXIST = 17;
-const TUNSETIFF = 0x400454ca;
-const IFF_TAP_NO_PI = 0x1002;
 
 /** The dataplane's side of a network. */
 export type Network = {
@@ -154,7 +151,7 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netwo
   const [hostName] = freeNames(netlink, 1) as [string];
   instance.links = [hostName];
   record(instance);
-  const fd = openTap(hostName);
+  const fd = openTapDevice(hostName);
   const remove = removal(instance, fd);
   try {
     const { index } = existing(netlink, hostName);
@@ -178,27 +175,6 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netwo
     remove();
     throw error;
   }
-}
-
-function openTap(name: string): number {
-  const request = new Uint8Array(40); // struct ifreq: name[16], flags
-  request.set(Buffer.from(name, 'latin1'));
-  new DataView(request.buffer).setUint16(16, IFF_TAP_NO_PI, true);
-  let fd = -1;
-  try {
-    fd = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const remedy = code === 'EACCES' ? 'as root: chmod 666 /dev/net/tun' : 'as root: modprobe tun';
-    throw new InterfaceError(`/dev/net/tun cannot be opened (${code})`, remedy);
-  }
-  const result = sys.syscall(SYS.ioctl, fd, TUNSETIFF, request);
-  if (result >= 0) return fd;
-  closeSync(fd);
-  throw new InterfaceError(
-    `${name}: TUNSETIFF errno ${-result}`,
-    'run as root, or: sudo npm start',
-  );
 }
 
 function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance): Network {

@@ -83,8 +83,10 @@ export async function startService(
     undo.push(() => dataplane.kill());
     if (captureFd !== undefined) closeSync(captureFd);
     noteDataplane(instance, dataplane.pid);
-    const ready = await dataplane.ready;
+    await dataplane.attached;
     drivers.enable();
+    dataplane.go();
+    const ready = await dataplane.ready;
     instance.ports = ready.ports;
     record(instance);
     return { ...ready, address: instance.address, dataplane, takeDown };

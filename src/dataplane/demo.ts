@@ -78,11 +78,12 @@ function startWorker(config: DataplaneConfig) {
   });
   const ready = Promise.withResolvers<void>();
   const stopped = Promise.withResolvers<void>();
-  worker.on('message', (message: DataplaneMessage) => {
-    if (message.type === 'ready') ready.resolve();
+  worker.on('message', (message: DataplaneMessage | { type: 'thread-attached' }) => {
+    if (message.type === 'thread-attached') worker.postMessage('go');
+    else if (message.type === 'ready') ready.resolve();
     else if (message.type === 'stopped') stopped.resolve();
     else if (message.type === 'report') print(message.value);
-    else fail(new Error(message.message));
+    else if (message.type === 'failed') fail(new Error(message.message));
   });
   const fail = (error: Error): void => {
     ready.reject(error);

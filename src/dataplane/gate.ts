@@ -108,6 +108,10 @@ export class Gate {
         return this.#tcp.accept(handle, i32[w + 2]!);
       case CALL.close:
         return this.#tcp.close(handle);
+      case CALL.shutdown:
+        return this.#tcp.shutdown(handle);
+      case CALL.keepalive:
+        return this.#tcp.keepalive(handle, i32[w + 2]!);
       case CALL.abort:
         return this.#tcp.abort(handle);
       case CALL.reject:

@@ -45,15 +45,16 @@ const common = {
 async function loadApplication(): Promise<Application> {
   const module = await import(pathToFileURL(config.app.module).href);
   if (typeof module.default === 'function') return module.default;
-  throw new TypeError(
-    `${config.app.module} has no default export that is a function (ix) => void`,
-  );
+  throw new TypeError(`${config.app.module} has no default export that is a function (ix) => void`);
 }
 
 function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): void {
   const { layout, limits, nic } = dataplane;
   parentPort?.on('message', (message: string) => {
-    if (message === 'go') go();
+    if (message === 'go') {
+      dataplane.stack.arp.announce();
+      go();
+    }
     if (message === 'application-gone') dataplane.dropApplication();
     if (message === 'stop') {
       dataplane.dropApplication();

@@ -74,6 +74,8 @@ export class Connection {
   gatherLength = 0;
   hasEnded = false;
   endedTold = false;
+  hasShutDown = false;
+  keepaliveMs = 0;
 
   constructor(session: Session, id: number, handlers: Handlers) {
     this.#session = session;
@@ -118,6 +120,17 @@ export class Connection {
     this.#session.close(this);
   }
 
+  /** Half-close: FIN after what is queued, while input goes on. */
+  end(): void {
+    this.#session.end(this);
+  }
+
+  /** Asks the peer after `idleMs` without traffic whether it is still there; 0: never (the default). */
+  keepalive(idleMs: number): void {
+    this.keepaliveMs = idleMs;
+    this.#session.keepalive(this);
+  }
+
   /** Resets the connection now. */
   abort(): void {
     this.#session.abort(this);
@@ -147,5 +160,7 @@ export class Connection {
     this.isStarved = false;
     this.hasEnded = false;
     this.endedTold = false;
+    this.hasShutDown = false;
+    this.keepaliveMs = 0;
   }
 }

@@ -21,6 +21,8 @@ const WANTS_ACCEPT = 1;
 const WANTS_CONNECT = 2;
 const WANTS_CLOSE = 4;
 const WANTS_ABORT = 8;
+const WANTS_SHUTDOWN = 16;
+const WANTS_KEEPALIVE = 32;
 
 export interface SessionSizes {
   spans: number;
@@ -141,7 +143,7 @@ export class Session {
   // --- sending ---
 
   send(c: Connection, offset: number, length: number, tag: number): boolean {
-    if (c.phase === PHASE.free || c.phase === PHASE.closing) return false;
+    if (!this.#maySend(c)) return false;
     if (length <= 0) {
       if (tag > 0) c.handlers.released?.(c, tag);
       return true;
@@ -150,13 +152,17 @@ export class Session {
   }
 
   write(c: Connection, offset: number, length: number): boolean {
-    if (c.phase === PHASE.free || c.phase === PHASE.closing) return false;
+    if (!this.#maySend(c)) return false;
     return this.#queued(c, this.#outbox.appendCopy(c, offset, length));
   }
 
   writeBytes(c: Connection, bytes: Uint8Array): boolean {
-    if (c.phase === PHASE.free || c.phase === PHASE.closing) return false;
+    if (!this.#maySend(c)) return false;
     return this.#queued(c, this.#outbox.appendBytes(c, bytes));
+  }
+
+  #maySend(c: Connection): boolean {
+    return (c.phase === PHASE.open || c.phase === PHASE.connecting) && !c.hasShutDown;
   }
 
   /** Nothing was queued: the connection's input waits until blocks and spans have come back. */
@@ -200,6 +206,20 @@ export class Session {
     c.phase = PHASE.closing;
     c.wants |= WANTS_CLOSE;
     this.#inbox.drop(c);
+    this.#markDirty(c);
+  }
+
+  /** FIN after what is queued; input goes on. */
+  end(c: Connection): void {
+    if (c.phase !== PHASE.open || c.hasShutDown) return;
+    c.hasShutDown = true;
+    c.wants |= WANTS_SHUTDOWN;
+    this.#markDirty(c);
+  }
+
+  keepalive(c: Connection): void {
+    if (c.phase === PHASE.free) return;
+    c.wants |= WANTS_KEEPALIVE;
     this.#markDirty(c);
   }
 
@@ -272,7 +292,9 @@ export class Session {
     }
     if (c.wants & WANTS_ABORT) return this.#endCall(CALL.abort, c, WANTS_ABORT);
     if (c.phase === PHASE.connecting || c.sendPending || c.isBlocked) return true;
+    if (c.wants & WANTS_KEEPALIVE && !this.#keepaliveCall(c)) return false;
     if (this.#outbox.hasUnsent(c)) return this.#sendvCall(c);
+    if (c.wants & WANTS_SHUTDOWN && !this.#endCall(CALL.shutdown, c, WANTS_SHUTDOWN)) return false;
     return c.wants & WANTS_CLOSE ? this.#endCall(CALL.close, c, WANTS_CLOSE) : true;
   }
 
@@ -286,6 +308,14 @@ export class Session {
   #endCall(kind: number, c: Connection, want: number): boolean {
     if (this.#call(kind, c) < 0) return false;
     c.wants &= ~want;
+    return true;
+  }
+
+  #keepaliveCall(c: Connection): boolean {
+    const w = this.#call(CALL.keepalive, c);
+    if (w < 0) return false;
+    this.#gate.i32[w + 2] = c.keepaliveMs;
+    c.wants &= ~WANTS_KEEPALIVE;
     return true;
   }
 

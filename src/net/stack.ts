@@ -128,6 +128,12 @@ export class Stack {
     this.udp.emit(sink);
   }
 
+  /** The application is gone: its listeners, sockets and flows end, all it held comes back. */
+  dropApplication(): void {
+    this.tcp.dropApplication();
+    this.udp.closeAll();
+  }
+
   /**
    * Gives back every frame that the layers below TCP hold: before the pools are checked or the
    * dataplane ends.

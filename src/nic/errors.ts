@@ -58,7 +58,7 @@ const NO_INTERFACE: Meaning = [
 ];
 const NO_MEMORY: Meaning = [
   NIC_REFUSED.noMemory,
-  'not enough (locked) memory; raise RLIMIT_MEMLOCK (`ulimit -l unlimited`) or use fewer frames',
+  'not enough (locked) memory; raise RLIMIT_MEMLOCK (`ulimit -l unlimited`), keep CAP_IPC_LOCK until the driver is open, or use fewer frames',
 ];
 const REFUSED: Meaning = [NIC_REFUSED.refused, 'the kernel refused'];
 

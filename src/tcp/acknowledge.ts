@@ -12,9 +12,25 @@ import type { Clock, Environment } from '../net/environment.ts';
 import type { Congestion } from './congestion.ts';
 import { sampleRtt } from './rto.ts';
 import type { SendQueue } from './send-queue.ts';
-import { geq, gt, leq, lt } from './seq.ts';
-import { FLAG, type Flows, PENDING, TCB, TIMER } from './tcb.ts';
+import { geq as geq_, gt as gt_, leq as leq_, lt as lt_ } from './seq.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  PENDING as PENDING_,
+  TCB as TCB_,
+  TIMER as TIMER_,
+} from './tcb.ts';
 import type { Timers } from './timers.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const geq = geq_;
+const gt = gt_;
+const leq = leq_;
+const lt = lt_;
+const FLAG = FLAG_;
+const PENDING = PENDING_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;
 const DUPLICATES = 3;
@@ -77,7 +93,8 @@ export class Acknowledging {
   synAcknowledged(row: number, ack: number): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
-    if ((flags & FLAG.timing) !== 0) sampleRtt(i32, row, (this.#clock.us - i32[row + TCB.rttAt]!) | 0);
+    if ((flags & FLAG.timing) !== 0)
+      sampleRtt(i32, row, (this.#clock.us - i32[row + TCB.rttAt]!) | 0);
     i32[row + TCB.flags] = flags & ~FLAG.timing;
     i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = ack;
   }

@@ -7,11 +7,18 @@
  *
  * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/abi.ts.
  */
-import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
+import {
+  CODE as CODE_,
+  DEAD as DEAD_,
+  LISTEN_KNOCK_AT_SYN as LISTEN_KNOCK_AT_SYN_,
+} from '../abi.ts';
 import { halfSipHash } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment, NetConfig } from '../net/environment.ts';
-import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
+import {
+  EPHEMERAL_COUNT as EPHEMERAL_COUNT_,
+  EPHEMERAL_FIRST as EPHEMERAL_FIRST_,
+} from './constants.ts';
 import type { Expiry } from './expire.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
@@ -19,9 +26,20 @@ import type { Receiving } from './receive.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const CODE = CODE_;
+const DEAD = DEAD_;
+const LISTEN_KNOCK_AT_SYN = LISTEN_KNOCK_AT_SYN_;
+const EPHEMERAL_COUNT = EPHEMERAL_COUNT_;
+const EPHEMERAL_FIRST = EPHEMERAL_FIRST_;
+const FLAG = FLAG_;
+const STATE = STATE_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 const C_ACCEPTED = COUNTER.tcpAccepted;
 const C_AFTER_CLOSE = COUNTER.tcpAfterClose;
@@ -220,7 +238,8 @@ export class Calls {
     if (row === 0) return CODE.BAD_HANDLE;
     const i32 = this.#i32;
     const state = i32[row + TCB.state]!;
-    if ((i32[row + TCB.flags]! & (FLAG.owned | FLAG.finQueued)) !== FLAG.owned) return CODE.BAD_STATE;
+    if ((i32[row + TCB.flags]! & (FLAG.owned | FLAG.finQueued)) !== FLAG.owned)
+      return CODE.BAD_STATE;
     if (state < STATE.synReceived || state === STATE.timeWait) return CODE.BAD_STATE;
     this.#queueFin(row);
     return CODE.OK;
@@ -260,5 +279,17 @@ export class Calls {
     this.#parts.expiry.setKeepalive(row, idleMs);
     return CODE.OK;
   }
-}
 
+  /** The application is gone: every listener closes, every flow is reset; TIME-WAIT goes on, it has no owner. */
+  dropApplication(): void {
+    this.#parts.listeners.closeAll((handle) => this.unlisten(handle));
+    const i32 = this.#i32;
+    for (let flow = 0; flow < this.#flows.count; flow++) {
+      const row = this.#flows.row(flow);
+      const state = i32[row + TCB.state]!;
+      if (state === STATE.closed || state === STATE.timeWait) continue;
+      if (state === STATE.synSent) this.#parts.teardown.finish(row, DEAD.aborted);
+      else this.#parts.teardown.abort(row, DEAD.aborted);
+    }
+  }
+}

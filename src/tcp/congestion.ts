@@ -9,8 +9,12 @@
  *
  * Called by input and expire. Read first: RFC 5681 3; RFC 6582 3.2.
  */
-import { INITIAL_WINDOW_SEGMENTS } from './constants.ts';
-import { TCB } from './tcb.ts';
+import { INITIAL_WINDOW_SEGMENTS as INITIAL_WINDOW_SEGMENTS_ } from './constants.ts';
+import { TCB as TCB_ } from './tcb.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const INITIAL_WINDOW_SEGMENTS = INITIAL_WINDOW_SEGMENTS_;
+const TCB = TCB_;
 
 /** `row` is the flow; sizes are bytes. `flight` is what was not acknowledged before the event. */
 export interface Congestion {
@@ -58,7 +62,7 @@ export class NewReno implements Congestion {
     const ssthresh = i32[row + TCB.ssthresh]!;
     if (cwnd < ssthresh) {
       const grown = cwnd + bytes;
-      i32[row + TCB.cwnd] = grown < ssthresh ? grown : ssthresh;
+      i32[row + TCB.cwnd] = Math.min(grown, ssthresh);
       return;
     }
     const counted = i32[row + TCB.caBytes]! + bytes;
@@ -85,15 +89,15 @@ export class NewReno implements Congestion {
     const i32 = this.#i32;
     const mss = i32[row + TCB.mss]!;
     const cwnd = i32[row + TCB.cwnd]! - bytes + (bytes >= mss ? mss : 0);
-    i32[row + TCB.cwnd] = cwnd < mss ? mss : cwnd;
+    i32[row + TCB.cwnd] = Math.max(cwnd, mss);
   }
 
   leaveRecovery(row: number, flight: number): void {
     const i32 = this.#i32;
     const mss = i32[row + TCB.mss]!;
     const ssthresh = i32[row + TCB.ssthresh]!;
-    const atLeast = (flight > mss ? flight : mss) + mss;
-    i32[row + TCB.cwnd] = ssthresh < atLeast ? ssthresh : atLeast; // no burst (RFC 6582 3.2, step 3, option 1)
+    const atLeast = Math.max(flight, mss) + mss;
+    i32[row + TCB.cwnd] = Math.min(ssthresh, atLeast); // no burst (RFC 6582 3.2, step 3, option 1)
     i32[row + TCB.caBytes] = 0;
   }
 
@@ -115,7 +119,7 @@ export class NewReno implements Congestion {
     const i32 = this.#i32;
     const floor = i32[row + TCB.mss]! << 1;
     const half = flight >> 1;
-    i32[row + TCB.ssthresh] = half < floor ? floor : half;
+    i32[row + TCB.ssthresh] = Math.max(half, floor);
     i32[row + TCB.caBytes] = 0;
   }
 }

@@ -8,14 +8,23 @@
  *
  * Called by the facade's emit. Read first: src/abi.ts EVENT.
  */
-import { EVENT, MAPPED_V4, WORD } from '../abi.ts';
+import { EVENT as EVENT_, MAPPED_V4 as MAPPED_V4_, WORD as WORD_ } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../dataplane/events.ts';
 import type { Environment } from '../net/environment.ts';
-import { HELD, type ReceiveQueue } from './receive-queue.ts';
+import { HELD as HELD_, type ReceiveQueue } from './receive-queue.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, PENDING, TCB } from './tcb.ts';
+import { FLAG as FLAG_, type Flows, PENDING as PENDING_, TCB as TCB_ } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const EVENT = EVENT_;
+const MAPPED_V4 = MAPPED_V4_;
+const WORD = WORD_;
+const HELD = HELD_;
+const FLAG = FLAG_;
+const PENDING = PENDING_;
+const TCB = TCB_;
 
 const C_DEFERRED = COUNTER.eventsDeferred;
 /** Most events of one flow beside its recv events. */

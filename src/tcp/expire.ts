@@ -165,7 +165,7 @@ export class Expiry {
   }
 
   #waitKeepalive(row: number, ms: number): void {
-    const wait = ms > WAIT_MAX_MS ? WAIT_MAX_MS : ms;
+    const wait = Math.min(ms, WAIT_MAX_MS);
     this.#timers.set(row, TIMER.keep, TCB.keepAt, (this.#clock.us + wait * 1000) | 0);
   }
 
@@ -187,7 +187,7 @@ export class Expiry {
       i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.keepalive;
       this.#flows.output.push(row);
       const idle = i32[row + TCB.keepIdleMs]!;
-      this.#waitKeepalive(row, idle < KEEPALIVE_INTERVAL_MS ? idle : KEEPALIVE_INTERVAL_MS);
+      this.#waitKeepalive(row, Math.min(idle, KEEPALIVE_INTERVAL_MS));
     }
     return true;
   }

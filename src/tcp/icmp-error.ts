@@ -62,12 +62,12 @@ export class IcmpErrors {
     const row = this.#flows.table.find(remote, ports, local);
     if (row < 0) return;
     const i32 = this.#i32;
-    const inFlight =
-      geq(sequence, i32[row + TCB.sndUna]!) && lt(sequence, i32[row + TCB.sndMax]!);
+    const inFlight = geq(sequence, i32[row + TCB.sndUna]!) && lt(sequence, i32[row + TCB.sndMax]!);
     if (!inFlight) return;
     if (type === UNREACHABLE && code === FRAGMENTATION_NEEDED) this.#tooBig(row, mtu);
     else if (i32[row + TCB.state] === STATE.synSent) {
-      const isPort = type === UNREACHABLE && (code === PORT_UNREACHABLE || code === PROTOCOL_UNREACHABLE);
+      const isPort =
+        type === UNREACHABLE && (code === PORT_UNREACHABLE || code === PROTOCOL_UNREACHABLE);
       this.#teardown.finish(row, isPort ? DEAD.refused : DEAD.unreachable);
     } else i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.softError;
   }
@@ -75,11 +75,11 @@ export class IcmpErrors {
   #tooBig(row: number, mtu: number): void {
     const i32 = this.#i32;
     if (mtu >= this.#mtu || i32[row + TCB.state]! < STATE.established) return;
-    const path = mtu < PATH_MTU_MIN ? PATH_MTU_MIN : mtu;
+    const path = Math.max(mtu, PATH_MTU_MIN);
     const before = i32[row + TCB.mss]!;
     const named = i32[row + TCB.peerMss]!;
     const fits = path - IP_HEADER_BYTES - TCP_HEADER_BYTES;
-    this.#opening.setMss(row, named < fits ? named : fits);
+    this.#opening.setMss(row, Math.min(named, fits));
     if (i32[row + TCB.mss]! >= before) {
       i32[row + TCB.mss] = before; // never larger than it was
       return;
@@ -95,7 +95,8 @@ export class IcmpErrors {
     const i32 = this.#i32;
     for (let flow = 0; flow < this.#flows.count; flow++) {
       const row = this.#flows.row(flow);
-      if (i32[row + TCB.state] !== STATE.synSent || i32[row + TCB.neighbour] !== neighbour) continue;
+      if (i32[row + TCB.state] !== STATE.synSent || i32[row + TCB.neighbour] !== neighbour)
+        continue;
       this.#teardown.finish(row, DEAD.unreachable);
     }
   }

@@ -63,7 +63,7 @@ export class Listeners {
     rows[at + IN_USE] = 1;
     rows[at + ADDRESS] = address;
     rows[at + PORT] = port;
-    rows[at + BACKLOG] = backlog < 1 ? 1 : backlog > this.#backlogMax ? this.#backlogMax : backlog;
+    rows[at + BACKLOG] = backlog < 1 ? 1 : Math.min(backlog, this.#backlogMax);
     rows[at + FLAGS] = flags;
     rows[at + COOKIE] = cookie;
     rows[at + HALF_OPEN] = rows[at + WAITING] = 0;
@@ -85,6 +85,14 @@ export class Listeners {
     const generation = this.#rows[at + GENERATION]!;
     this.#rows[at + IN_USE] = 0;
     this.#rows[at + GENERATION] = generation >= GENERATION_MAX ? 1 : generation + 1;
+  }
+
+  /** Hands every live listener's handle to `close`. */
+  closeAll(close: (handle: number) => void): void {
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#rows[i * FIELDS + IN_USE] === 0) continue;
+      close((this.#rows[i * FIELDS + GENERATION]! << FLOW_INDEX_BITS) | (INDEX_LAST - i));
+    }
   }
 
   /** Who listens on our `address` and `port`; -1: nobody. */

@@ -11,7 +11,12 @@ import type { Clock, Environment, NetConfig } from '../net/environment.ts';
 import { IP_HEADER_BYTES } from '../wire/ipv4.ts';
 import { MSS_DEFAULT, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
-import { RECEIVE_BUFFER_INITIAL, RECEIVE_SCALE, RTO_AFTER_SYN_LOSS_US, SEND_MSS_MIN } from './constants.ts';
+import {
+  RECEIVE_BUFFER_INITIAL,
+  RECEIVE_SCALE,
+  RTO_AFTER_SYN_LOSS_US,
+  SEND_MSS_MIN,
+} from './constants.ts';
 import { initialSequence, timestampOffset } from './iss.ts';
 import type { Listeners } from './listen.ts';
 import type { OptionReader } from './options.ts';
@@ -104,7 +109,7 @@ export class Opening {
     i32[row + TCB.tsRecent] = options.hasTimestamps ? options.tsVal : 0;
     i32[row + TCB.tsRecentMs] = this.#clock.ms;
     if (options.scale < 0) i32[row + TCB.rcvScale] = -1;
-    i32[row + TCB.sndScale] = options.scale < 0 ? 0 : options.scale;
+    i32[row + TCB.sndScale] = Math.max(options.scale, 0);
     i32[row + TCB.irs] = irs;
     i32[row + TCB.rcvNxt] = i32[row + TCB.rcvEdge] = i32[row + TCB.lastAckSent] = (irs + 1) | 0;
     i32[row + TCB.sndWnd] = i32[row + TCB.maxWnd] = window;
@@ -112,7 +117,7 @@ export class Opening {
     i32[row + TCB.sndWl2] = ack;
     const peerMss = options.mss === 0 ? MSS_DEFAULT : options.mss;
     i32[row + TCB.peerMss] = peerMss;
-    this.setMss(row, peerMss < this.#mss ? peerMss : this.#mss);
+    this.setMss(row, Math.min(peerMss, this.#mss));
   }
 
   /** `mss` without options, as in the MSS option; timestamps take their share of every segment. */
@@ -120,7 +125,7 @@ export class Opening {
     const i32 = this.#i32;
     const hasTimestamps = (i32[row + TCB.flags]! & FLAG.timestamps) !== 0;
     const payload = mss - (hasTimestamps ? TIMESTAMPS_BYTES : 0);
-    i32[row + TCB.mss] = payload < SEND_MSS_MIN ? SEND_MSS_MIN : payload;
+    i32[row + TCB.mss] = Math.max(payload, SEND_MSS_MIN);
   }
 
   /** The three-way handshake is complete. Our SYN has been acknowledged: sndUna is iss + 1. */
@@ -141,7 +146,8 @@ export class Opening {
       this.#flows.ready.push(row);
     } else if ((flags & (FLAG.owned | FLAG.knocked)) === 0) this.knock(row);
     else this.#listeners.forget(row);
-    if (i32[row + TCB.txBytes] !== 0 || (flags & FLAG.finQueued) !== 0) this.#flows.output.push(row);
+    if (i32[row + TCB.txBytes] !== 0 || (flags & FLAG.finQueued) !== 0)
+      this.#flows.output.push(row);
   }
 
   /** The application will be asked whether it takes the flow. */

@@ -8,20 +8,35 @@
  * Called by input and segment.ts. Read first: RFC 9293 3.2; RFC 7323; RFC 2018.
  */
 import {
-  MSS_DEFAULT,
-  OPTION_END,
-  OPTION_MSS,
-  OPTION_NOP,
-  OPTION_SACK,
-  OPTION_SACK_PERMITTED,
-  OPTION_TIMESTAMPS,
-  OPTION_WINDOW_SCALE,
-  TIMESTAMPS_BYTES,
-  TIMESTAMPS_WORD,
-  WINDOW_SCALE_MAX,
+  MSS_DEFAULT as MSS_DEFAULT_,
+  OPTION_END as OPTION_END_,
+  OPTION_MSS as OPTION_MSS_,
+  OPTION_NOP as OPTION_NOP_,
+  OPTION_SACK as OPTION_SACK_,
+  OPTION_SACK_PERMITTED as OPTION_SACK_PERMITTED_,
+  OPTION_TIMESTAMPS as OPTION_TIMESTAMPS_,
+  OPTION_WINDOW_SCALE as OPTION_WINDOW_SCALE_,
+  TIMESTAMPS_BYTES as TIMESTAMPS_BYTES_,
+  TIMESTAMPS_WORD as TIMESTAMPS_WORD_,
+  WINDOW_SCALE_MAX as WINDOW_SCALE_MAX_,
 } from '../wire/tcp.ts';
-import { HELD } from './receive-queue.ts';
-import { TCB } from './tcb.ts';
+import { HELD as HELD_ } from './receive-queue.ts';
+import { TCB as TCB_ } from './tcb.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const MSS_DEFAULT = MSS_DEFAULT_;
+const OPTION_END = OPTION_END_;
+const OPTION_MSS = OPTION_MSS_;
+const OPTION_NOP = OPTION_NOP_;
+const OPTION_SACK = OPTION_SACK_;
+const OPTION_SACK_PERMITTED = OPTION_SACK_PERMITTED_;
+const OPTION_TIMESTAMPS = OPTION_TIMESTAMPS_;
+const OPTION_WINDOW_SCALE = OPTION_WINDOW_SCALE_;
+const TIMESTAMPS_BYTES = TIMESTAMPS_BYTES_;
+const TIMESTAMPS_WORD = TIMESTAMPS_WORD_;
+const WINDOW_SCALE_MAX = WINDOW_SCALE_MAX_;
+const HELD = HELD_;
+const TCB = TCB_;
 
 /** Bytes of one SACK block. */
 const BLOCK_BYTES = 8;
@@ -70,7 +85,7 @@ export class OptionReader {
       case OPTION_WINDOW_SCALE: {
         if (length !== 3) return false;
         const scale = view.getUint8(at + 2);
-        this.scale = scale > WINDOW_SCALE_MAX ? WINDOW_SCALE_MAX : scale;
+        this.scale = Math.min(scale, WINDOW_SCALE_MAX);
         return true;
       }
       case OPTION_SACK_PERMITTED:

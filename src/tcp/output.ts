@@ -12,15 +12,38 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
-import { ACK, FIN, PSH, SYN } from '../wire/tcp.ts';
+import { ACK as ACK_, FIN as FIN_, PSH as PSH_, SYN as SYN_ } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
-import { BURST_SEGMENTS, DELAYED_ACK_US } from './constants.ts';
+import {
+  BURST_SEGMENTS as BURST_SEGMENTS_,
+  DELAYED_ACK_US as DELAYED_ACK_US_,
+} from './constants.ts';
 import { backedOff } from './rto.ts';
 import type { SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { gt } from './seq.ts';
-import { FLAG, type Flows, type RowList, STATE, TCB, TIMER } from './tcb.ts';
+import { gt as gt_ } from './seq.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  type RowList,
+  STATE as STATE_,
+  TCB as TCB_,
+  TIMER as TIMER_,
+} from './tcb.ts';
 import type { Timers } from './timers.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const ACK = ACK_;
+const FIN = FIN_;
+const PSH = PSH_;
+const SYN = SYN_;
+const BURST_SEGMENTS = BURST_SEGMENTS_;
+const DELAYED_ACK_US = DELAYED_ACK_US_;
+const gt = gt_;
+const FLAG = FLAG_;
+const STATE = STATE_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 const C_RETRANSMITS = COUNTER.tcpRetransmits;
 const C_PROBES = COUNTER.tcpProbes;
@@ -141,12 +164,12 @@ export class Output {
     const outstanding = (i32[row + TCB.sndMax]! - una) | 0;
     const bytes = i32[row + TCB.txBytes]!;
     const mss = i32[row + TCB.mss]!;
-    let length = bytes < mss ? bytes : mss;
+    let length = Math.min(bytes, mss);
     if (length > outstanding) length = outstanding;
     const isLast = length === bytes;
     const fin = isLast && outstanding > bytes ? FIN : 0;
     if (outstanding <= 0 || length + fin === 0) return true; // acknowledged meanwhile
-    const flags = ACK | (isLast ? PSH : 0) | fin;
+    const flags = ACK | (isLast && length > 0 ? PSH : 0) | fin;
     const span = i32[row + TCB.txHead]!;
     if (!this.#writer.send(row, una, flags, span, i32[row + TCB.txHeadDone]!, length)) return false;
     this.#counters.bump(C_RETRANSMITS);
@@ -179,7 +202,7 @@ export class Output {
       const isForced = (i32[row + TCB.flags]! & FLAG.probe) !== 0;
       if (!isLast && length < mss && length < worthwhile && !isForced) break;
       if (budget === 0) return false;
-      const bits = ACK | (isLast ? PSH : 0) | (isLast && hasFin ? FIN : 0);
+      const bits = ACK | (isLast && length > 0 ? PSH : 0) | (isLast && hasFin ? FIN : 0);
       if (!this.#segment(row, next, bits, length)) return false;
     }
     return una !== i32[row + TCB.sndNxt] || end === una || this.#blocked(row);
@@ -191,8 +214,8 @@ export class Output {
     const wnd = i32[row + TCB.sndWnd]!;
     const dupAcks = i32[row + TCB.dupAcks]!;
     let cwnd = i32[row + TCB.cwnd]!;
-    if ((flags & FLAG.recovery) === 0 && dupAcks > 0) cwnd += (dupAcks < 2 ? dupAcks : 2) * mss;
-    return wnd < cwnd ? wnd : cwnd;
+    if ((flags & FLAG.recovery) === 0 && dupAcks > 0) cwnd += Math.min(dupAcks, 2) * mss;
+    return Math.min(wnd, cwnd);
   }
 
   #afterIdle(row: number): void {
@@ -251,7 +274,8 @@ export class Output {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
     if ((flags & FLAG.ackNow) !== 0) return this.pureAck(row);
-    if ((flags & FLAG.ackDelayed) === 0 || (i32[row + TCB.timers]! & TIMER.delack) !== 0) return true;
+    if ((flags & FLAG.ackDelayed) === 0 || (i32[row + TCB.timers]! & TIMER.delack) !== 0)
+      return true;
     this.#timers.set(row, TIMER.delack, TCB.delackAt, (this.#clock.us + DELAYED_ACK_US) | 0);
     return true;
   }

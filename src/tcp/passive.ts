@@ -102,7 +102,8 @@ export class Passive {
     const row = this.#opening.create(a.remote, a.ports, a.local);
     if (row === 0) return;
     const i32 = this.#i32;
-    if (isReuse && !gt(i32[row + TCB.iss]!, sndMax)) this.#opening.startAt(row, (sndMax + 0x10000) | 0);
+    if (isReuse && !gt(i32[row + TCB.iss]!, sndMax))
+      this.#opening.startAt(row, (sndMax + 0x10000) | 0);
     i32[row + TCB.state] = STATE.synReceived;
     i32[row + TCB.cookie] = this.#listeners.cookie(listener);
     this.#opening.synchronize(row, a.seq, i32[row + TCB.iss]!, a.window, a.options);

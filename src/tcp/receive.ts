@@ -7,11 +7,19 @@
  * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME } from '../net/environment.ts';
-import { RECEIVE_BUFFER_MAX } from './constants.ts';
+import { type Environment, FREE_FRAME as FREE_FRAME_ } from '../net/environment.ts';
+import { RECEIVE_BUFFER_MAX as RECEIVE_BUFFER_MAX_ } from './constants.ts';
 import type { Output } from './output.ts';
-import { type ReceiveQueue, REFUSED } from './receive-queue.ts';
-import { FLAG, type Flows, PENDING, TCB } from './tcb.ts';
+import { REFUSED as REFUSED_, type ReceiveQueue } from './receive-queue.ts';
+import { FLAG as FLAG_, type Flows, PENDING as PENDING_, TCB as TCB_ } from './tcb.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const FREE_FRAME = FREE_FRAME_;
+const RECEIVE_BUFFER_MAX = RECEIVE_BUFFER_MAX_;
+const REFUSED = REFUSED_;
+const FLAG = FLAG_;
+const PENDING = PENDING_;
+const TCB = TCB_;
 
 const C_BYTES_IN = COUNTER.tcpBytesIn;
 
@@ -75,7 +83,7 @@ export class Receiving {
     const buffer = i32[row + TCB.rcvBuf]!;
     const since = i32[row + TCB.rxSince]! + bytes;
     if (since < buffer || buffer >= RECEIVE_BUFFER_MAX) {
-      i32[row + TCB.rxSince] = since < buffer ? since : buffer;
+      i32[row + TCB.rxSince] = Math.min(since, buffer);
       return;
     }
     i32[row + TCB.rxSince] = 0;

@@ -7,8 +7,18 @@
  *
  * Called by input and expire. Read first: RFC 6298.
  */
-import { RTO_INITIAL_US, RTO_MAX_US, RTO_MIN_US } from './constants.ts';
-import { TCB } from './tcb.ts';
+import {
+  RTO_INITIAL_US as RTO_INITIAL_US_,
+  RTO_MAX_US as RTO_MAX_US_,
+  RTO_MIN_US as RTO_MIN_US_,
+} from './constants.ts';
+import { TCB as TCB_ } from './tcb.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const RTO_INITIAL_US = RTO_INITIAL_US_;
+const RTO_MAX_US = RTO_MAX_US_;
+const RTO_MIN_US = RTO_MIN_US_;
+const TCB = TCB_;
 
 export function initRto(i32: Int32Array, row: number): void {
   i32[row + TCB.srtt] = 0;
@@ -19,7 +29,7 @@ export function initRto(i32: Int32Array, row: number): void {
 /** Takes a sample, microseconds (RFC 6298 2.2, 2.3). */
 export function sampleRtt(i32: Int32Array, row: number, rttUs: number): void {
   if (rttUs < 0) return; // the timed segment is older than half the clock
-  const rtt = rttUs < 1 ? 1 : rttUs > RTO_MAX_US ? RTO_MAX_US : rttUs;
+  const rtt = rttUs < 1 ? 1 : Math.min(rttUs, RTO_MAX_US);
   let srtt = i32[row + TCB.srtt]!;
   let rttvar = i32[row + TCB.rttvar]!;
   if (srtt === 0) {
@@ -30,20 +40,20 @@ export function sampleRtt(i32: Int32Array, row: number, rttUs: number): void {
     srtt += error;
     rttvar += (error < 0 ? -error : error) - (rttvar >> 2);
   }
-  i32[row + TCB.srtt] = srtt < 1 ? 1 : srtt;
+  i32[row + TCB.srtt] = Math.max(srtt, 1);
   i32[row + TCB.rttvar] = rttvar;
   const rto = (srtt >> 3) + rttvar;
-  i32[row + TCB.rto] = rto < RTO_MIN_US ? RTO_MIN_US : rto > RTO_MAX_US ? RTO_MAX_US : rto;
+  i32[row + TCB.rto] = rto < RTO_MIN_US ? RTO_MIN_US : Math.min(rto, RTO_MAX_US);
 }
 
 /** Doubles the timeout (RFC 6298 5.5). */
 export function backOff(i32: Int32Array, row: number): void {
   const rto = i32[row + TCB.rto]! << 1;
-  i32[row + TCB.rto] = rto > RTO_MAX_US ? RTO_MAX_US : rto;
+  i32[row + TCB.rto] = Math.min(rto, RTO_MAX_US);
 }
 
 /** A timeout doubled `times` times, without touching the flow's. */
 export function backedOff(rto: number, times: number): number {
   while (times-- > 0 && rto < RTO_MAX_US) rto <<= 1;
-  return rto > RTO_MAX_US ? RTO_MAX_US : rto;
+  return Math.min(rto, RTO_MAX_US);
 }

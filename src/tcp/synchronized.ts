@@ -8,17 +8,17 @@
  *
  * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
  */
-import { DEAD } from '../abi.ts';
+import { DEAD as DEAD_ } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME } from '../net/environment.ts';
-import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
+import { type Environment, FREE_FRAME as FREE_FRAME_ } from '../net/environment.ts';
+import { ACK as ACK_, FIN as FIN_, RST as RST_, SYN as SYN_, segmentLength } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';
 import {
-  CHALLENGE_ACKS_MAX,
-  CHALLENGE_INTERVAL_MS,
-  ORPHAN_US,
-  TIMESTAMP_AGE_MAX_MS,
+  CHALLENGE_ACKS_MAX as CHALLENGE_ACKS_MAX_,
+  CHALLENGE_INTERVAL_MS as CHALLENGE_INTERVAL_MS_,
+  ORPHAN_US as ORPHAN_US_,
+  TIMESTAMP_AGE_MAX_MS as TIMESTAMP_AGE_MAX_MS_,
 } from './constants.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
@@ -26,10 +26,37 @@ import type { Output } from './output.ts';
 import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
-import { gt, isAcceptable, leq, lt } from './seq.ts';
-import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import { gt as gt_, isAcceptable, leq as leq_, lt as lt_ } from './seq.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  PENDING as PENDING_,
+  STATE as STATE_,
+  TCB as TCB_,
+  TIMER as TIMER_,
+} from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const DEAD = DEAD_;
+const FREE_FRAME = FREE_FRAME_;
+const ACK = ACK_;
+const FIN = FIN_;
+const RST = RST_;
+const SYN = SYN_;
+const CHALLENGE_ACKS_MAX = CHALLENGE_ACKS_MAX_;
+const CHALLENGE_INTERVAL_MS = CHALLENGE_INTERVAL_MS_;
+const ORPHAN_US = ORPHAN_US_;
+const TIMESTAMP_AGE_MAX_MS = TIMESTAMP_AGE_MAX_MS_;
+const gt = gt_;
+const leq = leq_;
+const lt = lt_;
+const FLAG = FLAG_;
+const PENDING = PENDING_;
+const STATE = STATE_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 const C_PAWS = COUNTER.tcpPaws;
 const C_BAD_OPTION = COUNTER.tcpBadOption;
@@ -110,8 +137,7 @@ export class Synchronized {
   #reuses(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     if ((a.flags & (SYN | RST | ACK | FIN)) !== SYN) return false;
-    const bothStamped =
-      (i32[row + TCB.flags]! & FLAG.timestamps) !== 0 && a.options.hasTimestamps;
+    const bothStamped = (i32[row + TCB.flags]! & FLAG.timestamps) !== 0 && a.options.hasTimestamps;
     const isNewer = bothStamped
       ? gt(a.options.tsVal, i32[row + TCB.tsRecent]!) ||
         (a.options.tsVal === i32[row + TCB.tsRecent] && gt(a.seq, i32[row + TCB.rcvNxt]!))
@@ -268,10 +294,7 @@ export class Synchronized {
   #completeHandshake(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
-    if (
-      (flags & FLAG.halfOpen) !== 0 &&
-      !this.#listeners.hasRoomToWait(i32[row + TCB.listener]!)
-    ) {
+    if ((flags & FLAG.halfOpen) !== 0 && !this.#listeners.hasRoomToWait(i32[row + TCB.listener]!)) {
       this.#counters.bump(C_BACKLOG_FULL);
       return false;
     }
@@ -338,7 +361,7 @@ export class Synchronized {
     if ((a.flags & FIN) !== 0) {
       i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.finKnown;
       i32[row + TCB.rcvFin] = (a.seq + a.length) | 0;
-      this.#receiving.acknowledgeNow(row);
+      if (a.length === 0) this.#receiving.acknowledgeNow(row); // else its data has seen to it
     }
     const isFin = (i32[row + TCB.flags]! & FLAG.finKnown) !== 0;
     if (isFin && i32[row + TCB.rcvFin] === i32[row + TCB.rcvNxt]) this.#finish(row);
@@ -348,11 +371,16 @@ export class Synchronized {
   /** The peer's FIN is next in order. */
   #finish(row: number): void {
     const i32 = this.#i32;
-    i32[row + TCB.rcvNxt] = (i32[row + TCB.rcvNxt]! + 1) | 0;
-    i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.recvEnd;
-    this.#flows.ready.push(row);
+    const next = (i32[row + TCB.rcvNxt]! + 1) | 0;
+    i32[row + TCB.rcvNxt] = next;
+    if (lt(i32[row + TCB.rcvEdge]!, next)) i32[row + TCB.rcvEdge] = next; // a FIN needs no room
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.noReader) === 0) {
+      i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.recvEnd;
+      this.#flows.ready.push(row);
+    }
     this.#receiving.acknowledgeNow(row);
-    const isFinAcked = (i32[row + TCB.flags]! & FLAG.finAcked) !== 0;
+    const isFinAcked = (flags & FLAG.finAcked) !== 0;
     if (i32[row + TCB.state] === STATE.established) i32[row + TCB.state] = STATE.closeWait;
     else if (isFinAcked) this.#teardown.timeWait(row);
     else i32[row + TCB.state] = STATE.closing;

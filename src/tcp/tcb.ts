@@ -13,9 +13,13 @@
  */
 import { FreeList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
-import { FLOW_INDEX_BITS } from '../limits.ts';
+import { FLOW_INDEX_BITS as FLOW_INDEX_BITS_ } from '../limits.ts';
 import type { Environment } from '../net/environment.ts';
-import { assert, VERIFY } from '../verify.ts';
+import { assert, VERIFY as VERIFY_ } from '../verify.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const FLOW_INDEX_BITS = FLOW_INDEX_BITS_;
+const VERIFY = VERIFY_;
 
 export const ROW_WORDS = 96;
 export const ROW_BYTES = ROW_WORDS * 4;

@@ -19,7 +19,7 @@
  */
 import type { EventSink } from '../dataplane/events.ts';
 import type { Environment } from '../net/environment.ts';
-import { VERIFY } from '../verify.ts';
+import { VERIFY as VERIFY_ } from '../verify.ts';
 import { Acknowledging } from './acknowledge.ts';
 import { Calls } from './calls.ts';
 import { NewReno } from './congestion.ts';
@@ -37,10 +37,15 @@ import { type IpLayer, SegmentWriter } from './segment.ts';
 import { SendQueue } from './send-queue.ts';
 import { SynSent } from './syn-sent.ts';
 import { Synchronized } from './synchronized.ts';
-import { Flows, STATE, TCB } from './tcb.ts';
+import { Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
 import { Teardown } from './teardown.ts';
 import { Timers } from './timers.ts';
 import { verifyFlow } from './verify-flow.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const VERIFY = VERIFY_;
+const STATE = STATE_;
+const TCB = TCB_;
 
 export interface TcpOptions {
   /** 2 MSL, microseconds. */
@@ -80,7 +85,14 @@ export class Tcp {
     const synchronized = new Synchronized(env, shared);
     this.flows = flows;
     this.sendQueue = sendQueue;
-    this.#input = new Input(env, { flows, acknowledging, receiving, passive, synSent, synchronized });
+    this.#input = new Input(env, {
+      flows,
+      acknowledging,
+      receiving,
+      passive,
+      synSent,
+      synchronized,
+    });
     this.#output = output;
     this.#events = new Events(env, flows, receiveQueue, sendQueue, teardown);
     this.#expiry = expiry;
@@ -195,6 +207,11 @@ export class Tcp {
 
   keepalive(handle: number, idleMs: number): number {
     return this.#calls.keepalive(handle, idleMs);
+  }
+
+  /** The application is gone: no listener and no live flow is left (RST); see calls.ts. */
+  dropApplication(): void {
+    this.#calls.dropApplication();
   }
 
   // --- for tests ---

@@ -8,8 +8,13 @@
  * Called by input, output, expire. Read first: REFERENCE: IX used one unified timer per control block as well.
  */
 import type { Wheel } from '../arena/wheel.ts';
-import { lt } from './seq.ts';
-import { TCB, TIMER } from './tcb.ts';
+import { lt as lt_ } from './seq.ts';
+import { TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
+
+// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+const lt = lt_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 export class Timers {
   readonly #i32: Int32Array;
@@ -72,6 +77,6 @@ export class Timers {
     const i32 = this.#i32;
     if ((i32[row + TCB.timers]! & timer) === 0) return wait;
     const left = (i32[row + field]! - nowUs) | 0;
-    return left < wait ? left : wait;
+    return Math.min(left, wait);
   }
 }

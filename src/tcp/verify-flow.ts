@@ -21,13 +21,18 @@ export function verifyFlow(flows: Flows, sendQueue: SendQueue, row: number): voi
     assert((i32[row + TCB.lists]! & LIST.output) === 0, 'tcp: a closed flow is in the output list');
     return;
   }
-  const found = flows.table.find(i32[row + TCB.remote]!, i32[row + TCB.ports]!, i32[row + TCB.local]!);
+  const found = flows.table.find(
+    i32[row + TCB.remote]!,
+    i32[row + TCB.ports]!,
+    i32[row + TCB.local]!,
+  );
   assert(found === row, 'tcp: the table does not find the flow');
   verifySending(flows, sendQueue, row);
   verifyInOrder(i32, row);
   verifyOutOfOrder(i32, row);
   const waits = i32[row + TCB.timers]! & ~TIMER.armed;
-  if (waits !== 0) assert((i32[row + TCB.timers]! & TIMER.armed) !== 0, 'tcp: a deadline, no timer');
+  if (waits !== 0)
+    assert((i32[row + TCB.timers]! & TIMER.armed) !== 0, 'tcp: a deadline, no timer');
   assert((flags & FLAG.halfOpen) === 0 || (flags & FLAG.waiting) === 0, 'tcp: counted twice');
 }
 
@@ -79,6 +84,7 @@ function verifyInOrder(i32: Int32Array, row: number): void {
 
 function verifyOutOfOrder(i32: Int32Array, row: number): void {
   const edge = i32[row + TCB.rcvEdge]!;
+  assert(leq(i32[row + TCB.rcvNxt]!, edge), 'tcp: rcvNxt is beyond the window');
   let end = i32[row + TCB.rcvNxt]!;
   let frames = 0;
   let last = 0;

@@ -34,12 +34,12 @@ const config: DataplaneConfig = {
 function start(body: string, given = config, reports: unknown[] = []) {
   const channel = new URL('../../src/dataplane/channel.ts', import.meta.url).href;
   const main = join(directory, `main-${Math.random()}.mts`);
-  const imports = `import { readConfig, report, endWithParent } from '${channel}';`;
+  const imports = `import { readConfig, send, endWithParent } from '${channel}';`;
   const more = "import { fstatSync, readSync, writeSync } from 'node:fs';";
   writeFileSync(main, `${imports}${more}\nendWithParent();\n${body}`);
   return launch(given, main, (value) => reports.push(value));
 }
-const READY = "report({ type: 'ready', ports: [7], nic: 'stub' });";
+const READY = "send({ type: 'ready', ports: [7], nic: 'stub' });";
 const STAY = 'setInterval(() => {}, 1000);';
 
 test('launch_ready_settlesAndStopEndsIt', async () => {
@@ -53,7 +53,7 @@ test('launch_descriptors_areTheChildsOwnNumbers', async () => {
   const body = `const config = readConfig();
     const fds = [config.statisticsFd, config.nics[0].fd];
     writeSync(config.statisticsFd, new Float64Array([41, 42]));
-    report({ type: 'report', value: { fds, inodes: fds.map((fd) => fstatSync(fd).ino) } });
+    send({ type: 'report', value: { fds, inodes: fds.map((fd) => fstatSync(fd).ino) } });
     ${READY} ${STAY}`;
   const reports: { fds: number[]; inodes: number[] }[] = [];
   const dataplane = start(body, config, reports);
@@ -70,7 +70,7 @@ test('launch_descriptors_areTheChildsOwnNumbers', async () => {
 
 test('launch_failed_rejectsWithItsReason', async () => {
   const message = 'queue 0: busy; stop that program\\n    at somewhere';
-  const body = `report({ type: 'failed', code: 'IX_NIC_QUEUE_BUSY', message: '${message}' });
+  const body = `send({ type: 'failed', code: 'IX_NIC_QUEUE_BUSY', message: '${message}' });
     process.exit(1);`;
   const dataplane = start(body);
   await assert.rejects(dataplane.ready, (error) => {
@@ -102,7 +102,7 @@ test('launch_killedAfterReady_endedSaysSo', async () => {
 });
 
 test('launch_applicationStops_endedCarriesItsExitCode', async () => {
-  const dataplane = start(`${READY} report({ type: 'stopped', exitCode: 4 }); process.exit(4);`);
+  const dataplane = start(`${READY} send({ type: 'stopped', exitCode: 4 }); process.exit(4);`);
   assert.deepEqual(await dataplane.ended, { how: 'exit code 4', stopped: 4 });
 });
 
@@ -117,7 +117,7 @@ test('stop_dataplaneIgnoresSigterm_isKilled', async () => {
 
 test('channel_configurationNotValid_namesTheField', async () => {
   const body = `try { readConfig(); } catch (error) {
-    report({ type: 'failed', code: error.code, message: error.message });
+    send({ type: 'failed', code: error.code, message: error.message });
   }`;
   const wrong = { ...config, idle: 'nap' } as unknown as DataplaneConfig;
   const dataplane = start(body, wrong);
@@ -137,7 +137,7 @@ test('endWithParent_controlPlaneKilled_dataplaneDies', async () => {
   const channel = new URL('../../src/dataplane/channel.ts', import.meta.url).href;
   writeFileSync(
     main,
-    `import { endWithParent, report } from '${channel}'; endWithParent(); ${READY} ${STAY}`,
+    `import { endWithParent, send } from '${channel}'; endWithParent(); ${READY} ${STAY}`,
   );
   const parent = join(directory, 'parent.mts');
   const given = JSON.stringify({

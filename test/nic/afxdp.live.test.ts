@@ -260,14 +260,17 @@ function unprivileged(socket: number, nic: Interface, lockable: string) {
   return spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe', socket] });
 }
 
-test('the socket is all that a process without capabilities needs', { skip }, async (t) => {
+test('the socket is all that a process without capabilities needs', {
+  skip,
+  timeout: 30_000,
+}, async (t) => {
   t.after(makeVeth('ixta', 'ixtb'));
   const { arena, b } = makeEnds();
   const attachment = attachXdp({ ifname: 'ixta', ipv4: [], everything: true });
   const socket = attachment.openSocket();
-  const child = unprivileged(socket, attachment.interface, 'unlimited');
+  const child = unprivileged(socket, attachment.interface, '8388608');
   const exited = once(child, 'exit');
-  const [said] = await once(child.stdout!, 'data');
+  const [said] = await Promise.race([once(child.stdout!, 'data'), once(child.stderr!, 'data')]);
   assert.match(`${said}`, /ready/);
   attachment.enable(0, socket);
   sys.syscall(SYS.close, socket);
@@ -285,7 +288,10 @@ test('the socket is all that a process without capabilities needs', { skip }, as
   assert.ok(b.frames.allHome());
 });
 
-test('too little lockable memory is refused with the limit to raise', { skip }, async (t) => {
+test('too little lockable memory is refused with the limit to raise', {
+  skip,
+  timeout: 30_000,
+}, async (t) => {
   t.after(makeVeth('ixta', 'ixtb'));
   const attachment = attachXdp({ ifname: 'ixta', ipv4: [], everything: true });
   const socket = attachment.openSocket();

@@ -95,7 +95,8 @@ for (let i = 0; i < 1_000_000; i++) request();
 
 const COUNT = 2_000_000;
 const predicted = counters.get('tcpHeaderPredicted');
-const allocated = () => (getHeapStatistics() as { total_allocated_bytes?: number }).total_allocated_bytes ?? 0;
+const allocated = () =>
+  (getHeapStatistics() as { total_allocated_bytes?: number }).total_allocated_bytes ?? 0;
 allocated();
 const base = allocated();
 const idle = allocated() - base;

@@ -19,7 +19,9 @@ test('established_requestAndReply_nothingAllocated', (t) => {
   });
   assert.equal(run.status, 0, run.stderr);
   const { bytesPerRequest, ns, predicted } = JSON.parse(run.stdout);
-  t.diagnostic(`${ns.toFixed(0)} ns for a request and its reply, TCP and IP and the driver's copy included`);
+  t.diagnostic(
+    `${ns.toFixed(0)} ns for a request and its reply, TCP and IP and the driver's copy included`,
+  );
   assert.ok(bytesPerRequest < 0.5, `${bytesPerRequest} bytes allocated per request`);
   assert.ok(predicted > 0.999, `${predicted} of the requests were header-predicted`);
   assert.ok(ns < 20_000);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT } from '../../src/abi.ts';
-import { Peer } from './peer.ts';
 import { isStream } from './host.ts';
+import { Peer } from './peer.ts';
 
 const ALL_OPTIONS = { mss: 1460, scale: 7, sack: true, ts: [1000, 0] as [number, number] };
 
@@ -73,7 +73,12 @@ test('established_badDataOffset_droppedAndCounted', () => {
 
 test('established_impossibleOption_droppedAndCounted', () => {
   const p = new Peer().open();
-  for (const options of [[8, 0, 1, 1], [5, 1, 1, 1], [2, 4, 5, 0, 8, 200, 0, 0], [1, 1, 1, 8]]) {
+  for (const options of [
+    [8, 0, 1, 1],
+    [5, 1, 1, 1],
+    [2, 4, 5, 0, 8, 200, 0, 0],
+    [1, 1, 1, 8],
+  ]) {
     p.send('PA', { data: 8, seq: 1, options });
   }
   p.pass(50).expect();
@@ -109,17 +114,44 @@ test('established_duplicateAcksOfReceiver_sameWindow', () => {
 test('established_outOfOrderWithSack_blocksNameWhatArrived', () => {
   const p = new Peer().open(ALL_OPTIONS);
   p.send('A', { seq: 101, data: 100 }).expect({ ack: 1, blocks: [[101, 201]] });
-  p.send('A', { seq: 301, data: 100 }).expect({ ack: 1, blocks: [[301, 401], [101, 201]] });
+  p.send('A', { seq: 301, data: 100 }).expect({
+    ack: 1,
+    blocks: [
+      [301, 401],
+      [101, 201],
+    ],
+  });
   p.send('A', { seq: 501, data: 100 });
-  p.expect({ ack: 1, blocks: [[501, 601], [101, 201], [301, 401]] });
-  p.send('A', { seq: 201, data: 100 }).expect({ ack: 1, blocks: [[101, 401], [501, 601]] });
+  p.expect({
+    ack: 1,
+    blocks: [
+      [501, 601],
+      [101, 201],
+      [301, 401],
+    ],
+  });
+  p.send('A', { seq: 201, data: 100 }).expect({
+    ack: 1,
+    blocks: [
+      [101, 401],
+      [501, 601],
+    ],
+  });
   p.send('A', { seq: 1, data: 100 }).expect({ ack: 401, blocks: [[501, 601]] });
   p.close();
 });
 
 test('established_overlaps_everyByteOnce', () => {
   const p = new Peer().open();
-  for (const [seq, data] of [[101, 100], [151, 100], [91, 30], [301, 50], [201, 200], [41, 300], [1, 60]]) {
+  for (const [seq, data] of [
+    [101, 100],
+    [151, 100],
+    [91, 30],
+    [301, 50],
+    [201, 200],
+    [41, 300],
+    [1, 60],
+  ]) {
     p.send('A', { seq: seq!, data: data! });
   }
   let position = 0;

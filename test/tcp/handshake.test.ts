@@ -430,7 +430,16 @@ test('handles_staleForeignAndOfTheOtherKind_badHandle', () => {
     tcp.accept(handle, 1), tcp.reject(handle), tcp.send(handle, p.host.at(0), 1), tcp.recvDone(handle, 1),
     tcp.close(handle), tcp.abort(handle), tcp.shutdown(handle), tcp.keepalive(handle, 1),
   ]; // biome-ignore format: two lines
-  for (const handle of [0, -1, 1, listener, p.handle + 1, p.handle + (1 << 20), 0x7fffffff, -0x80000000]) {
+  for (const handle of [
+    0,
+    -1,
+    1,
+    listener,
+    p.handle + 1,
+    p.handle + (1 << 20),
+    0x7fffffff,
+    -0x80000000,
+  ]) {
     assert.deepEqual(new Set(all(handle)), new Set([CODE.BAD_HANDLE]), `handle ${handle}`);
   }
   for (const handle of [0, -5, p.handle, listener + (1 << 20), 0x7fffffff]) {

@@ -10,7 +10,7 @@
 import assert from 'node:assert/strict';
 import { CODE, EVENT } from '../../src/abi.ts';
 import { initialSequence } from '../../src/tcp/iss.ts';
-import { type EnvironmentChoices } from '../net/harness.ts';
+import type { EnvironmentChoices } from '../net/harness.ts';
 import { arp, checksum, ipFrame, OUR_MAC, parseEthernet, parseIpv4 } from '../net/packets.ts';
 import { type Event, Host, nameOf } from './host.ts';
 
@@ -146,7 +146,8 @@ export class Peer {
     if (fields.mss !== undefined) bytes.push(2, 4, ...half(fields.mss));
     if (fields.scale !== undefined) bytes.push(3, 3, fields.scale);
     if (fields.sack) bytes.push(4, 2);
-    const ts = fields.ts ?? (this.stamps && !flags.includes('R') ? [this.tsVal, this.tsEcr] : undefined);
+    const ts =
+      fields.ts ?? (this.stamps && !flags.includes('R') ? [this.tsVal, this.tsEcr] : undefined);
     if (ts !== undefined) bytes.push(1, 1, 8, 10, ...word(ts[0]!), ...word(ts[1]!));
     return bytes;
   }

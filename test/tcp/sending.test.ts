@@ -94,7 +94,11 @@ test('established_sent_reportedOnceAndOnlyAcknowledged', () => {
   p.deliver('A', { ack: 1501 });
   p.deliver('A', { ack: 3001 });
   p.host.turn();
-  assert.deepEqual(p.eventsOf(EVENT.sent).map(({ words }) => words[0]), [2000], 'coalesced');
+  assert.deepEqual(
+    p.eventsOf(EVENT.sent).map(({ words }) => words[0]),
+    [2000],
+    'coalesced',
+  );
   p.send('A', { ack: 3001 });
   assert.deepEqual(p.events(), []);
   p.close();
@@ -107,7 +111,10 @@ test('established_peerWindow_respectedWithScale', () => {
   p.write(0, 5000);
   p.expect({ flags: 'A', length: 1000 });
   p.send('A', { window: 300 });
-  assert.equal(p.replies().reduce((sum, { length }) => sum + length, 0), 4000);
+  assert.equal(
+    p.replies().reduce((sum, { length }) => sum + length, 0),
+    4000,
+  );
   p.close();
 });
 
@@ -143,7 +150,10 @@ test('established_noAck_retransmitsWithBackoff', () => {
   }
   assert.equal(p.host.count('tcpTimeouts'), 4);
   p.send('A');
-  assert.deepEqual(p.eventsOf(EVENT.sent).map(({ words }) => words[0]), [100]);
+  assert.deepEqual(
+    p.eventsOf(EVENT.sent).map(({ words }) => words[0]),
+    [100],
+  );
   p.close();
 });
 
@@ -370,7 +380,8 @@ test('flush_noTransmitFrame_triesAgainAtNextFlush', () => {
   const p = new Peer().open();
   const { frames } = p.host.env;
   const taken: number[] = [];
-  for (let frame = frames.takeTransmit(); frame >= 0; frame = frames.takeTransmit()) taken.push(frame);
+  for (let frame = frames.takeTransmit(); frame >= 0; frame = frames.takeTransmit())
+    taken.push(frame);
   p.write(0, 3000).expect();
   assert.ok(p.host.tcp.hasOutput());
   frames.free(taken.pop()!);

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DEAD } from '../../src/abi.ts';
 import { Endpoints, type Plan } from './endpoints.ts';
-import { type Impairment, Network } from './network.ts';
 import { HOST_B } from './host.ts';
+import { type Impairment, Network } from './network.ts';
 
 interface Outcome {
   net: Network;
@@ -14,13 +14,22 @@ interface Outcome {
 }
 
 /** One connection from a to b; both follow their plans until both are dead. */
-function transfer(impairment: Impairment, up: Plan, down: Plan, seed = 1, forMs = 600_000): Outcome {
+function transfer(
+  impairment: Impairment,
+  up: Plan,
+  down: Plan,
+  seed = 1,
+  forMs = 600_000,
+): Outcome {
   const net = new Network(impairment, seed);
   const server = new Endpoints(net.b, down);
   const client = new Endpoints(net.a);
   server.listen();
   const c = client.connect(HOST_B, 7, up);
-  net.run(() => c.dead >= 0 && server.connections[0] !== undefined && server.connections[0].dead >= 0, forMs);
+  net.run(
+    () => c.dead >= 0 && server.connections[0] !== undefined && server.connections[0].dead >= 0,
+    forMs,
+  );
   const s = server.connections[0]!;
   assert.equal(s.received, up.send ?? 0, 'all bytes up');
   assert.equal(c.received, down.send ?? 0, 'all bytes down');

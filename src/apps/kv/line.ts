@@ -65,33 +65,33 @@ export class Line {
     this.#verbs = Int32Array.from(rows.flatMap(([name, verb]) => [word(name), name.length, verb]));
   }
 
-  /** Reads the line at `offset`; false when there is no LF before `end`. */
+  /** Reads the line at `offset`; false when there is no LF before `end` (then the whole words so far are known). */
   read(offset: number, end: number): boolean {
     const u8 = this.#u8;
     let start = offset;
     let at = offset;
-    this.count = 0;
+    let count = 0;
     this.keyTooLong = -1;
     for (; at < end; at++) {
       const byte = u8[at]!;
       if (byte > SPACE) continue;
       if (byte === SPACE) {
-        if (at > start) this.#add(start, at - start);
+        if (at > start) count = this.#add(count, start, at - start);
         start = at + 1;
       } else if (byte === LF) {
         const last = at - offset > 1 && u8[at - 1] === CR ? at - 1 : at;
-        if (last > start) this.#add(start, last - start);
+        if (last > start) count = this.#add(count, start, last - start);
+        this.count = count;
         this.next = at + 1;
         return true;
-      } else if (byte === 0) return this.#readAfterNul(start, at, end);
+      } else if (byte === 0) {
+        if (at > start) count = this.#add(count, start, at - start);
+        break;
+      }
     }
-    return false;
-  }
-
-  #readAfterNul(start: number, nul: number, end: number): boolean {
-    if (nul > start) this.#add(start, nul - start);
-    for (let at = nul + 1; at < end; at++) {
-      if (this.#u8[at] === LF) {
+    this.count = count;
+    for (; at < end; at++) {
+      if (u8[at] === LF) {
         this.next = at + 1;
         return true;
       }
@@ -99,14 +99,14 @@ export class Line {
     return false;
   }
 
-  #add(start: number, length: number): void {
-    const index = this.count;
+  /** Keeps a word; returns how many there are now. */
+  #add(index: number, start: number, length: number): number {
     if (index < WORDS_MAX) {
       this.starts[index] = start;
       this.lengths[index] = length;
     }
     if (length > KEY_MAX) this.keyTooLong = index;
-    this.count = (index + 1) | 0;
+    return (index + 1) | 0;
   }
 
   /** The verb that word 0 is. The line has at least one word. */

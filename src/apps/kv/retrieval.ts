@@ -1,7 +1,8 @@
 /**
  * get, gets, gat, gats: key by key, as far as the connection takes answers.
  *
- * - A whole line is checked for too long keys before its first key is answered. A line of more than LINE_MAX bytes is
+ * - A whole line is checked for too long keys before its first key is answered: a line that is refused has no effect
+ *   (memcached has touched the keys before the long one by then). A line of more than LINE_MAX bytes is
  *   taken as it comes (`startLong`): there a too long key is found after earlier hits were answered.
  * - `keys` consumes whole keys; it stops before one that is incomplete or that the connection has no room for, and
  *   goes on from there when it is called again.

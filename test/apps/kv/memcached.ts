@@ -24,22 +24,10 @@ export class Memcached {
     }
   }
 
-  static async start(..._extra: string[]): Promise<Memcached> {
+  static async start(...extra: string[]): Promise<Memcached> {
     const port = await freePort();
     const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
-    const args = [
-      ...user,
-      '-l',
-      '127.0.0.1',
-      '-p',
-      `${port}`,
-      '-U',
-      '0',
-      '-m',
-      '64',
-      '-o',
-      'no_modern',
-    ];
+    const args = `-l 127.0.0.1 -p ${port} -U 0 -m 64`.split(' ').concat(user, extra);
     const child = spawn(PATH, args, { stdio: 'ignore' });
     for (let attempt = 0; attempt < 100; attempt++) {
       const peer = await Peer.open(port).catch(() => undefined);

@@ -1,0 +1,193 @@
+/**
+ * One run: builds what the scenario says, moves virtual time from event to event, and checks.
+ *
+ * - Checked at every step by others: the wire (observer.ts), the applications (endpoint.ts), the stack's own invariants
+ *   (VERIFY). Here: progress while a run goes on, outcomes and pools at its end (verdict.ts).
+ * - A Simulator is used for many runs, one after the other: memory is made once.
+ */
+import { makePattern } from './content.ts';
+import { Endpoint } from './endpoint.ts';
+import { FrameLog } from './frame-log.ts';
+import { type Application, Host } from './host.ts';
+import { IxApplication } from './ix-application.ts';
+import { Memories } from './memories.ts';
+import { NETWORK_ARENA_BYTES, Network } from './network.ts';
+import { Observer } from './observer.ts';
+import type { Scenario } from './plan.ts';
+import { Random } from './random.ts';
+import { RawApplication } from './raw-application.ts';
+import { makeScenario } from './scenario.ts';
+import { Schedule } from './schedule.ts';
+import { checkEnd, checkOutcomes, watch } from './verdict.ts';
+import { Violation } from './violation.ts';
+import { World } from './world.ts';
+
+const SECOND = 1_000_000;
+const WATCH_US = 10 * SECOND;
+/** After the last endpoint has died: TIME-WAIT, orphans and half-open flows end within this. */
+const DRAIN_US = 900 * SECOND;
+/** No scenario takes longer. */
+const END_US = 12 * 3600 * SECOND;
+
+export interface RunResult {
+  seed: number;
+  /** Undefined: everything held. */
+  error?: unknown;
+  virtualUs: number;
+  frames: number;
+  turns: number;
+  bytes: number;
+  hash: number;
+  /** Of a failed run. */
+  lastFrames: string[];
+  flows: string[];
+}
+
+/** Everything there is in one run. */
+export interface Run {
+  readonly scenario: Scenario;
+  readonly schedule: Schedule;
+  readonly network: Network;
+  readonly observer: Observer;
+  readonly world: World;
+  readonly hosts: Host[];
+}
+
+export class Simulator {
+  readonly #pattern = makePattern();
+  readonly #memories = new Memories();
+  readonly #log = new FrameLog();
+
+  /** Runs the scenario of a seed, or the one given. */
+  run(seed: number, options: { pcap?: string; scenario?: Scenario } = {}): RunResult {
+    const scenario = options.scenario ?? makeScenario(seed);
+    if (options.pcap) this.#log.capture(options.pcap);
+    const schedule = new Schedule();
+    let run: Run | undefined;
+    let error: unknown;
+    try {
+      run = this.#build(scenario, schedule);
+      this.#simulate(run);
+    } catch (caught) {
+      error = caught;
+    }
+    const result: RunResult = {
+      seed,
+      virtualUs: schedule.now,
+      frames: run?.network.sent ?? 0,
+      turns: run?.hosts.reduce((sum, host) => sum + host.turns, 0) ?? 0,
+      bytes: run?.observer.bytes ?? 0,
+      hash: run?.network.hash ?? 0,
+      lastFrames: error ? this.#log.last() : [],
+      flows: error && run ? run.world.endpoints.map((e) => e.describe()) : [],
+      ...(error === undefined ? {} : { error }),
+    };
+    this.#log.close();
+    this.#memories.giveBack();
+    return result;
+  }
+
+  #build(scenario: Scenario, schedule: Schedule): Run {
+    const arena = this.#memories.take(NETWORK_ARENA_BYTES);
+    const random = new Random(scenario.seed).fork(2);
+    const pattern = this.#pattern;
+    const observer = new Observer(arena, schedule, pattern);
+    observer.checksBackOff = scenario.stalls.length === 0;
+    const hosts: Host[] = [];
+    const network = new Network({
+      ...{ schedule, arena, log: this.#log, observer, random: random.fork(1) },
+      options: (from, to) => scenario.paths[from]![to]!,
+      hosts: scenario.hosts.length,
+      arrived: (host) => hosts[host]!.wake(schedule.now),
+    });
+    const world = new World(schedule, pattern);
+    scenario.hosts.forEach((plan, index) => {
+      const parts = { index, plan, schedule, network, memories: this.#memories, pattern };
+      const host = new Host(parts);
+      hosts.push(host);
+      network.plug(index, host.nic);
+      const own = random.fork(50 + index);
+      const Kind = plan.kind === 'ix' ? IxApplication : RawApplication;
+      host.application = new Kind(host, world, own);
+    });
+    for (const { host, port, backlog } of scenario.listeners) {
+      hosts[host]!.application.listen(port, backlog);
+    }
+    const run: Run = { scenario, schedule, network, observer, world, hosts };
+    for (const flow of scenario.flows) this.#addFlow(run, flow);
+    this.#addAccidents(run);
+    return run;
+  }
+
+  #addFlow({ world, hosts }: Run, flow: Scenario['flows'][number]): void {
+    const client = new Endpoint(flow, 0, hosts[flow.client]!);
+    const server = new Endpoint(flow, 1, hosts[flow.server]!);
+    client.progressAt = server.progressAt = flow.startUs;
+    world.add(client, server);
+    for (const e of [client, server]) (e.host.application as Application).add(e);
+  }
+
+  #addAccidents({ scenario, schedule, network, hosts }: Run): void {
+    for (const { atUs, us, a, b } of scenario.partitions) {
+      const set = (by: number) => () => {
+        network.paths[a]![b]!.downs += by;
+        network.paths[b]![a]!.downs += by;
+      };
+      schedule.at(atUs, set(1));
+      schedule.at(atUs + us, set(-1));
+    }
+    for (const { atUs, from, to, mtu } of scenario.mtuChanges) {
+      schedule.at(atUs, () => {
+        network.paths[from]![to]!.mtu = mtu;
+      });
+    }
+    for (const { atUs, us, host } of scenario.stalls) {
+      schedule.at(atUs, () => hosts[host]!.pause(atUs + us));
+    }
+    for (const { atUs, host } of scenario.deaths) {
+      schedule.at(atUs, () => {
+        hosts[host]!.die();
+        network.plug(host, null);
+      });
+    }
+  }
+
+  #simulate(run: Run): void {
+    const { schedule, world } = run;
+    schedule.after(WATCH_US, () => this.#watch(run));
+    let doneAt = -1;
+    for (;;) {
+      this.#step(run);
+      if (world.failure !== undefined) throw world.failure;
+      if (schedule.now > END_US) throw new Violation('the run does not end');
+      if (doneAt < 0) {
+        const isDone = world.endpoints.every((e) => e.isDead || !e.host.isAlive || e.isAbsent);
+        if (!isDone) continue;
+        doneAt = schedule.now;
+        checkOutcomes(run);
+      }
+      if (schedule.now >= doneAt + DRAIN_US) break;
+    }
+    checkEnd(run);
+  }
+
+  #watch(run: Run): void {
+    watch(run);
+    run.schedule.after(WATCH_US, () => this.#watch(run));
+  }
+
+  /** What happens next: things that are scheduled before turns of the same time. */
+  #step({ schedule, hosts }: Run): void {
+    let at = schedule.next;
+    let next: Host | undefined;
+    for (const host of hosts) {
+      if (host.turnAt < at) {
+        at = host.turnAt;
+        next = host;
+      }
+    }
+    schedule.now = at;
+    if (next) next.turn();
+    else schedule.take()();
+  }
+}

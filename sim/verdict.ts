@@ -1,0 +1,120 @@
+/**
+ * What must hold of a run as a whole: progress while it lasts, outcomes and pools at its end.
+ *
+ * - A clean flow on a gentle network between living hosts must deliver every byte and end in order on both sides. Any
+ *   other flow must end, and what arrived is a prefix of what was sent (the endpoints check that themselves).
+ * - Progress is judged in virtual time, with bounds that leave room for exponential backoff: 60 s between tries.
+ *
+ * Called by run.ts.
+ */
+import { DEAD } from '../src/abi.ts';
+import type { Endpoint } from './endpoint.ts';
+import { waitOf } from './plan.ts';
+import type { Run } from './run.ts';
+import { Violation } from './violation.ts';
+
+const SECOND = 1_000_000;
+/** Longest silence of a flow beyond its plan's own waits: retries are used up by then (342 s). */
+const STUCK_US = 500 * SECOND;
+/** The same where no frame is ever harmed. */
+const STUCK_PERFECT_US = 2 * SECOND;
+/** An application whose peer is gone for so long gives up. */
+const PATIENCE_US = 1200 * SECOND;
+const FRAMES_PER_FLOW = 400;
+const FRAMES_PER_SEGMENT = 60;
+const FRAMES_ALWAYS = 20_000;
+
+/** Nothing of the flow can be relied on: a host died, or one end left early. */
+function isLopsided(e: Endpoint): boolean {
+  const isGone = (end: Endpoint): boolean => !end.host.isAlive || end.isDead || end.isAbsent;
+  return isGone(e.peer) || e.flow.ends.some((end) => !Number.isFinite(end.pauseUs));
+}
+
+export function watch(run: Run): void {
+  const { schedule, world, scenario } = run;
+  const now = schedule.now;
+  for (const e of world.endpoints) {
+    if (e.isDead || !e.host.isAlive || e.isAbsent || now < e.flow.startUs) continue;
+    const silent = now - Math.max(e.progressAt, e.peer.progressAt, e.flow.startUs);
+    const wait = waitOf(e.flow);
+    const isForsaken = e.peer.isDead || !e.peer.host.isAlive;
+    if (e.side === 1 && !e.isOpen && isForsaken && silent > 200 * SECOND) {
+      e.isAbsent = true; // its client never came through
+      continue;
+    }
+    if (isLopsided(e)) {
+      if (silent > PATIENCE_US + wait && !e.isAborted) e.host.application.giveUp(e);
+      if (silent <= 2 * PATIENCE_US + wait) continue;
+    }
+    const longest = scenario.partitions.reduce((most, p) => Math.max(most, p.us), 0);
+    const bound = scenario.isPerfect ? STUCK_PERFECT_US : STUCK_US + longest;
+    if (silent > bound + 2 * wait) e.fail(`stuck for ${(silent / SECOND).toFixed(1)} s`);
+  }
+  checkFrames(run);
+}
+
+/** Two stacks must not talk for ever about nothing. */
+function checkFrames({ scenario, network }: Run): void {
+  let segments = 0;
+  for (const flow of scenario.flows) {
+    for (const end of flow.ends) segments += end.total / Math.min(500, end.chunk);
+  }
+  const most =
+    FRAMES_ALWAYS + scenario.flows.length * FRAMES_PER_FLOW + segments * FRAMES_PER_SEGMENT;
+  if (network.sent > most)
+    throw new Violation(`${network.sent} frames are too many for this scenario`);
+}
+
+/** ARP asks three times, a second apart: a client may find nobody, its server then hears of nothing. */
+function isUnreachable(e: Endpoint): boolean {
+  return e.reason === DEAD.unreachable && !e.isOpen && e.side === 0;
+}
+
+/** Every endpoint that lives has ended: how? */
+export function checkOutcomes(run: Run): void {
+  const { scenario, world, hosts } = run;
+  for (const e of world.endpoints) {
+    const { flow, peer } = e;
+    if (!e.host.isAlive || !peer.host.isAlive || e.isAborted || peer.isAborted) continue;
+    if (isUnreachable(e) || isUnreachable(peer)) continue;
+    if (flow.isClean && scenario.isGentle) {
+      e.check(e.deaths === 1, 'has never lived');
+      e.check(e.reason === DEAD.closed, `a clean flow died for reason ${e.reason}`);
+      e.check(e.accepted === e.plan.total, 'has not sent all');
+      e.check(e.received === peer.plan.total, 'has not received all');
+      if (e.host.plan.kind === 'raw')
+        e.check(e.acked === e.plan.total, 'was not told of all acknowledgements');
+    }
+    if (flow.serverPort === 9 && e.side === 0 && scenario.isGentle) {
+      e.check(e.reason === DEAD.refused, `nobody listens, but it died for reason ${e.reason}`);
+    }
+  }
+  if (
+    scenario.isPerfect &&
+    run.network.harmed === 0 &&
+    hosts.every((host) => host.nic.dropped === 0)
+  ) {
+    checkPerfect(run);
+  }
+}
+
+/** Where nothing is lost and nothing is late, nobody may time out or send twice. */
+function checkPerfect({ hosts, observer, scenario }: Run): void {
+  const isLazy = scenario.flows.some(
+    (flow) => waitOf(flow) > 0 || flow.rejects || !flow.isClean || flow.serverPort === 9,
+  );
+  for (const { env, index, isAlive } of hosts) {
+    if (!isAlive) return;
+    const timeouts = env.counters.get('tcpTimeouts');
+    if (timeouts > 0 && !isLazy)
+      throw new Violation(`host ${index + 1}: ${timeouts} timeouts on a perfect network`);
+  }
+  if (observer.resent > 0 && !isLazy)
+    throw new Violation(`${observer.resent} bytes were sent twice on a perfect network`);
+}
+
+/** Long after the last flow: everything is home. */
+export function checkEnd({ hosts, network }: Run): void {
+  for (const host of hosts) if (host.isAlive) host.checkHome();
+  if (network.inFlight > 0) throw new Violation('frames are on their way for ever');
+}
