@@ -63,7 +63,7 @@ export interface HostParts {
 const SMALL_BYTES = 2 * 2 ** 20;
 const UNTIL_MAX_US = 60_000_000;
 /** libix's pools; a gather block for every flow: without one libix resets a connection that gets half a message. */
-const IX_SIZES = { spans: 4096, sendBlocks: 96, gatherBlocks: 128 };
+const IX_SIZES = { spans: 16_384, sendBlocks: 96, gatherBlocks: 128 };
 const IX_BYTES = 3 * 2 ** 19;
 
 export class Host {
@@ -198,6 +198,12 @@ export class Host {
 
   get #again(): number {
     return (this.env.arena.segment('gate calls').offset >> 2) + 1;
+  }
+
+  /** Frames that were dropped because their neighbour was not known yet. */
+  get heldDropped(): number {
+    const { counters } = this.env;
+    return counters.get('arpHeldReplaced') + counters.get('arpUnresolved');
   }
 
   /** The application has something to say although no event came. */

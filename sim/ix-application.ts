@@ -17,6 +17,8 @@ import type { World } from './world.ts';
 const RETRY_US = 1000;
 /** Longer streams are never copied: libix's blocks are few, and a peer that stops reading keeps them. */
 const COPIED_MAX = 20_000;
+/** libix's spans are shared by all connections, and one without a span for its input is reset. */
+const SENDS_MAX = 100;
 /** libix gathers so much of a message: a reader must not wait for more. */
 const GATHERED_MAX = 8192;
 
@@ -100,8 +102,8 @@ export class IxApplication implements Application {
     if (!end) {
       const e = this.#world.serverOf(this.#host.index, hostOf(c.remoteAddress), c.remotePort);
       end = e && this.#ends.get(e);
-      if (!end || end.connection)
-        throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+      if (!end) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+      end.e.check(!end.connection, 'knocks again: a connection made of old segments');
       c.state = end;
       end.connection = c;
     }
@@ -195,9 +197,10 @@ export class IxApplication implements Application {
     const { plan } = e;
     const c = end.connection!;
     const now = this.#world.schedule.now;
+    const chunk = Math.max(plan.chunk, Math.ceil(plan.total / SENDS_MAX));
     while (e.accepted < e.allowed && !e.isClosing && c.writable) {
       if (now < e.mayWriteAt) return;
-      const want = Math.min(e.allowed - e.accepted, this.#random.between(1, plan.chunk), 60_000);
+      const want = Math.min(e.allowed - e.accepted, this.#random.between(1, chunk), 60_000);
       const offset = this.#host.pattern + patternIndex(e.key, e.accepted);
       const isCopied = plan.total <= COPIED_MAX && this.#random.chance(0.5);
       const length = isCopied ? Math.min(want, 4000) : want;

@@ -9,7 +9,7 @@
  */
 import type { Arena } from '../src/arena/arena.ts';
 import { ACK, FIN, RST, SYN, URG } from '../src/wire/tcp.ts';
-import { hostOf } from './address.ts';
+import { HOSTS_MAX, hostOf } from './address.ts';
 import { firstWrong, keyOf } from './content.ts';
 import { Conversation, type Half } from './half.ts';
 import type { Schedule } from './schedule.ts';
@@ -34,7 +34,11 @@ export class Observer {
   readonly #schedule: Schedule;
   readonly #pattern: Buffer;
   readonly #memory: Buffer;
+  /** Frames other than TCP delivered, by host. */
+  readonly #others = new Int32Array(HOSTS_MAX);
   readonly #conversations = new Map<number, Conversation>();
+  /** Whether a host has dropped frames for want of a neighbour: TCP believes that they left. */
+  mayHaveHeld = (_host: number): boolean => false;
   /** Off while hosts pause: their timers are late, so that the next one looks early. */
   checksBackOff = true;
 
@@ -113,6 +117,7 @@ export class Observer {
     const dataStart = isSyn ? start + 1 : start;
     const end = dataStart + s.length;
     rule(isSyn || start > 0 || s.length === 0, 'data at the sequence number of the SYN');
+    if (start > x.maxSent && this.mayHaveHeld(hostOf(s.source))) x.maxSent = start;
     rule(start >= 0 && start <= x.maxSent, 'a sequence number beyond what was sent: a hole');
     if (x.fin >= 0 && (s.length > 0 || isFin))
       rule(end <= x.fin && (!isFin || end === x.fin), 'data beyond FIN, or another FIN');
@@ -152,7 +157,8 @@ export class Observer {
   #backsOff(x: Half, start: number): void {
     const now = this.#schedule.now;
     if (!this.checksBackOff) return;
-    const isSame = x.again === start && x.againDeliveries === x.deliveries;
+    const heard = x.deliveries + this.#others[hostOf(this.#segment.source)]!;
+    const isSame = x.again === start && x.againDeliveries === heard;
     if (isSame) {
       const waited = now - x.againAt;
       if (x.againAfter > 0) {
@@ -165,7 +171,7 @@ export class Observer {
     } else x.againAfter = 0;
     x.again = start;
     x.againAt = now;
-    x.againDeliveries = x.deliveries;
+    x.againDeliveries = heard;
   }
 
   #acknowledgement(x: Half, y: Half): void {
@@ -204,7 +210,11 @@ export class Observer {
   /** A frame that no one has changed reaches a host's driver. */
   delivered(host: number, at: number, length: number): void {
     const s = this.#segment;
-    if (!s.read(at, length) || hostOf(s.destination) !== host) return;
+    if (!s.read(at, length)) {
+      this.#others[host]!++; // perhaps ICMP: "too big" may be answered at once
+      return;
+    }
+    if (hostOf(s.destination) !== host) return;
     if (hostOf(s.source) < 0 || (s.flags & RST) !== 0) return;
     const { conversation, side } = this.#find();
     const y = conversation.halves[side];

@@ -2,30 +2,29 @@
  * The endpoints of a host that uses the ABI bare: events from the array, calls straight to TCP.
  *
  * - Bytes that were handed over are compared twice: at `recv`, and again before `recv_done`, since they must stay.
- * - A ring's bytes are overwritten as soon as `sent` (or `dead`) gives them back: a stack that still needs them sends
- *   garbage, and the observer sees it.
+ * - It asks for too much now and then, and must be refused.
  */
 import { CODE, DEAD, EVENT, WORD } from '../src/abi.ts';
 import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/dataplane/events.ts';
 import { DESCRIPTOR_WORDS } from '../src/limits.ts';
 import type { Tcp } from '../src/tcp/tcp.ts';
 import { addressOf, hostOf } from './address.ts';
-import { patternIndex } from './content.ts';
 import type { Endpoint } from './endpoint.ts';
+import { HeldSpans } from './held-spans.ts';
 import type { Application, Host } from './host.ts';
 import type { Random } from './random.ts';
+import { giveBack, place } from './ring.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
-const POISON = 0xee;
 /** When the stack takes nothing and owes no `sent`: ask again after this. */
 const RETRY_US = 1000;
 
 interface RawEnd {
   readonly e: Endpoint;
   handle: number;
-  /** Handed over and not yet given back: offsets and lengths in turn. */
-  spans: number[];
+  /** Handed over and not yet given back. */
+  readonly spans: HeldSpans;
 }
 
 export class RawApplication implements Application {
@@ -64,7 +63,7 @@ export class RawApplication implements Application {
   }
 
   add(e: Endpoint): void {
-    const end = { e, handle: 0, spans: [] };
+    const end = { e, handle: 0, spans: new HeldSpans() };
     this.#ends.push(end);
     if (e.side === 0) this.#at(e.flow.startUs, () => this.#connect(end));
     else if (e.flow.isSimultaneous) this.#at(e.flow.startUs, () => this.#connect(end));
@@ -141,8 +140,8 @@ export class RawApplication implements Application {
     const client = hostOf(address);
     const e = this.#world.serverOf(this.#host.index, client, ports & 0xffff);
     const end = this.#ends.find((candidate) => candidate.e === e);
-    if (!e || !end || end.handle !== 0)
-      throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+    if (!e || !end) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+    e.check(end.handle === 0, 'knocks again: a connection made of old segments');
     this.#world.progress(e);
     end.handle = handle;
     this.#byHandle.set(handle, end);
@@ -184,31 +183,16 @@ export class RawApplication implements Application {
       bytes > 0 && e.acked + bytes <= e.accepted,
       `sent ${bytes}, but only ${e.accepted - e.acked} are out`,
     );
-    this.#giveBack(e, e.acked, bytes);
+    giveBack(e, e.acked, bytes);
     e.acked += bytes;
-  }
-
-  /** The ring's bytes from `position` on are the application's again. */
-  #giveBack(e: Endpoint, position: number, bytes: number): void {
-    if (e.ring < 0) return;
-    const { ringBytes } = e.plan;
-    const at = position % ringBytes;
-    const part = Math.min(bytes, ringBytes - at);
-    this.#host.memory.fill(POISON, e.ring + at, e.ring + at + part);
-    this.#host.memory.fill(POISON, e.ring, e.ring + bytes - part);
   }
 
   #dead(end: RawEnd, reason: number): void {
     const { e } = end;
     e.died(reason);
     this.#world.progress(e);
-    let position = e.consumed;
-    for (let i = 0; i < end.spans.length; i += 2) {
-      e.verify(this.#world.pattern, end.spans[i]!, end.spans[i + 1]!, position);
-      position += end.spans[i + 1]!;
-    }
-    end.spans = [];
-    this.#giveBack(e, e.acked, e.accepted - e.acked);
+    this.#verifyHeld(end, e.received - e.consumed);
+    giveBack(e, e.acked, e.accepted - e.acked);
     this.#byHandle.delete(end.handle);
     const stale = this.#tcp.send(end.handle, this.#host.pattern, 1);
     e.check(stale === CODE.BAD_HANDLE, `a dead handle was answered ${stale}`);
@@ -245,28 +229,23 @@ export class RawApplication implements Application {
   }
 
   #consume(end: RawEnd, bytes: number): void {
-    const { e, spans } = end;
+    const { e } = end;
     const refused = this.#tcp.recvDone(end.handle, e.received - e.consumed + 1);
     e.check(refused === CODE.BAD_COUNT, `too large a recv_done was answered ${refused}`);
-    let left = bytes;
-    let i = 0;
-    let position = e.consumed;
-    while (left > 0) {
-      const part = Math.min(left, spans[i + 1]!);
-      e.verify(this.#world.pattern, spans[i]!, part, position);
-      position += part;
-      left -= part;
-      if (part === spans[i + 1]) i += 2;
-      else {
-        spans[i] = spans[i]! + part;
-        spans[i + 1] = spans[i + 1]! - part;
-      }
-    }
-    end.spans = i === 0 ? spans : spans.slice(i);
+    this.#verifyHeld(end, bytes);
     const code = this.#tcp.recvDone(end.handle, bytes);
     e.check(code === CODE.OK, `recv_done was answered ${code}`);
     e.consumed += bytes;
     this.#world.progress(e);
+  }
+
+  /** The oldest `bytes` that are held are still what they were. */
+  #verifyHeld({ e, spans }: RawEnd, bytes: number): void {
+    let position = e.consumed;
+    spans.take(bytes, (offset, length) => {
+      e.verify(this.#world.pattern, offset, length, position);
+      position += length;
+    });
   }
 
   #write(end: RawEnd): void {
@@ -277,7 +256,7 @@ export class RawApplication implements Application {
     while (e.accepted < e.allowed) {
       if (now < e.mayWriteAt) return;
       const want = Math.min(e.allowed - e.accepted, this.#random.between(1, plan.chunk));
-      const { offset, length } = this.#place(e, want);
+      const { offset, length } = place(this.#world.pattern, e, want);
       if (length === 0) return; // the ring is full: `sent` will come
       const taken = this.#tcp.send(end.handle, offset, length);
       if (taken < 0) {
@@ -295,22 +274,6 @@ export class RawApplication implements Application {
         if (e.accepted < plan.total) this.#later(end, e.mayWriteAt);
       }
     }
-  }
-
-  /** Where the next bytes of the stream stand in application memory. */
-  #place(e: Endpoint, want: number): { offset: number; length: number } {
-    if (e.ring < 0) {
-      return {
-        offset: this.#host.pattern + patternIndex(e.key, e.accepted),
-        length: Math.min(want, 65_000),
-      };
-    }
-    const { ringBytes } = e.plan;
-    const at = e.accepted % ringBytes;
-    const length = Math.min(want, ringBytes - at, ringBytes - (e.accepted - e.acked), 65_000);
-    const from = patternIndex(e.key, e.accepted);
-    this.#world.pattern.copy(this.#host.memory, e.ring + at, from, from + length);
-    return { offset: e.ring + at, length };
   }
 
   #end(end: RawEnd): void {

@@ -94,6 +94,7 @@ export class Simulator {
     const observer = new Observer(arena, schedule, pattern);
     observer.checksBackOff = scenario.stalls.length === 0;
     const hosts: Host[] = [];
+    observer.mayHaveHeld = (host) => hosts[host]!.heldDropped > 0;
     const network = new Network({
       ...{ schedule, arena, log: this.#log, observer, random: random.fork(1) },
       options: (from, to) => scenario.paths[from]![to]!,

@@ -12,10 +12,12 @@ import { Path, type PathOptions } from './path.ts';
 import type { FlowPlan, Scenario } from './plan.ts';
 import { Random } from './random.ts';
 import { WORKLOADS, type Workload } from './workloads.ts';
+import { startBeforeWrap } from './wrap.ts';
 
 const SECOND = 1_000_000;
 const SERVER_PORT = 7;
 const CLIENT_PORT_FIRST = 20_000;
+const BYTES_MAX = [1000, 30_000, 100_000, 300_000, 1_500_000] as const;
 
 function drawHost(random: Random, mtu: number, isTight: boolean): HostPlan {
   const wraps = random.pick([2 ** 31, 2 ** 32, 2 ** 31 * 1000, 2 ** 32 * 1000, 2 ** 33]);
@@ -60,7 +62,7 @@ function drawPath(random: Random, isHarsh: boolean): PathOptions {
   }
   if (often(0.45))
     o.loss = isHarsh ? random.pick([0.05, 0.15, 0.3]) : random.pick([0.0005, 0.005, 0.03]);
-  if (often(0.1)) o.burst = isHarsh ? { enter: 0.01, exit: 0.05 } : { enter: 0.001, exit: 0.3 };
+  if (often(0.1)) o.burst = isHarsh ? { enter: 0.01, exit: 0.15 } : { enter: 0.001, exit: 0.3 };
   if (often(0.2)) o.duplicate = random.pick([0.001, 0.02, 0.3]);
   if (often(0.2)) o.corrupt = random.pick([0.0005, 0.01]);
   if (often(0.25)) {
@@ -80,9 +82,7 @@ function drawFlows(random: Random, hosts: HostPlan[]): FlowPlan[] {
   const flows: FlowPlan[] = [];
   const isMany = random.chance(0.12);
   const count = isMany ? random.between(20, 120) : random.pick([1, 1, 2, 3, 4, 6, 10]);
-  const bytesMax = isMany
-    ? 3000
-    : random.pick([1000, 30_000, 300_000, 1_500_000]) / Math.min(count, 4);
+  const bytesMax = isMany ? 3000 : random.pick(BYTES_MAX) / Math.min(count, 4);
   const favourite = pickWorkload(random);
   const spread = random.pick([0, 1000, SECOND, 20 * SECOND]);
   for (let id = 1; id <= count; id++) {
@@ -94,7 +94,8 @@ function drawFlows(random: Random, hosts: HostPlan[]): FlowPlan[] {
       ((workload.raw === 'client' || workload.raw === 'both') && !isRaw(client)) ||
       ((workload.raw === 'server' || workload.raw === 'both') && !isRaw(server));
     const { name, draw } = isRefused ? WORKLOADS[2]! : workload;
-    const drawn = draw(random, random.magnitude(1, bytesMax));
+    const least = random.chance(0.4) ? bytesMax / 10 : 1;
+    const drawn = draw(random, random.magnitude(least, bytesMax));
     const clientPort = CLIENT_PORT_FIRST + id * 37;
     const isSimultaneous = drawn.flow?.isSimultaneous === true;
     flows.push({
@@ -173,6 +174,8 @@ export function makeScenario(seed: number): Scenario {
     isGentle: !isHarsh && !isTight,
     isPerfect: isPlain,
   };
+  const hunter = root.fork(6);
+  if (hunter.chance(0.4)) startBeforeWrap(s, hunter.pick(s.flows), hunter);
   if (!isPlain) drawAccidents(root.fork(5), s, isHarsh);
   s.isPerfect &&= paths.every((row) => row.every((path) => Path.isPerfect(path)));
   return s;

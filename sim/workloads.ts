@@ -82,8 +82,9 @@ const halfClose: Draw = (random, bytes) => ({
 
 const slowReader: Draw = (random, bytes) => {
   const total = Math.min(bytes, 400_000);
-  const readChunk = Math.max(1, Math.floor(total / random.between(3, 40)));
-  const readGapUs = random.magnitude(1000, 3 * SECOND);
+  const reads = random.between(3, 40);
+  const readChunk = Math.ceil(total / reads);
+  const readGapUs = random.magnitude(1000, (40 / reads) * SECOND); // an orphan's patience is 60 s
   return { client: sender(random, total), server: { ...reader(), readChunk, readGapUs } };
 };
 
@@ -96,17 +97,17 @@ const zeroWindow: Draw = (random, bytes) => ({
   },
 });
 
-const longPause: Draw = (random, bytes) => ({
-  client: { ...sender(random, bytes + 100_000), close: 'done' },
-  server: {
-    ...reader(),
-    total: 1,
-    inUnit: bytes + 100_000,
-    outUnit: 1,
-    pauseAt: random.between(0, bytes),
-    pauseUs: random.magnitude(60 * SECOND, 900 * SECOND),
-  },
-});
+const longPause: Draw = (random, bytes) => {
+  const pauseUs = random.magnitude(60 * SECOND, 900 * SECOND);
+  const total = bytes + 100_000;
+  // it closes long after the last byte: an orphan's patience is 60 s
+  const client = {
+    ...sender(random, total),
+    close: 'done' as const,
+    closeGapUs: pauseUs + 20 * SECOND,
+  };
+  return { client, server: { ...reader(), pauseAt: random.between(0, bytes), pauseUs } };
+};
 
 const stopsReading: Draw = (random, bytes) => ({
   client: { ...sender(random, bytes + 100_000), close: 'done' },

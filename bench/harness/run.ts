@@ -48,7 +48,7 @@ async function startDataplane(
 }
 
 async function end(service: Service): Promise<void> {
-  await service.dataplane.stop();
+  await service.stop();
   service.takeDown();
 }
 

@@ -1,8 +1,10 @@
 /**
- * The limit of the machine for this driver: swaps the MAC addresses of every frame and sends it back, nothing else.
+ * The limit of the machine for this driver: swaps the MAC addresses of every frame and sends it
+ * back, nothing else.
  *
  * Usage: node bench/peers/reflector.ts IFNAME [--cpu N] [--seconds S] [--generic] [--lend FRAMES]
- * Takes all frames of the interface. Prints one JSON object at the end: { frames, seconds, rate, mode }.
+ * Takes all frames of the interface. Prints one JSON object at the end: { frames, seconds, rate,
+ * mode }.
  */
 import { parseArgs } from 'node:util';
 import { Arena } from '../../src/arena/arena.ts';

@@ -1,36 +1,28 @@
 /**
  * Starts a dataplane as a process of its own and listens to what it says.
  *
- * - The dataplane gets standard output and error, the channel as descriptor 3, and from 4 on what
- *   was opened for it; `launch` replaces our descriptor numbers in the configuration by those that
- *   the child will have.
- * - `ready` settles when the dataplane serves, or fails with the reason why it does not.
+ * - `launch` replaces our descriptor numbers in the configuration by those that the child will have.
+ * - `attached` settles when its drivers are bound and wait for `go`; `ready` when an inline
+ *   application listens. Both fail with the reason when it ends before.
  * - `ended` settles when it is gone; by itself or because of `stop`.
- * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which
- *   stops it in order.
  *
- * Called by serve.ts. The other end of the channel is src/dataplane/channel.ts.
+ * Called by service.ts. The other end of the channel is src/dataplane/channel.ts.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
-import { CHANNEL_FD } from '../dataplane/channel.ts';
 import { type DataplaneConfig, DataplaneMessage, type NicConfig } from '../dataplane/config.ts';
+import { Inherited, startChild } from './child.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
+import { passShared } from './shared.ts';
 
-/** How long a dataplane may take to close its connections after SIGTERM. */
-const STOP_MS = 2000;
 const MAIN = fileURLToPath(new URL('../dataplane/main.ts', import.meta.url));
-const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];
 
 export interface Ready {
   ports: number[];
   nic: string;
 }
 
-/** How a dataplane ended. */
+/** How a child ended. */
 export interface End {
   /** 'exit code 1', 'signal SIGKILL' */
   how: string;
@@ -44,12 +36,13 @@ export type Attached = Extract<DataplaneMessage, { type: 'attached' }>;
 
 export interface Dataplane {
   readonly pid: number;
-  /** Its drivers are bound and wait for `go`. */
   readonly attached: Promise<Attached>;
   readonly ready: Promise<Ready>;
   readonly ended: Promise<End>;
   /** Frames may flow. */
   go(): void;
+  /** The application's process has ended; settles when all it held is back. */
+  dropApplication(): Promise<void>;
   /** SIGTERM, then SIGKILL; settles when it is gone. */
   stop(): Promise<void>;
   /** SIGKILL, for when there is no time. */
@@ -58,108 +51,73 @@ export interface Dataplane {
 
 /**
  * `config` names descriptors of this process; `main` is another program to start, `report` gets the
- * application's.
+ * application's messages (domain inline).
  */
 export function launch(
   config: DataplaneConfig,
   main: string = MAIN,
   report: (value: unknown) => void = () => {},
 ): Dataplane {
-  const inherited: number[] = [];
-  const pass = (fd: number): number => CHANNEL_FD + inherited.push(fd);
-  const theirs: DataplaneConfig = {
-    ...config,
-    nics: config.nics.map((nic) => withDescriptor(nic, pass)),
-    statisticsFd: pass(config.statisticsFd),
-    ...(config.captureFd === undefined ? {} : { captureFd: pass(config.captureFd) }),
-  };
-  const child = spawn(process.execPath, [...NODE_FLAGS, main], {
-    detached: true,
-    env: environment(),
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...inherited],
-  });
-  const exited = exitOf(child);
-  const channel = child.stdio[CHANNEL_FD] as Duplex;
-  channel.on('error', () => {}); // It died while we wrote: `ended` says so.
-  const { attached, ready, ended } = listen(channel, exited, report);
-  channel.write(`${JSON.stringify(theirs)}\n`);
-  return {
-    pid: child.pid ?? -1,
-    attached,
-    ready,
-    ended,
-    go: () => void channel.write('go\n'),
-    stop: () => stop(child, exited),
-    kill: () => child.kill('SIGKILL'),
-  };
-}
-
-function withDescriptor(nic: NicConfig, pass: (fd: number) => number): NicConfig {
-  if (nic.kind === 'afxdp') return { ...nic, socketFd: pass(nic.socketFd) };
-  if (nic.kind === 'tap') return { ...nic, fd: pass(nic.fd) };
-  const [mine, theirs] = nic.wakeFds;
-  return { ...nic, memoryFd: pass(nic.memoryFd), wakeFds: [pass(mine), pass(theirs)] };
-}
-
-/** What a dataplane needs of our environment: nothing but its own switches. */
-function environment(): NodeJS.ProcessEnv {
-  const wanted = Object.entries(process.env).filter(([name]) => /^(IX_|PATH$|TZ$)/.test(name));
-  return Object.fromEntries(wanted);
-}
-
-function exitOf(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) =>
-      resolve(signal ? `signal ${signal}` : `exit code ${code}`),
-    );
-  });
-}
-
-function listen(channel: Duplex, exited: Promise<string>, report: (value: unknown) => void) {
   const attached = Promise.withResolvers<Attached>();
   const ready = Promise.withResolvers<Ready>();
+  let dropped = Promise.withResolvers<void>();
   const said: Omit<End, 'how'> = {};
-  const lines = createInterface({ input: channel });
-  lines.on('line', (line) => {
-    const parsed = v.safeParse(DataplaneMessage, parseJson(line));
-    if (!parsed.success) return;
-    const message = parsed.output;
+  const hear = (message: DataplaneMessage): void => {
     if (message.type === 'attached') attached.resolve(message);
-    if (message.type === 'ready') ready.resolve(message);
-    if (message.type === 'report') report(message.value);
-    if (message.type === 'stopped') said.stopped = message.exitCode;
-    if (message.type !== 'failed') return;
-    said.failure = message.message;
-    const error = new DataplaneFailedError(message.code, message.message);
-    attached.reject(error);
-    ready.reject(error);
+    else if (message.type === 'ready') ready.resolve(message);
+    else if (message.type === 'dropped') dropped.resolve();
+    else if (message.type === 'report') report(message.value);
+    else if (message.type === 'stopped') said.stopped = message.exitCode;
+    else {
+      said.failure = message.message;
+      fail(new DataplaneFailedError(message.code, message.message));
+    }
+  };
+  const fail = (error: Error): void => {
+    for (const each of [attached, ready, dropped]) each.reject(error);
+  };
+  const inherited = new Inherited();
+  const child = startChild(main, inherited, theirs(config, inherited), (message) => {
+    const parsed = v.safeParse(DataplaneMessage, message);
+    if (parsed.success) hear(parsed.output);
   });
-  // A reset: it died with our line unread. What it said before comes first.
-  lines.on('error', () => {});
-  // The exit may be known before the last line is read: an end is both.
-  const closed = new Promise<void>((resolve) => channel.once('close', () => resolve()));
-  const ended = Promise.all([exited, closed]).then(([how]): End => ({ how, ...said }));
-  ended.then(({ how }) => {
-    const error = new DataplaneDiedError(`the dataplane ended before it was ready (${how})`);
-    attached.reject(error);
-    ready.reject(error);
-  });
-  for (const each of [attached, ready]) each.promise.catch(() => {}); // nobody may be waiting
-  return { attached: attached.promise, ready: ready.promise, ended };
+  const ended = child.ended.then((how): End => ({ how, ...said }));
+  ended.then(({ how }) =>
+    fail(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`)),
+  );
+  for (const each of [attached, ready, dropped]) each.promise.catch(() => {}); // nobody may be waiting
+  return {
+    pid: child.pid,
+    attached: attached.promise,
+    ready: ready.promise,
+    ended,
+    go: () => child.write('go'),
+    dropApplication: () => {
+      dropped = Promise.withResolvers<void>();
+      child.write('application-gone');
+      return dropped.promise;
+    },
+    stop: child.stop,
+    kill: child.kill,
+  };
 }
 
-function parseJson(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
+/** The configuration with the child's descriptor numbers. */
+function theirs(config: DataplaneConfig, inherited: Inherited): DataplaneConfig {
+  const { captureFd, shared } = config;
+  return {
+    ...config,
+    nics: config.nics.map((nic) => withDescriptor(nic, inherited)),
+    statisticsFd: inherited.pass(config.statisticsFd),
+    ...(captureFd === undefined ? {} : { captureFd: inherited.pass(captureFd) }),
+    ...(shared === undefined ? {} : { shared: shared.map((s) => passShared(s, inherited)) }),
+  };
 }
 
-async function stop(child: ChildProcess, exited: Promise<string>): Promise<void> {
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-  await exited;
-  clearTimeout(timer);
+function withDescriptor(nic: NicConfig, inherited: Inherited): NicConfig {
+  if (nic.kind === 'afxdp') return { ...nic, socketFd: inherited.pass(nic.socketFd) };
+  if (nic.kind === 'tap') return { ...nic, fd: inherited.pass(nic.fd) };
+  const [mine, other] = nic.wakeFds;
+  const wakeFds: [number, number] = [inherited.pass(mine), inherited.pass(other)];
+  return { ...nic, memoryFd: inherited.pass(nic.memoryFd), wakeFds };
 }

@@ -57,12 +57,6 @@ export function parseRunOptions(given: Record<string, unknown>): RunOptions {
     throw new OptionError(`${WRITTEN[name] ?? `--${name}`} ${issue.message}, not '${issue.input}'`);
   }
   const options = parsed.output;
-  if (options.domain === 'process') {
-    throw new OptionError(
-      '--domain process is not in this version yet',
-      'leave it out: the application runs inside the dataplane (--domain inline)',
-    );
-  }
   if (options.threads > 1) {
     throw new OptionError('more than one thread is not in this version yet', 'use --threads 1');
   }

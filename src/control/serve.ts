@@ -63,8 +63,8 @@ async function serveUntilStopped(
     // is.
     if (service === 'stopped') return;
     announce(app, options, service);
-    const outcome = await Promise.race([service.dataplane.ended, stopped.promise]);
-    if (outcome === 'stopped') await service.dataplane.stop();
+    const outcome = await Promise.race([service.ended, stopped.promise]);
+    await service.stop();
     service.takeDown();
     if (outcome !== 'stopped') process.exitCode = exitCodeOf(outcome);
   } finally {
@@ -93,6 +93,7 @@ function announce(app: Application, options: RunOptions, service: Service): void
       nic,
       pid: process.pid,
       dataplane: dataplane.pid,
+      ...(service.application && { application: service.application.pid }),
     };
     console.log(JSON.stringify(facts));
     return;

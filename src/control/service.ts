@@ -15,17 +15,19 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { COUNTER_NAMES } from '../counters.ts';
-import type { DataplaneConfig, NicConfig } from '../dataplane/config.ts';
+import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
 import { type Attachment, attachXdp } from '../nic/attach.ts';
 import { setOffloads } from '../nic/interface.ts';
 import { formatAddress } from './address.ts';
+import { launchApplication, type Supervised, superviseApplication } from './application-process.ts';
 import type { Application } from './applications.ts';
 import { OptionError } from './errors.ts';
 import { type Instance, record } from './instances.ts';
-import { type Dataplane, launch, type Ready } from './launch.ts';
+import { type Attached, type Dataplane, type End, launch, type Ready } from './launch.ts';
 import { makeNetwork, type Network } from './network.ts';
 import type { RunOptions } from './options.ts';
 import { networkNamespace, processName } from './process.ts';
+import { closeShared, makeShared, sealShared } from './shared.ts';
 import { makeStatistics } from './statistics.ts';
 
 /**
@@ -37,6 +39,12 @@ const applicationMiB = (memory: number): number => Math.ceil(((memory * 33) / 32
 export interface Service extends Ready {
   address: string;
   dataplane: Dataplane;
+  /** Domain process only. */
+  application: Supervised | undefined;
+  /** Settles when it has ended although nobody asked it to: the dataplane died, or the application stopped itself. */
+  ended: Promise<End>;
+  /** Stops application and dataplane in order; `takeDown` comes after it. */
+  stop(): Promise<void>;
   takeDown(): void;
 }
 
@@ -72,8 +80,10 @@ export async function startService(
     const network = makeNetwork({ ...options.ip, nic, queues: options.threads }, instance);
     undo.push(network.remove);
     const drivers = openDrivers(network, options, undo);
-    const config = {
+    const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;
+    const config: DataplaneConfig = {
       ...baseConfig(app, options),
+      ...(shared === undefined ? {} : { shared }),
       nics: drivers.configs,
       gateway: network.gateway,
       statisticsFd,
@@ -83,17 +93,54 @@ export async function startService(
     undo.push(() => dataplane.kill());
     if (captureFd !== undefined) closeSync(captureFd);
     noteDataplane(instance, dataplane.pid);
-    await dataplane.attached;
+    const attached = await dataplane.attached;
     drivers.enable();
     dataplane.go();
-    const ready = await dataplane.ready;
-    instance.ports = ready.ports;
+    const application =
+      shared && (await startApplication(app, config, attached, dataplane, report));
+    if (application) undo.push(() => application.kill());
+    const ports = application ? application.ports : (await dataplane.ready).ports;
+    instance.ports = ports;
     record(instance);
-    return { ...ready, address: instance.address, dataplane, takeDown };
+    const { address } = instance;
+    return {
+      ...{ ports, nic: attached.nic, address, dataplane, application, takeDown },
+      ended: Promise.race([dataplane.ended, ...(application ? [application.stopped] : [])]),
+      stop: async () => {
+        await application?.stop();
+        await dataplane.stop();
+      },
+    };
   } catch (error) {
     takeDown();
     throw error;
   }
+}
+
+function openShared(threads: number, undo: (() => void)[]): SharedDescriptors[] {
+  const shared = Array.from({ length: threads }, makeShared);
+  undo.push(() => shared.forEach(closeShared));
+  return shared;
+}
+
+/** Domain process: seals what the dataplane has mapped, then starts the application on it. */
+async function startApplication(
+  app: Application,
+  config: DataplaneConfig,
+  attached: Attached,
+  dataplane: Dataplane,
+  report: (value: unknown) => void = () => {},
+): Promise<Supervised> {
+  const { shared = [], cpu } = config;
+  shared.forEach(sealShared);
+  const threads = attached.layouts.map((layout, index) => ({
+    layout,
+    shared: shared[index]!,
+    flows: attached.flows,
+    ...(cpu === undefined ? {} : { cpu: cpu + index }),
+  }));
+  const start = () => launchApplication({ app: config.app, threads }, report);
+  return superviseApplication(app.name, dataplane, start);
 }
 
 function describe(

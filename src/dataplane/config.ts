@@ -151,6 +151,8 @@ export const DataplaneMessage = v.variant('type', [
     code: v.string(),
     message: v.string(),
   }),
+  /** After `application-gone`: everything the application held is back. */
+  v.object({ type: v.literal('dropped') }),
   /** A message of the application's own (`ix.report`). */
   v.object({ type: v.literal('report'), value: v.unknown() }),
   /** The application has ended the dataplane (`ix.stop`); the process exits with this code. */

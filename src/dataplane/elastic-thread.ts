@@ -131,6 +131,18 @@ export class ElasticThread {
     return work;
   }
 
+  /** The application is gone: drops every event that is still to be told, and sends what is due. */
+  drain(): void {
+    this.#isAway = false;
+    do {
+      this.#sink.clear();
+      this.#timers.emit(this.#sink);
+      this.#stack.emit(this.#sink);
+    } while (this.#sink.count > 0);
+    this.#stack.flush();
+    this.#nic.kick();
+  }
+
   /** Steps 4 and 5. Returns events + calls; an application that has not come back is left alone. */
   #application(): number {
     if (this.#isAway) {

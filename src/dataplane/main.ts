@@ -29,6 +29,7 @@ function run(config: DataplaneConfig): void {
   });
   const attached: Attached[] = [];
   let readyCount = 0;
+  let droppedCount = 0;
   const workers = config.nics.map((_nic, index) => {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: { config, index },
@@ -52,6 +53,9 @@ function run(config: DataplaneConfig): void {
     } else if (message.type === 'ready') {
       readyCount += 1;
       if (readyCount === workers.length) channel.send(message);
+    } else if (message.type === 'dropped') {
+      droppedCount += 1;
+      if (droppedCount % workers.length === 0) channel.send(message);
     } else if (message.type === 'report') channel.send(message);
     else channel.last(message, message.type === 'failed' ? 1 : message.exitCode);
   }

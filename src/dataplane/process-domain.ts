@@ -14,7 +14,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { ETIMEDOUT, SYS, sys } from '../native/sys.ts';
 import type { Domain } from './elastic-thread.ts';
-import { GATE_DONE, GATE_TURN, GATE_WAITING, WAITING } from './events.ts';
+import { GATE_AGAIN, GATE_COUNT, GATE_DONE, GATE_TURN, GATE_WAITING, WAITING } from './events.ts';
 
 /** How long the elastic thread waits for its application before it goes on without it. */
 const WATCHDOG_US = 1000;
@@ -34,6 +34,7 @@ export class ProcessDomain implements Domain {
   readonly #turnWord: number;
   readonly #doneWord: number;
   readonly #waitingWord: number;
+  readonly #callHeader: number;
   readonly #wakeFd: number;
   readonly #one = BigUint64Array.of(1n);
   #turn: number;
@@ -44,9 +45,18 @@ export class ProcessDomain implements Domain {
     this.#doneWord = (parts.callArray >> 2) + GATE_DONE;
     this.#waitingWord = (parts.callArray >> 2) + GATE_WAITING;
     this.#wakeFd = parts.wakeFd;
+    this.#callHeader = parts.callArray >> 2;
     this.#turn = Atomics.load(this.#i32, this.#turnWord);
-    Atomics.store(this.#i32, this.#doneWord, this.#turn);
-    Atomics.store(this.#i32, this.#waitingWord, WAITING.absent);
+    this.leave();
+  }
+
+  /** Nobody is there (yet, or any more): the arrays are ours and hold nothing. */
+  leave(): void {
+    const i32 = this.#i32;
+    Atomics.store(i32, this.#waitingWord, WAITING.absent);
+    Atomics.store(i32, this.#callHeader + GATE_COUNT, 0);
+    Atomics.store(i32, this.#callHeader + GATE_AGAIN, 0);
+    Atomics.store(i32, this.#doneWord, this.#turn);
   }
 
   enter(): boolean {

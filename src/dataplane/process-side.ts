@@ -25,13 +25,15 @@ export function backWith(shared: SharedDescriptors): (segment: Segment) => void 
 export function openProcessSide(parts: SideParts, shared: SharedDescriptors): Side {
   const { arena, layout } = parts;
   const count = new BigUint64Array(1);
+  const domain = new ProcessDomain({
+    arena,
+    eventArray: layout.events.offset,
+    callArray: layout.calls.offset,
+    wakeFd: shared.wake,
+  });
   return {
-    domain: new ProcessDomain({
-      arena,
-      eventArray: layout.events.offset,
-      callArray: layout.calls.offset,
-      wakeFd: shared.wake,
-    }),
+    domain,
+    leave: () => domain.leave(),
     doorbell: {
       fd: shared.bell,
       drain: () => void sys.syscall(SYS.read, shared.bell, count, 8),

@@ -44,6 +44,8 @@ export interface Layout {
 /** The application's side as the thread sees it. */
 export interface Side {
   readonly domain: Domain;
+  /** The application is gone: the arrays are the dataplane's, nobody takes turns. */
+  leave?(): void;
   /** Rung when the application wants a turn while the thread sleeps. */
   readonly doorbell?: Doorbell;
 }
@@ -131,11 +133,11 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
     return frames.allHome() || frames.allHome(lent);
   };
   const dropApplication = (): void => {
+    side.leave?.();
     thread.readClock();
     stack.dropApplication();
     timers.cancelAll();
-    stack.flush();
-    nic.kick();
+    thread.drain();
   };
   return {
     ...{ arena, limits, layout, frames, counters, nic, stack, timers, gate, side, thread, runner },

@@ -55,7 +55,10 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
       dataplane.stack.arp.announce();
       go();
     }
-    if (message === 'application-gone') dataplane.dropApplication();
+    if (message === 'application-gone') {
+      dataplane.dropApplication();
+      say({ type: 'dropped' });
+    }
     if (message === 'stop') {
       dataplane.dropApplication();
       dataplane.close();

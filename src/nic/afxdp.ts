@@ -1,14 +1,17 @@
 /**
  * AF_XDP: the driver on the hottest path. Four rings in the arena, shared with the kernel.
  *
- * - Ownership: a frame is the pool's, the stack's, or lent to the kernel (fill and receive ring, transmit ring and
- *   completion ring). `#lent` has one byte a frame for the last case, because the kernel keeps dropped receive
- *   frames on a list of its own, where no ring shows them: `close` finds all of them by it.
- * - At most half the receive pool is lent to the fill ring, the rest is for flows that hold data. What is
- *   lent fits the fill ring and the receive ring, so neither can overflow.
- * - Ring indexes run modulo 2^32 and are cached; the shared ones are read and written once a batch, by Atomics.
- * - `transmit` writes a descriptor; `kick` publishes all of them and rings once. A kick that the kernel answers with
- *   EAGAIN is repeated while frames still leave; any other refusal (ENOBUFS, EBUSY, ENETDOWN) waits for the next kick.
+ * - Ownership: a frame is the pool's, the stack's, or lent to the kernel (fill and receive ring,
+ *   transmit ring and completion ring). `#lent` has one byte a frame for the last case, because the
+ *   kernel keeps dropped receive frames on a list of its own, where no ring shows them: `close`
+ *   finds all of them by it.
+ * - At most half the receive pool is lent to the fill ring, the rest is for flows that hold data.
+ *   What is lent fits the fill ring and the receive ring, so neither can overflow.
+ * - Ring indexes run modulo 2^32 and are cached; the shared ones are read and written once a batch,
+ *   by Atomics.
+ * - `transmit` writes a descriptor; `kick` publishes all of them and rings once. A kick that the
+ *   kernel answers with EAGAIN is repeated while frames still leave; any other refusal (ENOBUFS,
+ *   EBUSY, ENETDOWN) waits for the next kick.
  * - A refused descriptor would never be completed, so lengths are checked here.
  *
  * Called by the elastic thread. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
@@ -194,7 +197,8 @@ export class AfXdp implements Nic {
       return;
     }
     const word = this.#txDescriptors + ((next & this.#mask) << 2);
-    this.#i32[word] = offset - this.#base; // the upper half of the address, and options, are 0 for ever
+    // The upper half of the address, and options, are 0 for ever.
+    this.#i32[word] = offset - this.#base;
     this.#i32[word + 2] = length;
     this.#lent[this.#frames.indexOf(offset)] = 1;
     if (this.#frames.isReceive(offset)) this.#receiveSending = (this.#receiveSending + 1) | 0;
@@ -221,7 +225,10 @@ export class AfXdp implements Nic {
     this.#kickOwed = result < 0 && this.#kickAgain(result);
   }
 
-  /** After a kick that failed: goes on while the kernel says EAGAIN and frames leave. True if some still wait. */
+  /**
+   * After a kick that failed: goes on while the kernel says EAGAIN and frames leave. True if some
+   * still wait.
+   */
   #kickAgain(result: number): boolean {
     for (;;) {
       const before = this.#txSeen;
@@ -280,7 +287,8 @@ export class AfXdp implements Nic {
     this.#receiveLent = (this.#receiveLent + count) | 0;
     Atomics.store(i32, this.#fillProducer, this.#fillNext);
     if ((Atomics.load(i32, this.#fillFlags) & NEED_WAKEUP) !== 0) {
-      i32[(this.#pollOffset >> 2) + 1] = POLLIN; // zero copy only: poll(2) tells the NIC of new entries
+      // Zero copy only: poll(2) tells the NIC of new entries.
+      i32[(this.#pollOffset >> 2) + 1] = POLLIN;
       sys.wait(this.#pollOffset, 1, 0);
     }
   }

@@ -1,13 +1,19 @@
 /**
- * The privileged half of AF_XDP: the XDP program on an interface, the map of its sockets, and the sockets.
+ * The privileged half of AF_XDP: the XDP program on an interface, the map of its sockets, and the
+ * sockets.
  *
- * - `attachXdp` needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF in the namespace that owns the interface; what it
- *   hands out (`openSocket`: a descriptor) needs no privilege to use: afxdp.ts is given it, here or in another process.
- * - Order: attachXdp -> openSocket -> new AfXdp(...) (registers memory, binds) -> enable(queue, socket). A socket
- *   can enter the map only when it has its rings, so `enable` comes last; until then frames go to the kernel.
- * - Native mode where the driver has it, else generic mode on every driver: `mode` and `fallback` say which and why.
- * - The program leaves the interface when `detach` is called or the process dies, however it dies (BPF link).
- * - A process that hands a socket on must close its own copy: the queue is busy as long as one is open.
+ * - `attachXdp` needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF in the namespace that owns the
+ *   interface; what it hands out (`openSocket`: a descriptor) needs no privilege to use: afxdp.ts
+ *   is given it, here or in another process.
+ * - Order: attachXdp -> openSocket -> new AfXdp(...) (registers memory, binds) -> enable(queue,
+ *   socket). A socket can enter the map only when it has its rings, so `enable` comes last; until
+ *   then frames go to the kernel.
+ * - Native mode where the driver has it, else generic mode on every driver: `mode` and `fallback`
+ *   say which and why.
+ * - The program leaves the interface when `detach` is called or the process dies, however it dies
+ *   (BPF link).
+ * - A process that hands a socket on must close its own copy: the queue is busy as long as one is
+ *   open.
  *
  * Called by the control plane. Read first: Documentation/networking/af_xdp.rst.
  */

@@ -2,7 +2,8 @@
  * eBPF: a small assembler, and the system call that makes maps, loads programs and attaches them.
  *
  * - Registers are numbers: 0 result, 1-5 arguments (lost by a call), 6-9 kept, 10 frame pointer.
- * - Jump targets are labels, resolved by `assemble`; a missing label is an error here, not at the verifier.
+ * - Jump targets are labels, resolved by `assemble`; a missing label is an error here, not at the
+ *   verifier.
  * - A program that the verifier refuses throws with the verifier's log in the message.
  * - Needs CAP_BPF, and CAP_NET_ADMIN for XDP. Set-up code only.
  *

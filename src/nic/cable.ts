@@ -1,15 +1,19 @@
 /**
  * A cable: a link in shared memory between two dataplanes, of one process or of two.
  *
- * - `makeCable` makes what both ends need: a memfd (sealed: nobody can shrink it under the other) and one eventfd
- *   a direction. Each end maps the memfd into its own arena, which must be the bound one.
- * - Each direction is a ring (arena/ring.ts) of 2048-byte slots. `transmit` copies the frame in and frees
- *   it, `receive` copies it out into a receive frame. Indexes are published once a batch. Full: drop, txFull.
+ * - `makeCable` makes what both ends need: a memfd (sealed: nobody can shrink it under the other)
+ *   and one eventfd a direction. Each end maps the memfd into its own arena, which must be the
+ *   bound one.
+ * - Each direction is a ring (arena/ring.ts) of 2048-byte slots. `transmit` copies the frame in and
+ *   frees it, `receive` copies it out into a receive frame. Indexes are published once a batch.
+ *   Full: drop, txFull.
  * - The ends do not trust each other: every index and length is checked once, on a copy.
- * - Sleeping: `prepareSleep` says so in the shared memory and looks once more; the sender writes the eventfd only
- *   for a receiver that sleeps. Store-then-load on both sides: one of them always sees the other (Dekker).
+ * - Sleeping: `prepareSleep` says so in the shared memory and looks once more; the sender writes
+ *   the eventfd only for a receiver that sleeps. Store-then-load on both sides: one of them always
+ *   sees the other (Dekker).
  *
- * Called by the elastic thread; tests, benchmarks and chains of dataplanes use it in place of a NIC.
+ * Called by the elastic thread; tests, benchmarks and chains of dataplanes use it in place of a
+ * NIC.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
@@ -37,7 +41,7 @@ const EFD_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
 const MAP_ANONYMOUS = 0x20;
 const ETHERNET_BYTES = 14;
 
-// Shared memory: a page with the sleeping flags, then the ring that side 0 fills, then the ring that side 1 fills.
+// Shared memory: a page with the sleeping flags, then the ring that side 0 fills, then side 1's.
 const FLAGS_BYTES = 4096;
 /** Flags on cache lines of their own, and no two in a pair that the prefetcher joins. */
 const FLAG_BYTES = 128;
@@ -214,7 +218,10 @@ export class Cable implements Nic {
     return 0;
   }
 
-  /** True: nothing has come, and from now on the sender writes `fds[0]`. `wake` or `receive` ends it. */
+  /**
+   * True: nothing has come, and from now on the sender writes `fds[0]`. `wake` or `receive` ends
+   * it.
+   */
   prepareSleep(): boolean {
     Atomics.store(this.#i32, this.#sleeping, 1);
     this.#asleep = true;
@@ -230,7 +237,7 @@ export class Cable implements Nic {
   #wakeUp(): void {
     this.#asleep = false;
     Atomics.store(this.#i32, this.#sleeping, 0);
-    // Even if nobody cleared the flag: a late write of last time would end every later sleep at once.
+    // Even if nobody cleared the flag: a late write of last time would end every later sleep.
     sys.syscall(SYS.read, this.fds[0]!, this.#received, 8);
   }
 

@@ -1,12 +1,13 @@
 /**
  * A driver around a driver that writes every frame to a pcap file, which Wireshark and tshark open.
  *
- * - Both directions in one file, in the order the dataplane saw them; transmitted frames as handed to the driver
- *   (some may be dropped by it).
- * - Time is the `clock`: all frames of a batch carry the batch's time. It starts at `startMs` (default: now), so a run
- *   under virtual time gives the same file each time.
- * - Frames gather in a buffer of fixed size in the arena; it is written out when half full (at `kick`), when a
- *   frame does not fit, before sleeping, and on close. Writing blocks the thread: a tool, not for service.
+ * - Both directions in one file, in the order the dataplane saw them; transmitted frames as handed
+ *   to the driver (some may be dropped by it).
+ * - Time is the `clock`: all frames of a batch carry the batch's time. It starts at `startMs`
+ *   (default: now), so a run under virtual time gives the same file each time.
+ * - Frames gather in a buffer of fixed size in the arena; it is written out when half full (at
+ *   `kick`), when a frame does not fit, before sleeping, and on close. Writing blocks the thread: a
+ *   tool, not for service.
  *
  * Used by `ix capture`, tests and the simulator. Read first: draft-ietf-opsawg-pcap.
  */

@@ -41,7 +41,10 @@ const EOPNOTSUPP = 95;
 const EAFNOSUPPORT = 97;
 const ENETDOWN = 100;
 
-/** What each errno means while a driver is set up: code and remedy. Steps override what differs for them. */
+/**
+ * What each errno means while a driver is set up: code and remedy. Steps override what differs for
+ * them.
+ */
 type Meaning = readonly [NicRefusal, string];
 
 const PRIVILEGE: Meaning = [

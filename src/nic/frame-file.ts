@@ -2,8 +2,9 @@
  * A driver over any descriptor that moves one frame a read or write: TAP, a packet socket.
  *
  * - Receives into frames lent beforehand (up to BATCH_MAX); `reclaim` lends new ones.
- * - `transmit` queues, `kick` writes all of them; the kernel copies, so they are free at once. What it has no
- *   room for now (EAGAIN, ENOBUFS) waits for the next kick; what it refuses (interface down) is dropped, txFull.
+ * - `transmit` queues, `kick` writes all of them; the kernel copies, so they are free at once. What
+ *   it has no room for now (EAGAIN, ENOBUFS) waits for the next kick; what it refuses (interface
+ *   down) is dropped, txFull.
  * - The descriptor must be non-blocking, and is closed by `close`. The arena must be the bound one.
  *
  * Called by the elastic thread. One system call a frame: for rootless use, not for speed.

@@ -1,11 +1,14 @@
 /**
- * A bad network: a driver around a driver that loses, duplicates, corrupts, delays and reorders frames.
+ * A bad network: a driver around a driver that loses, duplicates, corrupts, delays and reorders
+ * frames.
  *
- * - Each direction has its own impairments and its own random stream, a function of the seed and of the frames that
- *   went before: a run with the same seed and the same traffic is the same run.
- * - Time is the `clock` it is given, virtual or real; held frames move on at the next `receive` or `kick`.
- * - What is held (delayed, duplicated, overtaken) is copied into buffers of its own, so no pool runs short by it
- *   and nothing is lent; they are bounded, and a frame that finds none free is lost (`overflowed`).
+ * - Each direction has its own impairments and its own random stream, a function of the seed and of
+ *   the frames that went before: a run with the same seed and the same traffic is the same run.
+ * - Time is the `clock` it is given, virtual or real; held frames move on at the next `receive` or
+ *   `kick`.
+ * - What is held (delayed, duplicated, overtaken) is copied into buffers of its own, so no pool
+ *   runs short by it and nothing is lent; they are bounded, and a frame that finds none free is
+ *   lost (`overflowed`).
  * - While frames are held `prepareSleep` says no: the thread spins, as it is a test that runs.
  *
  * Used by tests and the simulator. Read first: tc-netem(8), whose vocabulary this is.
@@ -20,7 +23,9 @@ import type { Nic } from './nic.ts';
 /** Probabilities are 0..1 a frame. */
 export interface Impairment {
   loss?: number;
-  /** Gilbert's two states: in the bad one every frame is lost; its mean length is 1 / exit frames. */
+  /**
+   * Gilbert's two states: in the bad one every frame is lost; its mean length is 1 / exit frames.
+   */
   burst?: { enter: number; exit: number };
   duplicate?: number;
   /** One bit is inverted. */

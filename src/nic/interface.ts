@@ -1,9 +1,10 @@
 /**
  * What the kernel says of a network interface, and its offloads: by ioctl on a socket.
  *
- * - Works in the network namespace of the calling thread (sysfs shows the namespace it was mounted in).
- * - `setOffloads` is needed on the kernel's end of a veth: frames would otherwise come to us with partial
- *   checksums and up to 64 KiB long. Setting needs CAP_NET_ADMIN.
+ * - Works in the network namespace of the calling thread (sysfs shows the namespace it was mounted
+ *   in).
+ * - `setOffloads` is needed on the kernel's end of a veth: frames would otherwise come to us with
+ *   partial checksums and up to 64 KiB long. Setting needs CAP_NET_ADMIN.
  *
  * Called by set-up and control code. Read first: netdevice(7); include/uapi/linux/ethtool.h.
  */
@@ -84,7 +85,10 @@ function ethtool(name: string, command: number, value: number, what: string): nu
 export const readOffload = (name: string, offload: Offload): boolean =>
   ethtool(name, OFFLOADS[offload][0], 0, `${offload} of ${name}`) !== 0;
 
-/** Switches offloads on or off; those that the interface does not have, or fixes, are left. Returns what changed. */
+/**
+ * Switches offloads on or off; those that the interface does not have, or fixes, are left. Returns
+ * what changed.
+ */
 export function setOffloads(
   name: string,
   on: boolean,

@@ -1,5 +1,6 @@
 /**
- * AF_XDP in one step, for a process that is allowed to do both halves: attach, socket, rings, bind, enable.
+ * AF_XDP in one step, for a process that is allowed to do both halves: attach, socket, rings, bind,
+ * enable.
  *
  * - The arena must be the bound one. `close` takes the frames home and detaches the program.
  *

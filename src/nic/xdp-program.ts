@@ -1,8 +1,9 @@
 /**
  * The XDP program: which frames of an interface are ours and which stay the kernel's.
  *
- * - Ours: IPv4 (fragments included) to one of our addresses; ARP that asks for or answers one of our addresses;
- *   IPv6 to one of our addresses or its solicited-node multicast address (RFC 4291 2.7.1: NDP asks there).
+ * - Ours: IPv4 (fragments included) to one of our addresses; ARP that asks for or answers one of
+ *   our addresses; IPv6 to one of our addresses or its solicited-node multicast address (RFC 4291
+ *   2.7.1: NDP asks there).
  * - Everything else, VLAN-tagged and truncated frames included, is XDP_PASS.
  * - Ours goes to the AF_XDP socket of the queue it came in on; with no socket there, to the kernel.
  * - `everything` takes all frames: for an interface that is ours alone.
@@ -91,7 +92,8 @@ export function assembleXdpProgram(ours: OurAddresses, xskMapFd: number): Uint8A
   const program = new Assembler().alu('mov', CONTEXT, register(1));
   const ipv6 = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
   if (!ours.everything && ours.ipv4.length + ipv6.length === 0) {
-    return program.alu('mov', 0, XDP_PASS).exit().assemble(); // the verifier refuses unreachable code
+    // The verifier refuses unreachable code.
+    return program.alu('mov', 0, XDP_PASS).exit().assemble();
   }
   if (!ours.everything) {
     program.load(4, DATA, CONTEXT, CTX_DATA).load(4, DATA_END, CONTEXT, CTX_DATA_END);

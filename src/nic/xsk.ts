@@ -1,12 +1,17 @@
 /**
- * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, bound to one queue.
+ * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, bound to one
+ * queue.
  *
- * - Needs no privilege beyond the descriptor, but locked memory: RLIMIT_MEMLOCK >= the frames, or CAP_IPC_LOCK.
- * - The UMEM is `frames.base .. frames.end`: memfds must be mapped over it before (the kernel pins the pages).
- * - UMEM headroom is TRANSMIT_HEADROOM, so that a received IP header is 4-byte aligned like one we send.
- * - The rings are mapped MAP_FIXED over arena segments: the arena's own views reach them. The arena must be
- *   the bound one (`arena.bindNative`).
- * - A mapping keeps the socket alive: `release` puts plain memory back before it closes the descriptor.
+ * - Needs no privilege beyond the descriptor, but locked memory: RLIMIT_MEMLOCK >= the frames, or
+ *   CAP_IPC_LOCK.
+ * - The UMEM is `frames.base .. frames.end`: memfds must be mapped over it before (the kernel pins
+ *   the pages).
+ * - UMEM headroom is TRANSMIT_HEADROOM, so that a received IP header is 4-byte aligned like one we
+ *   send.
+ * - The rings are mapped MAP_FIXED over arena segments: the arena's own views reach them. The arena
+ *   must be the bound one (`arena.bindNative`).
+ * - A mapping keeps the socket alive: `release` puts plain memory back before it closes the
+ *   descriptor.
  *
  * Called by afxdp.ts. Read first: net/xdp/xsk.c; Documentation/networking/af_xdp.rst "Rings".
  */
@@ -69,7 +74,9 @@ export interface XskRing {
 }
 
 export interface XskOptions {
-  /** From Attachment.openSocket. Owned from here on: closed by `release`, and when opening fails. */
+  /**
+   * From Attachment.openSocket. Owned from here on: closed by `release`, and when opening fails.
+   */
   fd: number;
   ifindex: number;
   queue: number;
@@ -139,7 +146,10 @@ export class Xsk {
     };
   }
 
-  /** The kernel lets go of socket, queue and memory before this returns (if no other copy of fd is open). */
+  /**
+   * The kernel lets go of socket, queue and memory before this returns (if no other copy of fd is
+   * open).
+   */
   release(): void {
     for (const { offset, bytes } of this.#mapped) {
       const flags = MAP_PRIVATE | MAP_ANONYMOUS;

@@ -12,7 +12,7 @@ import type { Clock, Environment } from '../net/environment.ts';
 import type { Congestion } from './congestion.ts';
 import { sampleRtt } from './rto.ts';
 import type { SendQueue } from './send-queue.ts';
-import { geq as geq_, gt as gt_, leq as leq_, lt as lt_ } from './seq.ts';
+import { geq, gt, leq, lt } from './seq.ts';
 import {
   FLAG as FLAG_,
   type Flows,
@@ -22,11 +22,7 @@ import {
 } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const geq = geq_;
-const gt = gt_;
-const leq = leq_;
-const lt = lt_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
 const PENDING = PENDING_;
 const TCB = TCB_;

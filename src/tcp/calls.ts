@@ -7,18 +7,11 @@
  *
  * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/abi.ts.
  */
-import {
-  CODE as CODE_,
-  DEAD as DEAD_,
-  LISTEN_KNOCK_AT_SYN as LISTEN_KNOCK_AT_SYN_,
-} from '../abi.ts';
+import { CODE as CODE_, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
 import { halfSipHash } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment, NetConfig } from '../net/environment.ts';
-import {
-  EPHEMERAL_COUNT as EPHEMERAL_COUNT_,
-  EPHEMERAL_FIRST as EPHEMERAL_FIRST_,
-} from './constants.ts';
+import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
 import type { Expiry } from './expire.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
@@ -30,12 +23,8 @@ import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const CODE = CODE_;
-const DEAD = DEAD_;
-const LISTEN_KNOCK_AT_SYN = LISTEN_KNOCK_AT_SYN_;
-const EPHEMERAL_COUNT = EPHEMERAL_COUNT_;
-const EPHEMERAL_FIRST = EPHEMERAL_FIRST_;
 const FLAG = FLAG_;
 const STATE = STATE_;
 const TCB = TCB_;

@@ -8,7 +8,7 @@
  *
  * Called by the facade's emit. Read first: src/abi.ts EVENT.
  */
-import { EVENT as EVENT_, MAPPED_V4 as MAPPED_V4_, WORD as WORD_ } from '../abi.ts';
+import { EVENT as EVENT_, MAPPED_V4, WORD as WORD_ } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../dataplane/events.ts';
 import type { Environment } from '../net/environment.ts';
@@ -17,9 +17,8 @@ import type { SendQueue } from './send-queue.ts';
 import { FLAG as FLAG_, type Flows, PENDING as PENDING_, TCB as TCB_ } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const EVENT = EVENT_;
-const MAPPED_V4 = MAPPED_V4_;
 const WORD = WORD_;
 const HELD = HELD_;
 const FLAG = FLAG_;

@@ -10,26 +10,22 @@
  * Called by net/ipv4-input.ts. Read first: RFC 9293 3.10.7; Van Jacobson's header prediction (tcp_input.c, 4.4BSD).
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME as FREE_FRAME_ } from '../net/environment.ts';
-import {
-  finish as finish_,
-  pseudoHeaderSum as pseudoHeaderSum_,
-  sumShort as sumShort_,
-} from '../wire/checksum.ts';
-import { PROTOCOL_TCP as PROTOCOL_TCP_ } from '../wire/ipv4.ts';
+import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { finish, pseudoHeaderSum, sumShort } from '../wire/checksum.ts';
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import {
-  ACK as ACK_,
-  headerBytes as headerBytes_,
-  PSH as PSH_,
-  TCP_ACK as TCP_ACK_,
-  TCP_FLAGS as TCP_FLAGS_,
-  TCP_HEADER_BYTES as TCP_HEADER_BYTES_,
-  TCP_OPTIONS as TCP_OPTIONS_,
-  TCP_SEQUENCE as TCP_SEQUENCE_,
-  TCP_WINDOW as TCP_WINDOW_,
-  TIMESTAMPS_BYTES as TIMESTAMPS_BYTES_,
-  TIMESTAMPS_WORD as TIMESTAMPS_WORD_,
+  ACK,
+  headerBytes,
+  PSH,
+  TCP_ACK,
+  TCP_FLAGS,
+  TCP_HEADER_BYTES,
+  TCP_OPTIONS,
+  TCP_SEQUENCE,
+  TCP_WINDOW,
+  TIMESTAMPS_BYTES,
+  TIMESTAMPS_WORD,
 } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import { Arrival } from './arrival.ts';
@@ -39,23 +35,7 @@ import type { SynSent } from './syn-sent.ts';
 import type { Synchronized } from './synchronized.ts';
 import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const FREE_FRAME = FREE_FRAME_;
-const finish = finish_;
-const pseudoHeaderSum = pseudoHeaderSum_;
-const sumShort = sumShort_;
-const PROTOCOL_TCP = PROTOCOL_TCP_;
-const ACK = ACK_;
-const headerBytes = headerBytes_;
-const PSH = PSH_;
-const TCP_ACK = TCP_ACK_;
-const TCP_FLAGS = TCP_FLAGS_;
-const TCP_HEADER_BYTES = TCP_HEADER_BYTES_;
-const TCP_OPTIONS = TCP_OPTIONS_;
-const TCP_SEQUENCE = TCP_SEQUENCE_;
-const TCP_WINDOW = TCP_WINDOW_;
-const TIMESTAMPS_BYTES = TIMESTAMPS_BYTES_;
-const TIMESTAMPS_WORD = TIMESTAMPS_WORD_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
 const STATE = STATE_;
 const TCB = TCB_;

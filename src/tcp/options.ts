@@ -8,33 +8,22 @@
  * Called by input and segment.ts. Read first: RFC 9293 3.2; RFC 7323; RFC 2018.
  */
 import {
-  MSS_DEFAULT as MSS_DEFAULT_,
-  OPTION_END as OPTION_END_,
-  OPTION_MSS as OPTION_MSS_,
-  OPTION_NOP as OPTION_NOP_,
-  OPTION_SACK as OPTION_SACK_,
-  OPTION_SACK_PERMITTED as OPTION_SACK_PERMITTED_,
-  OPTION_TIMESTAMPS as OPTION_TIMESTAMPS_,
-  OPTION_WINDOW_SCALE as OPTION_WINDOW_SCALE_,
-  TIMESTAMPS_BYTES as TIMESTAMPS_BYTES_,
-  TIMESTAMPS_WORD as TIMESTAMPS_WORD_,
-  WINDOW_SCALE_MAX as WINDOW_SCALE_MAX_,
+  MSS_DEFAULT,
+  OPTION_END,
+  OPTION_MSS,
+  OPTION_NOP,
+  OPTION_SACK,
+  OPTION_SACK_PERMITTED,
+  OPTION_TIMESTAMPS,
+  OPTION_WINDOW_SCALE,
+  TIMESTAMPS_BYTES,
+  TIMESTAMPS_WORD,
+  WINDOW_SCALE_MAX,
 } from '../wire/tcp.ts';
 import { HELD as HELD_ } from './receive-queue.ts';
 import { TCB as TCB_ } from './tcb.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const MSS_DEFAULT = MSS_DEFAULT_;
-const OPTION_END = OPTION_END_;
-const OPTION_MSS = OPTION_MSS_;
-const OPTION_NOP = OPTION_NOP_;
-const OPTION_SACK = OPTION_SACK_;
-const OPTION_SACK_PERMITTED = OPTION_SACK_PERMITTED_;
-const OPTION_TIMESTAMPS = OPTION_TIMESTAMPS_;
-const OPTION_WINDOW_SCALE = OPTION_WINDOW_SCALE_;
-const TIMESTAMPS_BYTES = TIMESTAMPS_BYTES_;
-const TIMESTAMPS_WORD = TIMESTAMPS_WORD_;
-const WINDOW_SCALE_MAX = WINDOW_SCALE_MAX_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const HELD = HELD_;
 const TCB = TCB_;
 

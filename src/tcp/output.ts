@@ -12,16 +12,13 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
-import { ACK as ACK_, FIN as FIN_, PSH as PSH_, SYN as SYN_ } from '../wire/tcp.ts';
+import { ACK, FIN, PSH, SYN } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
-import {
-  BURST_SEGMENTS as BURST_SEGMENTS_,
-  DELAYED_ACK_US as DELAYED_ACK_US_,
-} from './constants.ts';
+import { BURST_SEGMENTS, DELAYED_ACK_US } from './constants.ts';
 import { backedOff } from './rto.ts';
 import type { SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { gt as gt_ } from './seq.ts';
+import { gt } from './seq.ts';
 import {
   FLAG as FLAG_,
   type Flows,
@@ -32,14 +29,7 @@ import {
 } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const ACK = ACK_;
-const FIN = FIN_;
-const PSH = PSH_;
-const SYN = SYN_;
-const BURST_SEGMENTS = BURST_SEGMENTS_;
-const DELAYED_ACK_US = DELAYED_ACK_US_;
-const gt = gt_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
 const STATE = STATE_;
 const TCB = TCB_;

@@ -14,33 +14,14 @@
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { FRAME_BYTES as FRAME_BYTES_ } from '../limits.ts';
-import {
-  type Environment,
-  FREE_FRAME as FREE_FRAME_,
-  KEEP_FRAME as KEEP_FRAME_,
-} from '../net/environment.ts';
+import { FRAME_BYTES } from '../limits.ts';
+import { type Environment, FREE_FRAME, KEEP_FRAME } from '../net/environment.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import {
-  COMPACT_BYTES as COMPACT_BYTES_,
-  COMPACT_FRAMES as COMPACT_FRAMES_,
-  FRAME_PAYLOAD as FRAME_PAYLOAD_,
-  FRAMES_ALWAYS as FRAMES_ALWAYS_,
-} from './constants.ts';
-import { geq as geq_, leq as leq_, lt as lt_ } from './seq.ts';
+import { COMPACT_BYTES, COMPACT_FRAMES, FRAME_PAYLOAD, FRAMES_ALWAYS } from './constants.ts';
+import { geq, leq, lt } from './seq.ts';
 import { TCB as TCB_ } from './tcb.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const FRAME_BYTES = FRAME_BYTES_;
-const FREE_FRAME = FREE_FRAME_;
-const KEEP_FRAME = KEEP_FRAME_;
-const COMPACT_BYTES = COMPACT_BYTES_;
-const COMPACT_FRAMES = COMPACT_FRAMES_;
-const FRAME_PAYLOAD = FRAME_PAYLOAD_;
-const FRAMES_ALWAYS = FRAMES_ALWAYS_;
-const geq = geq_;
-const leq = leq_;
-const lt = lt_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const TCB = TCB_;
 
 /** A held frame's metadata, by the word index of its first word; 0 means none. */

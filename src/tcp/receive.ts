@@ -7,16 +7,13 @@
  * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME as FREE_FRAME_ } from '../net/environment.ts';
-import { RECEIVE_BUFFER_MAX as RECEIVE_BUFFER_MAX_ } from './constants.ts';
+import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { RECEIVE_BUFFER_MAX } from './constants.ts';
 import type { Output } from './output.ts';
-import { REFUSED as REFUSED_, type ReceiveQueue } from './receive-queue.ts';
+import { REFUSED, type ReceiveQueue } from './receive-queue.ts';
 import { FLAG as FLAG_, type Flows, PENDING as PENDING_, TCB as TCB_ } from './tcb.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const FREE_FRAME = FREE_FRAME_;
-const RECEIVE_BUFFER_MAX = RECEIVE_BUFFER_MAX_;
-const REFUSED = REFUSED_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
 const PENDING = PENDING_;
 const TCB = TCB_;

@@ -11,54 +11,31 @@
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { TRANSMIT_HEADROOM as TRANSMIT_HEADROOM_ } from '../limits.ts';
+import { TRANSMIT_HEADROOM } from '../limits.ts';
 import type { Clock, Environment } from '../net/environment.ts';
 import type { Ipv4 } from '../net/ipv4.ts';
-import { finish as finish_, sumShort as sumShort_, swap as swap_ } from '../wire/checksum.ts';
+import { finish, sumShort, swap } from '../wire/checksum.ts';
+import { IP_HEADER_BYTES, IP_PAYLOAD, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import {
-  IP_HEADER_BYTES as IP_HEADER_BYTES_,
-  IP_PAYLOAD as IP_PAYLOAD_,
-  PROTOCOL_TCP as PROTOCOL_TCP_,
-} from '../wire/ipv4.ts';
-import {
-  ACK as ACK_,
-  RST as RST_,
-  SYN as SYN_,
-  TCP_ACK as TCP_ACK_,
-  TCP_CHECKSUM as TCP_CHECKSUM_,
-  TCP_DATA_OFFSET as TCP_DATA_OFFSET_,
-  TCP_HEADER_BYTES as TCP_HEADER_BYTES_,
-  TCP_OPTIONS as TCP_OPTIONS_,
-  TCP_SEQUENCE as TCP_SEQUENCE_,
-  TCP_URGENT as TCP_URGENT_,
-  TIMESTAMPS_BYTES as TIMESTAMPS_BYTES_,
+  ACK,
+  RST,
+  SYN,
+  TCP_ACK,
+  TCP_CHECKSUM,
+  TCP_DATA_OFFSET,
+  TCP_HEADER_BYTES,
+  TCP_OPTIONS,
+  TCP_SEQUENCE,
+  TCP_URGENT,
+  TIMESTAMPS_BYTES,
 } from '../wire/tcp.ts';
 import { writeSack, writeSynOptions, writeTimestamps } from './options.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { SendQueue } from './send-queue.ts';
-import { gt as gt_ } from './seq.ts';
+import { gt } from './seq.ts';
 import { FLAG as FLAG_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const TRANSMIT_HEADROOM = TRANSMIT_HEADROOM_;
-const finish = finish_;
-const sumShort = sumShort_;
-const swap = swap_;
-const IP_HEADER_BYTES = IP_HEADER_BYTES_;
-const IP_PAYLOAD = IP_PAYLOAD_;
-const PROTOCOL_TCP = PROTOCOL_TCP_;
-const ACK = ACK_;
-const RST = RST_;
-const SYN = SYN_;
-const TCP_ACK = TCP_ACK_;
-const TCP_CHECKSUM = TCP_CHECKSUM_;
-const TCP_DATA_OFFSET = TCP_DATA_OFFSET_;
-const TCP_HEADER_BYTES = TCP_HEADER_BYTES_;
-const TCP_OPTIONS = TCP_OPTIONS_;
-const TCP_SEQUENCE = TCP_SEQUENCE_;
-const TCP_URGENT = TCP_URGENT_;
-const TIMESTAMPS_BYTES = TIMESTAMPS_BYTES_;
-const gt = gt_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
 const TCB = TCB_;
 const TIMER = TIMER_;
@@ -213,11 +190,15 @@ export class SegmentWriter {
     ); // biome-ignore format: one line
   }
 
+  /** What may be promised now, as far as the window field can say it. */
+  #offer(row: number, scale: number): number {
+    return Math.min(this.#receiveQueue.offer(row), WINDOW_FIELD_MAX << scale);
+  }
+
   /** A SYN's window is not scaled (RFC 7323 2.2). */
   #synWindow(row: number): number {
     const i32 = this.#i32;
-    const offer = this.#receiveQueue.offer(row);
-    const window = Math.min(offer, WINDOW_FIELD_MAX);
+    const window = this.#offer(row, 0);
     const edge = (i32[row + TCB.rcvNxt]! + window) | 0;
     if (gt(edge, i32[row + TCB.rcvEdge]!)) i32[row + TCB.rcvEdge] = edge;
     return window;
@@ -235,7 +216,7 @@ export class SegmentWriter {
     let window = (edge - next) | 0;
     let units = (window + (1 << scale) - 1) >> scale; // rounded up: rounding down would move the edge left
     if (i32[row + TCB.oooHead] === 0 || window < i32[row + TCB.rcvMss]! << 1) {
-      const offer = this.#receiveQueue.offer(row);
+      const offer = this.#offer(row, scale);
       const growth = offer - window;
       const buffer = i32[row + TCB.rcvBuf]!;
       if (growth > 0 && (growth >= i32[row + TCB.rcvMss]! || growth << 1 >= buffer)) {
@@ -243,7 +224,7 @@ export class SegmentWriter {
         units = offer >> scale;
       }
     }
-    if (units > WINDOW_FIELD_MAX) units = WINDOW_FIELD_MAX;
+    units = Math.min(units, WINDOW_FIELD_MAX);
     const promised = (next + (units << scale)) | 0;
     if (gt(promised, edge)) i32[row + TCB.rcvEdge] = promised;
     return units;
@@ -254,7 +235,7 @@ export class SegmentWriter {
     const i32 = this.#i32;
     const window = (i32[row + TCB.rcvEdge]! - i32[row + TCB.rcvNxt]!) | 0;
     const buffer = i32[row + TCB.rcvBuf]!;
-    const growth = this.#receiveQueue.offer(row) - window;
+    const growth = this.#offer(row, Math.max(i32[row + TCB.rcvScale]!, 0)) - window;
     if (growth < i32[row + TCB.rcvMss]! << 1 && growth << 1 < buffer) return false;
     return growth << 2 >= buffer || window << 3 <= buffer; // not for every two segments of a wide window
   }

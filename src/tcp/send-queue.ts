@@ -14,15 +14,10 @@ import { FreeList } from '../arena/list.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/environment.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import {
-  SEND_QUEUE_BYTES as SEND_QUEUE_BYTES_,
-  SPANS_ALWAYS as SPANS_ALWAYS_,
-} from './constants.ts';
+import { SEND_QUEUE_BYTES, SPANS_ALWAYS } from './constants.ts';
 import { TCB as TCB_ } from './tcb.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const SEND_QUEUE_BYTES = SEND_QUEUE_BYTES_;
-const SPANS_ALWAYS = SPANS_ALWAYS_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const TCB = TCB_;
 
 /** A span: offset, length, next span or -1. */

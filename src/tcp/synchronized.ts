@@ -8,17 +8,17 @@
  *
  * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
  */
-import { DEAD as DEAD_ } from '../abi.ts';
+import { DEAD } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME as FREE_FRAME_ } from '../net/environment.ts';
-import { ACK as ACK_, FIN as FIN_, RST as RST_, SYN as SYN_, segmentLength } from '../wire/tcp.ts';
+import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';
 import {
-  CHALLENGE_ACKS_MAX as CHALLENGE_ACKS_MAX_,
-  CHALLENGE_INTERVAL_MS as CHALLENGE_INTERVAL_MS_,
-  ORPHAN_US as ORPHAN_US_,
-  TIMESTAMP_AGE_MAX_MS as TIMESTAMP_AGE_MAX_MS_,
+  CHALLENGE_ACKS_MAX,
+  CHALLENGE_INTERVAL_MS,
+  ORPHAN_US,
+  TIMESTAMP_AGE_MAX_MS,
 } from './constants.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
@@ -26,7 +26,7 @@ import type { Output } from './output.ts';
 import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
-import { gt as gt_, isAcceptable, leq as leq_, lt as lt_ } from './seq.ts';
+import { gt, isAcceptable, leq, lt } from './seq.ts';
 import {
   FLAG as FLAG_,
   type Flows,
@@ -38,20 +38,7 @@ import {
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const DEAD = DEAD_;
-const FREE_FRAME = FREE_FRAME_;
-const ACK = ACK_;
-const FIN = FIN_;
-const RST = RST_;
-const SYN = SYN_;
-const CHALLENGE_ACKS_MAX = CHALLENGE_ACKS_MAX_;
-const CHALLENGE_INTERVAL_MS = CHALLENGE_INTERVAL_MS_;
-const ORPHAN_US = ORPHAN_US_;
-const TIMESTAMP_AGE_MAX_MS = TIMESTAMP_AGE_MAX_MS_;
-const gt = gt_;
-const leq = leq_;
-const lt = lt_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
 const PENDING = PENDING_;
 const STATE = STATE_;

@@ -42,7 +42,7 @@ import { Teardown } from './teardown.ts';
 import { Timers } from './timers.ts';
 import { verifyFlow } from './verify-flow.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const VERIFY = VERIFY_;
 const STATE = STATE_;
 const TCB = TCB_;

@@ -8,11 +8,10 @@
  * Called by input, output, expire. Read first: REFERENCE: IX used one unified timer per control block as well.
  */
 import type { Wheel } from '../arena/wheel.ts';
-import { lt as lt_ } from './seq.ts';
+import { lt } from './seq.ts';
 import { TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
 
-// A module's own constants are folded into the code, imported ones are loaded and checked at each use (see tcb.ts).
-const lt = lt_;
+// Bound here because V8 folds a module's own constants only (tcb.ts).
 const TCB = TCB_;
 const TIMER = TIMER_;
 

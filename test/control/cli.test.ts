@@ -33,7 +33,6 @@ const WRONG: [string, string[], RegExp][] = [
     ['serve', 'echo', '--domain', 'ring0'],
     /--domain takes inline, process, not 'ring0'/,
   ],
-  ['domainProcess', ['serve', 'echo', '--domain', 'process'], /not in this version yet/],
   ['threadsZero', ['serve', 'echo', '--threads', '0'], /--threads takes a whole number/],
   ['threadsText', ['serve', 'echo', '--threads', '1.5'], /--threads takes a whole number/],
   ['threadsTwo', ['serve', 'echo', '--threads', '2'], /not in this version yet/],

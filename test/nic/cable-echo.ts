@@ -1,6 +1,7 @@
 /**
- * The other process of cable.test.ts: sends every frame back until one has sequence number 2^32-1; spins a little,
- * then sleeps. Descriptors 3, 4, 5: memory, wake side 0, wake side 1. Exit code 0: all frames home.
+ * The other process of cable.test.ts: sends every frame back until one has sequence number 2^32-1;
+ * spins a little, then sleeps. Descriptors 3, 4, 5: memory, wake side 0, wake side 1. Exit code 0:
+ * all frames home.
  */
 import { BATCH_MAX } from '../../src/limits.ts';
 import { POLLIN, sys } from '../../src/native/sys.ts';

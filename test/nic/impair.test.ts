@@ -1,4 +1,7 @@
-/** The impairing wrapper: rates, determinism, time, bounds, and that nothing leaks. SEED re-runs a failure. */
+/**
+ * The impairing wrapper: rates, determinism, time, bounds, and that nothing leaks. SEED re-runs a
+ * failure.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Clock } from '../../src/net/environment.ts';

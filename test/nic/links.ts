@@ -1,8 +1,10 @@
 /**
- * Links for live tests, in the network namespace of the test's own process (test/control/namespace.ts).
+ * Links for live tests, in the network namespace of the test's own process
+ * (test/control/namespace.ts).
  *
  * - A veth pair, both ends up and silent: the kernel sends nothing of its own on them.
- * - A packet socket as a driver: the kernel's view of an interface, what it sends and what XDP lets pass.
+ * - A packet socket as a driver: the kernel's view of an interface, what it sends and what XDP lets
+ *   pass.
  */
 import { writeFileSync } from 'node:fs';
 import { Netlink } from '../../src/control/netlink.ts';
@@ -50,7 +52,10 @@ export function bringUp(name: string): void {
   netlink.close();
 }
 
-/** A driver on a packet socket: sends out of the interface, receives what came in and was passed to the kernel. */
+/**
+ * A driver on a packet socket: sends out of the interface, receives what came in and was passed to
+ * the kernel.
+ */
 export function openPacketSocket(end: Omit<End, 'nic'>, ifname: string): FrameFile {
   const fd = must(sys.syscall(SYS.socket, AF_PACKET, SOCK_RAW_NONBLOCK, 0), 'packet socket');
   const on = new Struct(4).u32(0, 1).bytes;

@@ -1,8 +1,9 @@
 /**
- * What every driver must do: one suite, run against AF_XDP, TAP and cable, with two ends of one link.
+ * What every driver must do: one suite, run against AF_XDP, TAP and cable, with two ends of one
+ * link.
  *
- * - Frames carry a sequence number and bytes that follow from it; frames of the kernel's own (neighbour discovery) that
- *   stray onto a link are let go.
+ * - Frames carry a sequence number and bytes that follow from it; frames of the kernel's own
+ *   (neighbour discovery) that stray onto a link are let go.
  * - Every test ends with all frames in their pools, before and after `close`.
  */
 import assert from 'node:assert/strict';
@@ -42,7 +43,10 @@ export interface Driver {
   skip: string | false;
   /** Makes both ends, of pools and counters that are given. RING entries. */
   connect(a: Omit<End, 'nic'>, b: Omit<End, 'nic'>): { a: Nic; b: Nic; remove(): void };
-  /** One thread serves both ends: frames transmitted without a kick that this driver must still hold. */
+  /**
+   * One thread serves both ends: frames transmitted without a kick that this driver must still
+   * hold.
+   */
   capacity: number;
   /** Bytes a frame that it may allocate on average: for tools that write files. */
   allocates?: number;

@@ -1,6 +1,7 @@
 /**
- * The unprivileged half, alone: afxdp.live.test.ts runs it without capabilities. Descriptor 3 is the AF_XDP socket,
- * the arguments are ifindex, MTU and MAC. Says 'ready' when it is bound, sends 10 frames back, ends with 0.
+ * The unprivileged half, alone: afxdp.live.test.ts runs it without capabilities. Descriptor 3 is
+ * the AF_XDP socket, the arguments are ifindex, MTU and MAC. Says 'ready' when it is bound, sends
+ * 10 frames back, ends with 0.
  */
 import { AfXdp } from '../../src/nic/afxdp.ts';
 import { makeEnds, RING } from './suite.ts';

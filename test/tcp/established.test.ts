@@ -365,3 +365,28 @@ test('zeroWindow_finAtRcvNxt_taken', () => {
   assert.equal(p.state, 'closeWait');
   p.close();
 });
+
+test('established_bulkFromPeerWithoutScale_oneAckForTwoSegments', () => {
+  const p = new Peer().open({ mss: 1460 });
+  for (let i = 0; i < 200; i++) {
+    p.send('A', { data: 1460 });
+    assert.equal(p.host.tcp.recvDone(p.handle, 1460), CODE.OK);
+    p.turn();
+  }
+  assert.ok(p.host.field(p.handle, 'rcvBuf') > 65_536, 'the buffer has grown beyond the window');
+  const acks = p.replies().length;
+  assert.ok(acks >= 99 && acks <= 105, `${acks} acknowledgements of 200 segments`);
+  p.close();
+});
+
+test('established_bulkFromPeerWithScale_windowGrowsWithUse', () => {
+  const p = new Peer({ environment: { limits: { receiveFrames: 2048 } } }).open(ALL_OPTIONS);
+  for (let i = 0; i < 500; i++) {
+    p.send('A', { data: 1448 });
+    assert.equal(p.host.tcp.recvDone(p.handle, 1448), CODE.OK);
+    p.turn();
+  }
+  const last = p.replies().at(-1)!;
+  assert.ok(last.window << 7 >= 4 * 65_536, `${last.window << 7}`);
+  p.close();
+});

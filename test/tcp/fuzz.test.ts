@@ -95,7 +95,7 @@ function randomCall(random: Random, p: Peer, handles: number[]): void {
 
 test('fuzz_segmentsAndCalls_nothingThrowsAndAllIsHome', (t) => {
   const random = randomFrom(t);
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 20; round++) {
     const signed = random.below(2) === 1;
     const p = new Peer({
       signed,

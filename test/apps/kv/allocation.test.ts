@@ -2,7 +2,7 @@
  * Nothing is allocated per message, and what a message costs in the store's own code.
  *
  * The connection is the cheapest one that keeps the contract: it remembers the tags of what was sent and releases them
- * a batch later. Nanoseconds are printed, and bounded loosely: this is no benchmark.
+ * a batch later. Nanoseconds (of the best of ten rounds) are printed, and bounded loosely: this is no benchmark.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -80,9 +80,12 @@ test('getAndSet_millionMessages_allocateNothing', () => {
   const report = (name: string, requests: Int32Array): void => {
     run(requests, MESSAGES / 4);
     const before = allocated();
-    const start = process.hrtime.bigint();
-    run(requests, MESSAGES);
-    const ns = Number(process.hrtime.bigint() - start) / MESSAGES;
+    let ns = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < 10; round++) {
+      const start = process.hrtime.bigint();
+      run(requests, MESSAGES / 10);
+      ns = Math.min(ns, Number(process.hrtime.bigint() - start) / (MESSAGES / 10));
+    }
     const bytes = (allocated() - before) / MESSAGES;
     console.log(`# ${name}: ${ns.toFixed(0)} ns and ${bytes.toFixed(3)} bytes allocated a message`);
     assert.ok(bytes < 1, `${name}: ${bytes} bytes a message`);

@@ -1,0 +1,27 @@
+/**
+ * Stretches of received bytes that an application was handed and has not given back, in order.
+ */
+export class HeldSpans {
+  #spans: number[] = [];
+
+  push(offset: number, length: number): void {
+    this.#spans.push(offset, length);
+  }
+
+  /** Takes `bytes` from the front; `visit` sees each piece: offset, length. */
+  take(bytes: number, visit: (offset: number, length: number) => void): void {
+    const spans = this.#spans;
+    let i = 0;
+    while (bytes > 0) {
+      const part = Math.min(bytes, spans[i + 1]!);
+      visit(spans[i]!, part);
+      bytes -= part;
+      if (part === spans[i + 1]) i += 2;
+      else {
+        spans[i] = spans[i]! + part;
+        spans[i + 1] = spans[i + 1]! - part;
+      }
+    }
+    if (i > 0) this.#spans = spans.slice(i);
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Sequence numbers wrap once in 4 GiB, and int32 changes its sign there and halfway: a run of a megabyte meets neither. So
+ * secrets are chosen with which one flow begins shortly before such an edge.
+ *
+ * Called by scenario.ts. Read first: src/tcp/iss.ts.
+ */
+import { initialSequence } from '../src/tcp/iss.ts';
+import { addressOf, PREFIX_LENGTH } from './address.ts';
+import type { FlowPlan, Scenario } from './plan.ts';
+import type { Random } from './random.ts';
+
+/** The handshake's time moves the clock part of the number. */
+const SLACK = 20_000;
+const TRIES = 30_000;
+
+/** Changes the secrets of one end's host. Without luck nothing changes. */
+export function startBeforeWrap(s: Scenario, flow: FlowPlan, random: Random): void {
+  const side = random.pick([0, 1]);
+  const [own, peer] = side === 0 ? [flow.client, flow.server] : [flow.server, flow.client];
+  const [local, remote] =
+    side === 0 ? [flow.clientPort, flow.serverPort] : [flow.serverPort, flow.clientPort];
+  const host = s.hosts[own]!;
+  const us = host.startUs + flow.startUs;
+  const edge = random.pick([0, -(2 ** 31)]);
+  const near = flow.ends[side]!.total + SLACK;
+  const config = {
+    address: addressOf(own),
+    prefixLength: PREFIX_LENGTH,
+    gateway: 0,
+    secret0: host.secret0,
+    secret1: host.secret1,
+  };
+  const ports = (remote << 16) | local;
+  const ms = Math.floor(us / 1000) | 0;
+  for (let i = 0; i < TRIES; i++) {
+    config.secret0 = random.word();
+    const iss = initialSequence(config, ms, addressOf(peer), ports, config.address);
+    const left = (edge - iss) >>> 0;
+    if (left === 0 || left > near) continue;
+    host.secret0 = config.secret0;
+    return;
+  }
+}
