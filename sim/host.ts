@@ -159,10 +159,14 @@ export class Host {
     const offset = this.#memoryEnd - IX_BYTES;
     return new Ix({
       arena: this.env.arena,
-      layout: { ...layout, memory: { offset, bytes: IX_BYTES } },
+      layout: {
+        ...layout,
+        memory: { offset, bytes: IX_BYTES },
+        receivePool: this.env.frames.receivePool,
+      },
       flows: this.plan.limits.flows,
       thread: this.index,
-      sizes: IX_SIZES,
+      sizes: { ...IX_SIZES, receiveSpans: this.plan.limits.receiveFrames },
       hooks: {
         report: () => {},
         stop: () => {},

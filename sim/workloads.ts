@@ -104,7 +104,7 @@ const longPause: Draw = (random, bytes) => {
   const client = {
     ...sender(random, total),
     close: 'done' as const,
-    closeGapUs: pauseUs + 20 * SECOND,
+    closeGapUs: 2 * pauseUs + 200 * SECOND,
   };
   return { client, server: { ...reader(), pauseAt: random.between(0, bytes), pauseUs } };
 };

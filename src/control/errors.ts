@@ -52,8 +52,8 @@ export class InterfaceError extends UserError {
 const FAULTS = /^(ERR_|IX_DATAPLANE|IX_INVARIANT|IX_WORKER)|^[^_]*$/;
 
 /**
- * The dataplane says why it cannot start. A refusal (wrong setting, busy queue) is one line and exit
- * code 2; a fault keeps its stack, exit code 1.
+ * The dataplane says why it cannot start. A refusal (wrong setting, busy queue) is one line and
+ * exit code 2; a fault keeps its stack, exit code 1.
  */
 export class DataplaneFailedError extends UserError {
   override readonly exitCode: number;

@@ -60,6 +60,8 @@ export class Connection {
   /** Bytes of the head node already acknowledged. */
   headAcked = 0;
   queuedBytes = 0;
+  /** Spans in the queue, blocks of ours included: no connection holds more than are free. */
+  spanCount = 0;
   inFlight = 0;
   /** A sendv is at the gate; its result comes with the next batch. */
   sendPending = false;
@@ -72,6 +74,9 @@ export class Connection {
   pendingTail = -1;
   gatherBlock = -1;
   gatherLength = 0;
+  /** Neighbours in the list of those that hold a gather block, oldest first: connection ids. */
+  gatherOlder = -1;
+  gatherYounger = -1;
   hasEnded = false;
   endedTold = false;
   hasShutDown = false;

@@ -3,6 +3,8 @@
  * the receive pool while the connection is paused or not writable (so that only its own peer is slowed down).
  *
  * - `consumed` bytes are told to the dataplane once a batch (one coalesced recv_done per connection).
+ * - When gather blocks run out, the connection that has held one longest is reset: whoever sends half messages and
+ *   waits cannot stop the others.
  * - Gathered bytes are copied, and consumed at once; bytes that are kept are spans in `pending`, not consumed.
  *
  * Called by session.ts.
@@ -18,6 +20,9 @@ export class Inbox {
   readonly #arena: ArenaAccess;
   readonly #nodes: SpanNodes;
   readonly #gathers: Blocks;
+  /** Holders of gather blocks, oldest first: connection ids, linked through the connections. */
+  #oldest = -1;
+  #youngest = -1;
 
   constructor(
     session: Session,
@@ -85,17 +90,34 @@ export class Inbox {
   #leftOver(c: Connection, offset: number, length: number): void {
     if (!c.isOpen) return this.#session.consume(c, length);
     if (!c.mayRead || length > GATHER_BYTES) return this.#keep(c, offset, length);
-    const block = this.#gathers.take();
-    if (block < 0) return this.#session.abort(c);
-    this.#arena.copy(block, offset, length);
-    c.gatherBlock = block;
+    if (this.#gathers.free === 0) this.#session.abort(this.#session.byId(this.#oldest));
+    c.gatherBlock = this.#gathers.take();
     c.gatherLength = length;
+    this.#arena.copy(c.gatherBlock, offset, length);
+    this.#linkHolder(c);
     this.#session.consume(c, length);
+  }
+
+  #linkHolder(c: Connection): void {
+    c.gatherOlder = this.#youngest;
+    c.gatherYounger = -1;
+    if (this.#youngest < 0) this.#oldest = c.id;
+    else this.#session.byId(this.#youngest).gatherYounger = c.id;
+    this.#youngest = c.id;
+  }
+
+  #unlinkHolder(c: Connection): void {
+    const { gatherOlder, gatherYounger } = c;
+    if (gatherOlder < 0) this.#oldest = gatherYounger;
+    else this.#session.byId(gatherOlder).gatherYounger = gatherYounger;
+    if (gatherYounger < 0) this.#youngest = gatherOlder;
+    else this.#session.byId(gatherYounger).gatherOlder = gatherOlder;
   }
 
   #keep(c: Connection, offset: number, length: number): void {
     const node = this.#nodes.take(offset, length, 0);
     if (node < 0) {
+      // Not reached: there is a node for each receive frame, and each span is in a frame of its own.
       this.#session.consume(c, length);
       return this.#session.abort(c);
     }
@@ -158,7 +180,9 @@ export class Inbox {
   }
 
   #dropGather(c: Connection): void {
-    if (c.gatherBlock >= 0) this.#gathers.give(c.gatherBlock);
+    if (c.gatherBlock < 0) return;
+    this.#gathers.give(c.gatherBlock);
+    this.#unlinkHolder(c);
     c.gatherBlock = -1;
     c.gatherLength = 0;
   }

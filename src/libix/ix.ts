@@ -11,6 +11,7 @@
  */
 import { CALL, CALL_RESULT, CODE, EVENT, MAPPED_V4 } from '../abi.ts';
 import type { Arena } from '../arena/arena.ts';
+import { FRAME_BYTES } from '../limits.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import type { Connection, Handlers } from './connection.ts';
 import { ApplicationMemory, GATHER_BYTES, SEND_BLOCK_BYTES } from './memory.ts';
@@ -68,6 +69,7 @@ export interface IxParts {
     events: { offset: number };
     calls: { offset: number };
     memory: { offset: number; bytes: number };
+    receivePool: { bytes: number };
   };
   /** Control blocks of this thread: libix sizes its own pools by it. */
   flows: number;
@@ -95,9 +97,10 @@ interface UdpBinding {
 const CODE_NAMES = Object.fromEntries(Object.entries(CODE).map(([name, value]) => [value, name]));
 
 /** libix's own pools: in proportion to the flows, within an eighth of application memory. */
-function sessionSizesFor(flows: number, memoryBytes: number): SessionSizes {
+function sessionSizesFor(flows: number, memoryBytes: number, receiveBytes: number): SessionSizes {
   const eighth = memoryBytes / 8;
   return {
+    receiveSpans: receiveBytes / FRAME_BYTES,
     spans: Math.max(16_384, flows * 4),
     sendBlocks: Math.max(64, Math.min(flows * 2, Math.floor(eighth / SEND_BLOCK_BYTES))),
     gatherBlocks: Math.max(16, Math.min(flows, Math.floor(eighth / 2 / GATHER_BYTES))),
@@ -124,7 +127,7 @@ export class Ix {
   constructor(parts: IxParts) {
     this.#parts = parts;
     const arena = parts.arena;
-    const { events, calls, memory } = parts.layout;
+    const { events, calls, memory, receivePool } = parts.layout;
     this.#gate = new RawGate(arena.i32, events.offset, calls.offset);
     this.#memory = new ApplicationMemory(memory.offset, memory.bytes);
     const copy = arena.kernels.copy;
@@ -132,7 +135,7 @@ export class Ix {
       this.#gate,
       { u8: arena.u8, i32: arena.i32, copy },
       this.#memory,
-      parts.sizes ?? sessionSizesFor(parts.flows, memory.bytes),
+      parts.sizes ?? sessionSizesFor(parts.flows, memory.bytes, receivePool.bytes),
       () => this.#wake(),
     );
   }

@@ -5,6 +5,8 @@
  * - A span is the application's memory (`send`, with a tag) or a block of ours (`write`, tag = -block).
  * - `sendCursor` is the first node with unsent bytes (or the last node, wholly sent), `sendCursorDone` how many of
  *   its bytes the dataplane has accepted. The cursor moves only when the result of a sendv is known.
+ * - Fair shares: a connection may hold as many spans and blocks as are free, so that a peer that does not read cannot
+ *   starve the others.
  * - All fields are the Connection's; nothing is allocated here per message.
  *
  * Called by session.ts.
@@ -51,12 +53,17 @@ export class Outbox {
     return c.inFlight < c.queuedBytes;
   }
 
-  /** Queues a span of the application's; false when no node is left. */
+  /** Queues a span of the application's; false when the connection's share is used up. */
   appendSpan(c: Connection, offset: number, length: number, tag: number): boolean {
-    const node = this.#nodes.take(offset, length, tag);
-    if (node < 0) return false;
-    this.#append(c, node, length);
+    if (c.spanCount >= this.#nodes.free) return false;
+    this.#append(c, this.#nodes.take(offset, length, tag), length);
     return true;
+  }
+
+  /** Whether the connection's share has room for so many more blocks. */
+  #hasShare(c: Connection, blocks: number): boolean {
+    const after = c.spanCount + blocks;
+    return blocks === 0 || (after <= this.#blocks.free + 1 && after <= this.#nodes.free + 1);
   }
 
   /** Queues a copy, filling the last block first; false, with nothing queued, when blocks are short. */
@@ -70,7 +77,7 @@ export class Outbox {
     }
     const missing = length - room;
     const blocks = missing > 0 ? ((missing + SEND_BLOCK_BYTES - 1) / SEND_BLOCK_BYTES) | 0 : 0;
-    if (blocks > this.#blocks.free || blocks > this.#nodes.free) return false;
+    if (blocks > this.#blocks.free || !this.#hasShare(c, blocks)) return false;
     if (room > 0) {
       const part = Math.min(length, room);
       this.#arena.copy(end, offset, part);
@@ -94,7 +101,7 @@ export class Outbox {
   appendBytes(c: Connection, bytes: Uint8Array): boolean {
     for (let done = 0; done < bytes.length; done += SEND_BLOCK_BYTES) {
       const part = bytes.subarray(done, done + SEND_BLOCK_BYTES);
-      if (this.#blocks.free === 0 || this.#nodes.free === 0) return false;
+      if (this.#blocks.free === 0 || !this.#hasShare(c, 1)) return false;
       const block = this.#blocks.take();
       this.#arena.u8.set(part, block);
       this.#append(c, this.#nodes.take(block, part.length, -block), part.length);
@@ -111,6 +118,7 @@ export class Outbox {
       c.sendCursorDone = 0;
     }
     c.queuedBytes = (c.queuedBytes + length) | 0;
+    c.spanCount = (c.spanCount + 1) | 0;
   }
 
   // --- the gate ---
@@ -203,6 +211,7 @@ export class Outbox {
     c.sendHead = words[node]!;
     if (c.sendHead < 0) c.sendTail = -1;
     this.#nodes.give(node);
+    c.spanCount = (c.spanCount - 1) | 0;
     if (tag < 0) this.#blocks.give(-tag);
     else if (tag > 0) c.handlers.released?.(c, tag);
   }

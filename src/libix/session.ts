@@ -25,14 +25,18 @@ const WANTS_SHUTDOWN = 16;
 const WANTS_KEEPALIVE = 32;
 
 export interface SessionSizes {
+  /** Spans sent and not acknowledged, all connections. */
   spans: number;
+  /** Spans received and held back: one for each receive frame is enough. */
+  receiveSpans: number;
   sendBlocks: number;
   gatherBlocks: number;
 }
 
 export class Session {
   readonly #gate: RawGate;
-  readonly #nodes: SpanNodes;
+  readonly #sendNodes: SpanNodes;
+  readonly #receiveNodes: SpanNodes;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
   readonly #connections: Connection[] = [];
@@ -53,9 +57,10 @@ export class Session {
     wake: () => void,
   ) {
     this.#gate = gate;
-    this.#nodes = new SpanNodes(sizes.spans);
-    this.#outbox = new Outbox(arena, this.#nodes, memory, sizes.sendBlocks);
-    this.#inbox = new Inbox(this, arena, this.#nodes, memory, sizes.gatherBlocks);
+    this.#sendNodes = new SpanNodes(sizes.spans);
+    this.#receiveNodes = new SpanNodes(sizes.receiveSpans);
+    this.#outbox = new Outbox(arena, this.#sendNodes, memory, sizes.sendBlocks);
+    this.#inbox = new Inbox(this, arena, this.#receiveNodes, memory, sizes.gatherBlocks);
     this.#wake = wake;
   }
 
@@ -65,8 +70,13 @@ export class Session {
 
   /** True when no connection borrows a node or a block: tests end with it. */
   allHome(): boolean {
-    const nodes = this.#nodes;
-    return nodes.free === nodes.count && this.#outbox.allHome() && this.#inbox.allHome();
+    const [sent, held] = [this.#sendNodes, this.#receiveNodes];
+    const isNodesHome = sent.free === sent.count && held.free === held.count;
+    return isNodesHome && this.#outbox.allHome() && this.#inbox.allHome();
+  }
+
+  byId(id: number): Connection {
+    return this.#connections[id]!;
   }
 
   byCookie(cookie: number): Connection | undefined {
@@ -185,6 +195,7 @@ export class Session {
       if (!c.isStarved) continue;
       c.isStarved = false;
       if (c.isOpen && !c.isPaused) this.resume(c);
+      if (c.queuedBytes === 0 && c.isOpen) c.handlers.drained?.(c);
     }
   }
 
@@ -194,7 +205,7 @@ export class Session {
     c.isBlocked = false;
     this.#outbox.acknowledged(c, bytes);
     if (this.#outbox.hasUnsent(c) || c.wants !== 0) this.#markDirty(c);
-    if (c.queuedBytes === 0 && c.isOpen) c.handlers.drained?.(c);
+    if (c.queuedBytes === 0 && c.isOpen && !c.isStarved) c.handlers.drained?.(c);
     if (!wasWritable && c.isOpen && c.mayRead) this.resume(c);
   }
 

@@ -5,7 +5,8 @@
  *   drops a bit. So an acknowledgement, which moves deadlines later, costs no wheel operation: the wheel fires at
  *   the old time, finds nothing due, and is armed anew (expire.ts).
  *
- * Called by input, output, expire. Read first: REFERENCE: IX used one unified timer per control block as well.
+ * Called by input, output, expire. Read first: arena/wheel.ts; the paper's IX had one unified timer per
+ * control block as well.
  */
 import type { Wheel } from '../arena/wheel.ts';
 import { lt } from './seq.ts';

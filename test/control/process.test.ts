@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { isAlive, kernelIsOld, networkNamespace, processName } from '../../src/control/process.ts';
 
 test('process_running_isAliveUntilItEnds', async () => {
-  // A command whose name has a space and a bracket: the fields of /proc/pid/stat must still be found.
+  // A command whose name has a space and a bracket: the fields of /proc/pid/stat must still be
+  // found.
   const child = spawn(
     process.execPath,
     ['-e', "process.title = 'a) b'; console.log(1); setInterval(() => {}, 1e3)"],

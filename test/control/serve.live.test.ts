@@ -1,4 +1,7 @@
-/** `ix serve` and `ix run` as a user meets them: the real dataplane, the host's kernel as the client. */
+/**
+ * `ix serve` and `ix run` as a user meets them: the real dataplane, the host's kernel as the
+ * client.
+ */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -56,7 +59,7 @@ async function exchange(address: string, port: number, words: string): Promise<s
   return answer;
 }
 
-describe('serve', { skip: needsRoot }, () => {
+describe('serve', { skip: needsRoot, timeout: 120_000 }, () => {
   afterEach(() => {
     assert.deepEqual(linkNames(), []);
     assert.deepEqual(liveInstances(), []);
@@ -158,7 +161,9 @@ describe('serve', { skip: needsRoot }, () => {
   });
 });
 
-/** Root without the capabilities that networks need: dropped from the bounding set, so gone at exec. */
+/**
+ * Root without the capabilities that networks need: dropped from the bounding set, so gone at exec.
+ */
 function serveWithoutCapabilities(...words: string[]) {
   const native = new URL('../../src/native/sys.ts', import.meta.url).href;
   const command = [CLI, 'serve', 'echo', ...words];

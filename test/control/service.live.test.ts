@@ -36,7 +36,7 @@ function stat(...words: string[]) {
   return spawnSync(process.execPath, [CLI, 'stat', ...words], { encoding: 'utf8' });
 }
 
-describe('service', { skip: needsRoot }, () => {
+describe('service', { skip: needsRoot, timeout: 120_000 }, () => {
   afterEach(() => assert.deepEqual(linkNames(), []));
 
   test('stopped_leavesNothing', async () => {

@@ -44,16 +44,17 @@ export class FakeGate {
   #nextHandle = 1 << 20;
   listenerCookie = 0;
 
-  constructor(sizes = { spans: 4096, sendBlocks: 256, gatherBlocks: 16 }) {
+  constructor(sizes = { spans: 4096, receiveSpans: 1024, sendBlocks: 256, gatherBlocks: 16 }) {
     const { arena } = this;
     const carve = (name: string, bytes: number) => ({ offset: arena.carve(name, bytes), bytes });
     const layout = {
       events: carve('events', EVENT_ARRAY_BYTES),
       calls: carve('calls', CALL_ARRAY_BYTES),
       memory: carve('application', 16 * 2 ** 20),
+      receivePool: carve('receive', RECEIVE_BYTES),
     };
     this.#callArray = layout.calls.offset;
-    this.#receive = arena.carve('receive', RECEIVE_BYTES);
+    this.#receive = layout.receivePool.offset;
     this.sink = new EventSink(arena, layout.events.offset);
     this.ix = new Ix({
       arena,

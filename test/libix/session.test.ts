@@ -229,7 +229,7 @@ describe('session', () => {
   it('blocksRunOut_inputWaits_andGoesOnWhenTheyComeBack', () => {
     const gate = serving(
       { received: (c, offset, length) => (c.write(offset, length) ? length : 0) },
-      { spans: 64, sendBlocks: 8, gatherBlocks: 8 },
+      { spans: 64, receiveSpans: 64, sendBlocks: 8, gatherBlocks: 8 },
     );
     const flows = [gate.knock(), gate.knock(), gate.knock()];
     gate.turn();
@@ -248,6 +248,77 @@ describe('session', () => {
   });
 });
 
+describe('session, when pools run out', () => {
+  it('gatherBlocksRunOut_oldestHolderIsReset_newcomerIsServed', () => {
+    const lines: string[] = [];
+    const gate: FakeGate = serving(
+      {
+        received(_c, offset, length) {
+          const text = Buffer.from(gate.ix.u8.subarray(offset, offset + length)).toString();
+          const end = text.lastIndexOf('\n') + 1;
+          if (end > 0) lines.push(text.slice(0, end - 1));
+          return end;
+        },
+      },
+      { spans: 64, receiveSpans: 64, sendBlocks: 8, gatherBlocks: 2 },
+    );
+    const flows = [gate.knock(), gate.knock(), gate.knock()] as const;
+    gate.turn();
+    for (const flow of flows) {
+      gate.receive(flow, bytesOf('half'));
+      gate.turn();
+    }
+    gate.receive(flows[2], bytesOf(' whole\n'));
+    gate.receive(flows[1], bytesOf(' too\n'));
+    gate.turn();
+    assert.deepEqual(lines, ['half whole', 'half too']);
+    assert.deepEqual(
+      flows.map((flow) => flow.isClosed),
+      [true, false, false],
+    );
+    finish(gate);
+  });
+
+  it('onePeerDoesNotRead_othersStillSend', () => {
+    const gate = serving(
+      {
+        received: (c, offset, length) => (c.write(offset, length) ? length : 0),
+      },
+      { spans: 64, receiveSpans: 64, sendBlocks: 16, gatherBlocks: 8 },
+    );
+    const [greedy, modest] = [gate.knock(), gate.knock()];
+    gate.turn();
+    for (let i = 0; i < 30; i++) {
+      gate.receive(greedy, new Uint8Array(2048));
+      gate.turn();
+    }
+    assert.ok(greedy.out.length <= 9 * 2048, 'about half of the blocks at most');
+    gate.receive(modest, bytesOf('served'));
+    gate.turn();
+    assert.equal(textOf(modest.out), 'served');
+    settle(gate);
+    assert.equal(greedy.out.length, 30 * 2048);
+    finish(gate);
+  });
+
+  it('starvedWithoutInput_drainedIsCalledWhenItMayGoOn', () => {
+    let left = 40;
+    const fill = (c: Connection): void => {
+      while (left > 0 && c.writeText('x'.repeat(2000))) left -= 1;
+    };
+    const gate = serving(
+      { opened: fill, received: (_c, _o, length) => length, drained: fill },
+      { spans: 64, receiveSpans: 64, sendBlocks: 8, gatherBlocks: 8 },
+    );
+    gate.knock();
+    gate.turn();
+    assert.ok(left > 0);
+    settle(gate);
+    assert.equal(left, 0);
+    finish(gate);
+  });
+});
+
 describe('session, at random', () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('receive' as const), bytes: fc.integer({ min: 1, max: 3000 }) }),
@@ -259,7 +330,12 @@ describe('session, at random', () => {
   it('echo_anyFragmentation_isExact', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const gate = new FakeGate({ spans: 256, sendBlocks: 32, gatherBlocks: 4 });
+        const gate = new FakeGate({
+          spans: 256,
+          receiveSpans: 256,
+          sendBlocks: 32,
+          gatherBlocks: 4,
+        });
         echo(gate.ix, {});
         gate.turn();
         gate.turn();

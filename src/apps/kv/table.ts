@@ -1,21 +1,21 @@
 /**
  * The hash table: chains of items through their HASH_NEXT words.
  *
- * - Buckets are words in application memory, a power of two fixed at start: about one for each smallest chunk, so
- *   chains stay short and nothing is ever rehashed.
+ * - Buckets are words in application memory, a power of two fixed at start: 1/32 to 1/64 of the item memory. A store full
+ *   of the smallest items has 1.4 to 2.7 of them a bucket, and nothing is ever rehashed.
  * - An item's own hash word is compared before its key, and the key four bytes at a time where both lie.
  *
  * Called by Store. Read first: memcached's assoc.c.
  */
-import { powerOfTwo } from '../../limits.ts';
 import type { Memory } from './host.ts';
 import { HASH, HASH_NEXT, KEY_MASK, KEY_SHIFT, KEY_START, META } from './layout.ts';
 
-/** Bytes of item memory for one bucket. */
+/** Bytes of item memory for one bucket, at least; less than twice as many. */
 const BYTES_PER_BUCKET = 128;
 
 /** Buckets for a store of this many bytes. */
-export const bucketsFor = (bytes: number): number => powerOfTwo(bytes / BYTES_PER_BUCKET);
+export const bucketsFor = (bytes: number): number =>
+  2 ** Math.floor(Math.log2(bytes / BYTES_PER_BUCKET));
 
 export class Table {
   readonly buckets: number;
