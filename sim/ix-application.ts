@@ -1,7 +1,7 @@
 /**
  * The endpoints of a host whose application uses libix: the same plans, through handlers.
  *
- * - Half of what short streams send is copied (`write`), the rest is not (`send`, with a tag that must be released exactly once).
+ * - Half of what is sent is copied (`write`), half is not (`send`, with a tag that must be released exactly once).
  * - A reader that leaves bytes unconsumed must be offered them again, with more behind them.
  */
 import type { Connection, Handlers } from '../src/libix/connection.ts';
@@ -14,11 +14,6 @@ import type { Random } from './random.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
-const RETRY_US = 1000;
-/** Longer streams are never copied: libix's blocks are few, and a peer that stops reading keeps them. */
-const COPIED_MAX = 20_000;
-/** libix's spans are shared by all connections, and one without a span for its input is reset. */
-const SENDS_MAX = 100;
 /** libix gathers so much of a message: a reader must not wait for more. */
 const GATHERED_MAX = 8192;
 
@@ -28,7 +23,6 @@ interface IxEnd {
   /** Tags of sends that were not released yet. */
   readonly tags: Set<number>;
   nextTag: number;
-  isRetrying: boolean;
 }
 
 export class IxApplication implements Application {
@@ -72,7 +66,7 @@ export class IxApplication implements Application {
   }
 
   add(e: Endpoint): void {
-    const end = { e, connection: null, tags: new Set<number>(), nextTag: 1, isRetrying: false };
+    const end = { e, connection: null, tags: new Set<number>(), nextTag: 1 };
     this.#ends.set(e, end);
     if (e.side === 0) this.#ix.timer(e.flow.startUs, () => this.#guard(() => this.#connect(end)));
   }
@@ -197,16 +191,15 @@ export class IxApplication implements Application {
     const { plan } = e;
     const c = end.connection!;
     const now = this.#world.schedule.now;
-    const chunk = Math.max(plan.chunk, Math.ceil(plan.total / SENDS_MAX));
     while (e.accepted < e.allowed && !e.isClosing && c.writable) {
       if (now < e.mayWriteAt) return;
-      const want = Math.min(e.allowed - e.accepted, this.#random.between(1, chunk), 60_000);
+      const want = Math.min(e.allowed - e.accepted, this.#random.between(1, plan.chunk), 60_000);
       const offset = this.#host.pattern + patternIndex(e.key, e.accepted);
-      const isCopied = plan.total <= COPIED_MAX && this.#random.chance(0.5);
+      const isCopied = this.#random.chance(0.5);
       const length = isCopied ? Math.min(want, 4000) : want;
       const tag = end.nextTag;
       const done = isCopied ? c.write(offset, length) : c.send(offset, length, tag);
-      if (!done) return this.#retry(end);
+      if (!done) return; // libix calls again when it has something to go on with
       if (!isCopied) {
         end.tags.add(tag);
         end.nextTag++;
@@ -217,18 +210,6 @@ export class IxApplication implements Application {
         this.#ix.timer(plan.gapUs, () => this.#guard(() => this.#pump(end)));
       }
     }
-    // starved with nothing under way: no handler will be called for it
-    if (e.accepted < e.allowed && !c.writable && c.queuedBytes === 0) this.#retry(end);
-  }
-
-  /** libix has no block or span left: whoever has nothing under way is called by nobody. */
-  #retry(end: IxEnd): void {
-    if (end.isRetrying) return;
-    end.isRetrying = true;
-    this.#ix.timer(RETRY_US, () => {
-      end.isRetrying = false;
-      this.#guard(() => this.#pump(end));
-    });
   }
 
   giveUp(e: Endpoint): void {

@@ -50,6 +50,8 @@ export class Gate {
   readonly #first: number;
   readonly #memoryStart: number;
   readonly #memoryEnd: number;
+  /** A sendv of this batch took less than was asked. */
+  #isPartial = false;
 
   /** `callArray` is the offset of the call array, `memory` the application's. */
   constructor(parts: GateParts, callArray: number, memory: { offset: number; bytes: number }) {
@@ -93,6 +95,9 @@ export class Gate {
     i32[this.#header + GATE_COUNT] = 0;
     this.#counters.add(C_CALLS, count);
     if (refused > 0) this.#counters.add(C_REFUSED, refused);
+    // What was not done as asked must be seen, although perhaps no event will come.
+    if (refused > 0 || this.#isPartial) i32[this.#header + GATE_AGAIN] = 1;
+    this.#isPartial = false;
     return count;
   }
 
@@ -175,7 +180,10 @@ export class Gate {
       const taken = this.#tcp.send(handle, offset, length);
       if (taken < 0) return accepted > 0 ? accepted : taken;
       accepted = (accepted + taken) | 0;
-      if (taken < length) break;
+      if (taken < length) {
+        this.#isPartial = true;
+        break;
+      }
     }
     return accepted;
   }

@@ -1,0 +1,237 @@
+/** The gate against an application that may write anything: every answer is a code, nothing throws, nothing leaks. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { CALL, CALL_RESULT, CODE, SENDV_VECTOR } from '../../src/abi.ts';
+import {
+  EVENT_ARRAY_BYTES,
+  EventSink,
+  GATE_AGAIN,
+  GATE_COUNT,
+  GATE_HEADER_BYTES,
+} from '../../src/dataplane/events.ts';
+import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
+import { ApplicationTimers } from '../../src/dataplane/timers.ts';
+import { CALLS_MAX, DESCRIPTOR_WORDS } from '../../src/limits.ts';
+import { timerRanges } from '../../src/net/environment.ts';
+import { Stack } from '../../src/net/stack.ts';
+import { address, makeEnvironment } from '../net/harness.ts';
+
+const MEMORY_BYTES = 65_536;
+
+function makeGate() {
+  const env = makeEnvironment({ config: { gateway: 0 } });
+  const { arena } = env;
+  const ranges = timerRanges(env.limits);
+  const timers = new ApplicationTimers(
+    arena,
+    env.wheel,
+    env.clock,
+    env.limits.timers,
+    ranges.application,
+  );
+  const stack = new Stack(env, (index) => timers.expired(index));
+  const calls = arena.carve('calls', CALL_ARRAY_BYTES);
+  const sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
+  const memory = { offset: arena.carve('memory', MEMORY_BYTES), bytes: MEMORY_BYTES };
+  const parts = { arena, counters: env.counters, tcp: stack.tcp, udp: stack.udp, timers };
+  const gate = new Gate(parts, calls, memory);
+  const { i32 } = arena;
+  const header = calls >> 2;
+  /** Makes the calls, returns their results. */
+  const call = (...all: number[][]): number[] => {
+    all.forEach((words, i) => {
+      const w = ((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS;
+      i32.fill(0, w, w + DESCRIPTOR_WORDS);
+      i32.set(words, w);
+    });
+    i32[header + GATE_COUNT] = all.length;
+    gate.execute();
+    return all.map(
+      (_words, i) => i32[((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS + CALL_RESULT]!,
+    );
+  };
+  return { env, stack, timers, gate, memory, header, i32, call, sink };
+}
+
+const ANY = [0, 0, 0, 0];
+const mapped = (text: string) => [0, 0, 0xffff, address(text)];
+
+describe('gate', () => {
+  let g: ReturnType<typeof makeGate>;
+  beforeEach(() => {
+    g = makeGate();
+  });
+  afterEach(() => {
+    g.stack.dropApplication();
+    g.timers.cancelAll();
+    for (let i = 0; i < 4; i++) {
+      g.sink.clear();
+      g.timers.emit(g.sink);
+      g.stack.emit(g.sink);
+      g.stack.flush();
+    }
+    g.stack.close();
+    assert.ok(g.stack.tcp.allHome(), 'flows and spans are home');
+    assert.equal(g.timers.active, 0);
+    assert.ok(g.env.frames.allHome(g.env.nic.framesLent()), 'frames are home');
+  });
+
+  const open = (): number => g.call([CALL.connect, 7, ...mapped('10.77.0.1'), 80])[0]!;
+
+  test('unknownCall_isBadCall', () => {
+    assert.deepEqual(g.call([0], [99], [-1], [2 ** 31 - 1]), Array(4).fill(CODE.BAD_CALL));
+  });
+
+  test('handles_staleForeignOrWrongKind_areBadHandle', () => {
+    const flow = open();
+    const [listener] = g.call([CALL.listen, 1, ...ANY, 7, 16, 0]);
+    const [udp] = g.call([CALL.udp_bind, 1, ...ANY, 53]);
+    assert.ok(flow > 0 && listener! > 0 && udp! > 0);
+    const wrong = [0, -1, 1, flow + 1, flow + (1 << 20), listener!, -(2 ** 31), 2 ** 31 - 1];
+    for (const handle of wrong) {
+      for (const kind of [CALL.accept, CALL.reject, CALL.recv_done, CALL.close, CALL.abort]) {
+        assert.deepEqual(g.call([kind, handle, 0]), [CODE.BAD_HANDLE], `call ${kind} of ${handle}`);
+      }
+      const send = [CALL.sendv, handle, 1, g.memory.offset, 4];
+      assert.deepEqual(g.call(send), [CODE.BAD_HANDLE], `sendv to ${handle}`);
+    }
+    // Flows, sockets and timers are numbered apart, so the same number can be a live handle of each kind.
+    for (const handle of [0, -1, flow, udp!]) {
+      assert.deepEqual(g.call([CALL.unlisten, handle]), [CODE.BAD_HANDLE]);
+    }
+    for (const handle of [0, -1, flow + 1, listener!]) {
+      assert.deepEqual(g.call([CALL.udp_close, handle]), [CODE.BAD_HANDLE]);
+      assert.deepEqual(g.call([CALL.timer_cancel, handle]), [CODE.BAD_HANDLE]);
+    }
+  });
+
+  test('sendv_rangesAtAndPastEveryEdge_areBadRange', () => {
+    const flow = open();
+    const { offset, bytes } = g.memory;
+    const bad: [number, number][] = [
+      [offset - 1, 4],
+      [offset + bytes - 3, 4],
+      [offset + bytes, 1],
+      [offset, bytes + 1],
+      [offset, 0],
+      [offset, -1],
+      [0, 16],
+      [-4, 16],
+      [offset + 8, 2 ** 31 - 1],
+      [2 ** 31 - 1, 2],
+      [-(2 ** 31), 4],
+    ];
+    for (const [at, length] of bad) {
+      const result = g.call([CALL.sendv, flow, 1, at, length]);
+      assert.deepEqual(result, [CODE.BAD_RANGE], `${at} + ${length}`);
+    }
+    assert.deepEqual(g.call([CALL.sendv, flow, 1, offset + bytes - 4, 4]), [4]);
+    assert.deepEqual(g.call([CALL.sendv, flow, 2, offset, 4, offset + bytes, 4]), [4], 'a prefix');
+    for (const count of [0, -1, 5, 254, 256]) {
+      assert.deepEqual(g.call([CALL.sendv, flow, count, offset, 4]), [CODE.BAD_CALL]);
+    }
+  });
+
+  test('sendvVector_outsideMemoryOrUnaligned_isRefused', () => {
+    const flow = open();
+    const { offset, bytes } = g.memory;
+    g.i32.set([offset, 5, offset + 16, 6], offset >> 2);
+    const vector = (at: number, count: number) =>
+      g.call([CALL.sendv, flow, SENDV_VECTOR, at, count])[0];
+    assert.equal(vector(offset, 2), 11);
+    assert.equal(vector(offset + 2, 1), CODE.BAD_RANGE);
+    assert.equal(vector(offset - 8, 2), CODE.BAD_RANGE);
+    assert.equal(vector(offset + bytes - 8, 2), CODE.BAD_RANGE);
+    for (const count of [0, -1, 257, 2 ** 31 - 1])
+      assert.equal(vector(offset, count), CODE.BAD_CALL);
+  });
+
+  test('connect_addressNotMappedOrNoRoute_isNoRoute', () => {
+    for (const words of [
+      [0, 0, 0, 0],
+      [0, 0, 0, 1],
+      [1, 0, 0xffff, 1],
+      [0, 0, 0xfffe, 5],
+    ]) {
+      assert.deepEqual(g.call([CALL.connect, 1, ...words, 80]), [CODE.NO_ROUTE]);
+    }
+    assert.deepEqual(g.call([CALL.connect, 1, ...mapped('8.8.8.8'), 80]), [CODE.NO_ROUTE]);
+    assert.deepEqual(g.call([CALL.connect, 1, ...mapped('10.77.0.1'), 0]), [CODE.BAD_RANGE]);
+  });
+
+  test('listen_badFlagPortOrAddress_isRefused', () => {
+    const listen = (words: number[], port: number, flags = 0) =>
+      g.call([CALL.listen, 1, ...words, port, 16, flags])[0]!;
+    assert.equal(listen(ANY, 7, 2), CODE.BAD_CALL);
+    assert.equal(listen(ANY, 0), CODE.BAD_RANGE);
+    assert.equal(listen(ANY, 65_536), CODE.BAD_RANGE);
+    assert.equal(listen(ANY, -1), CODE.BAD_RANGE);
+    assert.equal(listen(mapped('10.77.0.9'), 7), CODE.NO_ROUTE);
+    assert.ok(listen(ANY, 7) > 0);
+    assert.equal(listen(ANY, 7), CODE.IN_USE);
+  });
+
+  test('timers_exhausted_isQuotaAndCancelGivesBack', () => {
+    const { timers: max } = g.env.limits;
+    const handles: number[] = [];
+    for (let i = 0; i < max; i++) handles.push(g.call([CALL.timer, i + 1, 1_000_000])[0]!);
+    assert.ok(handles.every((handle) => handle > 0));
+    assert.deepEqual(g.call([CALL.timer, 1, 5]), [CODE.QUOTA]);
+    assert.deepEqual(g.call([CALL.timer, 1, -5]), [CODE.BAD_RANGE]);
+    assert.deepEqual(g.call([CALL.timer_cancel, handles[0]!]), [CODE.OK]);
+    assert.deepEqual(g.call([CALL.timer_cancel, handles[0]!]), [CODE.BAD_HANDLE]);
+    assert.ok(g.call([CALL.timer, 1, 5])[0]! > 0);
+  });
+
+  test('count_negativeOrHuge_isCutAndCounted', () => {
+    for (const count of [-1, -(2 ** 31), CALLS_MAX + 1, 2 ** 31 - 1]) {
+      g.i32[g.header + GATE_COUNT] = count;
+      const before = g.env.counters.get('gateBadCount');
+      g.gate.execute();
+      assert.equal(g.env.counters.get('gateBadCount'), before + 1, `${count}`);
+      assert.equal(g.i32[g.header + GATE_COUNT], 0);
+    }
+  });
+
+  test('refusedCall_asksForAnotherTurn', () => {
+    g.i32[g.header + GATE_AGAIN] = 0;
+    g.call([CALL.connect, 1, ...mapped('8.8.8.8'), 80]);
+    assert.ok(g.gate.wantsTurn());
+  });
+
+  test('randomCalls_neverThrowAndLeaveNothing', () => {
+    const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
+    let state = seed | 1;
+    const random = (): number => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return state | 0;
+    };
+    const { offset, bytes } = g.memory;
+    const handles = [open()];
+    const word = (): number => {
+      switch (random() & 7) {
+        case 0:
+          return random();
+        case 1:
+          return handles[(random() >>> 1) % handles.length]!;
+        case 2:
+          return offset + ((random() >>> 1) % (bytes + 8)) - 4;
+        case 3:
+          return 0xffff;
+        case 4:
+          return address('10.77.0.1');
+        default:
+          return random() & 255;
+      }
+    };
+    for (let i = 0; i < 20_000; i++) {
+      const words = [random() & 31, ...Array.from({ length: 9 }, word)];
+      const [result] = g.call(words);
+      assert.ok(Number.isInteger(result), `seed ${seed}, call ${words}`);
+      if (result! > 1 << 20 && handles.length < 1000) handles.push(result!);
+      if (i % 64 === 0) g.stack.flush();
+    }
+  });
+});
