@@ -62,8 +62,8 @@ export interface HostParts {
 /** Arena beyond frames and application memory: flows, tables, wheel, gate, reassembly. */
 const SMALL_BYTES = 2 * 2 ** 20;
 const UNTIL_MAX_US = 60_000_000;
-/** libix's pools: few, so that connections must share them. */
-const IX_SIZES = { spans: 1024, sendBlocks: 96, gatherBlocks: 16 };
+/** libix's pools: few, so that connections must share them; but without a gather block a connection is reset. */
+const IX_SIZES = { spans: 1024, sendBlocks: 96, gatherBlocks: 128 };
 const IX_BYTES = 3 * 2 ** 19;
 
 export class Host {

@@ -139,6 +139,7 @@ export class IxApplication implements Application {
   #pause(end: IxEnd, us: number): void {
     const c = end.connection!;
     c.pause();
+    end.e.mayReadAt = this.#world.schedule.now + us;
     if (!Number.isFinite(us)) return;
     this.#ix.timer(us, () =>
       this.#guard(() => {

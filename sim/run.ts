@@ -24,6 +24,9 @@ import { World } from './world.ts';
 
 const SECOND = 1_000_000;
 const WATCH_US = 10 * SECOND;
+const WATCH_PERFECT_US = SECOND / 2;
+/** While a perfect network is watched closely. */
+const PERFECT_US = 120 * SECOND;
 /** After the last endpoint has died: TIME-WAIT, orphans and half-open flows end within this. */
 const DRAIN_US = 900 * SECOND;
 /** No scenario takes longer. */
@@ -155,7 +158,7 @@ export class Simulator {
 
   #simulate(run: Run): void {
     const { schedule, world } = run;
-    schedule.after(WATCH_US, () => this.#watch(run));
+    this.#watch(run);
     let doneAt = -1;
     for (;;) {
       this.#step(run);
@@ -174,7 +177,9 @@ export class Simulator {
 
   #watch(run: Run): void {
     watch(run);
-    run.schedule.after(WATCH_US, () => this.#watch(run));
+    const pause =
+      run.scenario.isPerfect && run.schedule.now < PERFECT_US ? WATCH_PERFECT_US : WATCH_US;
+    run.schedule.after(pause, () => this.#watch(run));
   }
 
   /** What happens next: things that are scheduled before turns of the same time. */

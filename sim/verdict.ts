@@ -30,25 +30,38 @@ function isLopsided(e: Endpoint): boolean {
   return isGone(e.peer) || e.flow.ends.some((end) => !Number.isFinite(end.pauseUs));
 }
 
+/** Nothing was lost, late or out of order so far, by the network's doing or the hosts'. */
+function isPerfect({ scenario, network, hosts }: Run): boolean {
+  const isWhole = (host: Run['hosts'][number]): boolean =>
+    host.nic.dropped + host.heldDropped === 0;
+  return scenario.isPerfect && network.harmed === 0 && hosts.every(isWhole);
+}
+
+/** When the end last did something, or could have by its own plan. */
+function lastOf(e: Endpoint): number {
+  const waits = [e.progressAt, e.mayReadAt, e.mayWriteAt, e.mayCloseAt];
+  const accept = e.side === 1 && !e.isOpen ? e.progressAt + e.flow.acceptUs : 0;
+  return Math.max(accept, ...waits.filter(Number.isFinite));
+}
+
 export function watch(run: Run): void {
   const { schedule, world, scenario } = run;
   const now = schedule.now;
   for (const e of world.endpoints) {
     if (e.isDead || !e.host.isAlive || e.isAbsent || now < e.flow.startUs) continue;
-    const silent = now - Math.max(e.progressAt, e.peer.progressAt, e.flow.startUs);
-    const wait = waitOf(e.flow);
+    const silent = now - Math.max(lastOf(e), lastOf(e.peer), e.flow.startUs);
     const isForsaken = e.peer.isDead || !e.peer.host.isAlive;
     if (e.side === 1 && !e.isOpen && isForsaken && silent > 200 * SECOND) {
       e.isAbsent = true; // its client never came through
       continue;
     }
     if (isLopsided(e)) {
-      if (silent > PATIENCE_US + wait && !e.isAborted) e.host.application.giveUp(e);
-      if (silent <= 2 * PATIENCE_US + wait) continue;
+      if (silent > PATIENCE_US && !e.isAborted) e.host.application.giveUp(e);
+      if (silent <= 2 * PATIENCE_US) continue;
     }
     const longest = scenario.partitions.reduce((most, p) => Math.max(most, p.us), 0);
-    const bound = scenario.isPerfect ? STUCK_PERFECT_US : STUCK_US + longest;
-    if (silent > bound + 2 * wait) e.fail(`stuck for ${(silent / SECOND).toFixed(1)} s`);
+    const bound = isPerfect(run) ? STUCK_PERFECT_US : STUCK_US + longest;
+    if (silent > bound) e.fail(`stuck for ${(silent / SECOND).toFixed(1)} s`);
   }
   checkFrames(run);
 }
@@ -72,7 +85,7 @@ function isUnreachable(e: Endpoint): boolean {
 
 /** Every endpoint that lives has ended: how? */
 export function checkOutcomes(run: Run): void {
-  const { scenario, world, hosts } = run;
+  const { scenario, world } = run;
   for (const e of world.endpoints) {
     const { flow, peer } = e;
     if (!e.host.isAlive || !peer.host.isAlive || e.isAborted || peer.isAborted) continue;
@@ -89,13 +102,7 @@ export function checkOutcomes(run: Run): void {
       e.check(e.reason === DEAD.refused, `nobody listens, but it died for reason ${e.reason}`);
     }
   }
-  if (
-    scenario.isPerfect &&
-    run.network.harmed === 0 &&
-    hosts.every((host) => host.nic.dropped + host.heldDropped === 0)
-  ) {
-    checkPerfect(run);
-  }
+  if (isPerfect(run)) checkPerfect(run);
 }
 
 /** Where nothing is lost and nothing is late, nobody may time out or send twice. */

@@ -112,7 +112,7 @@ export class ElasticThread {
     return this.#clock.us;
   }
 
-  /** One iteration. Returns how much there was to do: frames + events + calls (0: idle). */
+  /** One iteration. Returns 0 when there was nothing to do and nothing is left to do. */
   turn(): number {
     this.readClock();
     const nic = this.#nic;
@@ -127,8 +127,9 @@ export class ElasticThread {
     this.#counters.bump(C_ITERATIONS);
     if (frames > 0) this.#counters.bump(C_FRAME_BATCHES);
     const work = (frames + done) | 0;
-    if (work === 0) this.#counters.bump(C_IDLE);
-    return work;
+    if (work > 0 || stack.hasPending()) return work | 1;
+    this.#counters.bump(C_IDLE);
+    return 0;
   }
 
   /** The application is gone: drops every event that is still to be told, and sends what is due. */

@@ -122,6 +122,11 @@ export class Stack {
     this.tcp.flush();
   }
 
+  /** Whether segments or events wait for the next iteration (no frame, no room): no time to sleep. */
+  hasPending(): boolean {
+    return this.tcp.hasOutput() || this.tcp.hasEvents();
+  }
+
   /** Appends the event conditions of this iteration; what finds no room waits for the next. */
   emit(sink: EventSink): void {
     this.tcp.emit(sink);

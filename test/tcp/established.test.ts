@@ -390,3 +390,12 @@ test('established_bulkFromPeerWithScale_windowGrowsWithUse', () => {
   assert.ok(last.window << 7 >= 4 * 65_536, `${last.window << 7}`);
   p.close();
 });
+
+test('established_oddLengthsUnreadWithScale_rightEdgeNeverMovesLeft', () => {
+  const p = new Peer().open(ALL_OPTIONS);
+  for (let i = 0; i < 60; i++) {
+    p.send('PA', { data: 1 + ((i * 37) % 300) });
+    p.pass(50).replies(); // every reply's edge is checked there
+  }
+  p.close();
+});

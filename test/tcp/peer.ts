@@ -82,6 +82,9 @@ export class Peer {
   tsEcr = 0;
   handle = 0;
   #isSynchronized = false;
+  /** Shift of the windows that the host advertises, and the furthest right edge so far; -1: not looked at. */
+  #shift = -1;
+  #edge = 0;
 
   constructor(choices: PeerChoices = {}) {
     this.sourcePort = choices.sourcePort ?? 40_000;
@@ -200,8 +203,17 @@ export class Peer {
       const length = s.length + (/[SF]/.test(s.flags) ? 1 : 0);
       if (s.seq === this.ack && !s.flags.includes('R')) this.ack += length;
       if (s.ts !== undefined) this.tsEcr = s.ts[0];
+      this.#checkEdge(s);
     }
     return segments;
+  }
+
+  /** An advertised window never moves left (RFC 9293 3.8.6). */
+  #checkEdge(s: Segment): void {
+    if (this.#shift < 0 || !s.flags.includes('A') || /[SR]/.test(s.flags)) return;
+    const edge = s.ack + (s.window << this.#shift);
+    assert.ok(edge >= this.#edge, `the window's right edge went from ${this.#edge} to ${edge}`);
+    this.#edge = edge;
   }
 
   #parse(frame: Uint8Array): Segment {
@@ -278,6 +290,7 @@ export class Peer {
     this.send('S', fields);
     const [synAck] = this.replies();
     assert.equal(synAck?.flags, 'SA');
+    this.#shift = fields.scale === undefined ? 0 : 7;
     this.stamps = fields.ts !== undefined;
     if (fields.ts !== undefined) this.tsVal = fields.ts[0];
     this.send('A');
@@ -298,6 +311,7 @@ export class Peer {
     const [syn] = this.replies();
     assert.equal(syn?.flags, 'S');
     this.send('SA', fields);
+    this.#shift = fields.scale === undefined ? 0 : 7;
     this.stamps = fields.ts !== undefined;
     this.expect({ flags: 'A', seq: 1, ack: 1 });
     assert.deepEqual(this.events(), ['connected']);

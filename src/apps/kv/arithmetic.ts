@@ -2,9 +2,11 @@
  * incr and decr: 64-bit arithmetic on a value that is decimal digits.
  *
  * - incr wraps at 2^64, decr stops at 0.
- * - A result that is shorter than the value is written over it and padded with blanks; a longer one makes a new item.
- * - An item that is being sent is never written to: it is replaced by a copy that looks the same. (memcached drops the
- *   padding in that case, so its answer depends on how fast the client reads; ours does not.)
+ * - A result that is shorter than the value is written over it and padded with blanks; a longer one
+ *   makes a new item.
+ * - An item that is being sent is never written to: it is replaced by a copy that looks the same.
+ *   (memcached drops the padding in that case, so its answer depends on how fast the client reads;
+ *   ours does not.)
  *
  * Called by Commands. Read first: memcached.c `do_add_delta`.
  */

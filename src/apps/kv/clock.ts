@@ -1,9 +1,11 @@
 /**
  * The store's clock: whole seconds, as memcached counts them.
  *
- * - `now` starts at 62 and grows by one a second, so that 1 is always in the past and 0 can mean "never".
- * - `update` is called with the batch's milliseconds (int32 that wraps every 49 days; it must be called more often).
- * - Wall-clock time is read once, at start: later steps of the machine's clock do not expire items.
+ * - `now` starts at 62 and grows by one a second, so that 1 is always in the past and 0 can mean
+ *   "never".
+ * - `update` is called with the batch's milliseconds after `run`: an int32 that wraps, so at least
+ *   every 24 days.
+ * - Wall-clock time is read at start only: later steps of the machine's clock do not expire items.
  *
  * Read first: memcached.c `realtime`, `process_started`.
  */
@@ -14,13 +16,26 @@ const START = 62;
 
 export class StoreClock {
   now = START;
-  #lastMs: number;
+  #lastMs = 0;
+  #isRunning = false;
+  readonly #startUnixMs: number;
   /** Unix time of second 0. */
   readonly #epoch: number;
 
-  constructor(nowMs: number, unixMs: number) {
-    this.#lastMs = nowMs;
+  constructor(unixMs: number) {
+    this.#startUnixMs = unixMs;
     this.#epoch = Math.floor(unixMs / 1000) - START;
+  }
+
+  /**
+   * Ties the clock to the batches' milliseconds; the first call counts. An application starts
+   * before any batch.
+   */
+  run(nowMs: number, unixMs: number): void {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#lastMs = nowMs;
+    this.now = START + Math.floor((unixMs - this.#startUnixMs) / 1000);
   }
 
   /** Moves to the batch's time. True when the second changed. */
@@ -41,7 +56,10 @@ export class StoreClock {
     return this.#epoch + this.now;
   }
 
-  /** A command's exptime (int32) as a second of this clock: 0 never, negative or past: 1, which is always over. */
+  /**
+   * A command's exptime (int32) as a second of this clock: 0 never, negative or past: 1, which is
+   * always over.
+   */
   expiry(exptime: number): number {
     if (exptime === 0) return 0;
     if (exptime < 0) return 1;

@@ -1,10 +1,11 @@
 /**
  * Every command that is one line and has a short answer; and which file does the others.
  *
- * - What a wrong argument is answered with, and whether `noreply` silences it, is memcached 1.6.18's (the differential
- *   test compares byte for byte).
+ * - What a wrong argument is answered with, and whether `noreply` silences it, is memcached
+ *   1.6.18's (the differential test compares byte for byte).
  *
- * Called by Protocol with a complete line. Read first: memcached's proto_text.c `process_command_ascii`.
+ * Called by Protocol with a complete line. Read first: memcached's proto_text.c
+ * `process_command_ascii`.
  */
 import { type Arithmetic, NON_NUMERIC, OUT_OF_MEMORY } from './arithmetic.ts';
 import { CLASS_COUNT, COUNT } from './counters.ts';
@@ -32,6 +33,7 @@ const CC_INCR_HITS = CLASS_COUNT.incr_hits;
 const CC_DECR_HITS = CLASS_COUNT.decr_hits;
 const CC_TOUCH_HITS = CLASS_COUNT.touch_hits;
 const ZERO = Uint8Array.from(Buffer.from('0'));
+const HTTP = Uint8Array.from(Buffer.from('HTTP/'));
 
 export interface CommandParts {
   memory: Memory;
@@ -204,7 +206,7 @@ export class Commands {
 
   /** A browser or a proxy check gets the connection closed, as from memcached. */
   #unknown(c: KvConnection, record: number, line: Line): void {
-    if (line.count > 0 && line.count <= 8 && line.text(line.count - 1).startsWith('HTTP/')) {
+    if (line.count > 0 && line.count <= 8 && line.begins(line.count - 1, HTTP)) {
       return this.quit(c, record);
     }
     this.#replies.say(c, record, REPLY.error);

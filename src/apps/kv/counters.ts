@@ -5,11 +5,12 @@
  * - `byClass` holds the columns that `stats slabs` and `stats items` show for each size class.
  */
 const NAMES = [
-  'total_connections', 'cmd_get', 'cmd_set', 'cmd_flush', 'cmd_touch', 'get_hits', 'get_misses', 'get_expired',
-  'get_flushed', 'delete_misses', 'delete_hits', 'incr_misses', 'incr_hits', 'decr_misses', 'decr_hits',
-  'cas_misses', 'cas_hits', 'cas_badval', 'touch_hits', 'touch_misses', 'store_too_large', 'store_no_memory',
-  'bytes_read', 'bytes_written', 'conn_yields', 'slabs_moved', 'bytes', 'curr_items', 'total_items',
-  'expired_unfetched', 'evicted_unfetched', 'evicted_active', 'evictions', 'reclaimed', 'lrutail_reflocked',
+  'total_connections', 'cmd_get', 'cmd_set', 'cmd_flush', 'cmd_touch', 'get_hits', 'get_misses',
+  'get_expired', 'get_flushed', 'delete_misses', 'delete_hits', 'incr_misses', 'incr_hits',
+  'decr_misses', 'decr_hits', 'cas_misses', 'cas_hits', 'cas_badval', 'touch_hits',
+  'touch_misses', 'store_too_large', 'store_no_memory', 'bytes_read', 'bytes_written',
+  'conn_yields', 'slabs_moved', 'bytes', 'curr_items', 'total_items', 'expired_unfetched',
+  'evicted_unfetched', 'evicted_active', 'evictions', 'reclaimed', 'lrutail_reflocked',
   'moves_within_lru', 'direct_reclaims',
 ] as const; // biome-ignore format: one line a group
 
@@ -21,9 +22,10 @@ export const COUNT = Object.freeze(
 ) as Readonly<Record<CountName, number>>;
 
 const CLASS_NAMES = [
-  'get_hits', 'cmd_set', 'delete_hits', 'incr_hits', 'decr_hits', 'cas_hits', 'cas_badval', 'touch_hits',
-  'mem_requested', 'evicted', 'evicted_nonzero', 'evicted_time', 'outofmemory', 'reclaimed', 'expired_unfetched',
-  'evicted_unfetched', 'evicted_active', 'lrutail_reflocked', 'moves_within_lru', 'direct_reclaims',
+  'get_hits', 'cmd_set', 'delete_hits', 'incr_hits', 'decr_hits', 'cas_hits', 'cas_badval',
+  'touch_hits', 'mem_requested', 'evicted', 'evicted_nonzero', 'evicted_time', 'outofmemory',
+  'reclaimed', 'expired_unfetched', 'evicted_unfetched', 'evicted_active', 'lrutail_reflocked',
+  'moves_within_lru', 'direct_reclaims',
 ] as const; // biome-ignore format: one line a group
 
 export type ClassCountName = (typeof CLASS_NAMES)[number];

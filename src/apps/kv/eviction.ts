@@ -1,13 +1,17 @@
 /**
  * Who is thrown out when memory is full.
  *
- * - First the tail of the class's own list: an expired or flushed item if it stands there, else the least recently used
- *   one. An item that was hit since it came to the head goes back there once instead; a referenced one always does.
- * - The search is bounded (SEARCH_MAX steps a call): an allocation takes microseconds, never milliseconds.
- * - If the class has nothing to give, a page of another class is emptied: of the class with the most pages, where its
- *   least recently used items lie. That page goes to the pool, and from there to the class that needs it.
- * - Balance: when a class evicts items much younger than another class keeps, it takes a page of that class, at
- *   most one a second. Emptying a page of the smallest items is about 10,900 of them, a third of a millisecond.
+ * - First the tail of the class's own list: an expired or flushed item if it stands there, else the
+ *   least recently used one. An item that was hit since it came to the head goes back there once
+ *   instead; a referenced one always does.
+ * - Every search is bounded: SEARCH_MAX items of the own class; PAGES_TRIED pages of each of
+ *   CLASSES_TRIED others.
+ * - If the class has nothing to give, a page of another class is emptied: of the class with the
+ *   most pages, where its least recently used items lie. That page goes to the pool, and from there
+ *   to the class that needs it.
+ * - Balance: when a class evicts items much younger than another class keeps, it takes a page of
+ *   that class, at most one a second. Emptying a page of the smallest items is 10,900 unlinkings:
+ *   about a millisecond, the longest thing this store ever does.
  *
  * Called by Store.allocate. Read first: memcached's items.c `lru_pull_tail`, doc/new_lru.txt.
  */
@@ -19,11 +23,15 @@ import type { Store } from './store.ts';
 const SEARCH_MAX = 128;
 /** After this many steps hits no longer save an item. */
 const SECOND_CHANCES = 64;
-/** Pages looked at in one class before the next one is asked. */
+/** Pages looked at in one class before the next one is asked, and classes asked. */
 const PAGES_TRIED = 8;
+const CLASSES_TRIED = 4;
 /** Evictions between two looks at the balance between classes (power of two). */
 const BALANCE_EVERY = 32;
-/** A page moves when the other class's oldest item is this many times, plus this many seconds, older than ours. */
+/**
+ * A page moves when the other class's oldest item is this many times, plus this many seconds, older
+ * than ours.
+ */
 const BALANCE_RATIO = 2;
 const BALANCE_SECONDS = 10;
 
@@ -151,7 +159,7 @@ export class Eviction {
     const pages = this.#store.slabs.pages;
     this.#asked.fill(0);
     this.#asked[index] = 1;
-    for (;;) {
+    for (let n = 0; n < CLASSES_TRIED; n++) {
       let richest = -1;
       for (let i = 0; i < pages.length; i++) {
         if (this.#asked[i] === 0 && pages[i]! > (richest < 0 ? 0 : pages[richest]!)) richest = i;
@@ -160,6 +168,7 @@ export class Eviction {
       if (this.#takePageFrom(richest)) return true;
       this.#asked[richest] = 1;
     }
+    return false;
   }
 
   /** Takes a page of the class whose oldest item is much older than ours, if there is one. */

@@ -1,7 +1,8 @@
 /**
  * What the store needs of libix: the part of `Ix` and `Connection` it programs against.
  *
- * - libix's classes satisfy these structurally, and so does the fake of the tests (test/apps/kv/fake-ix.ts).
+ * - libix's classes satisfy these structurally, and so does the fake of the tests
+ *   (test/apps/kv/fake-ix.ts).
  * - Nothing here allocates per message.
  */
 
@@ -38,4 +39,5 @@ export interface KvHost extends Memory {
   /** Milliseconds of this batch, monotonic, int32 that wraps. */
   nowMs(): number;
   listen(port: number, handlers: KvHandlers): void;
+  every(intervalUs: number, callback: () => void): void;
 }

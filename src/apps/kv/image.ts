@@ -2,7 +2,8 @@
  * The image of an item: writing its text around key and data, and reading it back.
  *
  * - `VALUE <key> <flags> <bytes>\r\n` <data> `\r\nEND\r\n`, directly behind the header words.
- * - The data is written by whoever has it; everything else is written here, once, when the item is allocated.
+ * - The data is written by whoever has it; everything else is written here, once, when the item is
+ *   allocated.
  */
 import type { Memory } from './host.ts';
 import {
@@ -61,8 +62,8 @@ export class Images {
   }
 
   /**
-   * Writes all of the image but the data, and the words META (class stays) and DATA_LENGTH. `flags` is the u32's
-   * bits. The key may lie anywhere outside the item.
+   * Writes all of the image but the data, and the words META (class stays) and DATA_LENGTH. `flags`
+   * is the u32's bits. The key may lie anywhere outside the item.
    */
   write(
     item: number,

@@ -3,13 +3,15 @@
  *
  *     ix serve kv [-m 64] [--port 11211]
  *
- * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211). Items of up to 1 MiB.
- * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, and a few KiB. What does not fit is an error at
- *   start that says how much is missing.
+ * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211). Items of up to
+ *   1 MiB.
+ * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, and a few KiB. What
+ *   does not fit is an error at start that says how much is missing.
  * - One store for each elastic thread: keys are not shared between threads.
  *
- * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates / commands / stats,
- * replies; store (items by key), eviction, arithmetic; table, lru, slabs, image, layout (memory); clock, numbers, hash.
+ * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
+ * commands / stats, replies; store (items by key), eviction, arithmetic; table, lru, slabs, image,
+ * layout (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
 import { Arithmetic } from './arithmetic.ts';
@@ -36,6 +38,8 @@ const MEBIBYTES_DEFAULT = 64;
 /** Offsets are int32: the arena ends below 2 GiB. */
 const MEBIBYTES_MAX = 1900;
 const PORT_DEFAULT = 11211;
+/** Ten minutes: long before the batch's milliseconds wrap. */
+const TICK_US = 600_000_000;
 /** Constant answers and scratch space. */
 const SMALL_BYTES = 8192;
 
@@ -70,6 +74,8 @@ export interface Kv {
   store: Store;
   stats: StatsReport;
   handlers: KvHandlers;
+  /** Looks at the time, for a store that nobody talks to. */
+  tick(): void;
 }
 
 /** Builds a store in the host's memory; listens to nothing. */
@@ -88,7 +94,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const slabsBase = host.alloc(mebibytes * PAGE_BYTES, 64);
   const slabs = new Slabs(memory.i32, slabsBase, mebibytes);
   const buckets = bucketsFor(mebibytes * MEBIBYTE);
-  const clock = new StoreClock(host.nowMs(), Date.now());
+  const clock = new StoreClock(Date.now());
   const store = new Store({
     memory,
     slabs,
@@ -112,8 +118,13 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     commands: new Commands({ memory, store, replies, records, numbers, arithmetic, stats }),
     counts: store.counts,
   });
+  const tick = (): void => {
+    clock.run(host.nowMs(), Date.now());
+    if (clock.update(host.nowMs())) store.onSecond();
+  };
   const handlers: KvHandlers = {
     opened(c) {
+      tick();
       stats.connections++;
       store.counts.bump(COUNT.total_connections);
       records.open(c.id);
@@ -130,10 +141,12 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
       protocol.closed(c);
     },
   };
-  return { store, stats, handlers };
+  return { store, stats, handlers, tick };
 }
 
 export default function kv(ix: KvHost, options: Record<string, string>): void {
   const chosen = kvOptions(options);
-  ix.listen(chosen.port, createKv(ix, chosen).handlers);
+  const { handlers, tick } = createKv(ix, chosen);
+  ix.listen(chosen.port, handlers);
+  ix.every(TICK_US, tick);
 }

@@ -1,12 +1,13 @@
 /**
  * What an item looks like in application memory, and the limits of the store.
  *
- * - An item is one chunk of a slab page: 11 header words, then its *image*, the bytes a one-key GET answers:
- *   `VALUE <key> <flags> <bytes>\r\n<data>\r\nEND\r\n`. A hit is one send of memory that nobody copies.
+ * - An item is one chunk of a slab page: 11 header words, then its *image*, the bytes a one-key GET
+ *   answers: `VALUE <key> <flags> <bytes>\r\n<data>\r\nEND\r\n`. A hit is one send of memory that
+ *   nobody copies.
  * - An item's name is its byte offset in the arena (8-byte aligned, > 0); 0 is "none".
  * - `META` packs class, key length and where data starts in the image with the state bits.
- * - An item is freed when it is not LINKED and nobody holds a reference: a send that is not acknowledged yet, or the
- *   connection that is filling it.
+ * - An item is freed when it is not LINKED and nobody holds a reference: a send that is not
+ *   acknowledged yet, or the connection that is filling it.
  *
  * Read first: memcached's memcached.h (`item`), doc/protocol.txt.
  */
@@ -54,12 +55,18 @@ export const KEY_MAX = 250;
 export const MEBIBYTE = 2 ** 20;
 /** memcached's `-I`, fixed. */
 export const ITEM_SIZE_MAX = 2 ** 20;
-/** What memcached adds to key and data when it asks whether an item fits: header 48, cas 8, NUL 1, CRLF 2. */
+/**
+ * What memcached adds to key and data when it asks whether an item fits: header 48, cas 8, NUL 1,
+ * CRLF 2.
+ */
 const MEMCACHED_OVERHEAD = 59;
 const MEMCACHED_FLAGS = 4;
 /** Above this memcached keeps an item in several chunks, and refuses arithmetic on it. */
 const MEMCACHED_CHUNK_MAX = 2 ** 19;
-/** The longest image: " " + 10 digits of flags + " " + 7 digits of length + CRLF around key and data. */
+/**
+ * The longest image: " " + 10 digits of flags + " " + 7 digits of length + CRLF around key and
+ * data.
+ */
 export const IMAGE_TEXT_MAX = 6 + 1 + 10 + 1 + 7 + CRLF_BYTES + TAIL_BYTES;
 /** A page holds the largest item memcached would accept, with our header and text. */
 export const PAGE_BYTES = MEBIBYTE + 64;
@@ -71,7 +78,10 @@ assert(
 const memcachedBytes = (keyLength: number, flags: number, dataLength: number): number =>
   keyLength + dataLength + MEMCACHED_OVERHEAD + (flags === 0 ? 0 : MEMCACHED_FLAGS);
 
-/** Whether memcached 1.6.18 with `-I 1m` stores such an item. `flags` is an int32 whose bits are the u32. */
+/**
+ * Whether memcached 1.6.18 with `-I 1m` stores such an item. `flags` is an int32 whose bits are the
+ * u32.
+ */
 export const fitsCache = (keyLength: number, flags: number, dataLength: number): boolean =>
   memcachedBytes(keyLength, flags, dataLength) <= ITEM_SIZE_MAX;
 

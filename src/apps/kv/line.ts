@@ -1,11 +1,12 @@
 /**
  * One command line: where it ends, and its words.
  *
- * - memcached's tokenizer, in one pass over the bytes: words are separated by blanks only (a TAB is part of a word),
- *   one CR before the LF is dropped, a NUL ends the line's text though not the line.
+ * - memcached's tokenizer, in one pass over the bytes: words are separated by blanks only (a TAB is
+ *   part of a word), one CR before the LF is dropped, a NUL ends the line's text though not the
+ *   line.
  * - The first WORDS_MAX words are kept as offsets and lengths, the rest is only counted.
- * - `keyTooLong` is the number of the last word above 250 bytes: a get line with such a key is refused before anything
- *   of it is answered.
+ * - `keyTooLong` is the number of the last word above 250 bytes: a get line with such a key is
+ *   refused before anything of it is answered.
  *
  * Read first: memcached's proto_text.c `tokenize_command`, `try_read_command_ascii`.
  */
@@ -65,7 +66,10 @@ export class Line {
     this.#verbs = Int32Array.from(rows.flatMap(([name, verb]) => [word(name), name.length, verb]));
   }
 
-  /** Reads the line at `offset`; false when there is no LF before `end` (then the whole words so far are known). */
+  /**
+   * Reads the line at `offset`; false when there is no LF before `end` (then the whole words so far
+   * are known).
+   */
   read(offset: number, end: number): boolean {
     const u8 = this.#u8;
     let start = offset;
@@ -138,7 +142,12 @@ export class Line {
 
   /** Whether word `index` (below 8) is this text, given as bytes. */
   is(index: number, text: Uint8Array): boolean {
-    if (this.lengths[index] !== text.length) return false;
+    return this.lengths[index] === text.length && this.begins(index, text);
+  }
+
+  /** Whether word `index` (below 8) begins with this text. */
+  begins(index: number, text: Uint8Array): boolean {
+    if (this.lengths[index]! < text.length) return false;
     const start = this.starts[index]!;
     for (let i = 0; i < text.length; i++) if (this.#u8[start + i] !== text[i]) return false;
     return true;

@@ -1,8 +1,9 @@
 /**
  * One least-recently-used list for each slab class, through the items' LRU words.
  *
- * - A hit does not move its item, it sets ACTIVE in a word the hit has touched anyway; an ACTIVE item that comes to
- *   the tail goes back to the head once (the store's eviction does that: "second chance", as memcached's segments).
+ * - A hit does not move its item, it sets ACTIVE in a word the hit has touched anyway; an ACTIVE
+ *   item that comes to the tail goes back to the head once (the store's eviction does that: "second
+ *   chance", as memcached's segments).
  *
  * Called by Store.
  */

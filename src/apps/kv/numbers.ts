@@ -1,9 +1,12 @@
 /**
- * Decimal numbers in memory, read as C's strtol family reads them (memcached's safe_strto*) and written.
+ * Decimal numbers in memory, read as C's strtol family reads them (memcached's safe_strto*) and
+ * written.
  *
- * - `parse*` leave their result in `lo` and `hi` (int32 halves of a 64-bit number) and say whether it was one.
- * - What memcached accepts is accepted: leading blanks and a sign, and anything after the digits that begins with a
- *   blank or NUL. So `-18446744073709551615` is 1, and flags or an exptime of 2^32 are 0.
+ * - `parse*` leave their result in `lo` and `hi` (int32 halves of a 64-bit number) and say whether
+ *   it was one.
+ * - What memcached accepts is accepted: leading blanks and a sign, and anything after the digits
+ *   that begins with a blank or NUL. So `-18446744073709551615` is 1, and flags or an exptime of
+ *   2^32 are 0.
  * - 64-bit arithmetic is done on two halves in doubles below 2^53: no BigInt, nothing allocated.
  */
 const TWO_32 = 2 ** 32;

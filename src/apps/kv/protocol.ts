@@ -1,12 +1,13 @@
 /**
  * memcached's ASCII protocol, from bytes to commands.
  *
- * - `received` takes bytes where they lie in the receive pool and consumes whole lines, whole keys of a long get line,
- *   and values as they come, in any fragmentation. What it leaves is a line without an end (at most LINE_MAX bytes)
- *   or an incomplete key.
- * - A connection that is not writable is left alone: its input waits in the receive pool, and its own peer with it.
- * - An answer that libix could not queue is in the record; the last byte of its command then stays unconsumed, so that
- *   we are called again when there is room.
+ * - `received` takes bytes where they lie in the receive pool and consumes whole lines, whole keys
+ *   of a long get line, and values as they come, in any fragmentation. What it leaves is a line
+ *   without an end (at most LINE_MAX bytes) or an incomplete key.
+ * - A connection that is not writable is left alone: its input waits in the receive pool, and its
+ *   own peer with it.
+ * - An answer that libix could not queue is in the record; the last byte of its command then stays
+ *   unconsumed, so that we are called again when there is room.
  * - Nothing is allocated here per message; integers only.
  *
  * Called by libix through kv.ts. Read first: memcached's doc/protocol.txt, proto_text.c.
@@ -30,7 +31,10 @@ import { REPLY, type Replies } from './replies.ts';
 import type { Retrieval } from './retrieval.ts';
 import type { Updates } from './updates.ts';
 
-/** A line without an end is closed after this many bytes, unless it is a get line (memcached's number). */
+/**
+ * A line without an end is closed after this many bytes, unless it is a get line (memcached's
+ * number).
+ */
 const LINE_MAX = 2048;
 
 const V_GET = VERB.get;
@@ -133,7 +137,7 @@ export class Protocol {
     const verb = line.verb();
     if ((verb >= V_GET && verb <= V_GATS) || verb === V_BGET) {
       if (line.count > 1) {
-        return this.#retrieval.start(c, record, verb === V_BGET ? V_GET : verb, line);
+        return this.#retrieval.start(c, record, verb === V_BGET ? V_GET : verb, line, at);
       }
       this.#replies.say(c, record, R_ERROR);
     } else if (verb >= V_SET && verb <= V_CAS) this.#updates.begin(c, record, verb, line);

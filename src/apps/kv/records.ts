@@ -1,8 +1,9 @@
 /**
- * What the store remembers of a connection between two deliveries: one record of int32 words, indexed by the
- * connection's id.
+ * What the store remembers of a connection between two deliveries: one record of int32 words,
+ * indexed by the connection's id.
  *
- * - `of(id)` is the index of the record's first word; the table grows when a connection with a new id opens.
+ * - `of(id)` is the index of the record's first word; the table grows when a connection with a new
+ *   id opens.
  */
 export const MODE = 0;
 /** The verb whose value or keys are being read. */

@@ -1,12 +1,14 @@
 /**
  * Answers: constant lines, numbers, and items.
  *
- * - Constant lines lie in application memory. The first answer of a delivery is sent from there; further ones are
- *   copied into libix's block instead, where they coalesce: 64 pipelined sets are two spans, not 64.
- * - An item goes out from where it is stored: a reference is taken and given back by `Handlers.released`.
- * - When libix cannot queue an answer it is kept in the connection's record (PENDING) and the caller leaves the
- *   command's last byte unconsumed, so that the handler is called again; `flush` then sends it. A half-sent answer
- *   cannot be kept: the connection is aborted.
+ * - Constant lines lie in application memory. The first answer of a delivery is sent from there;
+ *   further ones are copied into libix's block instead, where they coalesce: 64 pipelined sets are
+ *   two spans, not 64.
+ * - An item goes out from where it is stored: a reference is taken and given back by
+ *   `Handlers.released`.
+ * - When libix cannot queue an answer it is kept in the connection's record (PENDING) and the
+ *   caller leaves the command's last byte unconsumed, so that the handler is called again; `flush`
+ *   then sends it. A half-sent answer cannot be kept: the connection is aborted.
  */
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection, KvHost } from './host.ts';
@@ -131,7 +133,10 @@ export class Replies {
     if (!c.writeText(text)) this.#abort(c, record);
   }
 
-  /** Answers with an item from where it lies, and END if it is the last. False: no room, nothing was sent. */
+  /**
+   * Answers with an item from where it lies, and END if it is the last. False: no room, nothing was
+   * sent.
+   */
   sendItem(c: KvConnection, item: number, isLast: boolean): boolean {
     const word = item >> 2;
     const start = (this.#i32[word + META]! >> DATA_SHIFT) & DATA_MASK;
@@ -146,7 +151,9 @@ export class Replies {
     return true;
   }
 
-  /** The same with the cas in the header: the header is written, the data sent from where it lies. */
+  /**
+   * The same with the cas in the header: the header is written, the data sent from where it lies.
+   */
   sendItemCas(c: KvConnection, record: number, item: number, isLast: boolean): boolean {
     const i32 = this.#i32;
     const word = item >> 2;

@@ -1,11 +1,12 @@
 /**
  * get, gets, gat, gats: key by key, as far as the connection takes answers.
  *
- * - A whole line is checked for too long keys before its first key is answered: a line that is refused has no effect
- *   (memcached has touched the keys before the long one by then). A line of more than LINE_MAX bytes is
- *   taken as it comes (`startLong`): there a too long key is found after earlier hits were answered.
- * - `keys` consumes whole keys; it stops before one that is incomplete or that the connection has no room for, and
- *   goes on from there when it is called again.
+ * - A whole line is checked for too long keys before its first key is answered: a line that is
+ *   refused has no effect (memcached has touched the keys before the long one by then). A line of
+ *   more than LINE_MAX bytes is taken as it comes (`startLong`): there a too long key is found
+ *   after earlier hits were answered.
+ * - `keys` consumes whole keys; it stops before one that is incomplete or that the connection has
+ *   no room for, and goes on from there when it is called again.
  *
  * Called by Protocol. Read first: memcached's proto_text.c `process_get_command`.
  */
@@ -69,8 +70,11 @@ export class Retrieval {
     this.#i32 = memory.i32;
   }
 
-  /** A get line that is here in full, with at least one word behind the verb. Returns where to go on reading. */
-  start(c: KvConnection, record: number, verb: number, line: Line): number {
+  /**
+   * A get line that is here in full, at `at`, with a word behind the verb. Returns where to go on
+   * reading.
+   */
+  start(c: KvConnection, record: number, verb: number, line: Line, at: number): number {
     const first = isTouching(verb) ? 2 : 1;
     if (first === 2 && !this.#setExpiry(record, line)) {
       this.#replies.say(c, record, R_BAD_EXPTIME);
@@ -84,6 +88,11 @@ export class Retrieval {
       this.#replies.say(c, record, R_END);
       return line.next;
     }
+    if (line.count === first + 1) {
+      // The common case: nothing has to be remembered, and the key is not looked for twice.
+      const isDone = this.#key(c, record, verb, line.starts[first]!, line.lengths[first]!, true);
+      return isDone ? line.next : at;
+    }
     const words = this.#records.words;
     words[record + MODE] = KEYS;
     words[record + VERB_WORD] = verb;
@@ -91,8 +100,8 @@ export class Retrieval {
   }
 
   /**
-   * A line without an end, longer than any other command may be. The words read so far are in `line`. Returns where to
-   * go on, or -1 when it is not a get line.
+   * A line without an end, longer than any other command may be. The words read so far are in
+   * `line`. Returns where to go on, or -1 when it is not a get line.
    */
   startLong(record: number, line: Line): number {
     const verb = line.count > 0 ? line.verb() : VERB.unknown;
@@ -115,6 +124,7 @@ export class Retrieval {
   keys(c: KvConnection, record: number, at: number, end: number): number {
     const u8 = this.#u8;
     const words = this.#records.words;
+    const verb = words[record + VERB_WORD]!;
     while (c.writable && words[record + MODE] === KEYS) {
       while (at < end && u8[at] === SPACE) at++;
       let stop = at;
@@ -128,7 +138,7 @@ export class Retrieval {
       const last = byte === LF && stop > at && u8[stop - 1] === CR ? stop - 1 : stop;
       if (last - at > KEY_MAX) return this.#swallowLine(record, at, R_BAD_FORMAT + 1);
       if (last === at) this.#replies.say(c, record, R_END);
-      else if (!this.#key(c, record, at, last - at, isLast)) return at;
+      else if (!this.#key(c, record, verb, at, last - at, isLast)) return at;
       if (isLast && words[record + MODE] === KEYS) {
         words[record + MODE] = COMMAND;
         return byte === 0 ? this.#swallowLine(record, stop, 0) : stop + 1;
@@ -138,7 +148,10 @@ export class Retrieval {
     return at;
   }
 
-  /** Drops the rest of a line; returns when its LF was seen. `words[LO]`: the reply that then is due, + 1. */
+  /**
+   * Drops the rest of a line; returns when its LF was seen. `words[LO]`: the reply that then is
+   * due, + 1.
+   */
   swallowLine(c: KvConnection, record: number, at: number, end: number): number {
     const u8 = this.#u8;
     while (at < end && u8[at] !== LF) at++;
@@ -150,7 +163,10 @@ export class Retrieval {
     return at + 1;
   }
 
-  /** The last key is not here in full: it waits, unless it is too long already (the CR may belong to it). */
+  /**
+   * The last key is not here in full: it waits, unless it is too long already (the CR may belong to
+   * it).
+   */
   #unfinished(record: number, at: number, end: number): number {
     if (end - at > KEY_MAX + 1) return this.#swallowLine(record, at, R_BAD_FORMAT + 1);
     return at;
@@ -164,10 +180,16 @@ export class Retrieval {
   }
 
   /** Answers one key; false when there was no room, and then nothing has happened. */
-  #key(c: KvConnection, record: number, key: number, length: number, isLast: boolean): boolean {
+  #key(
+    c: KvConnection,
+    record: number,
+    verb: number,
+    key: number,
+    length: number,
+    isLast: boolean,
+  ): boolean {
     const store = this.#store;
     const counts = this.#counts;
-    const verb = this.#records.words[record + VERB_WORD]!;
     const item = store.find(key, length);
     if (item === 0) {
       if (isTouching(verb)) {

@@ -1,12 +1,14 @@
 /**
  * The slab allocator: pages of 1 MiB, cut into equal chunks for one size class at a time.
  *
- * - Classes grow by a factor of 1.25 from 96 bytes; the last holds one item of maximal size a page. Chunk sizes are
- *   stretched so that a page has no rest.
- * - Free chunks are listed by page, pages with a free chunk by class. A page whose last chunk is freed goes back to
- *   the pool of free pages: that is how memory moves between classes (see `Store.#takePageFrom`).
+ * - Classes grow by a factor of 1.25 from 96 bytes; the last holds one item of maximal size a page.
+ *   Chunk sizes are stretched so that a page has no rest.
+ * - Free chunks are listed by page, pages with a free chunk by class. A page whose last chunk is
+ *   freed goes back to the pool of free pages: that is how memory moves between classes (see
+ *   `Store.#takePageFrom`).
  * - `alloc` returns a chunk or -1; a fresh page is cut as it is used, not in advance.
- * - All state but the free lists is in columns outside the arena. No policy here: who is evicted is the store's.
+ * - All state but the free lists is in columns outside the arena. No policy here: who is evicted is
+ *   the store's.
  *
  * Called by Store. Read first: memcached's slabs.c.
  */
@@ -94,7 +96,10 @@ export class Slabs {
     return index;
   }
 
-  /** A chunk of a class, from its own pages or a free one; -1 when there is neither. META says it is not FREE. */
+  /**
+   * A chunk of a class, from its own pages or a free one; -1 when there is neither. META says it is
+   * not FREE.
+   */
   alloc(index: number): number {
     let page = this.#open[index]!;
     if (page < 0) {

@@ -1,10 +1,11 @@
 /**
  * `stats` and its subcommands, as text. Never in the hot path: everything here allocates.
  *
- * - Names and order are memcached 1.6.18's, so that dashboards and client libraries find what they look for. What has no
- *   meaning here (extstore, TLS, worker threads) is left out of `stats settings` or reported as 0.
- * - `stats sizes` is disabled, as memcached's is by default; `stats detail` is accepted but nothing is counted by
- *   prefix.
+ * - Names and order are memcached 1.6.18's, so that dashboards and client libraries find what they
+ *   look for. What has no meaning here (extstore, TLS, worker threads) is left out of `stats
+ *   settings` or reported as 0.
+ * - `stats sizes` is disabled, as memcached's is by default; `stats detail` is accepted but nothing
+ *   is counted by prefix.
  */
 import type { ClassCountName, CountName, Counts } from './counters.ts';
 import type { Memory } from './host.ts';

@@ -2,12 +2,14 @@
  * The store: items by key, their lifetimes, and what is thrown out when memory is full.
  *
  * - `find` returns only live items; an expired or flushed one is unlinked on the way.
- * - An item is linked (findable) or not, and has references. It is freed when it is neither linked nor referenced:
- *   replacing or deleting an item that is being sent takes nothing from under the send.
- * - Every link gives the item a new cas, 64 bits in two words. flush_all is "every cas up to now is dead".
- * - Memory: a chunk of the class; else a free page; else the class's least recently used items are evicted; else a page
- *   of another class. Referenced items are never evicted; when nothing else is left, `allocate` returns NO_MEMORY.
- *   Who is thrown out is eviction.ts.
+ * - An item is linked (findable) or not, and has references. It is freed when it is neither linked
+ *   nor referenced: replacing or deleting an item that is being sent takes nothing from under the
+ *   send.
+ * - Every link gives the item a new cas, 64 bits in two words. flush_all is "every cas up to now is
+ *   dead".
+ * - Memory: a chunk of the class; else a free page; else the class's least recently used items are
+ *   evicted; else a page of another class. Referenced items are never evicted; when nothing else is
+ *   left, `allocate` returns NO_MEMORY. Who is thrown out is eviction.ts.
  *
  * Called by the command files. Read first: memcached's items.c.
  */
@@ -124,8 +126,8 @@ export class Store {
   }
 
   /**
-   * A new item with one reference, the caller's, and everything but its data; not linked. `exptime` is a second of
-   * the store's clock. The key must not lie in an unreferenced item.
+   * A new item with one reference, the caller's, and everything but its data; not linked. `exptime`
+   * is a second of the store's clock. The key must not lie in an unreferenced item.
    */
   allocate(
     keyOffset: number,
@@ -203,7 +205,9 @@ export class Store {
     this.#flushHi = this.#casHi;
   }
 
-  /** flush_all with a delay: at that second of the clock, and as memcached does one second early. */
+  /**
+   * flush_all with a delay: at that second of the clock, and as memcached does one second early.
+   */
   flushAt(second: number): void {
     if (second <= 1)
       this.#flushAt = 0; // a date in the past: memcached forgets the pending flush, and that is all

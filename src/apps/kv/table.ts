@@ -1,9 +1,11 @@
 /**
  * The hash table: chains of items through their HASH_NEXT words.
  *
- * - Buckets are words in application memory, a power of two fixed at start: 1/32 to 1/64 of the item memory. A store full
- *   of the smallest items has 1.4 to 2.7 of them a bucket, and nothing is ever rehashed.
- * - An item's own hash word is compared before its key, and the key four bytes at a time where both lie.
+ * - Buckets are words in application memory, a power of two fixed at start: 1/32 to 1/64 of the
+ *   item memory. A store full of the smallest items has 1.4 to 2.7 of them a bucket, and nothing is
+ *   ever rehashed.
+ * - An item's own hash word is compared before its key, and the key four bytes at a time where both
+ *   lie.
  *
  * Called by Store. Read first: memcached's assoc.c.
  */

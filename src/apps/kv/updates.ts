@@ -1,13 +1,15 @@
 /**
- * set, add, replace, append, prepend, cas: the line, the value as it arrives, and what becomes of it.
+ * set, add, replace, append, prepend, cas: the line, the value as it arrives, and what becomes of
+ * it.
  *
- * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each piece of the value to where it
- *   will be sent from; nothing of it is ever on the JavaScript heap.
- * - A value that cannot be stored is swallowed, its length is known. A line that cannot be read is not: what follows
- *   it is taken for a command, as memcached does.
+ * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each piece of the
+ *   value to where it will be sent from; nothing of it is ever on the JavaScript heap.
+ * - A value that cannot be stored is swallowed, its length is known. A line that cannot be read is
+ *   not: what follows it is taken for a command, as memcached does.
  * - Whether the key exists is looked at when the value is complete.
  *
- * Called by Protocol. Read first: memcached's proto_text.c `process_update_command`, memcached.c `do_store_item`.
+ * Called by Protocol. Read first: memcached's proto_text.c `process_update_command`, memcached.c
+ * `do_store_item`.
  */
 import { CLASS_COUNT, COUNT } from './counters.ts';
 import type { KvConnection, Memory } from './host.ts';

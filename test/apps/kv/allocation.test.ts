@@ -1,8 +1,9 @@
 /**
  * Nothing is allocated per message, and what a message costs in the store's own code.
  *
- * The connection is the cheapest one that keeps the contract: it remembers the tags of what was sent and releases them
- * a batch later. Nanoseconds (of the best of ten rounds) are printed, and bounded loosely: this is no benchmark.
+ * The connection is the cheapest one that keeps the contract: it remembers the tags of what was
+ * sent and releases them a batch later. Nanoseconds (of the best of ten rounds) are printed, and
+ * bounded loosely: this is no benchmark.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -83,7 +84,8 @@ test('getAndSet_millionMessages_allocateNothing', () => {
     run(requests, MESSAGES / 4);
     let ns = Number.POSITIVE_INFINITY;
     let bytes = Number.POSITIVE_INFINITY;
-    // The compiler allocates too, at its own times: what messages allocate would show in every attempt.
+    // The compiler allocates too, at its own times: what messages allocate would show in every
+    // attempt.
     for (let attempt = 0; attempt < 8 && bytes >= BYTES_MAX; attempt++) {
       const before = allocated();
       for (let round = 0; round < 10; round++) {

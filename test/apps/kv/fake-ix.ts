@@ -1,12 +1,16 @@
 /**
- * libix in memory, for the store's tests: an arena, connections that a test feeds and reads, a clock it sets.
+ * libix in memory, for the store's tests: an arena, connections that a test feeds and reads, a
+ * clock it sets.
  *
- * - Bytes are delivered at varying alignments and their memory is overwritten after the handler returned.
- * - What a handler leaves is gathered: it comes again in front of what follows, and more than 8 KiB left by a writable
- *   connection is an error (libix would abort it).
- * - `send` keeps a copy; `acknowledge` checks that the memory still holds the same bytes, and only then releases it.
- * - `roomFor` limits how many spans a connection may queue: above it send and write return false and the connection
- *   is not writable until something is acknowledged, as libix does when it is short of spans.
+ * - Bytes are delivered at varying alignments and their memory is overwritten after the handler
+ *   returned.
+ * - What a handler leaves is gathered: it comes again in front of what follows, and more than 8 KiB
+ *   left by a writable connection is an error (libix would abort it).
+ * - `send` keeps a copy; `acknowledge` checks that the memory still holds the same bytes, and only
+ *   then releases it.
+ * - `roomFor` limits how many spans a connection may queue: above it send and write return false
+ *   and the connection is not writable until something is acknowledged, as libix does when it is
+ *   short of spans.
  */
 import assert from 'node:assert/strict';
 import type { KvConnection, KvHandlers, KvHost } from '../../../src/apps/kv/host.ts';
@@ -36,6 +40,7 @@ export class FakeIx implements KvHost {
   readonly highWater: number;
   readonly roomFor: number;
   readonly connections: FakeConnection[] = [];
+  readonly ticks: (() => void)[] = [];
   handlers!: KvHandlers;
   port = 0;
   ms = 0;
@@ -85,6 +90,11 @@ export class FakeIx implements KvHost {
   listen(port: number, handlers: KvHandlers): void {
     this.port = port;
     this.handlers = handlers;
+  }
+
+  every(intervalUs: number, callback: () => void): void {
+    assert.ok(intervalUs < 2 ** 31, 'fake: a timer is an int32 of microseconds');
+    this.ticks.push(callback);
   }
 
   connect(): FakeConnection {

@@ -1,4 +1,7 @@
-/** A store over the fake, and the check that ends every test: nothing is held when everything is deleted. */
+/**
+ * A store over the fake, and the check that ends every test: nothing is held when everything is
+ * deleted.
+ */
 import assert from 'node:assert/strict';
 import { createKv, type Kv } from '../../../src/apps/kv/kv.ts';
 import { type FakeConnection, FakeIx, type FakeOptions } from './fake-ix.ts';
@@ -25,7 +28,9 @@ export function assertAllHome({ ix, store, stats }: Fixture): void {
   assert.equal(stats.connections, 0);
 }
 
-/** A seeded generator (mulberry32); the seed comes from the environment or the clock and is printed. */
+/**
+ * A seeded generator (mulberry32); the seed comes from the environment or the clock and is printed.
+ */
 export function seeded(name: string): { next(): number; below(n: number): number } {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   console.log(`# ${name}: SEED=${seed}`);

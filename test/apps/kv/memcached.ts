@@ -1,4 +1,6 @@
-/** The installed memcached as an oracle: on a loopback port of its own, ended by its process object. */
+/**
+ * The installed memcached as an oracle: on a loopback port of its own, ended by its process object.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import net from 'node:net';
@@ -83,7 +85,9 @@ export class Peer {
     });
   }
 
-  /** Sends bytes and waits until what came since is an answer as long as it should be, or for `ms`. */
+  /**
+   * Sends bytes and waits until what came since is an answer as long as it should be, or for `ms`.
+   */
   async ask(bytes: string, isWhole: (answer: string) => boolean, ms = 500): Promise<void> {
     const before = this.received.length;
     this.#socket.write(Buffer.from(bytes, 'latin1'));

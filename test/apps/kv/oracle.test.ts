@@ -2,9 +2,11 @@
  * The same bytes to memcached 1.6.18 and to the store: the answers must be the same bytes.
  *
  * - Normalised: cas numbers, the version. Not compared: stats, delayed flush_all, meta commands.
- * - No gat with too long a key behind others: memcached touches those before it refuses the line; ours has no effect.
- * - One request at a time where memcached's answer depends on whether an earlier one has left already: it pads a shrunken
- *   number only if nobody is being sent it, and drops earlier answers of a batch with too long a key.
+ * - No gat with too long a key behind others: memcached touches those before it refuses the line;
+ *   ours has no effect.
+ * - One request at a time where memcached's answer depends on whether an earlier one has left
+ *   already: it pads a shrunken number only if nobody is being sent it, and drops earlier answers
+ *   of a batch with too long a key.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -17,7 +19,8 @@ let oracle: Memcached;
 let kv: Fixture;
 before(async () => {
   if (reason) return;
-  // Its background threads hold references now and then, which shows in the padding of decr: not in this one.
+  // Its background threads hold references now and then, which shows in the padding of decr: not in
+  // this one.
   oracle = await Memcached.start('-o', 'no_modern');
   kv = startKv(64);
 });
@@ -34,7 +37,10 @@ const normal = (answer: string): string =>
 
 const TOO_LARGE = 'SERVER_ERROR object too large for cache\r\n';
 
-/** Sends steps on one fresh connection of each; `{key}` in a step stands for the cas that side last told of a key. */
+/**
+ * Sends steps on one fresh connection of each; `{key}` in a step stands for the cas that side last
+ * told of a key.
+ */
 async function compare(
   steps: readonly string[],
   peer: Memcached = oracle,
@@ -194,7 +200,8 @@ test('lengthOfData_offByALittle_sameAnswer', { skip }, async () => {
 });
 
 test('largeItems_aroundTheLimit_sameAnswer', { skip }, async (t) => {
-  // Large items in several chunks, which no_modern turns off, decide what is too large to be a number.
+  // Large items in several chunks, which no_modern turns off, decide what is too large to be a
+  // number.
   const modern = await Memcached.start();
   t.after(() => modern.stop());
   const chunk = 524_228;

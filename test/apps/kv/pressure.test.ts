@@ -1,4 +1,7 @@
-/** Slow readers, short spans, dying connections: nothing is lost, nothing is changed under a send, nothing leaks. */
+/**
+ * Slow readers, short spans, dying connections: nothing is lost, nothing is changed under a send,
+ * nothing leaks.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAllHome, assertSame, seeded, startKv } from './fixture.ts';

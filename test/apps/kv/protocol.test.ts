@@ -1,4 +1,6 @@
-/** The protocol under every fragmentation, and its answers. Expected answers are memcached 1.6.18's. */
+/**
+ * The protocol under every fragmentation, and its answers. Expected answers are memcached 1.6.18's.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAllHome, assertSame, seeded, startKv } from './fixture.ts';

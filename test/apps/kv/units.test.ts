@@ -116,15 +116,17 @@ test('hash_sameBytesAnywhere_sameHash_otherBytesSpread', () => {
 test('clock_weeksInBatches_neverLosesASecond', () => {
   const start = 0x7ffff000; // the milliseconds wrap at once
   const unix = 1_700_000_000_500;
-  const clock = new StoreClock(start, unix);
-  assert.equal(clock.uptime, 0);
+  const clock = new StoreClock(unix - 7000);
+  clock.run(start, unix);
+  assert.equal(clock.uptime, 7, 'seven seconds passed before the first batch');
   const random = seeded('clock');
   let ms = start;
   for (let n = 0; n < 100_000; n++) {
     ms += random.below(60_000);
     clock.update(ms | 0);
   }
-  assert.equal(clock.uptime, Math.floor((ms - start) / 1000));
+  assert.equal(clock.uptime, 7 + Math.floor((ms - start) / 1000));
+  assert.equal(clock.unixTime, Math.floor(unix / 1000) + clock.uptime - 7);
   assert.ok(ms - start > 2 ** 31, 'went past the wrap');
   const now = clock.unixTime;
   assert.equal(clock.expiry(0), 0);
@@ -192,6 +194,20 @@ test('options_wrong_sayWhatIsRight', () => {
     () => createKv(ix, { mebibytes: 64, port: 1 }),
     /needs \d+ MiB more application memory/,
   );
+});
+
+test('kv_started_listensAndTicks', () => {
+  const ix = new FakeIx({ mebibytes: 8 });
+  kv(ix, { m: '2', port: '11300' });
+  assert.equal(ix.port, 11300);
+  const c = ix.connect();
+  assert.equal(c.ask('set a 0 100 1\r\n1\r\nget a\r\n'), 'STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n');
+  for (let hour = 0; hour < 24 * 60; hour++) {
+    ix.advance(3600);
+    for (const tick of ix.ticks) tick();
+  }
+  assert.match(c.ask('stats\r\n'), /STAT uptime 5184000\r\n/, 'sixty quiet days later');
+  assert.equal(c.ask('get a\r\n'), 'END\r\n');
 });
 
 test('memory_askedFor_isWhatIsUsed', () => {

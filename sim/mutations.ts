@@ -1,0 +1,204 @@
+/**
+ * Bugs to be planted: does the simulator find them? Each is one change of one file; `find` stands there exactly once.
+ *
+ * - They are what people get wrong: a missing case at a wrap, a byte too many, a timer that is not set.
+ *
+ * Used by mutate.ts and its test.
+ */
+export interface Mutation {
+  readonly name: string;
+  /** Below src/. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'sequence numbers compared as plain integers',
+    file: 'tcp/seq.ts',
+    find: 'export const lt = (a: number, b: number): boolean => ((a - b) | 0) < 0;',
+    replace: 'export const lt = (a: number, b: number): boolean => a < b;',
+  },
+  {
+    name: 'later sequence numbers compared as plain integers',
+    file: 'tcp/seq.ts',
+    find: 'export const gt = (a: number, b: number): boolean => ((a - b) | 0) > 0;',
+    replace: 'export const gt = (a: number, b: number): boolean => a > b;',
+  },
+  {
+    name: 'send span given back one byte early',
+    file: 'tcp/send-queue.ts',
+    find: 'if (left < length) break;',
+    replace: 'if (left < length - 1) break;',
+  },
+  {
+    name: 'rewind forgets how much of the first span is acknowledged',
+    file: 'tcp/send-queue.ts',
+    find: 'i32[row + TCB.txNextDone] = i32[row + TCB.txHeadDone]!;',
+    replace: 'i32[row + TCB.txNextDone] = 0;',
+  },
+  {
+    name: 'checksum of a piece at an odd place not turned round',
+    file: 'tcp/send-queue.ts',
+    find: '(copied & 1) === 0 ? part',
+    replace: '(copied & 1) >= 0 ? part',
+  },
+  {
+    name: 'dead flow keeps its send spans',
+    file: 'tcp/teardown.ts',
+    find: 'this.#sendQueue.clear(row);',
+    replace: '',
+  },
+  {
+    name: 'received frames leak when a flow dies',
+    file: 'tcp/teardown.ts',
+    find: 'this.#receiveQueue.clear(row);\n    this.#flows.give(row);',
+    replace: 'this.#flows.give(row);',
+  },
+  {
+    name: 'overlap of one byte with an out-of-order frame not cut off',
+    file: 'tcp/receive-queue.ts',
+    find: 'if (overlap > 0) {',
+    replace: 'if (overlap > 1448) {',
+  },
+  {
+    name: 'out-of-order frames drained across a hole',
+    file: 'tcp/receive-queue.ts',
+    find: 'while (m !== 0 && geq(next, i32[m + HELD.seq]!)) {',
+    replace: 'while (m !== 0) {',
+  },
+  {
+    name: 'refused segment acknowledged all the same',
+    file: 'tcp/receive.ts',
+    find: 'if (result === REFUSED) {\n      this.acknowledgeNow(row);',
+    replace:
+      'if (result === REFUSED) {\n      i32[row + TCB.rcvNxt] = (i32[row + TCB.rcvNxt]! + length) | 0;',
+  },
+  {
+    name: 'window rounded down',
+    file: 'tcp/segment.ts',
+    find: '(window + (1 << scale) - 1) >> scale',
+    replace: 'window >> scale',
+  },
+  {
+    name: 'window never updated when the application reads',
+    file: 'tcp/calls.ts',
+    find: 'if (this.#writer.shouldUpdateWindow(row)) this.#receiving.acknowledgeNow(row);',
+    replace: '',
+  },
+  {
+    name: 'peer window not scaled',
+    file: 'tcp/synchronized.ts',
+    find: 'const window = a.window << i32[row + TCB.sndScale]!;',
+    replace: 'const window = a.window;',
+  },
+  {
+    name: 'peer window ignored when sending',
+    file: 'tcp/output.ts',
+    find: 'return Math.min(wnd, cwnd);',
+    replace: 'return Math.max(wnd > 0 ? 1 : 1, cwnd);',
+  },
+  {
+    name: 'zero window never probed',
+    file: 'tcp/output.ts',
+    find: 'this.#timers.set(row, TIMER.persist, TCB.persistAt, (this.#clock.us + wait) | 0);',
+    replace: 'this.#timers.clear(row, TIMER.persist + wait * 0);',
+  },
+  {
+    name: 'FIN before the last data',
+    file: 'tcp/output.ts',
+    find: '(isLast && hasFin ? FIN : 0)',
+    replace: '(hasFin ? FIN : 0)',
+  },
+  {
+    name: 'FIN not sent again',
+    file: 'tcp/expire.ts',
+    find: 'if (una === i32[row + TCB.sndMax]) return true;',
+    replace: 'if (i32[row + TCB.txBytes] === 0 && state > STATE.established) return true;',
+  },
+  {
+    name: 'timeout does not back off',
+    file: 'tcp/rto.ts',
+    find: 'const rto = i32[row + TCB.rto]! << 1;',
+    replace: 'const rto = i32[row + TCB.rto]!;',
+  },
+  {
+    name: 'timeout does not go back to the first unacknowledged byte',
+    file: 'tcp/expire.ts',
+    find: 'i32[row + TCB.sndNxt] = una;',
+    replace: '',
+  },
+  {
+    name: 'retransmission timer not restarted by an acknowledgement',
+    file: 'tcp/acknowledge.ts',
+    find: 'else this.#restartRto(row);\n    if (this.#hasMore(row))',
+    replace: 'else this.#timers.clear(row, TIMER.rto);\n    if (this.#hasMore(row))',
+  },
+  {
+    name: 'FIN taken before the data in front of it',
+    file: 'tcp/synchronized.ts',
+    find: 'if (isFin && i32[row + TCB.rcvFin] === i32[row + TCB.rcvNxt]) this.#finish(row);',
+    replace: 'if (isFin) this.#finish(row);',
+  },
+  {
+    name: 'checksum of received segments not looked at',
+    file: 'tcp/input.ts',
+    find: 'if (!this.#isIntact(tcp, bytes, source, destination)) {',
+    replace: 'if (!this.#isIntact(tcp, bytes, source, destination) && bytes < 0) {',
+  },
+  {
+    name: 'old data in front of new not trimmed',
+    file: 'tcp/synchronized.ts',
+    find: '      a.trimFront(old);\n',
+    replace: '      if (old !== 1) a.trimFront(old);\n',
+  },
+  {
+    name: 'peer MSS ignored',
+    file: 'tcp/open.ts',
+    find: 'this.setMss(row, Math.min(peerMss, this.#mss));',
+    replace: 'this.setMss(row, this.#mss);',
+  },
+  {
+    name: 'delayed acknowledgement never sent',
+    file: 'tcp/output.ts',
+    find: 'this.#timers.set(row, TIMER.delack, TCB.delackAt, (this.#clock.us + DELAYED_ACK_US) | 0);',
+    replace: 'this.#timers.clear(row, TIMER.delack + DELAYED_ACK_US * 0);',
+  },
+  {
+    name: 'SACK block one byte too long',
+    file: 'tcp/options.ts',
+    find: 'view.setInt32(block + 4, end);',
+    replace: 'view.setInt32(block + 4, end + 1);',
+  },
+  {
+    name: 'bytes told as sent twice',
+    file: 'tcp/events.ts',
+    find: 'i32[row + TCB.sentBytes] = 0;',
+    replace: '',
+  },
+  {
+    name: 'keepalive asks with a new sequence number',
+    file: 'tcp/output.ts',
+    find: 'const seq = (i32[row + TCB.sndUna]! - 1) | 0;',
+    replace: 'const seq = i32[row + TCB.sndUna]!;',
+  },
+  {
+    name: 'TIME-WAIT never ends',
+    file: 'tcp/teardown.ts',
+    find: 'this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + this.timeWaitUs) | 0);',
+    replace: '',
+  },
+  {
+    name: 'timestamp echo is our own',
+    file: 'tcp/segment.ts',
+    find: 'writeTimestamps(view, tcp + TCP_OPTIONS, tsVal, i32[row + TCB.tsRecent]!);',
+    replace: 'writeTimestamps(view, tcp + TCP_OPTIONS, tsVal, tsVal);',
+  },
+  {
+    name: 'retransmission timer stays set when all is acknowledged, and fires',
+    file: 'tcp/expire.ts',
+    find: 'i32[row + TCB.dupAcks] = 0;',
+    replace: 'i32[row + TCB.sndUna] = i32[row + TCB.sndUna]! + 1;',
+  },
+];

@@ -1,0 +1,36 @@
+/**
+ * Bugs planted in TCP are found by the simulator: a few of them (SEED chooses), all where nothing may be left out.
+ */
+import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
+import { test } from 'node:test';
+import { findMutation, mutated } from '../../sim/mutate.ts';
+import { MUTATIONS } from '../../sim/mutations.ts';
+import { Random } from '../../sim/random.ts';
+
+const SEED = Number(process.env['SEED'] ?? 1);
+const isComplete = process.env['IX_REQUIRE_ALL'] === '1' || process.env['IX_MUTATIONS'] === '1';
+const SAMPLE = 4;
+const SEEDS_MAX = 1000;
+
+test('mutations_atLeastTwenty_eachStandsInTheSource', () => {
+  assert.ok(MUTATIONS.length >= 20);
+  assert.equal(new Set(MUTATIONS.map((m) => m.name)).size, MUTATIONS.length);
+  for (const mutation of MUTATIONS) mutated(mutation);
+});
+
+test('mutations_planted_areFound', { timeout: 1_200_000 }, async () => {
+  const random = new Random(SEED);
+  const order = MUTATIONS.map((mutation) => ({ mutation, key: random.word() }));
+  order.sort((a, b) => a.key - b.key);
+  const chosen = order.slice(0, isComplete ? MUTATIONS.length : SAMPLE);
+  const missed: string[] = [];
+  const work = async (): Promise<void> => {
+    for (let next = chosen.pop(); next; next = chosen.pop()) {
+      const found = await findMutation(next.mutation, SEEDS_MAX);
+      if (!found) missed.push(next.mutation.name);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  assert.deepEqual(missed, [], `SEED=${SEED}`);
+});
