@@ -9,10 +9,13 @@
  * Called only by src/native/sys.ts. Read first: man 2 syscall, Node-API "Environment life cycle APIs".
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <node_api.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,16 +63,62 @@ static void *address_of(napi_env env, napi_value v, size_t *bytes) {
   return data;
 }
 
-/* syscall(nr, ...args): numbers, BigInts, or views (passed as their address). */
-FUNCTION(Syscall) {
-  ARGS(7); long v[7] = {0};
+/* Arguments of a system call: numbers, BigInts, or views (passed as their address). */
+static void call_of(napi_env env, napi_value *a, size_t argc, long v[7]) {
   for (size_t i = 0; i < argc && i < 7; i++) {
     napi_valuetype type; napi_typeof(env, a[i], &type);
     if (type == napi_number) v[i] = arg64(env, a[i]);
     else if (type == napi_bigint) { uint64_t x; bool exact; napi_get_value_bigint_uint64(env, a[i], &x, &exact); v[i] = (long)x; }
     else if (type == napi_object) v[i] = (long)address_of(env, a[i], 0);
   }
-  return result_of(env, syscall(v[0], v[1], v[2], v[3], v[4], v[5], v[6]));
+}
+static long call(const long v[7]) { return syscall(v[0], v[1], v[2], v[3], v[4], v[5], v[6]); }
+
+/* syscall(nr, ...args) */
+FUNCTION(Syscall) {
+  ARGS(7); long v[7] = {0};
+  call_of(env, a, argc, v);
+  return result_of(env, call(v));
+}
+
+/* everyThread(nr, ...args): every thread of the process makes the call, for what the kernel keeps per thread and glibc
+ * does not spread by itself, as it does for setuid (man 7 nptl). 0; or -errno if one failed; -ETIMEDOUT if one did not
+ * answer the signal. SIGURG: ignored by default, so a late one does nothing. One caller at a time. */
+enum { EVERY_MAX = 512, EVERY_LOOKS = 2000 };
+static struct { long v[7]; atomic_int count, error; _Atomic pid_t done[EVERY_MAX]; } every;
+
+static void every_run(int signal) {
+  int saved = errno, i; (void)signal;
+  if (call(every.v) < 0) every.error = errno;
+  if ((i = every.count++) < EVERY_MAX) every.done[i] = (pid_t)syscall(SYS_gettid);
+  errno = saved;
+}
+
+static int every_missing(void) { /* signals the threads that have not made the call; how many they are */
+  struct dirent *entry; int missing = 0, self = 0, count = every.count < EVERY_MAX ? every.count : EVERY_MAX;
+  DIR *tasks = opendir("/proc/self/task");
+  if (!tasks) { every.error = errno; return 0; }
+  while ((entry = readdir(tasks))) {
+    pid_t tid = atoi(entry->d_name); int i = 0;
+    while (i < count && every.done[i] != tid) i++;
+    self |= tid == (pid_t)syscall(SYS_gettid);
+    if (tid > 0 && i == count && syscall(SYS_tgkill, getpid(), tid, SIGURG) == 0) missing++;
+  }
+  closedir(tasks);
+  if (!self) every.error = ESRCH; /* /proc is of another PID namespace: it says nothing of us */
+  return missing;
+}
+
+FUNCTION(EveryThread) {
+  ARGS(7); struct sigaction run = {.sa_handler = every_run, .sa_flags = SA_RESTART}, before;
+  int missing = 1;
+  memset(&every, 0, sizeof every);
+  call_of(env, a, argc, every.v);
+  sigaction(SIGURG, &run, &before);
+  every_run(0);
+  for (int i = 0; missing && i < EVERY_LOOKS; i++) if ((missing = every_missing())) usleep(500);
+  sigaction(SIGURG, &before, 0);
+  return int32_of(env, every.error ? -every.error : missing ? -ETIMEDOUT : 0);
 }
 
 /* address(view) -> BigInt, for pointers inside structures */
@@ -224,7 +273,8 @@ static void release(napi_env env, void *data, void *hint) { (void)env; (void)hin
 
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback fn; } table[] = {
-    {"syscall", Syscall}, {"address", Address}, {"useArena", UseArena}, {"mapAt", MapAt}, {"map", Map},
+    {"syscall", Syscall}, {"everyThread", EveryThread}, {"address", Address}, {"useArena", UseArena},
+    {"mapAt", MapAt}, {"map", Map},
     {"kick", Kick}, {"clock", Clock}, {"wait", Wait}, {"futexWait", FutexWait}, {"futexWake", FutexWake},
     {"readFrames", ReadFrames}, {"writeFrames", WriteFrames}, {"pin", Pin},
     {"watch", WatchFd}, {"armWatch", ArmWatch},

@@ -50,7 +50,7 @@ export class Endpoint {
     this.plan = flow.ends[side];
     this.host = host;
     this.key = keyOf(flow.client, flow.clientPort, flow.server, flow.serverPort);
-    if (this.plan.ringBytes > 0 && host.plan.kind === 'raw')
+    if (this.plan.ringBytes > 0 && flow.id < 1000 && host.plan.kind === 'raw')
       this.ring = host.alloc(this.plan.ringBytes);
   }
 

@@ -50,10 +50,13 @@ export class Conversation {
   readonly key: number;
   /** By which end has the lower (address, port). */
   readonly halves: readonly [Half, Half] = [new Half(), new Half()];
+  /** How many connections there were under this four-tuple before. */
+  readonly generation: number;
   /** Two incarnations overlap: what belongs to which cannot be told. */
   isConfused = false;
 
-  constructor(key: number) {
+  constructor(key: number, generation = 0) {
     this.key = key;
+    this.generation = generation;
   }
 }

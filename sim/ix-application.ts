@@ -68,7 +68,9 @@ export class IxApplication implements Application {
   add(e: Endpoint): void {
     const end = { e, connection: null, tags: new Set<number>(), nextTag: 1 };
     this.#ends.set(e, end);
-    if (e.side === 0) this.#ix.timer(e.flow.startUs, () => this.#guard(() => this.#connect(end)));
+    if (e.side === 1) return;
+    const wait = e.flow.startUs - this.#world.schedule.now;
+    this.#ix.timer(wait, () => this.#guard(() => this.#connect(end)));
   }
 
   #connect(end: IxEnd): void {
@@ -166,9 +168,8 @@ export class IxApplication implements Application {
   }
 
   #closed(end: IxEnd, reason: number): void {
-    end.e.died(reason);
+    this.#world.died(end.e, reason);
     end.e.check(end.tags.size === 0, 'closed before every tag was released');
-    this.#world.progress(end.e);
   }
 
   #pump(end: IxEnd): void {

@@ -1,9 +1,12 @@
 /**
  * Memories of arenas, used again from run to run: making a shared WebAssembly.Memory costs more than a short run.
  *
- * - `take` gives an arena of the asked size whose bytes are all zero; `giveBack` takes all of them back.
+ * - `take` gives an arena of the asked size whose bytes are zero, except where nobody reads what he has not
+ *   written; `giveBack` takes all of them back.
  */
 import { Arena } from '../src/arena/arena.ts';
+
+const WRITTEN_FIRST: ReadonlySet<string> = new Set(['frames', 'network slots', 'application']);
 
 export class Memories {
   readonly #free = new Map<number, WebAssembly.Memory[]>();
@@ -19,8 +22,9 @@ export class Memories {
 
   giveBack(): void {
     for (const { pages, arena } of this.#taken.splice(0)) {
-      const used = arena.segments.reduce((end, s) => Math.max(end, s.offset + s.bytes), 0);
-      arena.u8.fill(0, 0, used);
+      for (const { name, offset, bytes } of arena.segments) {
+        if (!WRITTEN_FIRST.has(name)) arena.u8.fill(0, offset, offset + bytes);
+      }
       const free = this.#free.get(pages) ?? [];
       free.push(arena.memory);
       this.#free.set(pages, free);

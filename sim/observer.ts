@@ -49,19 +49,21 @@ export class Observer {
     this.#memory = Buffer.from(arena.memory.buffer as ArrayBuffer);
   }
 
-  /** The conversation of the segment just read, and its sender's side in it. */
-  #find(): { conversation: Conversation; side: 0 | 1 } {
+  /** The conversation of the segment just read, and its sender's side in it. `sent`: a new SYN begins a new one. */
+  #find(sent: boolean): { conversation: Conversation; side: 0 | 1 } {
     const s = this.#segment;
     const a = hostOf(s.source) * 65_536 + s.sourcePort;
     const b = hostOf(s.destination) * 65_536 + s.destinationPort;
+    const side = a <= b ? 0 : 1;
     const id = Math.min(a, b) * 2 ** 20 + Math.max(a, b);
-    let conversation = this.#conversations.get(id);
-    if (!conversation) {
-      const key = keyOf(hostOf(s.source), s.sourcePort, hostOf(s.destination), s.destinationPort);
-      conversation = new Conversation(key);
-      this.#conversations.set(id, conversation);
-    }
-    return { conversation, side: a <= b ? 0 : 1 };
+    const old = this.#conversations.get(id);
+    const isSyn = sent && (s.flags & (SYN | ACK | RST)) === SYN;
+    const isAnew = isSyn && old?.halves[side].hasSyn && old.halves[side].iss !== s.seq;
+    if (old && !isAnew) return { conversation: old, side };
+    const key = keyOf(hostOf(s.source), s.sourcePort, hostOf(s.destination), s.destinationPort);
+    const conversation = new Conversation(key, old ? old.generation + 1 : 0);
+    this.#conversations.set(id, conversation);
+    return { conversation, side };
   }
 
   /** A host has sent the frame at `at`. */
@@ -70,7 +72,7 @@ export class Observer {
     if (!s.read(at, length)) return;
     rule(hostOf(s.source) === host, 'sent in the name of another host');
     this.segments++;
-    const { conversation, side } = this.#find();
+    const { conversation, side } = this.#find(true);
     const x = conversation.halves[side];
     const y = conversation.halves[1 - side]!;
     rule((s.flags & URG) === 0, 'URG is set');
@@ -82,6 +84,7 @@ export class Observer {
     if ((s.flags & SYN) !== 0) this.#syn(conversation, x, y);
     else rule(s.mss < 0 && s.scale < 0 && !s.sackPermitted, 'a SYN option outside of a SYN');
     if (conversation.isConfused) return;
+    if (!x.hasSyn && conversation.generation > 0) return; // the peer has not heard of the new one
     rule(x.hasSyn, 'a segment without a SYN before it');
     this.#sequence(conversation, x, y);
     if ((s.flags & ACK) !== 0) this.#acknowledgement(x, y);
@@ -216,7 +219,7 @@ export class Observer {
     }
     if (hostOf(s.destination) !== host) return;
     if (hostOf(s.source) < 0 || (s.flags & RST) !== 0) return;
-    const { conversation, side } = this.#find();
+    const { conversation, side } = this.#find(false);
     const y = conversation.halves[side];
     const x = conversation.halves[1 - side]!;
     x.deliveries++;

@@ -49,6 +49,9 @@ export interface FlowPlan {
   isSimultaneous: boolean;
   /** On a gentle network between living hosts every byte must arrive and both ends must close in order. */
   isClean: boolean;
+  /** When both ends have died: the same again, under the same four-tuple, so often and after so long. */
+  again: number;
+  againUs: number;
   /** Client's, server's. */
   ends: readonly [EndPlan, EndPlan];
 }

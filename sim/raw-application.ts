@@ -19,6 +19,9 @@ import type { World } from './world.ts';
 
 /** When the stack takes nothing and owes no `sent`: ask again after this. */
 const RETRY_US = 1000;
+/** Flows above this number are repetitions; their four-tuple may still be in TIME-WAIT: tried again after this. */
+const REPEATED = 1000;
+const IN_USE_US = 7_000_000;
 
 interface RawEnd {
   readonly e: Endpoint;
@@ -78,9 +81,13 @@ export class RawApplication implements Application {
     const cookie = this.#ends.indexOf(end) + 1;
     const handle = this.#tcp.connect(cookie, addressOf(remote), (from << 16) | to);
     this.#world.progress(end.e);
+    if (handle === CODE.IN_USE && flow.id > REPEATED) {
+      end.e.mayWriteAt = this.#world.schedule.now + IN_USE_US; // TIME-WAIT
+      return this.#at(end.e.mayWriteAt, () => this.#connect(end));
+    }
     if (handle <= 0) {
       end.e.check(handle === CODE.NO_FLOW, `connect was answered ${handle}`);
-      end.e.died(DEAD.refused);
+      this.#world.died(end.e, DEAD.refused);
       return;
     }
     end.handle = handle;
@@ -189,8 +196,7 @@ export class RawApplication implements Application {
 
   #dead(end: RawEnd, reason: number): void {
     const { e } = end;
-    e.died(reason);
-    this.#world.progress(e);
+    this.#world.died(e, reason);
     this.#verifyHeld(end, e.received - e.consumed);
     giveBack(e, e.acked, e.accepted - e.acked);
     this.#byHandle.delete(end.handle);

@@ -118,6 +118,7 @@ export class Simulator {
       hosts[host]!.application.listen(port, backlog);
     }
     const run: Run = { scenario, schedule, network, observer, world, hosts };
+    world.addFlow = (flow) => this.#addFlow(run, flow);
     for (const flow of scenario.flows) this.#addFlow(run, flow);
     this.#addAccidents(run);
     return run;
@@ -166,7 +167,7 @@ export class Simulator {
       if (schedule.now > END_US) throw new Violation('the run does not end');
       if (doneAt < 0) {
         const isDone = world.endpoints.every((e) => e.isDead || !e.host.isAlive || e.isAbsent);
-        if (!isDone) continue;
+        if (!isDone || world.pending > 0) continue;
         doneAt = schedule.now;
         checkOutcomes(run);
       }

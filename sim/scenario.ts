@@ -85,6 +85,7 @@ function drawFlows(random: Random, hosts: HostPlan[]): FlowPlan[] {
   const bytesMax = isMany ? 3000 : random.pick(BYTES_MAX) / Math.min(count, 4);
   const favourite = pickWorkload(random);
   const spread = random.pick([0, 1000, SECOND, 20 * SECOND]);
+  const mayRepeat = !isMany && random.chance(0.3);
   for (let id = 1; id <= count; id++) {
     const workload = random.chance(0.5) ? favourite : pickWorkload(random);
     const client = random.below(hosts.length);
@@ -106,6 +107,8 @@ function drawFlows(random: Random, hosts: HostPlan[]): FlowPlan[] {
       rejects: false,
       isSimultaneous: false,
       isClean: true,
+      again: mayRepeat && isRaw(client) ? random.pick([0, 0, 1, 3]) : 0,
+      againUs: random.pick([0, 10, 1000, 20_000, 10 * SECOND]),
       ends: [drawn.client, drawn.server],
       ...drawn.flow,
     });

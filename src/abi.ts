@@ -126,7 +126,18 @@ export const DEAD = {
 } as const;
 
 /** Words of an event or a call that every kind shares. */
-export const WORD = { kind: 0, handle: 1, cookie: 2, a: 3, b: 4, c: 5, d: 6, e: 7, f: 8, g: 9 } as const;
+export const WORD = {
+  kind: 0,
+  handle: 1,
+  cookie: 2,
+  a: 3,
+  b: 4,
+  c: 5,
+  d: 6,
+  e: 7,
+  f: 8,
+  g: 9,
+} as const;
 
 /** The first three words of an IPv4-mapped address. */
 export const MAPPED_V4 = 0xffff;

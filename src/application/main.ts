@@ -2,10 +2,12 @@
  * The application process: reads its configuration from the control plane, runs one worker per elastic thread, and
  * passes on what they say.
  *
+ * - What the application may ask of the kernel is decided here, before it is loaded (`lockDown`).
  * - Exit codes: 0 when the application stopped itself, 1 when it failed. What it held is the dataplane's to clean.
  */
 import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
+import { lockDown } from '../control/confine-lock.ts';
 import { CHANNEL_FD, endWithParent, readLine, send } from '../dataplane/channel.ts';
 import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.ts';
 
@@ -34,4 +36,13 @@ function run(config: ApplicationConfig): void {
 }
 
 endWithParent();
-run(v.parse(ApplicationConfig, JSON.parse(readLine(CHANNEL_FD))));
+// Process 1 of a PID namespace gets the signals that it has asked for.
+process.on('SIGTERM', () => process.exit(143));
+const config = v.parse(ApplicationConfig, JSON.parse(readLine(CHANNEL_FD)));
+try {
+  lockDown();
+} catch (error) {
+  send({ type: 'failed', code: 'IX_CONFINE', message: (error as Error).message });
+  process.exit(1);
+}
+run(config);

@@ -4,12 +4,20 @@
  * - While turns come often the thread waits on the turn word's futex (one crossing each way). Every SLICE_US, and
  *   when no turn came for a slice, it goes around its event loop, so that the application's own asynchronous code
  *   (timers, promises, files) runs between batches; an idle application sleeps there and costs nothing.
- * - Calls made outside a turn set GATE_AGAIN and wake the dataplane.
+ * - Calls made outside a turn set GATE_AGAIN and wake the dataplane. So does the end of a turn that took so long that
+ *   the dataplane went on (GATE_AWAY): it may be asleep.
  *
  * Called by worker.ts. The other side is src/dataplane/process-domain.ts.
  */
 import type { Arena } from '../arena/arena.ts';
-import { GATE_AGAIN, GATE_DONE, GATE_TURN, GATE_WAITING, WAITING } from '../dataplane/events.ts';
+import {
+  GATE_AGAIN,
+  GATE_AWAY,
+  GATE_DONE,
+  GATE_TURN,
+  GATE_WAITING,
+  WAITING,
+} from '../dataplane/events.ts';
 import type { Ix } from '../libix/ix.ts';
 import { must, SYS, sys, type Watch } from '../native/sys.ts';
 
@@ -33,6 +41,7 @@ export class Turns {
   readonly #doneWord: number;
   readonly #waitingWord: number;
   readonly #againWord: number;
+  readonly #awayWord: number;
   readonly #wakeFd: number;
   readonly #dataplaneFd: number;
   readonly #clockWord: number;
@@ -48,6 +57,7 @@ export class Turns {
     this.#doneWord = (parts.callArray >> 2) + GATE_DONE;
     this.#waitingWord = (parts.callArray >> 2) + GATE_WAITING;
     this.#againWord = (parts.callArray >> 2) + GATE_AGAIN;
+    this.#awayWord = (parts.eventArray >> 2) + GATE_AWAY;
     this.#wakeFd = parts.wakeFd;
     this.#dataplaneFd = parts.dataplaneFd;
     this.#clockWord = parts.arena.carve('application clock', 64, 64) >> 2;
@@ -66,8 +76,7 @@ export class Turns {
   /** The application has calls to make outside its turn. */
   askTurn(): void {
     Atomics.store(this.#i32, this.#againWord, 1);
-    this.#value[0] = 1n;
-    sys.syscall(SYS.write, this.#dataplaneFd, this.#value, 8);
+    this.#ring();
   }
 
   #slice(): void {
@@ -94,6 +103,12 @@ export class Turns {
     this.#done = turn;
     Atomics.store(this.#i32, this.#doneWord, turn);
     sys.futexWake(this.#doneWord << 2, 1);
+    if (Atomics.load(this.#i32, this.#awayWord) !== 0) this.#ring();
+  }
+
+  #ring(): void {
+    this.#value[0] = 1n;
+    sys.syscall(SYS.write, this.#dataplaneFd, this.#value, 8);
   }
 
   /** No turn for a slice: wait in the event loop. */

@@ -66,7 +66,9 @@ export class Arena {
   carve(name: string, bytes: number, alignment = 4096): number {
     const offset = Math.ceil(this.#next / alignment) * alignment;
     if (offset + bytes > this.bytes) {
-      throw new ArenaFullError(`arena full: ${name} needs ${bytes} bytes at ${offset} of ${this.bytes}`);
+      throw new ArenaFullError(
+        `arena full: ${name} needs ${bytes} bytes at ${offset} of ${this.bytes}`,
+      );
     }
     this.#next = offset + bytes;
     this.segments.push({ name, offset, bytes });

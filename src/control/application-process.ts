@@ -14,6 +14,8 @@ import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { type ApplicationConfig, ApplicationMessage } from '../dataplane/config.ts';
 import { type Child, Inherited, startChild } from './child.ts';
+import type { Confined } from './confine.ts';
+import type { Confinement } from './confine-plan.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
 import type { Dataplane, End } from './launch.ts';
 import { passShared } from './shared.ts';
@@ -25,6 +27,7 @@ const STEADY_MS = 30_000;
 
 export interface ApplicationProcess {
   readonly pid: number;
+  readonly confined: Confined | undefined;
   /** Ports it listens on; fails when it cannot start. */
   readonly ready: Promise<number[]>;
   readonly ended: Promise<End>;
@@ -36,6 +39,7 @@ export interface ApplicationProcess {
 export function launchApplication(
   config: ApplicationConfig,
   report: (value: unknown) => void,
+  confinement?: Confinement,
   main: string = MAIN,
 ): ApplicationProcess {
   const ready = Promise.withResolvers<number[]>();
@@ -44,7 +48,7 @@ export function launchApplication(
   const threads = config.threads.map((thread) => {
     return { ...thread, shared: passShared(thread.shared, inherited) };
   });
-  const child: Child = startChild(main, inherited, { ...config, threads }, (raw) => {
+  const hear = (raw: unknown): void => {
     const parsed = v.safeParse(ApplicationMessage, raw);
     if (!parsed.success) return;
     const message = parsed.output;
@@ -55,13 +59,24 @@ export function launchApplication(
       said.failure = message.message;
       ready.reject(new DataplaneFailedError(message.code, message.message));
     }
-  });
+  };
+  const theirs = { ...config, threads };
+  const child: Child = startChild(main, inherited, theirs, hear, confinement);
   const ended = child.ended.then((how): End => ({ how, ...said }));
   ended.then(({ how }) =>
     ready.reject(new DataplaneDiedError(`the application ended before it was ready (${how})`)),
   );
   ready.promise.catch(() => {}); // nobody may be waiting
-  return { pid: child.pid, ready: ready.promise, ended, stop: child.stop, kill: child.kill };
+  return {
+    pid: child.pid,
+    get confined() {
+      return child.confined;
+    },
+    ready: ready.promise,
+    ended,
+    stop: child.stop,
+    kill: child.kill,
+  };
 }
 
 export interface Supervised {
@@ -70,6 +85,7 @@ export interface Supervised {
   /** Settles when the application has stopped itself. */
   readonly stopped: Promise<End>;
   readonly pid: number;
+  readonly confined: Confined | undefined;
   stop(): Promise<void>;
   kill(): void;
 }
@@ -106,6 +122,9 @@ export async function superviseApplication(
     stopped: stopped.promise,
     get pid() {
       return current.pid;
+    },
+    get confined() {
+      return current.confined;
     },
     stop: async () => {
       isStopping = true;

@@ -4,7 +4,7 @@
  * - A name is `src/apps/<name>.ts` or `src/apps/<name>/index.ts`; anything with a slash or an
  *   extension is a path.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { OptionError } from './errors.ts';
@@ -39,7 +39,8 @@ export function findApplication(name: string, options: Record<string, string> = 
       isPath ? 'give the path of a TypeScript module' : 'use kv, echo or the path of a module',
     );
   }
-  return { name: basename(name, extname(name)), module, options };
+  // Its real path: a confined application does not see the links on the way.
+  return { name: basename(name, extname(name)), module: realpathSync(module), options };
 }
 
 export function commandsToTry(name: string, address: string, ports: readonly number[]): string[] {

@@ -4,16 +4,24 @@
  * - The child gets standard output and error, the channel as descriptor 3, and from 4 on what was opened for it;
  *   `pass` answers which number a descriptor of ours will have there.
  * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which stops it in order.
+ * - With a `confinement` it confines itself before it becomes `main` (confine.ts), and `confined` is what it said of that.
  * - An end is both: the exit, and the channel read to its last line.
  */
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
+import * as v from 'valibot';
 import { CHANNEL_FD } from '../dataplane/channel.ts';
+import { Confined, confinedArguments, confinedEnvironment, inOwnPidNamespace } from './confine.ts';
+import type { Confinement } from './confine-plan.ts';
 
 /** How long a child may take to end in order after SIGTERM. */
 const STOP_MS = 2000;
-const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];
+/** IX_NODE_FLAGS adds Node's own switches, to profile: `--perf-basic-prof`, `--cpu-prof`, `--trace-deopt`. */
+const NODE_FLAGS = [
+  '--disable-warning=ExperimentalWarning',
+  ...(process.env['IX_NODE_FLAGS']?.split(' ').filter(Boolean) ?? []),
+];
 
 /** Descriptors that a child inherits. */
 export class Inherited {
@@ -30,6 +38,8 @@ export interface Child {
   readonly pid: number;
   /** How it ended, in words: 'exit code 1', 'signal SIGKILL'. */
   readonly ended: Promise<string>;
+  /** Settled before `main` says anything; undefined without a confinement. */
+  readonly confined: Confined | undefined;
   write(line: string): void;
   /** SIGTERM, then SIGKILL; settles when it is gone. */
   stop(): Promise<void>;
@@ -43,21 +53,19 @@ export function startChild(
   inherited: Inherited,
   config: unknown,
   onMessage: (message: unknown) => void,
-  options: SpawnOptions = {},
+  confinement?: Confinement,
 ): Child {
-  const child = spawn(process.execPath, [...NODE_FLAGS, main], {
-    detached: true,
-    env: environment(),
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...inherited.fds],
-    ...options,
-  });
+  const child = forkAndExec([...NODE_FLAGS, main], inherited, confinement);
+  let confined: Confined | undefined;
   const exited = exitOf(child);
   const channel = child.stdio[CHANNEL_FD] as Duplex;
   channel.on('error', () => {}); // It died while we wrote: `ended` says so.
   const lines = createInterface({ input: channel });
   lines.on('line', (line) => {
     const message = parseJson(line);
-    if (message !== undefined) onMessage(message);
+    const said = v.safeParse(Confined, message);
+    if (said.success) confined = said.output;
+    else if (message !== undefined) onMessage(message);
   });
   // A reset: it died with our line unread. What it said before comes first.
   lines.on('error', () => {});
@@ -67,10 +75,31 @@ export function startChild(
   return {
     pid: child.pid ?? -1,
     ended: Promise.all([exited, closed]).then(([how]) => how),
+    get confined() {
+      return confined;
+    },
     write,
     stop: () => stop(child, exited),
     kill: () => void child.kill('SIGKILL'),
   };
+}
+
+function forkAndExec(
+  argv: readonly string[],
+  inherited: Inherited,
+  confinement: Confinement | undefined,
+): ChildProcess {
+  const start = (all: readonly string[], env: NodeJS.ProcessEnv): ChildProcess =>
+    spawn(process.execPath, all, {
+      detached: true,
+      env,
+      stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...inherited.fds],
+    });
+  if (confinement === undefined) return start(argv, environment());
+  const all = confinedArguments(confinement, CHANNEL_FD + inherited.fds.length, argv);
+  const { PATH: _, ...rest } = environment(); // it starts nothing
+  const env = { ...rest, ...confinedEnvironment(confinement) };
+  return inOwnPidNamespace(confinement.isStrict, () => start(all, env));
 }
 
 /** What a child needs of our environment: nothing but its own switches. */

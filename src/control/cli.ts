@@ -8,9 +8,11 @@
  *
  * Started by bin/ix, which also does `setup` and `test`.
  */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { NicError } from '../nic/errors.ts';
 import { UserError } from './errors.ts';
+
+const listed = (value: string, before: string[] = []): string[] => [...before, value];
 
 function withRunOptions(command: Command): Command {
   return command
@@ -24,7 +26,13 @@ function withRunOptions(command: Command): Command {
     .option('-p, --port <port>', 'port to listen on')
     .option('--capture <file>', 'write every frame to a pcap file')
     .option('--trace', 'print one line a frame to standard error')
-    .option('--json', 'print what is ready as one JSON object');
+    .option('--allow-read <path>', 'what the application may read; may be repeated', listed)
+    .option('--allow-write <path>', 'what it may read and change; may be repeated', listed)
+    .option('--unconfined', 'to debug: without users, roots and filters of their own')
+    .option('--json', 'print what is ready as one JSON object')
+    .addOption(
+      new Option('--impair <how>', 'for tests: a bad network, loss=0.01,seed=1').hideHelp(),
+    );
 }
 
 function build(): Command {

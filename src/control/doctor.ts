@@ -11,6 +11,7 @@ import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:f
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { SYS, sys } from '../native/sys.ts';
+import { confinementChecks } from './confine-doctor.ts';
 import {
   hasCapability,
   KERNEL_MIN,
@@ -58,6 +59,7 @@ export function examine(): Check[] {
     ...capabilities(),
     afXdp(),
     bpf(),
+    ...confinementChecks(check),
     tun(),
     memlock(),
     cores(),

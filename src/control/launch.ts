@@ -10,8 +10,15 @@
  */
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
-import { type DataplaneConfig, DataplaneMessage, type NicConfig } from '../dataplane/config.ts';
+import {
+  type DataplaneConfig,
+  DataplaneMessage,
+  type NicConfig,
+  type ThreadState,
+} from '../dataplane/config.ts';
 import { Inherited, startChild } from './child.ts';
+import type { Confined } from './confine.ts';
+import type { Confinement } from './confine-plan.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
 import { passShared } from './shared.ts';
 
@@ -36,6 +43,7 @@ export type Attached = Extract<DataplaneMessage, { type: 'attached' }>;
 
 export interface Dataplane {
   readonly pid: number;
+  readonly confined: Confined | undefined;
   readonly attached: Promise<Attached>;
   readonly ready: Promise<Ready>;
   readonly ended: Promise<End>;
@@ -43,6 +51,8 @@ export interface Dataplane {
   go(): void;
   /** The application's process has ended; settles when all it held is back. */
   dropApplication(): Promise<void>;
+  /** What its pools hold, one entry a thread. One question at a time. */
+  state(): Promise<ThreadState[]>;
   /** SIGTERM, then SIGKILL; settles when it is gone. */
   stop(): Promise<void>;
   /** SIGKILL, for when there is no time. */
@@ -57,15 +67,18 @@ export function launch(
   config: DataplaneConfig,
   main: string = MAIN,
   report: (value: unknown) => void = () => {},
+  confinement?: Confinement,
 ): Dataplane {
   const attached = Promise.withResolvers<Attached>();
   const ready = Promise.withResolvers<Ready>();
   let dropped = Promise.withResolvers<void>();
+  let state = Promise.withResolvers<ThreadState[]>();
   const said: Omit<End, 'how'> = {};
   const hear = (message: DataplaneMessage): void => {
     if (message.type === 'attached') attached.resolve(message);
     else if (message.type === 'ready') ready.resolve(message);
     else if (message.type === 'dropped') dropped.resolve();
+    else if (message.type === 'state') state.resolve(message.threads);
     else if (message.type === 'report') report(message.value);
     else if (message.type === 'stopped') said.stopped = message.exitCode;
     else {
@@ -74,20 +87,24 @@ export function launch(
     }
   };
   const fail = (error: Error): void => {
-    for (const each of [attached, ready, dropped]) each.reject(error);
+    for (const each of [attached, ready, dropped, state]) each.reject(error);
   };
   const inherited = new Inherited();
-  const child = startChild(main, inherited, theirs(config, inherited), (message) => {
+  const listen = (message: unknown): void => {
     const parsed = v.safeParse(DataplaneMessage, message);
     if (parsed.success) hear(parsed.output);
-  });
+  };
+  const child = startChild(main, inherited, theirs(config, inherited), listen, confinement);
   const ended = child.ended.then((how): End => ({ how, ...said }));
   ended.then(({ how }) =>
     fail(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`)),
   );
-  for (const each of [attached, ready, dropped]) each.promise.catch(() => {}); // nobody may be waiting
+  for (const each of [attached, ready, dropped, state]) each.promise.catch(() => {}); // nobody may be waiting
   return {
     pid: child.pid,
+    get confined() {
+      return child.confined;
+    },
     attached: attached.promise,
     ready: ready.promise,
     ended,
@@ -96,6 +113,11 @@ export function launch(
       dropped = Promise.withResolvers<void>();
       child.write('application-gone');
       return dropped.promise;
+    },
+    state: () => {
+      state = Promise.withResolvers<ThreadState[]>();
+      child.write('state');
+      return state.promise;
     },
     stop: child.stop,
     kill: child.kill,

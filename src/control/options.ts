@@ -7,8 +7,9 @@
  */
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
-import { IDLE_POLICIES } from '../dataplane/config.ts';
+import { IDLE_POLICIES, IMPAIRMENTS, type Impaired } from '../dataplane/config.ts';
 import { parseSubnet } from './address.ts';
+import { realPaths } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
 
 /** The arena ends at 2 GiB: what is left over is for packets, flows, tables and libix. */
@@ -24,6 +25,31 @@ const integer = (min: number, max: number) =>
   );
 const oneOf = <const T extends readonly string[]>(values: T) =>
   v.picklist(values, `takes ${values.join(', ')}`);
+
+const paths = (option: string) =>
+  v.pipe(
+    v.array(v.string()),
+    v.transform((given) => realPaths(option, given)),
+  );
+
+/** 'loss=0.01,reorder=0.01,seed=1': probabilities a frame, in both directions (src/nic/impair.ts). */
+function parseImpairment(text: string): Impaired {
+  const given: Record<string, number> = {};
+  for (const word of text.split(',')) {
+    const [name = '', value = ''] = word.split('=');
+    const most = IMPAIRMENTS[name as keyof typeof IMPAIRMENTS];
+    const amount = value === '' ? Number.NaN : Number(value);
+    if (most === undefined || !(amount >= 0 && amount <= most)) {
+      const names = Object.entries(IMPAIRMENTS).map(([each, max]) => `${each} (0 to ${max})`);
+      throw new OptionError(
+        `--impair: '${word}' is not an impairment`,
+        `it takes ${names.join(', ')}`,
+      );
+    }
+    given[name] = amount;
+  }
+  return given;
+}
 
 const RunOptions = v.object({
   /** undefined: veth, or the demonstration where that is not allowed. */
@@ -43,6 +69,11 @@ const RunOptions = v.object({
   json: v.optional(v.boolean(), false),
   capture: v.optional(v.string()),
   trace: v.optional(v.boolean(), false),
+  allowRead: v.optional(paths('--allow-read'), []),
+  allowWrite: v.optional(paths('--allow-write'), []),
+  unconfined: v.optional(v.boolean(), false),
+  /** For tests: a bad network, both ways. */
+  impair: v.optional(v.pipe(v.string(), v.transform(parseImpairment))),
 });
 export type RunOptions = v.InferOutput<typeof RunOptions>;
 

@@ -37,6 +37,9 @@ export const networkNamespace = (): string => readlinkSync('/proc/self/ns/net').
 
 /** linux/capability.h */
 const CAPABILITIES = {
+  CAP_SETGID: 6,
+  CAP_SETUID: 7,
+  CAP_SETPCAP: 8,
   CAP_NET_ADMIN: 12,
   CAP_NET_RAW: 13,
   CAP_IPC_LOCK: 14,

@@ -10,6 +10,7 @@
  *   (src/dataplane/demo.ts).
  */
 import { type Application, commandsToTry, findApplication } from './applications.ts';
+import { enforced } from './confine.ts';
 import { DataplaneDiedError, PrivilegeError } from './errors.ts';
 import type { End } from './launch.ts';
 import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
@@ -84,7 +85,10 @@ function printReport(value: unknown): void {
 }
 
 function announce(app: Application, options: RunOptions, service: Service): void {
-  const { address, ports, nic, dataplane } = service;
+  const { address, ports, nic, dataplane, application } = service;
+  const missing = new Set([dataplane, application].flatMap((c) => c?.confined?.missing ?? []));
+  if (missing.size > 0)
+    console.error(`ix: not enforced here: ${[...missing].join(', ')}; see: bin/ix doctor`);
   if (options.json) {
     const facts = {
       app: app.name,
@@ -93,7 +97,11 @@ function announce(app: Application, options: RunOptions, service: Service): void
       nic,
       pid: process.pid,
       dataplane: dataplane.pid,
-      ...(service.application && { application: service.application.pid }),
+      ...(application && { application: application.pid }),
+      confined: {
+        dataplane: enforced(dataplane.confined),
+        ...(application && { application: enforced(application.confined) }),
+      },
     };
     console.log(JSON.stringify(facts));
     return;

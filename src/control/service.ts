@@ -21,6 +21,7 @@ import { setOffloads } from '../nic/interface.ts';
 import { formatAddress } from './address.ts';
 import { launchApplication, type Supervised, superviseApplication } from './application-process.ts';
 import type { Application } from './applications.ts';
+import { type Confinement, type Confinements, planConfinement } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
 import { type Instance, record } from './instances.ts';
 import { type Attached, type Dataplane, type End, launch, type Ready } from './launch.ts';
@@ -89,7 +90,8 @@ export async function startService(
       statisticsFd,
       ...(captureFd === undefined ? {} : { captureFd }),
     };
-    const dataplane = launch(config, main, report);
+    const confinements = options.unconfined ? undefined : confinementsFor(app, options, config);
+    const dataplane = launch(config, main, report, confinements?.dataplane);
     undo.push(() => dataplane.kill());
     if (captureFd !== undefined) closeSync(captureFd);
     noteDataplane(instance, dataplane.pid);
@@ -97,7 +99,8 @@ export async function startService(
     drivers.enable();
     dataplane.go();
     const application =
-      shared && (await startApplication(app, config, attached, dataplane, report));
+      shared &&
+      (await startApplication(app, config, attached, dataplane, confinements?.application, report));
     if (application) undo.push(() => application.kill());
     const ports = application ? application.ports : (await dataplane.ready).ports;
     instance.ports = ports;
@@ -117,6 +120,19 @@ export async function startService(
   }
 }
 
+function confinementsFor(
+  app: Application,
+  options: RunOptions,
+  config: DataplaneConfig,
+): Confinements {
+  return planConfinement({
+    domain: options.domain,
+    module: app.module,
+    given: { read: options.allowRead, write: options.allowWrite },
+    locksMemory: config.nics.some((nic) => nic.kind === 'afxdp'),
+  });
+}
+
 function openShared(threads: number, undo: (() => void)[]): SharedDescriptors[] {
   const shared = Array.from({ length: threads }, makeShared);
   undo.push(() => shared.forEach(closeShared));
@@ -129,6 +145,7 @@ async function startApplication(
   config: DataplaneConfig,
   attached: Attached,
   dataplane: Dataplane,
+  confinement: Confinement | undefined,
   report: (value: unknown) => void = () => {},
 ): Promise<Supervised> {
   const { shared = [], cpu } = config;
@@ -139,7 +156,7 @@ async function startApplication(
     flows: attached.flows,
     ...(cpu === undefined ? {} : { cpu: cpu + index }),
   }));
-  const start = () => launchApplication({ app: config.app, threads }, report);
+  const start = () => launchApplication({ app: config.app, threads }, report, confinement);
   return superviseApplication(app.name, dataplane, start);
 }
 
@@ -222,7 +239,7 @@ function openSockets(attachment: Attachment, count: number, undo: (() => void)[]
 }
 
 function baseConfig(app: Application, options: RunOptions) {
-  const { ip, idle, cpu, memory, port, trace } = options;
+  const { ip, idle, cpu, memory, port, trace, impair } = options;
   const given: Record<string, string> = { ...app.options };
   if (port !== undefined) given['port'] = `${port}`;
   if (memory !== undefined) given['m'] = `${memory}`;
@@ -231,6 +248,7 @@ function baseConfig(app: Application, options: RunOptions) {
     idle,
     ...(cpu === undefined ? {} : { cpu }),
     trace,
+    ...(impair === undefined ? {} : { impair: { ...impair } }),
     app: { name: app.name, module: app.module, options: given },
     limits: memory === undefined ? {} : { applicationMiB: applicationMiB(memory) },
   } satisfies Partial<DataplaneConfig>;

@@ -57,6 +57,19 @@ const Cable = v.object({
 export const NicConfig = v.variant('kind', [AfXdp, Tap, Cable]);
 export const IDLE_POLICIES = ['spin', 'adaptive', 'sleep'] as const;
 
+/** What `--impair` may ask of src/nic/impair.ts, and the most of each: for tests. */
+export const IMPAIRMENTS = {
+  loss: 1,
+  duplicate: 1,
+  corrupt: 1,
+  reorder: 1,
+  reorderUs: 1_000_000,
+  delayUs: 1_000_000,
+  jitterUs: 1_000_000,
+  seed: 2 ** 30,
+} as const;
+export type Impaired = { [name in keyof typeof IMPAIRMENTS]?: number };
+
 const PAGE = 4096;
 /**
  * Bytes of the statistics memfd that one thread's counters take: whole pages, so that they can be
@@ -119,11 +132,29 @@ export const DataplaneConfig = v.object({
   captureFd: v.optional(fd),
   /** One readable line a frame on standard error. */
   trace: v.boolean(),
+  /** For tests: the network is worse than it is (IMPAIRMENTS). */
+  impair: v.optional(v.record(v.string(), v.number())),
 });
 
 export type NicConfig = v.InferOutput<typeof NicConfig>;
 export type DataplaneConfig = v.InferOutput<typeof DataplaneConfig>;
 export type IdlePolicy = (typeof IDLE_POLICIES)[number];
+
+/** What one elastic thread holds; an idle one without connections holds nothing. */
+const ThreadState = v.object({
+  /** Flows in any state, TIME-WAIT included. */
+  flows: count,
+  /** Application timers. */
+  timers: count,
+  /** Frames of each pool that are neither free nor lent to the driver. */
+  receiveHeld: v.number(),
+  transmitHeld: v.number(),
+  /** JavaScript heap that the thread has allocated since its start, bytes. */
+  allocatedBytes: v.number(),
+  /** What the kernel dropped before the driver saw it, by its own names; empty: it does not say. */
+  kernelDrops: v.record(v.string(), v.number()),
+});
+export type ThreadState = v.InferOutput<typeof ThreadState>;
 
 /** What a dataplane says on the channel, one line of JSON each. */
 export const DataplaneMessage = v.variant('type', [
@@ -151,6 +182,8 @@ export const DataplaneMessage = v.variant('type', [
     code: v.string(),
     message: v.string(),
   }),
+  /** After `state`: what the pools hold at this moment, one entry a thread. */
+  v.object({ type: v.literal('state'), threads: v.array(ThreadState) }),
   /** After `application-gone`: everything the application held is back. */
   v.object({ type: v.literal('dropped') }),
   /** A message of the application's own (`ix.report`). */

@@ -2,17 +2,23 @@
  * The dataplane process: reads its configuration from the control plane, runs one worker per elastic thread, and
  * passes messages on.
  *
- * - Start: configuration in; `attached` out when every driver is bound; `go` in when frames flow; domain inline only:
+ * - Start: configuration in; `attached` out when every driver is bound and the process has
+ *   locked itself down; `go` in when frames flow; domain inline only:
  *   `ready` out when the application listens.
- * - Later: `application-gone` in when the application's process has ended: its flows end, its buffers come back.
+ * - Later: `application-gone` in when the application's process has ended: its flows end, its buffers come back;
+ *   `state` in, and out what every thread holds.
  * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
  * - Ends with the control plane (channel.ts `endWithParent`).
  */
 import { Worker } from 'node:worker_threads';
+import { lockDown } from '../control/confine-lock.ts';
 import { Channel, endWithParent, readConfig } from './channel.ts';
-import type { DataplaneConfig, DataplaneMessage } from './config.ts';
+import type { DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
 
-type WorkerMessage = Exclude<DataplaneMessage, { type: 'attached' }> | Attached;
+type WorkerMessage =
+  | Exclude<DataplaneMessage, { type: 'attached' | 'state' }>
+  | Attached
+  | { type: 'thread-state'; state: ThreadState };
 interface Attached {
   type: 'thread-attached';
   layout: Extract<DataplaneMessage, { type: 'attached' }>['layouts'][number];
@@ -25,11 +31,12 @@ const CLOSE_MS = 500;
 
 function run(config: DataplaneConfig): void {
   const channel = new Channel((line) => {
-    if (line === 'go' || line === 'application-gone') tell(line);
+    if (line === 'go' || line === 'application-gone' || line === 'state') tell(line);
   });
   const attached: Attached[] = [];
   let readyCount = 0;
   let droppedCount = 0;
+  let states: ThreadState[] = [];
   const workers = config.nics.map((_nic, index) => {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: { config, index },
@@ -48,6 +55,7 @@ function run(config: DataplaneConfig): void {
     if (message.type === 'thread-attached') {
       attached.push(message);
       if (attached.length < workers.length) return;
+      if (!locked(channel)) return;
       const { flows, nic } = message;
       channel.send({ type: 'attached', layouts: attached.map((a) => a.layout), flows, nic });
     } else if (message.type === 'ready') {
@@ -56,6 +64,11 @@ function run(config: DataplaneConfig): void {
     } else if (message.type === 'dropped') {
       droppedCount += 1;
       if (droppedCount % workers.length === 0) channel.send(message);
+    } else if (message.type === 'thread-state') {
+      states.push(message.state);
+      if (states.length < workers.length) return;
+      channel.send({ type: 'state', threads: states });
+      states = [];
     } else if (message.type === 'report') channel.send(message);
     else channel.last(message, message.type === 'failed' ? 1 : message.exitCode);
   }
@@ -63,6 +76,16 @@ function run(config: DataplaneConfig): void {
     tell('stop');
     setTimeout(() => process.exit(0), CLOSE_MS);
   });
+}
+
+function locked(channel: Channel): boolean {
+  try {
+    lockDown();
+    return true;
+  } catch (error) {
+    channel.last({ type: 'failed', code: 'IX_CONFINE', message: (error as Error).message }, 1);
+    return false;
+  }
 }
 
 endWithParent();

@@ -1,7 +1,8 @@
 /**
  * From configuration to driver: the descriptors were opened by the control plane, this process only uses them.
  *
- * - `--trace` and `--capture` are wrappers around whatever driver it is.
+ * - `--trace` and `--capture` are wrappers around whatever driver it is, and so is `--impair`: they show what the stack
+ *   sees of a bad network, and what it sends into one.
  */
 import type { Counters } from '../counters.ts';
 import { MAP_SHARED, must, PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
@@ -9,6 +10,7 @@ import { AfXdp } from '../nic/afxdp.ts';
 import { Cable } from '../nic/cable.ts';
 import { Capture } from '../nic/capture.ts';
 import { FrameFile } from '../nic/frame-file.ts';
+import { Impair } from '../nic/impair.ts';
 import type { Nic } from '../nic/nic.ts';
 import { Trace } from '../nic/trace.ts';
 import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from './config.ts';
@@ -16,9 +18,14 @@ import type { NicParts } from './thread.ts';
 
 export function openNicFor(config: DataplaneConfig, index: number, parts: NicParts): Nic {
   let nic = openDriver(config.nics[index]!, parts);
+  if (config.impair !== undefined) {
+    const { seed = 1, ...how } = config.impair;
+    const both = { seed: seed + index, receive: how, transmit: how };
+    nic = new Impair(nic, parts.arena, parts.frames, parts.clock, both);
+  }
   if (config.captureFd !== undefined && index === 0) {
     nic = new Capture(nic, parts.arena, parts.clock, {
-      path: `/proc/self/fd/${config.captureFd}`,
+      path: config.captureFd,
       startMs: Date.now(),
     });
   }

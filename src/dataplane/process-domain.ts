@@ -6,7 +6,9 @@
  *   when its calls are complete (GATE_DONE). Run to completion is kept: on one core the futex hands the core over
  *   and back (5.5-6 us a round trip on the machine this was written on, so it is paid once per batch).
  * - An application that does not come back within WATCHDOG_US keeps the arrays but nothing else: the thread goes on
- *   acknowledging, timing and receiving without it, and looks again in each iteration.
+ *   acknowledging, timing and receiving without it, and looks again in each iteration. It may fall asleep meanwhile:
+ *   GATE_AWAY asks the application to ring the bell when it is back. Each side writes its word before it reads the
+ *   other's, so one of them always sees.
  * - Nothing that the application writes can do more than end its own turn early or late.
  *
  * Called by the elastic thread. The other side is src/application/worker.ts. Read first: man 2 futex.
@@ -14,7 +16,15 @@
 import type { Arena } from '../arena/arena.ts';
 import { ETIMEDOUT, SYS, sys } from '../native/sys.ts';
 import type { Domain } from './elastic-thread.ts';
-import { GATE_AGAIN, GATE_COUNT, GATE_DONE, GATE_TURN, GATE_WAITING, WAITING } from './events.ts';
+import {
+  GATE_AGAIN,
+  GATE_AWAY,
+  GATE_COUNT,
+  GATE_DONE,
+  GATE_TURN,
+  GATE_WAITING,
+  WAITING,
+} from './events.ts';
 
 /** How long the elastic thread waits for its application before it goes on without it. */
 const WATCHDOG_US = 1000;
@@ -34,6 +44,7 @@ export class ProcessDomain implements Domain {
   readonly #turnWord: number;
   readonly #doneWord: number;
   readonly #waitingWord: number;
+  readonly #awayWord: number;
   readonly #callHeader: number;
   readonly #wakeFd: number;
   readonly #one = BigUint64Array.of(1n);
@@ -45,6 +56,7 @@ export class ProcessDomain implements Domain {
     this.#doneWord = (parts.callArray >> 2) + GATE_DONE;
     this.#waitingWord = (parts.callArray >> 2) + GATE_WAITING;
     this.#wakeFd = parts.wakeFd;
+    this.#awayWord = (parts.eventArray >> 2) + GATE_AWAY;
     this.#callHeader = parts.callArray >> 2;
     this.#turn = Atomics.load(this.#i32, this.#turnWord);
     this.leave();
@@ -54,6 +66,7 @@ export class ProcessDomain implements Domain {
   leave(): void {
     const i32 = this.#i32;
     Atomics.store(i32, this.#waitingWord, WAITING.absent);
+    Atomics.store(i32, this.#awayWord, 0);
     Atomics.store(i32, this.#callHeader + GATE_COUNT, 0);
     Atomics.store(i32, this.#callHeader + GATE_AGAIN, 0);
     Atomics.store(i32, this.#doneWord, this.#turn);
@@ -73,10 +86,13 @@ export class ProcessDomain implements Domain {
       if (done === this.#turn) return true;
       if (sys.futexWait(this.#doneWord << 2, done, WATCHDOG_US) === -ETIMEDOUT) break;
     }
+    Atomics.store(i32, this.#awayWord, 1);
     return this.isBack();
   }
 
   isBack(): boolean {
-    return Atomics.load(this.#i32, this.#doneWord) === this.#turn;
+    if (Atomics.load(this.#i32, this.#doneWord) !== this.#turn) return false;
+    Atomics.store(this.#i32, this.#awayWord, 0);
+    return true;
   }
 }

@@ -8,6 +8,7 @@
  * - `close` takes every frame home and says whether all pools are full again.
  */
 import { randomBytes } from 'node:crypto';
+import { getHeapStatistics } from 'node:v8';
 import { Arena, type Segment } from '../arena/arena.ts';
 import { Frames } from '../arena/frames.ts';
 import { Wheel } from '../arena/wheel.ts';
@@ -16,7 +17,7 @@ import { arenaBytesFor, type Limits, limitsFor } from '../limits.ts';
 import { Clock, type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
 import { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
-import type { IdlePolicy } from './config.ts';
+import type { IdlePolicy, ThreadState } from './config.ts';
 import { type Domain, ElasticThread } from './elastic-thread.ts';
 import { EVENT_ARRAY_BYTES, EventSink } from './events.ts';
 import { CALL_ARRAY_BYTES, Gate } from './gate.ts';
@@ -88,6 +89,8 @@ export interface DataplaneThread<S extends Side> {
   readonly runner: Runner;
   /** The application is gone: its flows are reset, its listeners, sockets and timers end, everything it held comes back. */
   dropApplication(): void;
+  /** What is held now, for tests and the soak. */
+  state(): ThreadState;
   /** Stops the loop and closes the driver; true when every frame came home. */
   close(): boolean;
 }
@@ -142,7 +145,20 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   return {
     ...{ arena, limits, layout, frames, counters, nic, stack, timers, gate, side, thread, runner },
     dropApplication,
+    state: () => stateOf(frames, nic, stack, timers),
     close,
+  };
+}
+
+function stateOf(frames: Frames, nic: Nic, stack: Stack, timers: ApplicationTimers): ThreadState {
+  nic.reclaim();
+  return {
+    flows: stack.tcp.openFlows,
+    timers: timers.active,
+    receiveHeld: frames.receiveCount - frames.receiveFree - nic.framesLent(),
+    transmitHeld: frames.transmitCount - frames.transmitFree,
+    allocatedBytes: getHeapStatistics().total_allocated_bytes,
+    kernelDrops: { ...nic.kernelDrops?.() },
   };
 }
 

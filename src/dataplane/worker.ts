@@ -59,6 +59,7 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
       dataplane.dropApplication();
       say({ type: 'dropped' });
     }
+    if (message === 'state') say({ type: 'thread-state', state: dataplane.state() });
     if (message === 'stop') {
       dataplane.dropApplication();
       dataplane.close();
@@ -83,10 +84,9 @@ async function startInline(): Promise<void> {
   const { ix } = dataplane.side;
   listen(dataplane, () => {
     ix.whenSettled(() => say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name }));
-    Promise.resolve(application(ix, config.app.options)).then(
-      () => dataplane.runner.start(),
-      failed,
-    );
+    // Async, so that what the application throws at once is a refusal like what it throws later.
+    const load = async (): Promise<void> => application(ix, config.app.options);
+    load().then(() => dataplane.runner.start(), failed);
   });
 }
 

@@ -9,14 +9,34 @@
  *
  * Read first: src/abi.ts, session.ts.
  */
-import { CALL, CALL_RESULT, CODE, EVENT, MAPPED_V4 } from '../abi.ts';
+import {
+  CALL as CALL_,
+  CALL_RESULT as CALL_RESULT_,
+  CODE as CODE_,
+  EVENT as EVENT_,
+  MAPPED_V4 as MAPPED_V4_,
+} from '../abi.ts';
 import type { Arena } from '../arena/arena.ts';
-import { FRAME_BYTES } from '../limits.ts';
+import { FRAME_BYTES as FRAME_BYTES_ } from '../limits.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import type { Connection, Handlers } from './connection.ts';
-import { ApplicationMemory, GATHER_BYTES, SEND_BLOCK_BYTES } from './memory.ts';
+import {
+  ApplicationMemory,
+  GATHER_BYTES as GATHER_BYTES_,
+  SEND_BLOCK_BYTES as SEND_BLOCK_BYTES_,
+} from './memory.ts';
 import { RawGate } from './raw.ts';
 import { Session, type SessionSizes } from './session.ts';
+
+// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
+const CALL = CALL_;
+const CALL_RESULT = CALL_RESULT_;
+const CODE = CODE_;
+const EVENT = EVENT_;
+const MAPPED_V4 = MAPPED_V4_;
+const FRAME_BYTES = FRAME_BYTES_;
+const GATHER_BYTES = GATHER_BYTES_;
+const SEND_BLOCK_BYTES = SEND_BLOCK_BYTES_;
 
 export interface Span {
   offset: number;

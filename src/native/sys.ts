@@ -17,6 +17,8 @@ export type Watch = { readonly __watch: never };
 
 export interface Sys {
   syscall(nr: number, ...args: (number | bigint | View)[]): number;
+  /** The same by every thread of the process, for what is per thread (capabilities). Set-up only. */
+  everyThread(nr: number, ...args: (number | bigint | View)[]): number;
   address(view: View): bigint;
   useArena(bytes: Uint8Array<ArrayBufferLike>): number;
   mapAt(

@@ -1,11 +1,11 @@
 /**
  * ARP: which MAC address stands behind a neighbour's IPv4 address.
  *
- * - INCOMPLETE (asked, one frame held) -> REACHABLE (an answer less than 60 s ago) -> STALE (its
+ * - INCOMPLETE (asked, a few frames held) -> REACHABLE (an answer less than 60 s ago) -> STALE (its
  *   next use starts a probe, and nothing waits for it) -> PROBE (asked by unicast) -> gone. Unused
  *   for 5 minutes more: gone.
  * - Asks once a second, three times (RFC 1122 2.3.2.1); an address that never answers loses its
- *   held frame.
+ *   held frames.
  * - Learns a new sender only from a request for us, on our link; any packet may update an entry
  *   that exists (RFC 826), but only one for us confirms it. A table that is full learns nobody
  *   unasked.
@@ -18,14 +18,18 @@
 import type { Frames } from '../arena/frames.ts';
 import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { TRANSMIT_HEADROOM } from '../limits.ts';
+import { TRANSMIT_HEADROOM as TRANSMIT_HEADROOM_ } from '../limits.ts';
 import type { Nic } from '../nic/nic.ts';
-import { assert, VERIFY } from '../verify.ts';
+import { assert, VERIFY as VERIFY_ } from '../verify.ts';
 import * as wire from '../wire/arp.ts';
 import * as eth from '../wire/ethernet.ts';
 import { isNeverHost, maskOf } from '../wire/ipv4.ts';
 import { type Clock, type Environment, timerRanges } from './environment.ts';
 import * as row from './neighbours.ts';
+
+// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
+const TRANSMIT_HEADROOM = TRANSMIT_HEADROOM_;
+const VERIFY = VERIFY_;
 
 const C_IN = COUNTER.arpIn;
 const C_BAD = COUNTER.arpBad;
@@ -215,8 +219,10 @@ export class Arp {
     const isConfirmed = isForUs || isFirst;
     this.#neighbours.resolve(entry, high, low, isConfirmed ? row.REACHABLE : row.STALE);
     this.#due(entry, isConfirmed ? REACHABLE_MS : STALE_MS);
-    const held = this.#neighbours.takeHeld(entry);
-    if (held !== 0) this.transmit(neighbour, held, i32[entry + row.HELD_BYTES]!);
+    const neighbours = this.#neighbours;
+    for (let held = neighbours.takeHeld(entry); held !== 0; held = neighbours.takeHeld(entry)) {
+      this.transmit(neighbour, held, i32[entry + row.HELD_BYTES]!);
+    }
   }
 
   #isOnLink(address: number): boolean {

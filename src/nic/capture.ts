@@ -24,7 +24,8 @@ const RECORD_BYTES = 16;
 const SECOND_US = 1_000_000;
 
 export interface CaptureOptions {
-  path: string;
+  /** The file's path; or its descriptor, open for writing, which stays the caller's. */
+  path: string | number;
   /** Bytes kept of each frame, default all. */
   snapBytes?: number;
   /** Resolution of the file; the clock has microseconds either way. */
@@ -50,6 +51,7 @@ export class Capture implements Nic {
   readonly #bufferBytes: number;
   #fill = 0;
   #file: number;
+  readonly #isOurs: boolean;
   /** The clock when last read, and the time of day then. */
   #lastUs: number;
   #seconds: number;
@@ -73,7 +75,9 @@ export class Capture implements Nic {
     this.#lastUs = clock.us;
     this.#seconds = Math.floor(startMs / 1000) | 0;
     this.#microseconds = Math.round((startMs % 1000) * 1000) | 0;
-    this.#file = openSync(options.path, 'w');
+    const { path } = options;
+    this.#isOurs = typeof path === 'string';
+    this.#file = typeof path === 'string' ? openSync(path, 'w') : path;
     const header = new DataView(new ArrayBuffer(HEADER_BYTES));
     header.setUint32(0, options.nanoseconds ? MAGIC_NANOSECONDS : MAGIC_MICROSECONDS, true);
     header.setUint16(4, 2, true);
@@ -120,7 +124,7 @@ export class Capture implements Nic {
     this.#inner.close();
     if (this.#file < 0) return;
     this.flush();
-    closeSync(this.#file);
+    if (this.#isOurs) closeSync(this.#file);
     this.#file = -1;
   }
 

@@ -241,6 +241,10 @@ export class Impair implements Nic {
     this.#inner.wake?.();
   }
 
+  kernelDrops(): Record<string, number> {
+    return this.#inner.kernelDrops?.() ?? {};
+  }
+
   close(): void {
     this.#inner.close();
   }

@@ -31,6 +31,8 @@ export interface Nic {
   prepareSleep?(): boolean;
   /** The thread is awake again. */
   wake?(): void;
+  /** Frames that the kernel has dropped before they reached the driver, by its own names. */
+  kernelDrops?(): Record<string, number>;
   /** Takes every frame back to its pool and releases what the driver holds of the kernel. */
   close(): void;
 }

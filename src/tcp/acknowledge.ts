@@ -2,17 +2,24 @@
  * What an acknowledgement does: frees spans, samples the round trip, moves cwnd, starts and ends recovery, opens windows.
  *
  * - The caller has checked that the acknowledgement is acceptable; here sndUna <= ack <= sndMax.
- * - NewReno: the third duplicate retransmits one segment and enters recovery, a partial acknowledgement retransmits the
+ * - Flows with SACK: `selective`, behind which stand scoreboard.ts and recovery.ts. While nothing is missing all that is
+ *   left of them is `advance`.
+ * - Without SACK, NewReno: the third duplicate retransmits one segment and enters recovery, a partial acknowledgement retransmits the
  *   next one, and `recover` keeps one loss from being answered twice, after timeouts as well.
  *
  * Called by input. Read first: RFC 9293 3.10.7.4 "Fifth, check the ACK field"; RFC 5681 3.2; RFC 6582 3.2.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
+import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
+import { DUPLICATES } from './constants.ts';
+import type { LossTimer } from './loss-timer.ts';
+import { type Recovery, TROUBLE as TROUBLE_ } from './recovery.ts';
 import { sampleRtt } from './rto.ts';
+import type { Scoreboard } from './scoreboard.ts';
 import type { SendQueue } from './send-queue.ts';
-import { geq, gt, leq, lt } from './seq.ts';
+import { geq, gt, lt } from './seq.ts';
 import {
   FLAG as FLAG_,
   type Flows,
@@ -27,9 +34,9 @@ const FLAG = FLAG_;
 const PENDING = PENDING_;
 const TCB = TCB_;
 const TIMER = TIMER_;
+const TROUBLE = TROUBLE_;
 
 const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;
-const DUPLICATES = 3;
 
 export class Acknowledging {
   readonly #i32: Int32Array;
@@ -39,6 +46,9 @@ export class Acknowledging {
   readonly #sendQueue: SendQueue;
   readonly #timers: Timers;
   readonly #congestion: Congestion;
+  readonly #board: Scoreboard;
+  readonly #recovery: Recovery;
+  readonly #timer: LossTimer;
 
   constructor(
     env: Environment,
@@ -46,6 +56,9 @@ export class Acknowledging {
     sendQueue: SendQueue,
     timers: Timers,
     congestion: Congestion,
+    board: Scoreboard,
+    recovery: Recovery,
+    timer: LossTimer,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
@@ -54,6 +67,9 @@ export class Acknowledging {
     this.#sendQueue = sendQueue;
     this.#timers = timers;
     this.#congestion = congestion;
+    this.#board = board;
+    this.#recovery = recovery;
+    this.#timer = timer;
   }
 
   /** New data (or our FIN, or the handshake's SYN) is acknowledged: ack > sndUna. */
@@ -73,13 +89,20 @@ export class Acknowledging {
     }
     this.#release(row, acked);
     i32[row + TCB.sndUna] = ack;
+    if ((flags & FLAG.sack) !== 0) {
+      this.#board.begin();
+      this.#board.release(row, ack);
+    }
     if (lt(i32[row + TCB.sndNxt]!, ack)) {
       i32[row + TCB.sndNxt] = ack;
       this.#sendQueue.rewind(row);
     }
     i32[row + TCB.retries] = 0;
     i32[row + TCB.probes] = 0;
-    this.#congest(row, ack, acked, flight);
+    if ((flags & (FLAG.recovery | FLAG.loss)) === 0) {
+      i32[row + TCB.dupAcks] = 0;
+      this.#congestion.acknowledged(row, acked, flight);
+    } else if ((flags & FLAG.sack) === 0) this.#partial(row, ack, acked);
     if (ack === i32[row + TCB.sndMax]) this.#timers.clear(row, TIMER.rto);
     else this.#restartRto(row);
     if (this.#hasMore(row)) this.#flows.output.push(row);
@@ -95,9 +118,26 @@ export class Acknowledging {
     i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = ack;
   }
 
-  #restartRto(row: number): void {
+  /** Any acknowledgement of a flow with SACK that header prediction has not taken. */
+  selective(row: number, a: Arrival): void {
     const i32 = this.#i32;
-    this.#timers.set(row, TIMER.rto, TCB.rtoAt, (this.#clock.us + i32[row + TCB.rto]!) | 0);
+    const una = i32[row + TCB.sndUna]!;
+    const flight = (i32[row + TCB.sndMax]! - una) | 0;
+    const { options } = a;
+    const hasAdvanced = gt(a.ack, una);
+    if (hasAdvanced) {
+      this.advance(row, a.ack, options.hasTimestamps && options.tsEcr !== 0, options.tsEcr);
+    } else this.#board.begin();
+    if (options.sackCount > 0) {
+      this.#board.sack(row, a.ack, options.sackAt, options.sackCount);
+    }
+    const isTrouble = (i32[row + TCB.flags]! & TROUBLE) !== 0 || i32[row + TCB.sacked] !== 0;
+    if (!isTrouble && this.#board.duplicated === 0) return;
+    this.#recovery.acknowledged(row, a, hasAdvanced, flight);
+  }
+
+  #restartRto(row: number): void {
+    this.#timer.restart(row);
   }
 
   #release(row: number, acked: number): void {
@@ -115,13 +155,12 @@ export class Acknowledging {
     this.#flows.ready.push(row);
   }
 
-  #congest(row: number, ack: number, acked: number, flight: number): void {
+  /** New data is acknowledged during recovery without SACK (RFC 6582 3.2, step 3). */
+  #partial(row: number, ack: number, acked: number): void {
     const i32 = this.#i32;
     i32[row + TCB.dupAcks] = 0;
     const flags = i32[row + TCB.flags]!;
-    if ((flags & FLAG.recovery) === 0) {
-      this.#congestion.acknowledged(row, acked, flight);
-    } else if (geq(ack, i32[row + TCB.recover]!)) {
+    if (geq(ack, i32[row + TCB.recover]!)) {
       i32[row + TCB.flags] = flags & ~(FLAG.recovery | FLAG.rexmit);
       this.#congestion.leaveRecovery(row, (i32[row + TCB.sndMax]! - ack) | 0);
     } else {
@@ -162,11 +201,15 @@ export class Acknowledging {
     this.#counters.bump(C_FAST_RETRANSMITS);
   }
 
-  /** Takes the segment's window if the segment is not older than the one before. `window` is scaled. */
+  /**
+   * Takes the segment's window unless one sent later was seen. What tells is the acknowledgement first, the sequence number
+   * second: the RFC's order, by which a peer that retransmits (old numbers, new acknowledgements) is not heard, would
+   * move the right edge beyond all that it has promised. `window` is scaled.
+   */
   window(row: number, seq: number, ack: number, window: number): void {
     const i32 = this.#i32;
-    const wl1 = i32[row + TCB.sndWl1]!;
-    if (!(lt(wl1, seq) || (wl1 === seq && leq(i32[row + TCB.sndWl2]!, ack)))) return;
+    const newer = (ack - i32[row + TCB.sndWl2]!) | 0;
+    if (newer < 0 || (newer === 0 && lt(seq, i32[row + TCB.sndWl1]!))) return;
     i32[row + TCB.sndWl1] = seq;
     i32[row + TCB.sndWl2] = ack;
     if (window === i32[row + TCB.sndWnd]) return;

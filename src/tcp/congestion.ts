@@ -1,5 +1,5 @@
 /**
- * Congestion control: the interface, and NewReno.
+ * Congestion control: the interface, and NewReno (CUBIC is in cubic.ts).
  *
  * - Input decides what happened (new data acknowledged, third duplicate, partial acknowledgement, ...); the algorithm
  *   moves cwnd and ssthresh. It never looks at queues or timers.
@@ -21,7 +21,7 @@ export interface Congestion {
   opened(row: number, hasLostSyn: boolean): void;
   /** New data was acknowledged, outside recovery. */
   acknowledged(row: number, bytes: number, flight: number): void;
-  /** Third duplicate acknowledgement: recovery begins. */
+  /** Recovery begins; with SACK the caller then sets cwnd itself (PRR). */
   enterRecovery(row: number, flight: number): void;
   /** A further duplicate: a segment has left the network. */
   duplicate(row: number): void;
@@ -31,13 +31,15 @@ export interface Congestion {
   leaveRecovery(row: number, flight: number): void;
   /** The retransmission timer fired, for the `first` time for this segment. */
   timedOut(row: number, flight: number, first: boolean): void;
+  /** The last loss was none: cwnd and ssthresh have been restored. */
+  undone(row: number): void;
   /** Nothing was sent for longer than the retransmission timeout (RFC 5681 4.1). */
   idle(row: number): void;
 }
 
 /** So that cwnd + flight stays an int32. */
-const CWND_MAX = 1 << 29;
-const SSTHRESH_INITIAL = CWND_MAX;
+export const CWND_MAX: number = 1 << 29;
+export const SSTHRESH_INITIAL: number = CWND_MAX;
 
 export class NewReno implements Congestion {
   readonly #i32: Int32Array;
@@ -112,6 +114,8 @@ export class NewReno implements Congestion {
     const initial = i32[row + TCB.mss]! * INITIAL_WINDOW_SEGMENTS;
     if (i32[row + TCB.cwnd]! > initial) i32[row + TCB.cwnd] = initial;
   }
+
+  undone(_row: number): void {}
 
   /** RFC 5681 equation (4). */
   #halve(row: number, flight: number): void {

@@ -16,9 +16,11 @@ export const RETRIES_MAX = 13;
 export const SYN_RETRIES_MAX = 7;
 /** Of a SYN-ACK: 63 s. A listener's backlog must not be held for long. */
 export const SYN_ACK_RETRIES_MAX = 5;
-/** Unanswered probes of a zero window, and all probes of a flow that the application has closed. */
+/** Unanswered probes of a zero window; fewer when the application has closed the flow. */
 export const PROBES_MAX = 13;
 export const ORPHAN_PROBES_MAX = 8;
+/** Probes of a closed flow whose peer answers and never reads: 342 s at the smallest timeout, 13 minutes at most. */
+export const ORPHAN_ANSWERED_MAX = 13;
 /** TIME-WAIT: 2 MSL (RFC 9293 3.4.2 says 4 minutes; 60 s is the practice). */
 export const TIME_WAIT_US = 60_000_000;
 /** FIN-WAIT-2 of a flow that the application has closed. */
@@ -51,8 +53,9 @@ export const FRAME_PAYLOAD = 1448;
 export const COMPACT_FRAMES = 16;
 /** Largest payload that is copied. */
 export const COMPACT_BYTES = 1024;
-/** Frames that a flow may hold however scarce they are. */
+/** Frames that a flow may hold when they are scarce, and at most how many are kept back for that. */
 export const FRAMES_ALWAYS = 4;
+export const RESERVE_FRAMES = 512;
 
 /** Bytes that send accepts beyond what is acknowledged; no memory is behind it but spans. */
 export const SEND_QUEUE_BYTES = 4 * 2 ** 20;
@@ -68,3 +71,15 @@ export const EPHEMERAL_FIRST = 32_768;
 export const EPHEMERAL_COUNT = 28_232;
 /** Timestamps older than this say nothing (RFC 7323 5.5). */
 export const TIMESTAMP_AGE_MAX_MS = 24 * 24 * 3_600_000;
+
+/** Runs in flight that one flow may have on the scoreboard. */
+export const RUNS_MAX = 512;
+/** The smallest round trip is that of so long, ms. */
+export const MIN_RTT_MS = 10_000;
+/** Duplicate thresholds that make a loss certain while no reordering was seen (RFC 8985 3.4, RFC 5681). */
+export const DUPLICATES = 3;
+/** RACK keeps a widened reordering window for so many recoveries (RFC 8985 6.2). */
+export const REORDERING_KEEP = 16;
+/** How late an acknowledgement of less than two segments may be (RFC 8985 7.2: WCDelAckT), and any at all. */
+export const LATE_ACK_US = 200_000;
+export const PROBE_MARGIN_US = 2000;

@@ -2,7 +2,7 @@
  * A flow's deadlines come: retransmission, delayed acknowledgement, window probe, keepalive, and the long waits.
  *
  * - Nothing is sent here: flows are marked and go out with this iteration's flush.
- * - After a timeout everything from sndUna on is sent again as cwnd grows from one segment.
+ * - After a timeout cwnd grows from one segment; what is sent again then depends on SACK (recovery.ts).
  *
  * Called by the facade's expire. Read first: RFC 6298 5; RFC 9293 3.8.3 (connection failures), 3.8.4, 3.8.6.1, 3.10.8.
  */
@@ -13,6 +13,7 @@ import type { Congestion } from './congestion.ts';
 import {
   KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_PROBES_MAX,
+  ORPHAN_ANSWERED_MAX,
   ORPHAN_PROBES_MAX,
   ORPHAN_US,
   PROBES_MAX,
@@ -21,12 +22,27 @@ import {
   SYN_RETRIES_MAX,
   WAIT_MAX_MS,
 } from './constants.ts';
+import type { Recovery } from './recovery.ts';
 import { backOff } from './rto.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  STATE as STATE_,
+  TCB as TCB_,
+  TIMER as TIMER_,
+  WAIT as WAIT_,
+} from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
+
+// Bound here because V8 folds a module's own constants only (tcb.ts).
+const FLAG = FLAG_;
+const STATE = STATE_;
+const TCB = TCB_;
+const TIMER = TIMER_;
+const WAIT = WAIT_;
 
 const C_TIMEOUTS = COUNTER.tcpTimeouts;
 const C_DELAYED_ACKS = COUNTER.tcpDelayedAcks;
@@ -41,6 +57,7 @@ export class Expiry {
   readonly #sendQueue: SendQueue;
   readonly #congestion: Congestion;
   readonly #teardown: Teardown;
+  readonly #recovery: Recovery;
 
   constructor(
     env: Environment,
@@ -50,6 +67,7 @@ export class Expiry {
     sendQueue: SendQueue,
     congestion: Congestion,
     teardown: Teardown,
+    recovery: Recovery,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
@@ -60,6 +78,7 @@ export class Expiry {
     this.#sendQueue = sendQueue;
     this.#congestion = congestion;
     this.#teardown = teardown;
+    this.#recovery = recovery;
   }
 
   /** The wheel has fired for this flow: whatever is due happens, the rest is armed again. */
@@ -72,7 +91,7 @@ export class Expiry {
       this.#longWait(row);
       return;
     }
-    if (timers.isDue(row, TIMER.rto, TCB.rtoAt, now) && !this.#retransmit(row)) return;
+    if (timers.isDue(row, TIMER.rto, TCB.rtoAt, now) && !this.#overdue(row)) return;
     if (timers.isDue(row, TIMER.persist, TCB.persistAt, now) && !this.#probe(row)) return;
     if (timers.isDue(row, TIMER.keep, TCB.keepAt, now) && !this.#keepalive(row)) return;
     timers.rearm(row, now);
@@ -91,7 +110,20 @@ export class Expiry {
     this.#timers.clear(row, TIMER.long);
     const state = this.#i32[row + TCB.state]!;
     if (state === STATE.timeWait) this.#teardown.finish(row, DEAD.closed);
-    else this.#teardown.abort(row, DEAD.timeout); // FIN-WAIT-2 that nobody reads; a knock that nobody answers
+    // FIN-WAIT-2 that nobody reads: forgotten without RST, which would take from a slow reader what it has not read
+    else if (state === STATE.finWait2) this.#teardown.finish(row, DEAD.timeout);
+    else this.#teardown.abort(row, DEAD.timeout); // a knock that nobody answers
+  }
+
+  /** What the one timer of data in flight was set for (loss-timer.ts). False: the flow died. */
+  #overdue(row: number): boolean {
+    const i32 = this.#i32;
+    const waitsFor = i32[row + TCB.waitsFor]!;
+    if (waitsFor === WAIT.timeout || i32[row + TCB.runHead] === 0) return this.#retransmit(row);
+    this.#timers.clear(row, TIMER.rto);
+    if (waitsFor === WAIT.probe) this.#recovery.probe(row);
+    else this.#recovery.patienceOver(row);
+    return true;
   }
 
   /** False: the flow died. */
@@ -108,21 +140,29 @@ export class Expiry {
     if (retries > most) return this.#giveUp(row);
     i32[row + TCB.retries] = retries;
     this.#counters.bump(C_TIMEOUTS);
-    if (state > STATE.synReceived) {
-      const flight = (i32[row + TCB.sndMax]! - una) | 0;
-      this.#congestion.timedOut(row, flight, retries === 1);
-    }
     backOff(i32, row);
-    i32[row + TCB.recover] = i32[row + TCB.sndMax]!;
     i32[row + TCB.dupAcks] = 0;
-    const gone = FLAG.recovery | FLAG.rexmit | FLAG.timing;
-    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~gone;
-    i32[row + TCB.sndNxt] = una;
-    this.#sendQueue.rewind(row);
+    const isOpen = state > STATE.synReceived;
+    if (isOpen && (i32[row + TCB.flags]! & FLAG.sack) !== 0) {
+      this.#recovery.timedOut(row, retries === 1);
+    } else this.#goBack(row, isOpen, retries === 1);
     const neighbour = this.#ip.neighbourFor(i32[row + TCB.remote]!); // perhaps the route was the reason
     if (neighbour >= 0) i32[row + TCB.neighbour] = neighbour;
     this.#flows.output.push(row);
     return true;
+  }
+
+  /** Without SACK everything is sent again, from sndUna on, as cwnd grows. */
+  #goBack(row: number, isOpen: boolean, isFirst: boolean): void {
+    const i32 = this.#i32;
+    const una = i32[row + TCB.sndUna]!;
+    const flight = (i32[row + TCB.sndMax]! - una) | 0;
+    if (isOpen) this.#congestion.timedOut(row, flight, isFirst);
+    i32[row + TCB.recover] = i32[row + TCB.sndMax]!;
+    const gone = FLAG.recovery | FLAG.rexmit | FLAG.timing;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~gone;
+    i32[row + TCB.sndNxt] = una;
+    this.#sendQueue.rewind(row);
   }
 
   #giveUp(row: number): false {
@@ -139,7 +179,7 @@ export class Expiry {
     const probes = i32[row + TCB.probes]! + 1;
     const unanswered = i32[row + TCB.retries]! + 1;
     if (unanswered > PROBES_MAX) return this.#giveUp(row);
-    if (isOrphan && probes > ORPHAN_PROBES_MAX) {
+    if (isOrphan && (unanswered > ORPHAN_PROBES_MAX || probes > ORPHAN_ANSWERED_MAX)) {
       this.#teardown.abort(row, DEAD.timeout);
       return false;
     }
@@ -152,6 +192,7 @@ export class Expiry {
 
   /** The application has closed: FIN-WAIT-2 is no longer for ever (RFC 9293 3.6: a half-open peer may never send FIN). */
   orphan(row: number): void {
+    this.#i32[row + TCB.probes] = 0; // those that the application waited for do not count
     if (this.#i32[row + TCB.state] !== STATE.finWait2) return; // else synchronized.ts, when it gets there
     this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + ORPHAN_US) | 0);
   }

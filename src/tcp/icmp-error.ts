@@ -14,10 +14,16 @@ import { IP_HEADER_BYTES } from '../wire/ipv4.ts';
 import { TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { PATH_MTU_MIN } from './constants.ts';
 import type { Opening } from './open.ts';
+import type { Recovery } from './recovery.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, lt } from './seq.ts';
-import { FLAG, type Flows, STATE, TCB } from './tcb.ts';
+import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
+
+// Bound here because V8 folds a module's own constants only (tcb.ts).
+const FLAG = FLAG_;
+const STATE = STATE_;
+const TCB = TCB_;
 
 const UNREACHABLE = 3;
 const TIME_EXCEEDED = 11;
@@ -31,6 +37,7 @@ export class IcmpErrors {
   readonly #opening: Opening;
   readonly #sendQueue: SendQueue;
   readonly #teardown: Teardown;
+  readonly #recovery: Recovery;
   readonly #mtu: number;
 
   constructor(
@@ -39,12 +46,14 @@ export class IcmpErrors {
     opening: Opening,
     sendQueue: SendQueue,
     teardown: Teardown,
+    recovery: Recovery,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
     this.#opening = opening;
     this.#sendQueue = sendQueue;
     this.#teardown = teardown;
+    this.#recovery = recovery;
     this.#mtu = env.nic.mtu;
   }
 
@@ -82,6 +91,10 @@ export class IcmpErrors {
     this.#opening.setMss(row, Math.min(named, fits));
     if (i32[row + TCB.mss]! >= before) {
       i32[row + TCB.mss] = before; // never larger than it was
+      return;
+    }
+    if ((i32[row + TCB.flags]! & FLAG.sack) !== 0) {
+      this.#recovery.tooLong(row);
       return;
     }
     i32[row + TCB.sndNxt] = i32[row + TCB.sndUna]!;

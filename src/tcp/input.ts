@@ -31,6 +31,7 @@ import type { Acknowledging } from './acknowledge.ts';
 import { Arrival } from './arrival.ts';
 import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
+import { TROUBLE } from './recovery.ts';
 import type { SynSent } from './syn-sent.ts';
 import type { Synchronized } from './synchronized.ts';
 import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
@@ -50,7 +51,7 @@ const C_PREDICTED = COUNTER.tcpHeaderPredicted;
 /** Below this many bytes summing in TypeScript beats a kernel call (checksum.ts). */
 const SHORT_SUM_BYTES = 40;
 /** With one of these a segment in order may mean more than its payload. */
-const UNPREDICTABLE = FLAG.recovery | FLAG.noReader | FLAG.finKnown;
+const UNPREDICTABLE = TROUBLE | FLAG.noReader | FLAG.finKnown;
 /** Says that header prediction does not hold. */
 const NOT_PREDICTED = -1;
 

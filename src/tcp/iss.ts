@@ -10,7 +10,10 @@
 import { halfSipHash } from '../arena/siphash.ts';
 import type { NetConfig } from '../net/environment.ts';
 
-/** ISN = M + F(four-tuple, secret). `ms` is the clock's. */
+/** Ticks of 4 us in a millisecond. */
+const TICKS_PER_MS = 250;
+
+/** ISN = M + F(four-tuple, secret). `ms` is the clock's; SequenceClock has the rest of M. */
 export function initialSequence(
   config: NetConfig,
   ms: number,
@@ -19,7 +22,36 @@ export function initialSequence(
   local: number,
 ): number {
   const hash = halfSipHash(config.secret0, config.secret1, remote, ports, local);
-  return (Math.imul(ms, 250) + hash) | 0;
+  return (Math.imul(ms, TICKS_PER_MS) + hash) | 0;
+}
+
+/**
+ * The part of the clock below a millisecond, in ticks. It never gives the same time twice: what is opened anew within one
+ * iteration, even under the same four-tuple, begins later than what was there before (RFC 9293 3.4.1).
+ */
+export class SequenceClock {
+  #ms = 0;
+  /** Clock.us when this millisecond was first seen: the two clocks wrap at different times. */
+  #us = 0;
+  #last = 0;
+
+  fraction(ms: number, us: number): number {
+    if (ms !== this.#ms) {
+      // what was given beyond the end of a millisecond belongs to those that follow
+      this.#last = Math.max(-1, this.#last - this.#since(ms));
+      this.#ms = ms;
+      this.#us = us;
+    }
+    const now = Math.min(((us - this.#us) | 0) >> 2, TICKS_PER_MS - 1);
+    this.#last = Math.max(now, this.#last + 1);
+    return this.#last;
+  }
+
+  /** Ticks from the millisecond seen last to `ms`; many when the clock was set back. */
+  #since(ms: number): number {
+    const passed = (ms - this.#ms) | 0;
+    return passed < 0 || passed > 1000 ? 1 << 20 : passed * TICKS_PER_MS;
+  }
 }
 
 /** What is added to the millisecond clock in this four-tuple's timestamps. */

@@ -12,7 +12,11 @@ import { CODE, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from '../net/environment.ts';
 import { assert } from '../verify.ts';
-import { FLAG, TCB } from './tcb.ts';
+import { FLAG as FLAG_, TCB as TCB_ } from './tcb.ts';
+
+// Bound here because V8 folds a module's own constants only (tcb.ts).
+const FLAG = FLAG_;
+const TCB = TCB_;
 
 /** Fields of a listener. */
 const GENERATION = 0;

@@ -17,14 +17,28 @@ import {
   RTO_AFTER_SYN_LOSS_US,
   SEND_MSS_MIN,
 } from './constants.ts';
-import { initialSequence, timestampOffset } from './iss.ts';
+import { initialSequence, SequenceClock, timestampOffset } from './iss.ts';
 import type { Listeners } from './listen.ts';
 import type { OptionReader } from './options.ts';
 import { initRto } from './rto.ts';
 import type { IpLayer } from './segment.ts';
-import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  PENDING as PENDING_,
+  STATE as STATE_,
+  TCB as TCB_,
+  TIMER as TIMER_,
+} from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
+
+// Bound here because V8 folds a module's own constants only (tcb.ts).
+const FLAG = FLAG_;
+const PENDING = PENDING_;
+const STATE = STATE_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 const C_OPENED = COUNTER.tcpOpened;
 const C_FLOWS_FULL = COUNTER.tcpFlowsFull;
@@ -41,6 +55,7 @@ export class Opening {
   readonly #listeners: Listeners;
   readonly #congestion: Congestion;
   readonly #mss: number;
+  readonly #sequenceClock = new SequenceClock();
 
   constructor(
     env: Environment,
@@ -75,6 +90,7 @@ export class Opening {
     }
     const i32 = this.#i32;
     const iss = initialSequence(this.#config, this.#clock.ms, remote, ports, local);
+    const fraction = this.#sequenceClock.fraction(this.#clock.ms, this.#clock.us);
     i32[row + TCB.flags] = FLAG.timestamps | FLAG.sack;
     i32[row + TCB.remote] = remote;
     i32[row + TCB.ports] = ports;
@@ -87,7 +103,7 @@ export class Opening {
     i32[row + TCB.mss] = MSS_DEFAULT;
     i32[row + TCB.lastTxMs] = i32[row + TCB.lastRxMs] = this.#clock.ms;
     initRto(i32, row);
-    this.startAt(row, iss);
+    this.startAt(row, (iss + fraction) | 0);
     this.#flows.table.insert(remote, ports, local, row);
     return row;
   }
@@ -111,7 +127,9 @@ export class Opening {
     if (options.scale < 0) i32[row + TCB.rcvScale] = -1;
     i32[row + TCB.sndScale] = Math.max(options.scale, 0);
     i32[row + TCB.irs] = irs;
-    i32[row + TCB.rcvNxt] = i32[row + TCB.rcvEdge] = i32[row + TCB.lastAckSent] = (irs + 1) | 0;
+    const promised = (i32[row + TCB.rcvEdge]! - i32[row + TCB.rcvNxt]!) | 0; // by our own SYN
+    i32[row + TCB.rcvNxt] = i32[row + TCB.lastAckSent] = (irs + 1) | 0;
+    i32[row + TCB.rcvEdge] = (irs + 1 + promised) | 0;
     i32[row + TCB.sndWnd] = i32[row + TCB.maxWnd] = window;
     i32[row + TCB.sndWl1] = irs;
     i32[row + TCB.sndWl2] = ack;

@@ -38,6 +38,9 @@ export class OptionReader {
   hasTimestamps = false;
   tsVal = 0;
   tsEcr = 0;
+  /** SACK blocks: how many, and the arena offset of the first. */
+  sackCount = 0;
+  sackAt = 0;
 
   /** Reads the options in [at, end). */
   read(view: DataView, at: number, end: number): boolean {
@@ -45,6 +48,7 @@ export class OptionReader {
     this.scale = -1;
     this.sackPermitted = false;
     this.hasTimestamps = false;
+    this.sackCount = 0;
     if (end - at === TIMESTAMPS_BYTES && view.getInt32(at) === TIMESTAMPS_WORD) {
       this.#timestamps(view, at + 4);
       return true;
@@ -84,6 +88,11 @@ export class OptionReader {
       case OPTION_TIMESTAMPS:
         if (length !== 10) return false;
         this.#timestamps(view, at + 2);
+        return true;
+      case OPTION_SACK:
+        if (length < 2 + BLOCK_BYTES || ((length - 2) & (BLOCK_BYTES - 1)) !== 0) return false;
+        this.sackCount = (length - 2) >> 3;
+        this.sackAt = at + 2;
         return true;
       default:
         return true;

@@ -15,7 +15,10 @@ import type { Clock, Environment } from '../net/environment.ts';
 import { ACK, FIN, PSH, SYN } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import { BURST_SEGMENTS, DELAYED_ACK_US } from './constants.ts';
+import type { LossTimer } from './loss-timer.ts';
+import type { Recovery } from './recovery.ts';
 import { backedOff } from './rto.ts';
+import { RUN as RUN_, type Scoreboard } from './scoreboard.ts';
 import type { SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import { gt } from './seq.ts';
@@ -34,12 +37,17 @@ const FLAG = FLAG_;
 const STATE = STATE_;
 const TCB = TCB_;
 const TIMER = TIMER_;
+const RUN = RUN_;
 
 const C_RETRANSMITS = COUNTER.tcpRetransmits;
 const C_PROBES = COUNTER.tcpProbes;
 const C_KEEPALIVES = COUNTER.tcpKeepalives;
 const C_PURE_ACKS = COUNTER.tcpPureAcks;
 const C_BYTES_OUT = COUNTER.tcpBytesOut;
+
+/** Then some of what is in flight is known not to be in the network. */
+const NOT_IN_PIPE = FLAG.disorder | FLAG.recovery | FLAG.loss;
+const SPECIAL = FLAG.rexmit | FLAG.keepalive | FLAG.tailDue;
 
 export class Output {
   readonly #i32: Int32Array;
@@ -50,6 +58,9 @@ export class Output {
   readonly #sendQueue: SendQueue;
   readonly #timers: Timers;
   readonly #congestion: Congestion;
+  readonly #board: Scoreboard;
+  readonly #recovery: Recovery;
+  readonly #lossTimer: LossTimer;
 
   constructor(
     env: Environment,
@@ -58,6 +69,9 @@ export class Output {
     sendQueue: SendQueue,
     timers: Timers,
     congestion: Congestion,
+    board: Scoreboard,
+    recovery: Recovery,
+    lossTimer: LossTimer,
   ) {
     this.#i32 = flows.i32;
     this.#list = flows.output;
@@ -67,6 +81,9 @@ export class Output {
     this.#sendQueue = sendQueue;
     this.#timers = timers;
     this.#congestion = congestion;
+    this.#board = board;
+    this.#recovery = recovery;
+    this.#lossTimer = lossTimer;
   }
 
   /** Every flow of the output list has its turn, once. */
@@ -97,7 +114,7 @@ export class Output {
         if (i32[row + TCB.sndNxt] === i32[row + TCB.iss]) return this.#syn(row, SYN | ACK);
         return this.#acknowledge(row);
       default:
-        if ((flags & (FLAG.rexmit | FLAG.keepalive)) !== 0 && !this.#special(row)) return false;
+        if ((flags & SPECIAL) !== 0 && !this.#special(row)) return false;
         return this.#data(row) && this.#acknowledge(row);
     }
   }
@@ -115,7 +132,7 @@ export class Output {
       i32[row + TCB.flags] = (i32[row + TCB.flags]! & ~FLAG.timing) | FLAG.synLost;
       this.#counters.bump(C_RETRANSMITS);
     }
-    this.#startRto(row);
+    this.#lossTimer.sent(row);
     return true;
   }
 
@@ -126,25 +143,87 @@ export class Output {
     i32[row + TCB.rttAt] = this.#clock.us;
   }
 
-  #startRto(row: number): void {
-    const i32 = this.#i32;
-    if ((i32[row + TCB.timers]! & TIMER.rto) !== 0) return;
-    this.#timers.set(row, TIMER.rto, TCB.rtoAt, (this.#clock.us + i32[row + TCB.rto]!) | 0);
-  }
-
-  /** Fast retransmission of the first unacknowledged segment; keepalive. */
+  /** Retransmissions of what is lost, a tail loss probe, keepalive. False: try again. */
   #special(row: number): boolean {
     const i32 = this.#i32;
-    if ((i32[row + TCB.flags]! & FLAG.rexmit) !== 0) {
-      if (!this.#retransmit(row)) return false;
-      i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.rexmit;
+    const flags = i32[row + TCB.flags]!;
+    if ((flags & FLAG.rexmit) !== 0) {
+      if ((flags & FLAG.sack) !== 0) {
+        if (!this.#lost(row)) return false;
+      } else if (this.#retransmit(row)) i32[row + TCB.flags] = flags & ~FLAG.rexmit;
+      else return false;
     }
+    if ((i32[row + TCB.flags]! & FLAG.tailDue) !== 0 && !this.#tailProbe(row)) return false;
     if ((i32[row + TCB.flags]! & FLAG.keepalive) !== 0) {
       const seq = (i32[row + TCB.sndUna]! - 1) | 0; // already acknowledged: the peer must answer (RFC 9293 3.8.4)
       if (!this.#writer.send(row, seq, ACK, -1, 0, 0)) return false;
       i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.keepalive;
       this.#counters.bump(C_KEEPALIVES);
     }
+    return true;
+  }
+
+  /** What the scoreboard calls lost, as far as cwnd allows, or new data first when a timeout is in doubt (F-RTO). */
+  #lost(row: number): boolean {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & FLAG.tryNew) !== 0) {
+      const next = i32[row + TCB.sndNxt]!;
+      if (!this.#data(row)) return false;
+      if (i32[row + TCB.sndNxt] !== next) return true;
+      i32[row + TCB.flags] = i32[row + TCB.flags]! & ~(FLAG.tryNew | FLAG.doubt); // there is none
+    }
+    for (let budget = BURST_SEGMENTS; ; budget--) {
+      const run = this.#board.firstLost(row);
+      if (run === 0) break;
+      if (this.#recovery.pipe(row) >= i32[row + TCB.cwnd]!) return true; // the next acknowledgement goes on
+      if (budget === 0 || !this.#resend(row, run)) return false;
+    }
+    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.rexmit;
+    return true;
+  }
+
+  /** Sends the first segment of a run again. */
+  #resend(row: number, run: number): boolean {
+    const i32 = this.#i32;
+    const start = i32[run + RUN.start]!;
+    const una = i32[row + TCB.sndUna]!;
+    const left = (una + i32[row + TCB.txBytes]! - start) | 0;
+    const length = Math.min((i32[run + RUN.end]! - start) | 0, i32[row + TCB.mss]!);
+    const bytes = Math.min(length, left);
+    const isLast = bytes === left;
+    const fin = length > left ? FIN : 0;
+    this.#sendQueue.seek(row, (start - una) | 0);
+    const flags = ACK | (isLast && bytes > 0 ? PSH : 0) | fin;
+    const { span, done } = this.#sendQueue;
+    if (!this.#writer.send(row, start, flags, span, done, bytes)) return false;
+    this.#recovery.resent(row, run, length);
+    this.#counters.bump(C_RETRANSMITS);
+    i32[row + TCB.lastTxMs] = this.#clock.ms;
+    this.#lossTimer.sent(row);
+    return true;
+  }
+
+  /** One segment beyond cwnd, new if there is one, else the last one again (RFC 8985 7.3). */
+  #tailProbe(row: number): boolean {
+    const i32 = this.#i32;
+    const una = i32[row + TCB.sndUna]!;
+    const next = i32[row + TCB.sndNxt]!;
+    if (una === next) {
+      i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.tailDue; // acknowledged meanwhile
+      return true;
+    }
+    const mss = i32[row + TCB.mss]!;
+    const left = (una + i32[row + TCB.txBytes]! - next) | 0;
+    const room = (una + i32[row + TCB.sndWnd]! - next) | 0;
+    const length = Math.min(left, mss, room);
+    const isBegun = una !== ((i32[row + TCB.iss]! + 1) | 0); // else the initial window is all there is
+    const isNew = isBegun && length > 0 && (length === left || length === mss);
+    if (isNew) {
+      const hasFin = (i32[row + TCB.flags]! & FLAG.finQueued) !== 0;
+      const flags = ACK | (length === left ? PSH | (hasFin ? FIN : 0) : 0);
+      if (!this.#segment(row, next, flags, length)) return false;
+    } else if (!this.#resend(row, this.#board.last(row, mss))) return false;
+    this.#recovery.probed(row, !isNew);
     return true;
   }
 
@@ -163,7 +242,7 @@ export class Output {
     const span = i32[row + TCB.txHead]!;
     if (!this.#writer.send(row, una, flags, span, i32[row + TCB.txHeadDone]!, length)) return false;
     this.#counters.bump(C_RETRANSMITS);
-    this.#startRto(row);
+    this.#lossTimer.sent(row);
     return true;
   }
 
@@ -198,13 +277,18 @@ export class Output {
     return una !== i32[row + TCB.sndNxt] || end === una || this.#blocked(row);
   }
 
-  /** Bytes beyond sndUna that may be in flight: peer's window, cwnd, two more segments (RFC 3042). */
+  /**
+   * Bytes beyond sndUna that may be sent: the peer's window, and cwnd beside what has left the network; without SACK two
+   * segments for two duplicates (RFC 3042).
+   */
   #window(row: number, mss: number, flags: number): number {
     const i32 = this.#i32;
     const wnd = i32[row + TCB.sndWnd]!;
     const dupAcks = i32[row + TCB.dupAcks]!;
     let cwnd = i32[row + TCB.cwnd]!;
-    if ((flags & FLAG.recovery) === 0 && dupAcks > 0) cwnd += Math.min(dupAcks, 2) * mss;
+    if ((flags & FLAG.sack) !== 0) {
+      if ((flags & NOT_IN_PIPE) !== 0) cwnd += i32[row + TCB.sacked]! + i32[row + TCB.lost]!;
+    } else if ((flags & FLAG.recovery) === 0 && dupAcks > 0) cwnd += Math.min(dupAcks, 2) * mss;
     return Math.min(wnd, cwnd);
   }
 
@@ -219,6 +303,10 @@ export class Output {
     const span = i32[row + TCB.txNext]!;
     if (!this.#writer.send(row, seq, flags, span, i32[row + TCB.txNextDone]!, length)) return false;
     const next = (seq + length + (flags & FIN)) | 0;
+    if ((i32[row + TCB.flags]! & FLAG.sack) !== 0) {
+      this.#board.sent(row, seq, next);
+      i32[row + TCB.prrOut] = i32[row + TCB.prrOut]! + length;
+    }
     if (length > 0) {
       i32[row + TCB.txNext] = this.#sendQueue.span;
       i32[row + TCB.txNextDone] = this.#sendQueue.done;
@@ -232,7 +320,7 @@ export class Output {
     i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.probe;
     i32[row + TCB.timers] = i32[row + TCB.timers]! & ~TIMER.persist;
     i32[row + TCB.lastTxMs] = this.#clock.ms;
-    this.#startRto(row);
+    this.#lossTimer.sent(row);
     return true;
   }
 
@@ -270,11 +358,15 @@ export class Output {
     return true;
   }
 
-  /** One acknowledgement at once. Its sequence number lies in the peer's window, even after a timeout. */
+  /**
+   * One acknowledgement at once. Its sequence number lies in the peer's window, even after a timeout. Before our SYN
+   * nothing leaves: that will acknowledge.
+   */
   pureAck(row: number): boolean {
     const i32 = this.#i32;
     const una = i32[row + TCB.sndUna]!;
     let seq = i32[row + TCB.sndMax]!;
+    if (seq === i32[row + TCB.iss]) return true;
     const wnd = i32[row + TCB.sndWnd]!;
     if (((seq - una) | 0) > wnd) seq = (una + wnd) | 0;
     if (!this.#writer.send(row, seq, ACK, -1, 0, 0)) return false;

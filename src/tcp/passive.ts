@@ -16,8 +16,14 @@ import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
 import type { SegmentWriter } from './segment.ts';
 import { gt } from './seq.ts';
-import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
 import type { Timers } from './timers.ts';
+
+// Bound here because V8 folds a module's own constants only (tcb.ts).
+const FLAG = FLAG_;
+const STATE = STATE_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 const C_NO_FLOW = COUNTER.tcpNoFlow;
 const C_SYN_IN = COUNTER.tcpSynIn;

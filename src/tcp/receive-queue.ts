@@ -5,8 +5,9 @@
  *   bytes already emitted) stands in a table with an entry per frame.
  * - The in-order queue hands over bytes in two steps: emitted (`recv`), then done (`recv_done`), which frees frames.
  * - Frames are what runs out, not bytes. A flow may hold as many as are free (so one stuck flow gets at most half,
- *   n flows a share each, and never all), and FRAMES_ALWAYS in any case. A peer that sends small segments has
- *   them copied together. Under pressure out-of-order data goes first, then in-order data of those above their share.
+ *   n flows a share each, and never all); FRAMES_ALWAYS from the reserve; and none of the last ones, without which the
+ *   NIC could receive nothing, not even what would end the shortage. A peer that sends small segments has them copied
+ *   together. Under pressure out-of-order data goes first, then in-order data of those above their share.
  * - Out-of-order frames are a list sorted by sequence number that never overlaps.
  *
  * Called by input, recv_done and events. Read first: RFC 9293 3.10.7.4 "Seventh, process the segment text"; Choudhury
@@ -14,10 +15,16 @@
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { FRAME_BYTES } from '../limits.ts';
+import { BATCH_MAX, FRAME_BYTES } from '../limits.ts';
 import { type Environment, FREE_FRAME, KEEP_FRAME } from '../net/environment.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import { COMPACT_BYTES, COMPACT_FRAMES, FRAME_PAYLOAD, FRAMES_ALWAYS } from './constants.ts';
+import {
+  COMPACT_BYTES,
+  COMPACT_FRAMES,
+  FRAME_PAYLOAD,
+  FRAMES_ALWAYS,
+  RESERVE_FRAMES,
+} from './constants.ts';
 import { geq, leq, lt } from './seq.ts';
 import { TCB as TCB_ } from './tcb.ts';
 
@@ -53,8 +60,9 @@ export class ReceiveQueue {
   readonly #frames: Frames;
   readonly #counters: Counters;
   readonly #kernels: Kernels;
-  /** Free frames below which only flows that hold next to nothing may take more. */
+  /** Free frames below which only flows that hold next to nothing may take more, and below which nobody may. */
   readonly #reserve: number;
+  readonly #floor: number;
 
   constructor(env: Environment) {
     const { arena, frames, limits } = env;
@@ -64,7 +72,8 @@ export class ReceiveQueue {
     this.#frames = frames;
     this.#counters = env.counters;
     this.#kernels = arena.kernels;
-    this.#reserve = Math.min(512, limits.receiveFrames >> 4);
+    this.#floor = Math.min(BATCH_MAX, limits.receiveFrames >> 4);
+    this.#reserve = this.#floor + Math.min(RESERVE_FRAMES, limits.receiveFrames >> 4);
   }
 
   /** Bytes beyond rcvNxt that may be promised to the peer now. */
@@ -116,7 +125,10 @@ export class ReceiveQueue {
     const i32 = this.#i32;
     if (this.#frames.receiveFree >= this.#reserve) return true;
     if (i32[row + TCB.oooHead] !== 0) this.dropOutOfOrder(row);
-    return i32[row + TCB.rxFrames]! < FRAMES_ALWAYS || this.#frames.receiveFree >= this.#reserve;
+    const free = this.#frames.receiveFree;
+    return (
+      free >= this.#reserve || (free >= this.#floor && i32[row + TCB.rxFrames]! < FRAMES_ALWAYS)
+    );
   }
 
   /** Copies a small payload behind that of the last frame, when frames are poorly filled. */
@@ -205,7 +217,8 @@ export class ReceiveQueue {
     const i32 = this.#i32;
     const held = i32[row + TCB.rxFrames]!;
     this.#counters.bump(C_OUT_OF_ORDER);
-    if (held >= FRAMES_ALWAYS && this.#frames.receiveFree - this.#reserve < held) {
+    const free = this.#frames.receiveFree;
+    if (free < this.#floor || (held >= FRAMES_ALWAYS && free - this.#reserve < held)) {
       this.#counters.bump(C_OUT_OF_ORDER_DROPPED);
       return FREE_FRAME;
     }

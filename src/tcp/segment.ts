@@ -195,12 +195,13 @@ export class SegmentWriter {
     return Math.min(this.#receiveQueue.offer(row), WINDOW_FIELD_MAX << scale);
   }
 
-  /** A SYN's window is not scaled (RFC 7323 2.2). */
+  /** A SYN's window is not scaled (RFC 7323 2.2). One sent again promises no less than the first. */
   #synWindow(row: number): number {
     const i32 = this.#i32;
-    const window = this.#offer(row, 0);
-    const edge = (i32[row + TCB.rcvNxt]! + window) | 0;
-    if (gt(edge, i32[row + TCB.rcvEdge]!)) i32[row + TCB.rcvEdge] = edge;
+    const next = i32[row + TCB.rcvNxt]!;
+    const promised = (i32[row + TCB.rcvEdge]! - next) | 0;
+    const window = Math.min(Math.max(this.#offer(row, 0), promised), WINDOW_FIELD_MAX);
+    if (window > promised) i32[row + TCB.rcvEdge] = (next + window) | 0;
     return window;
   }
 

@@ -134,6 +134,22 @@ export class SendQueue {
     i32[row + TCB.txNextDone] = i32[row + TCB.txHeadDone]!;
   }
 
+  /** Puts `this.span` and `this.done` at `distance` bytes behind sndUna. */
+  seek(row: number, distance: number): void {
+    const i32 = this.#i32;
+    let span = i32[row + TCB.txHead]!;
+    let done = (i32[row + TCB.txHeadDone]! + distance) | 0;
+    while (span >= 0) {
+      const at = this.#base + (span << SPAN_SHIFT);
+      const length = i32[at + LENGTH]!;
+      if (done < length) break;
+      done = (done - length) | 0;
+      span = i32[at + NEXT]!;
+    }
+    this.span = span;
+    this.done = done;
+  }
+
   /** The flow died: the memory of all its spans is the application's again. */
   clear(row: number): void {
     const i32 = this.#i32;

@@ -260,7 +260,9 @@ export class Synchronized {
     }
     const window = a.window << i32[row + TCB.sndScale]!;
     if ((i32[row + TCB.timers]! & TIMER.persist) !== 0) i32[row + TCB.retries] = 0; // the peer lives
-    if (gt(a.ack, una)) {
+    if ((i32[row + TCB.flags]! & FLAG.sack) !== 0) {
+      this.#acknowledging.selective(row, a);
+    } else if (gt(a.ack, una)) {
       const { options } = a;
       const hasEcho = options.hasTimestamps && options.tsEcr !== 0;
       this.#acknowledging.advance(row, a.ack, hasEcho, options.tsEcr);

@@ -2,7 +2,8 @@
  * The control block: everything TCP knows of one flow, a row of int32 words in the arena.
  *
  * - Rows, not columns: a segment touches some twenty fields of one flow, and the first two cache lines hold those
- *   that header prediction and a reply need. A row is six lines; sixteen words are left for later recovery schemes.
+ *   that header prediction and a reply need. A row is eight lines; the last two are only touched when something is
+ *   lost, and by congestion control.
  * - The currency inside tcp/ is `row`, the word index of a row's first word (never 0, so 0 means none): a field is
  *   `i32[row + TCB.sndUna]`. The wheel and handles use the flow number (`TCB.flow`).
  * - A handle is generation << 20 | flow; the generation (1..2047) moves when the flow's `dead` is emitted, so that
@@ -23,7 +24,7 @@ import { assert, VERIFY as VERIFY_ } from '../verify.ts';
 
 const VERIFY = VERIFY_;
 
-export const ROW_WORDS = 96;
+export const ROW_WORDS = 128;
 export const ROW_BYTES = ROW_WORDS * 4;
 
 /** Word numbers. */
@@ -132,7 +133,7 @@ export const TCB = {
   challengeMs: 77,
   tsRecentMs: 78,
   txSpans: 79,
-  // line 5: rare; the rest is free
+  // line 5: out of order; what is in flight
   oooTail: 80,
   oooFrames: 81,
   /** Where the most recent out-of-order segment went: the first SACK block. */
@@ -143,6 +144,63 @@ export const TCB = {
   caBytes: 84,
   /** sndMax when recovery, or a timeout, began. */
   recover: 85,
+  /** Runs of what is in flight (scoreboard.ts): first, last, how many. */
+  runHead: 86,
+  runTail: 87,
+  runs: 88,
+  /** Bytes in flight that are selectively acknowledged; that are lost and not sent again. */
+  sacked: 89,
+  lost: 90,
+  /** What the retransmission timer is set for (WAIT). */
+  waitsFor: 91,
+  /** RACK: when the latest delivered segment left, its end, its round trip (us). */
+  rackAt: 92,
+  rackEnd: 93,
+  rackRtt: 94,
+  /** Smallest round trip of the last seconds, us; 0: none yet. */
+  minRtt: 95,
+  // line 6: recovery
+  minRttMs: 96,
+  /** Highest sequence number that is acknowledged in any way. */
+  fack: 97,
+  /** RACK's reordering window in quarters of minRtt, recoveries it is kept for, and the round of the last DSACK. */
+  reoSteps: 98,
+  reoKeep: 99,
+  reoRound: 100,
+  /** End of the probed flight; valid with FLAG.tail. */
+  tailEnd: 101,
+  /** PRR: flight at the start, bytes delivered and sent since. */
+  prrFlight: 102,
+  prrDelivered: 103,
+  prrOut: 104,
+  /** To be restored when nothing was lost, and bytes sent again that a DSACK has not named yet. */
+  undoCwnd: 105,
+  undoSsthresh: 106,
+  undoBytes: 107,
+  /** Timestamp of the first retransmission of this recovery. */
+  undoStamp: 108,
+  /** Duplicate that we have received and that the next acknowledgement names; equal: none. */
+  dsackStart: 109,
+  dsackEnd: 110,
+  /** Where the latest out-of-order segments went, before oooLast: sequence numbers. */
+  sackRecent1: 111,
+  sackRecent2: 112,
+  // line 7: congestion control
+  /** CUBIC (cubic.ts). */
+  cubicMax: 113,
+  cubicMaxBefore: 114,
+  cubicEpochMs: 115,
+  cubicKMs: 116,
+  cubicOrigin: 117,
+  cubicReno: 118,
+  cubicRest: 119,
+  /** HyStart++: end of the round, its smallest and the last one's round trip, samples, baseline, conservative rounds. */
+  roundEnd: 120,
+  roundMin: 121,
+  roundMinLast: 122,
+  roundSamples: 123,
+  cssBase: 124,
+  cssRounds: 125,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */
@@ -196,7 +254,24 @@ export const FLAG = {
   waiting: 1 << 20,
   /** The SYN, or SYN-ACK, was sent more than once. */
   synLost: 1 << 21,
+  /** Something in flight is selectively acknowledged. */
+  disorder: 1 << 22,
+  /** A timeout's recovery, until `recover` is acknowledged. */
+  loss: 1 << 23,
+  /** It is not yet known whether that timeout was needed (F-RTO). */
+  doubt: 1 << 24,
+  /** Of two minds about it: send new data instead of old (F-RTO's step 2). */
+  tryNew: 1 << 25,
+  /** Send a tail loss probe in this flush; one is out; it was a retransmission. */
+  tailDue: 1 << 26,
+  tail: 1 << 27,
+  tailOld: 1 << 28,
+  /** The network reorders (RACK). */
+  reorders: 1 << 29,
 } as const;
+
+/** What the one timer of data in flight is for: a retransmission timeout, a tail loss probe, RACK's patience. */
+export const WAIT = { timeout: 0, probe: 1, reordering: 2 } as const;
 
 /** A word of their own: a list may be entered while somebody holds a copy of the flags. */
 export const LIST = { ready: 1, output: 2, dying: 4, timeWait: 8 } as const;
@@ -347,6 +422,7 @@ export class Flows {
       assert(i32[row + TCB.lists] === 0, 'tcp: gave a row that is in a list');
       assert(i32[row + TCB.rxFrames] === 0, 'tcp: gave a row that holds frames');
       assert(i32[row + TCB.txSpans] === 0, 'tcp: gave a row that holds spans');
+      assert(i32[row + TCB.runs] === 0, 'tcp: gave a row that has data in flight');
     }
     i32[row + TCB.flags] = 0;
     this.newGeneration(row);

@@ -8,7 +8,9 @@
  *   events      what applications are told            acknowledge  ACKs: round trip, recovery, windows
  *   teardown    TIME-WAIT, death, memory              receive(-queue) payload, in order and out of order
  *   output      what to send, once an iteration       send-queue   spans not yet acknowledged
- *   segment     building one segment                  expire, timers, rto, congestion, icmp-error
+ *   segment     building one segment                  scoreboard   what is in flight, SACK
+ *   recovery    RACK, TLP, PRR, F-RTO                 loss-timer   what is waited for
+ *   congestion  the interface, NewReno; cubic         expire, timers, rto, icmp-error
  *
  * - Handles are generation << 20 | index, > 0. Codes are abi.ts CODE.
  * - `input` keeps or frees the frame as it answers; `flush` once an iteration after the application's calls;
@@ -23,59 +25,75 @@ import { VERIFY as VERIFY_ } from '../verify.ts';
 import { Acknowledging } from './acknowledge.ts';
 import { Calls } from './calls.ts';
 import { NewReno } from './congestion.ts';
+import { Cubic } from './cubic.ts';
 import { Events } from './events.ts';
 import { Expiry } from './expire.ts';
 import { IcmpErrors } from './icmp-error.ts';
 import { Input } from './input.ts';
 import { Listeners } from './listen.ts';
+import { LossTimer } from './loss-timer.ts';
 import { Opening } from './open.ts';
 import { Output } from './output.ts';
 import { Passive } from './passive.ts';
 import { Receiving } from './receive.ts';
 import { ReceiveQueue } from './receive-queue.ts';
+import { Recovery } from './recovery.ts';
+import { Scoreboard } from './scoreboard.ts';
 import { type IpLayer, SegmentWriter } from './segment.ts';
 import { SendQueue } from './send-queue.ts';
 import { SynSent } from './syn-sent.ts';
 import { Synchronized } from './synchronized.ts';
-import { Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
+import { Flows } from './tcb.ts';
 import { Teardown } from './teardown.ts';
 import { Timers } from './timers.ts';
 import { verifyFlow } from './verify-flow.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
 const VERIFY = VERIFY_;
-const STATE = STATE_;
-const TCB = TCB_;
 
 export interface TcpOptions {
   /** 2 MSL, microseconds. */
   timeWaitUs?: number;
+  /** Default: cubic. */
+  congestion?: 'cubic' | 'newReno';
 }
 
 export class Tcp {
   readonly flows: Flows;
   readonly sendQueue: SendQueue;
+  readonly #board: Scoreboard;
   readonly #calls: Calls;
   readonly #input: Input;
   readonly #output: Output;
   readonly #events: Events;
   readonly #expiry: Expiry;
   readonly #icmp: IcmpErrors;
+  readonly #noted: Int32Array;
 
   constructor(env: Environment, ip: IpLayer, options: TcpOptions = {}) {
     const flows = new Flows(env);
     const sendQueue = new SendQueue(env);
     const receiveQueue = new ReceiveQueue(env);
     const timers = new Timers(flows.i32, env.wheel);
-    const congestion = new NewReno(flows.i32);
+    const isNewReno = options.congestion === 'newReno';
+    const congestion = isNewReno ? new NewReno(flows.i32) : new Cubic(flows.i32, env.clock);
+    const board = new Scoreboard(env);
+    const lossTimer = new LossTimer(env, timers);
+    const recovery = new Recovery(env, flows, board, congestion, lossTimer);
     const listeners = new Listeners(env);
     const writer = new SegmentWriter(env, ip, sendQueue, receiveQueue);
-    const output = new Output(env, flows, writer, sendQueue, timers, congestion);
-    const teardown = new Teardown(env, flows, timers, sendQueue, receiveQueue, writer, listeners);
+    const output = new Output(
+      env, flows, writer, sendQueue, timers, congestion, board, recovery, lossTimer,
+    ); // biome-ignore format: a list
+    const teardown = new Teardown(
+      env, flows, timers, sendQueue, receiveQueue, writer, listeners, board,
+    ); // biome-ignore format: a list
     const opening = new Opening(env, flows, ip, timers, teardown, listeners, congestion);
     const receiving = new Receiving(env, flows, receiveQueue, output);
-    const acknowledging = new Acknowledging(env, flows, sendQueue, timers, congestion);
-    const expiry = new Expiry(env, flows, ip, timers, sendQueue, congestion, teardown);
+    const acknowledging = new Acknowledging(
+      env, flows, sendQueue, timers, congestion, board, recovery, lossTimer,
+    ); // biome-ignore format: a list
+    const expiry = new Expiry(env, flows, ip, timers, sendQueue, congestion, teardown, recovery);
     const passive = new Passive(env, flows, listeners, opening, writer, timers);
     const shared = {
       flows, ip, timers, listeners, opening, receiving, receiveQueue, sendQueue, writer, teardown,
@@ -84,7 +102,9 @@ export class Tcp {
     const synSent = new SynSent(env, shared);
     const synchronized = new Synchronized(env, shared);
     this.flows = flows;
+    this.#noted = new Int32Array(VERIFY ? flows.count : 0);
     this.sendQueue = sendQueue;
+    this.#board = board;
     this.#input = new Input(env, {
       flows,
       acknowledging,
@@ -97,7 +117,7 @@ export class Tcp {
     this.#events = new Events(env, flows, receiveQueue, sendQueue, teardown);
     this.#expiry = expiry;
     this.#calls = new Calls(env, shared);
-    this.#icmp = new IcmpErrors(env, flows, opening, sendQueue, teardown);
+    this.#icmp = new IcmpErrors(env, flows, opening, sendQueue, teardown, recovery);
     if (options.timeWaitUs !== undefined) teardown.timeWaitUs = options.timeWaitUs;
   }
 
@@ -126,8 +146,9 @@ export class Tcp {
 
   /** Sends what is due. */
   flush(): void {
+    const count = VERIFY ? this.#noteOutput() : 0;
     this.#output.flush();
-    if (VERIFY) this.verifyAll();
+    for (let i = 0; i < count; i++) this.verifyFlow(this.#noted[i]!);
   }
 
   /** Whether a flush has left something that could not go (no frames, or more than a burst). */
@@ -223,7 +244,8 @@ export class Tcp {
 
   /** True when no flow exists and no pool lacks anything. */
   allHome(): boolean {
-    return this.flows.free === this.flows.count && this.sendQueue.allHome();
+    const { flows } = this;
+    return flows.free === flows.count && this.sendQueue.allHome() && this.#board.allHome();
   }
 
   /** Throws if an invariant of the row does not hold. */
@@ -231,10 +253,11 @@ export class Tcp {
     verifyFlow(this.flows, this.sendQueue, row);
   }
 
-  verifyAll(): void {
-    for (let flow = 0; flow < this.flows.count; flow++) {
-      const row = this.flows.row(flow);
-      if (this.flows.i32[row + TCB.state] !== STATE.closed) this.verifyFlow(row);
-    }
+  /** VERIFY: the rows that a flush will touch. */
+  #noteOutput(): number {
+    const { output } = this.flows;
+    let count = 0;
+    for (let row = output.head; row !== 0; row = output.next(row)) this.#noted[count++] = row;
+    return count;
   }
 }

@@ -17,10 +17,27 @@ import { ACK } from '../wire/tcp.ts';
 import { TIME_WAIT_US } from './constants.ts';
 import type { Listeners } from './listen.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
+import type { Scoreboard } from './scoreboard.ts';
 import type { SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, LIST, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  LIST as LIST_,
+  PENDING as PENDING_,
+  STATE as STATE_,
+  TCB as TCB_,
+  TIMER as TIMER_,
+} from './tcb.ts';
 import type { Timers } from './timers.ts';
+
+// Bound here because V8 folds a module's own constants only (tcb.ts).
+const FLAG = FLAG_;
+const LIST = LIST_;
+const PENDING = PENDING_;
+const STATE = STATE_;
+const TCB = TCB_;
+const TIMER = TIMER_;
 
 const C_CLOSED = COUNTER.tcpClosed;
 
@@ -36,6 +53,7 @@ export class Teardown {
   readonly #receiveQueue: ReceiveQueue;
   readonly #writer: SegmentWriter;
   readonly #listeners: Listeners;
+  readonly #board: Scoreboard;
 
   constructor(
     env: Environment,
@@ -45,6 +63,7 @@ export class Teardown {
     receiveQueue: ReceiveQueue,
     writer: SegmentWriter,
     listeners: Listeners,
+    board: Scoreboard,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
@@ -55,6 +74,7 @@ export class Teardown {
     this.#receiveQueue = receiveQueue;
     this.#writer = writer;
     this.#listeners = listeners;
+    this.#board = board;
   }
 
   /** The flow's protocol is over: CLOSED. `reason` is one of DEAD, for `dead` if that is still to come. */
@@ -68,6 +88,7 @@ export class Teardown {
     this.#timers.cancel(row);
     this.#flows.output.remove(row);
     this.#sendQueue.clear(row);
+    this.#board.clear(row);
     this.#receiveQueue.dropOutOfOrder(row);
     this.#listeners.forget(row);
     if ((flags & FLAG.gone) !== 0) {

@@ -5,6 +5,7 @@
  */
 import { assert } from '../verify.ts';
 import { HELD } from './receive-queue.ts';
+import { LOST, RUN, SACKED } from './scoreboard.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, leq, lt } from './seq.ts';
 import { FLAG, type Flows, LIST, STATE, TCB, TIMER } from './tcb.ts';
@@ -53,9 +54,33 @@ function verifySending(flows: Flows, sendQueue: SendQueue, row: number): void {
   const unsent = lt(next, end) ? (end - next) | 0 : 0;
   assert(sendQueue.count(row, true) === unsent, 'tcp: txNext is not at sndNxt');
   assert(i32[row + TCB.cwnd]! >= i32[row + TCB.mss]!, 'tcp: cwnd below a segment');
+  if ((flags & FLAG.sack) !== 0) verifyRuns(i32, row);
   const isWaiting = (i32[row + TCB.timers]! & (TIMER.rto | TIMER.persist)) !== 0;
   const isListed = (i32[row + TCB.lists]! & LIST.output) !== 0;
   assert(next === una || isWaiting || isListed, 'tcp: data is out and no timer runs');
+}
+
+/** Runs cover what is in flight, each byte once, and the sums are theirs. */
+function verifyRuns(i32: Int32Array, row: number): void {
+  let at = i32[row + TCB.sndUna]!;
+  let [runs, sacked, lost, last] = [0, 0, 0, 0];
+  for (let run = i32[row + TCB.runHead]!; run !== 0; run = i32[run + RUN.next]!) {
+    const end = i32[run + RUN.end]!;
+    const bits = i32[run + RUN.bits]!;
+    const length = (end - at) | 0;
+    assert(i32[run + RUN.start] === at && length > 0, 'tcp: runs do not follow each other');
+    assert((bits & (SACKED | LOST)) !== (SACKED | LOST), 'tcp: a run is lost and acknowledged');
+    if ((bits & SACKED) !== 0) sacked += length;
+    if ((bits & LOST) !== 0) lost += length;
+    runs += 1;
+    at = end;
+    last = run;
+  }
+  assert(at === i32[row + TCB.sndNxt], 'tcp: the runs are not what is in flight');
+  assert(runs === i32[row + TCB.runs], 'tcp: the number of runs is wrong');
+  assert(last === i32[row + TCB.runTail], 'tcp: runTail is not the last run');
+  assert(sacked === i32[row + TCB.sacked], 'tcp: the sum of selective acknowledgements is wrong');
+  assert(lost === i32[row + TCB.lost], 'tcp: the sum of lost bytes is wrong');
 }
 
 function verifyInOrder(i32: Int32Array, row: number): void {

@@ -88,7 +88,15 @@ function tiny(change: (s: Scenario) => void): Scenario {
   s.flows = [
     {
       ...{ id: 1, kind: 'bulk', client: 0, server: 1, clientPort: 30_000, serverPort: 7 },
-      ...{ startUs: 0, acceptUs: 0, rejects: false, isSimultaneous: false, isClean: true },
+      ...{
+        startUs: 0,
+        acceptUs: 0,
+        rejects: false,
+        isSimultaneous: false,
+        isClean: true,
+        again: 0,
+        againUs: 0,
+      },
       ends: [client, reader()],
     },
   ];

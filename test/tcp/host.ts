@@ -52,11 +52,15 @@ export class Host {
   readonly dying = new Set<number>();
   #snapshot: Record<CounterName, number>;
 
-  constructor(choices: EnvironmentChoices = {}, timeWaitUs?: number) {
+  constructor(
+    choices: EnvironmentChoices = {},
+    timeWaitUs?: number,
+    congestion: 'cubic' | 'newReno' = 'cubic',
+  ) {
     this.env = makeEnvironment(choices);
     this.address = this.env.config.address;
     this.stack = new Stack(this.env, undefined, (env, ip) => {
-      return new Tcp(env, ip, timeWaitUs === undefined ? {} : { timeWaitUs });
+      return new Tcp(env, ip, { congestion, ...(timeWaitUs === undefined ? {} : { timeWaitUs }) });
     });
     this.tcp = this.stack.tcp;
     const { arena } = this.env;

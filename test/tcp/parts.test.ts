@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NewReno } from '../../src/tcp/congestion.ts';
 import { RTO_INITIAL_US, RTO_MAX_US, RTO_MIN_US } from '../../src/tcp/constants.ts';
-import { initialSequence, timestampOffset } from '../../src/tcp/iss.ts';
+import { initialSequence, SequenceClock, timestampOffset } from '../../src/tcp/iss.ts';
 import { backedOff, backOff, initRto, sampleRtt } from '../../src/tcp/rto.ts';
 import { geq, gt, isAcceptable, later, leq, lt } from '../../src/tcp/seq.ts';
-import { Flows, RowList, TCB, TIMER } from '../../src/tcp/tcb.ts';
+import { Flows, ROW_WORDS, RowList, TCB, TIMER } from '../../src/tcp/tcb.ts';
 import { Timers } from '../../src/tcp/timers.ts';
 import { makeEnvironment, passTime } from '../net/harness.ts';
 import { randomFrom } from '../net/random.ts';
@@ -42,7 +42,7 @@ test('isAcceptable_againstCountingOneByOne', (t) => {
 });
 
 test('rto_firstSampleThenSmoothing_asInRfc6298', () => {
-  const row = new Int32Array(96);
+  const row = new Int32Array(ROW_WORDS);
   initRto(row, 0);
   assert.equal(row[TCB.rto], RTO_INITIAL_US);
   sampleRtt(row, 0, 400_000);
@@ -58,7 +58,7 @@ test('rto_firstSampleThenSmoothing_asInRfc6298', () => {
 });
 
 test('rto_extremes_staysWithinItsBounds', () => {
-  const row = new Int32Array(96);
+  const row = new Int32Array(ROW_WORDS);
   initRto(row, 0);
   for (let i = 0; i < 50; i++) sampleRtt(row, 0, 0);
   assert.equal(row[TCB.rto], RTO_MIN_US);
@@ -73,7 +73,7 @@ test('rto_extremes_staysWithinItsBounds', () => {
 });
 
 test('newReno_slowStart_countsBytesAndStopsAtSsthresh', () => {
-  const row = new Int32Array(96);
+  const row = new Int32Array(ROW_WORDS);
   const reno = new NewReno(row);
   row[TCB.mss] = 1000;
   reno.opened(0, false);
@@ -92,14 +92,14 @@ test('newReno_slowStart_countsBytesAndStopsAtSsthresh', () => {
 });
 
 test('newReno_synLost_oneSegment', () => {
-  const row = new Int32Array(96);
+  const row = new Int32Array(ROW_WORDS);
   row[TCB.mss] = 1000;
   new NewReno(row).opened(0, true);
   assert.equal(row[TCB.cwnd], 1000);
 });
 
 test('newReno_timeout_ssthreshHalvedOnce', () => {
-  const row = new Int32Array(96);
+  const row = new Int32Array(ROW_WORDS);
   const reno = new NewReno(row);
   row[TCB.mss] = 1000;
   reno.opened(0, false);
@@ -120,6 +120,21 @@ test('iss_fourTupleAndTime_differAndIncrease', () => {
   assert.equal(seen.size, 1000);
   assert.notEqual(timestampOffset(config, 10, 7, 20), at(0, 7));
   assert.notEqual(initialSequence({ ...config, secret0: 9 }, 0, 10, 7, 20), at(0, 7));
+});
+
+test('sequenceClock_anyTimes_neverTheSameTwiceNorBack', (t) => {
+  const random = randomFrom(t);
+  const clock = new SequenceClock();
+  let us = 2 ** 32 - 3000;
+  let last = -1;
+  for (let i = 0; i < 2000; i++) {
+    if (random.below(3) === 0) us += random.below(random.pick([3, 400, 5000]));
+    const ms = Math.floor(us / 1000);
+    const now = Math.imul(ms, 250) + clock.fraction(ms | 0, us | 0);
+    assert.ok(now > last, `${now} after ${last}`);
+    assert.ok(now <= us / 4 + 2000, 'no faster than the clock, but for what is opened at once');
+    last = now;
+  }
 });
 
 test('timers_laterDeadline_noWheelOperation', () => {
@@ -148,11 +163,11 @@ test('timers_laterDeadline_noWheelOperation', () => {
 
 test('rowList_randomOperations_asAnArray', (t) => {
   const random = randomFrom(t);
-  const i32 = new Int32Array(96 * 20);
+  const i32 = new Int32Array(ROW_WORDS * 20);
   const list = new RowList(i32, TCB.readyNext, TCB.readyPrev, 1);
   let model: number[] = [];
   for (let step = 0; step < 5000; step++) {
-    const row = 96 * (1 + random.below(19));
+    const row = ROW_WORDS * (1 + random.below(19));
     if (random.below(2) === 0) {
       list.push(row);
       if (!model.includes(row)) model.push(row);

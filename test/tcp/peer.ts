@@ -62,6 +62,7 @@ export interface PeerChoices {
   /** Our host's ISS just below 2^31 instead of 2^32. */
   signed?: boolean;
   host?: Host;
+  congestion?: 'cubic' | 'newReno';
 }
 
 export class Peer {
@@ -90,7 +91,8 @@ export class Peer {
     this.sourcePort = choices.sourcePort ?? 40_000;
     this.port = choices.port ?? 7;
     const isNew = choices.host === undefined;
-    this.host = choices.host ?? new Host(choices.environment ?? {}, choices.timeWaitUs);
+    this.host =
+      choices.host ?? new Host(choices.environment ?? {}, choices.timeWaitUs, choices.congestion);
     this.iss = (choices.signed ? 0x7fff_fff0 : 0xffff_fff0) | 0;
     if (!isNew) return;
     this.#chooseIss(choices.signed ? 0x8000_0000 : 0);

@@ -72,6 +72,26 @@ test('pressure_stuckReader_holdsAtMostHalf', () => {
   p.close();
 });
 
+test('pressure_manyStuckReaders_someFramesAreLeftForTheNic', () => {
+  const p = new Peer({ environment: { limits: { receiveFrames: 96 } } });
+  p.host.tcp.listen(1, 0, 7, 64, 0);
+  const peers = Array.from({ length: 40 }, (_, i) => {
+    const peer = new Peer({ host: p.host, sourcePort: 41_000 + i });
+    peer.handle = -1;
+    return peer.open();
+  });
+  for (let round = 0; round < 4; round++) {
+    for (const peer of peers) {
+      peer.send('A', { seq: 1 + round * 1460, data: 1460 });
+      peer.send('A', { seq: 20_001 + round * 1460, data: 1460 });
+    }
+  }
+  assert.ok(p.host.env.frames.receiveFree >= 6, `${p.host.env.frames.receiveFree} free`);
+  assert.ok(p.host.count('tcpReceivePressure') > 0);
+  for (const peer of peers) peer.replies();
+  p.close();
+});
+
 test('network_slowReadersOfManyFlows_allBytesInTheEnd', () => {
   const limits = { receiveFrames: 256, ringEntries: 32 };
   const net = new Network({ delayUs: 100 }, 5, {}, { limits });
@@ -131,7 +151,7 @@ test('eventArrayFull_eventsWaitAndNoneIsLost', () => {
 });
 
 test('eventArrayTooSmall_restComesWithTheNextEmit', () => {
-  const p = new Peer();
+  const p = new Peer({ environment: { limits: { receiveFrames: 1024 } } });
   p.host.tcp.listen(1, 0, 7, 64, 0);
   const peers = Array.from({ length: 40 }, (_, i) => {
     const peer = new Peer({ host: p.host, sourcePort: 41_000 + i });

@@ -139,8 +139,32 @@ test('established_windowShrinks_nothingBeyondIt', () => {
   p.close();
 });
 
+test('established_oldSeqWithNewAck_itsWindowIsTaken', () => {
+  const p = new Peer();
+  p.window = 5000;
+  p.open({ mss: 1000 });
+  p.write(0, 8000);
+  assert.equal(p.replies().length, 5);
+  p.send('A', { seq: 101, data: 100, ack: 1 }).replies();
+  p.send('A', { seq: 1, data: 100, ack: 3001, window: 2000 });
+  for (const { seq, length } of p.replies()) assert.ok(seq + length <= 5001, 'the edge stands');
+  p.close();
+});
+
+test('established_newerSeqWithOlderAck_itsWindowIsNotTaken', () => {
+  const p = new Peer();
+  p.window = 5000;
+  p.open({ mss: 1000 });
+  p.write(0, 12_000);
+  assert.equal(p.replies().length, 5);
+  p.send('A', { seq: 1, data: 100, ack: 5001, window: 1000 });
+  p.send('A', { seq: 101, data: 100, ack: 3001, window: 5000 }); // sent before the other
+  for (const { seq, length } of p.replies()) assert.ok(seq + length <= 6001, 'the edge stands');
+  p.close();
+});
+
 test('established_noAck_retransmitsWithBackoff', () => {
-  const p = new Peer().open(STAMPS);
+  const p = new Peer().open({ ...STAMPS, sack: false });
   p.write(0, 100).expect({ seq: 1, length: 100 });
   const rto = p.host.field(p.handle, 'rto') / 1000;
   assert.ok(rto >= 200 && rto <= 1000, `${rto} ms`);
@@ -188,7 +212,7 @@ test('timeout_ackCoversMoreThanSentAgain_goesOnBehindIt', () => {
 });
 
 test('threeDuplicates_fastRetransmitThenPartialThenFull', () => {
-  const p = new Peer().open({ mss: 1000 });
+  const p = new Peer({ congestion: 'newReno' }).open({ mss: 1000 });
   p.write(0, 10_000);
   assert.equal(p.replies().length, 10);
   p.send('A', { ack: 1 }).send('A', { ack: 1 }).expect();
@@ -335,22 +359,49 @@ test('zeroWindow_probesNotAnswered_deadByTimeout', () => {
   p.close();
 });
 
-test('zeroWindow_ofClosedFlow_givenUpAfterEightProbes', () => {
+/** A window that has closed over 2000 bytes; `seconds` pass, probes are answered or not. Returns how many there were. */
+function probed(p: Peer, seconds: number, isAnswering: boolean): number {
+  const before = p.host.count('tcpProbes');
+  let probes = before;
+  for (let second = 0; second < seconds; second++) {
+    const sent = p.pass(1000).host.count('tcpProbes');
+    if (sent > probes && isAnswering) p.send('A', { ack: 1001, window: 0 });
+    probes = sent;
+  }
+  return probes - before;
+}
+
+for (const [kind, isAnswering, most] of [
+  ['Silent', false, 8],
+  ['Answering', true, 13],
+] as const) {
+  test(`zeroWindow_ofClosedFlow${kind}Peer_givenUpAfter${most}Probes`, () => {
+    const p = new Peer();
+    p.window = 1000;
+    p.open({ mss: 1000 });
+    p.write(0, 3000);
+    p.replies();
+    p.send('A', { window: 0 });
+    assert.equal(p.host.tcp.close(p.handle), CODE.OK);
+    assert.equal(probed(p, 900, isAnswering), most);
+    assert.equal(p.eventsOf(EVENT.dead)[0]?.words[0], DEAD.timeout);
+    p.close();
+  });
+}
+
+test('zeroWindow_closedAfterManyAnsweredProbes_countedAnew', () => {
   const p = new Peer();
   p.window = 1000;
   p.open({ mss: 1000 });
   p.write(0, 3000);
   p.replies();
   p.send('A', { window: 0 });
+  assert.ok(probed(p, 1200, true) > 13);
   assert.equal(p.host.tcp.close(p.handle), CODE.OK);
-  let probes = 0;
-  for (let second = 0; second < 900; second++) {
-    const sent = p.pass(1000).host.count('tcpProbes');
-    if (sent > probes) p.send('A', { ack: 1001, window: 0 });
-    probes = sent;
-  }
-  assert.equal(probes, 8);
-  assert.equal(p.eventsOf(EVENT.dead)[0]?.words[0], DEAD.timeout);
+  assert.ok(probed(p, 240, true) > 3);
+  p.replies();
+  p.send('A', { ack: 1001, window: 5000 });
+  p.expect({ seq: 1001, length: 1000 }, { flags: 'FPA', seq: 2001, length: 1000 });
   p.close();
 });
 

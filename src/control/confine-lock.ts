@@ -1,0 +1,23 @@
+/**
+ * The last step of confinement, taken by a child itself once it has what it needs: the capability that was kept is
+ * dropped by every thread, and the allow-list of system calls holds for every thread and for ever.
+ *
+ * - The dataplane calls it when its drivers are bound, before the first frame flows; the application's process before
+ *   it starts the threads that load the application.
+ * - Which list is in IX_CONFINED, set by the control plane; nothing is done without it (`--unconfined`, tests).
+ * - The wish to die with the control plane is renewed: the kernel forgets it when a process changes who it is.
+ */
+import { endWithParent } from '../dataplane/channel.ts';
+import { assembleFilter, installFilter } from '../native/seccomp.ts';
+import { dropEverywhere } from './confine-identity.ts';
+import { OTHERWISE, type Profile, rulesFor } from './confine-list.ts';
+
+export const CONFINED = 'IX_CONFINED';
+
+export function lockDown(): void {
+  const profile = process.env[CONFINED] as Profile | undefined;
+  if (!profile) return;
+  dropEverywhere();
+  endWithParent();
+  installFilter(assembleFilter(rulesFor(profile), OTHERWISE));
+}

@@ -1,0 +1,115 @@
+/**
+ * The steady state of echo and kv allocates less than one byte of JavaScript heap per message, measured inside the
+ * live processes over at least a million messages: driver, stack, gate, libix and application together.
+ *
+ * - Our own client drives them over a veth: 64 connections, one message in flight each.
+ * - Windows of a million messages, one after the other: the first ones hold V8's compilations, and the steady state has
+ *   come when one of them stays below a byte. It must come within WINDOWS_MAX.
+ * - Domain process: two isolates, each below a byte. The dataplane's is asked when the application reports.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import {
+  CLIENT_ADDRESS,
+  CLIENT_LINK,
+  makeBenchLink,
+  PREFIX_LENGTH,
+  SERVER_LINK,
+} from '../../bench/harness/network.ts';
+import { findApplication } from '../../src/control/applications.ts';
+import { parseRunOptions } from '../../src/control/options.ts';
+import { type Service, startService } from '../../src/control/service.ts';
+import { enterNamespace } from '../control/namespace.ts';
+import { needs } from './programs.ts';
+import { DOMAINS } from './serving.ts';
+
+enterNamespace();
+process.env['IX_VERIFY'] = '0'; // the dataplanes are started from here
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const MESSAGES = 1_000_000;
+const WINDOWS_MAX = 6;
+/** The client goes on until it is stopped. */
+const FOR_EVER_MS = '600000';
+const APPS = {
+  echo: { module: 'echo.ts', client: 'echo-client.ts', port: '7' },
+  kv: { module: 'kv/kv.ts', client: 'kv-client.ts', port: '11211' },
+} as const;
+
+interface Window {
+  messages: number;
+  bytes: number;
+}
+
+/** Bytes a message, window by window: of the application's isolate, and of the dataplane's. */
+interface Measured {
+  inside: number[];
+  dataplane: number[];
+}
+
+async function startClient(app: keyof typeof APPS, host: string): Promise<Service> {
+  const { client, port } = APPS[app];
+  const settings = { host, port, connections: '64', durationMs: FOR_EVER_MS, openMs: '60000' };
+  const given = { ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`, cpu: '0' };
+  const load = findApplication(here(`../../src/load/${client}`), settings);
+  const report = (value: unknown) => assert.fail(`the client ended: ${JSON.stringify(value)}`);
+  return await startService(load, parseRunOptions(given), CLIENT_LINK, { report });
+}
+
+async function end(service: Service): Promise<void> {
+  await service.stop();
+  service.takeDown();
+}
+
+const isSteady = ({ inside, dataplane }: Measured): boolean =>
+  Math.min(...inside) < 1 && Math.min(...dataplane) < 1;
+
+async function measure(app: keyof typeof APPS, domain: string): Promise<Measured> {
+  const link = makeBenchLink('ours');
+  const measured: Measured = { inside: [], dataplane: [] };
+  const done = Promise.withResolvers<void>();
+  let allocated = 0;
+  const onWindow = async ({ messages, bytes }: Window): Promise<void> => {
+    const { allocatedBytes } = (await service.dataplane.state())[0]!;
+    measured.inside.push(bytes / messages);
+    // Of the first window only the end is known.
+    if (measured.inside.length > 1) {
+      measured.dataplane.push((allocatedBytes - allocated) / messages);
+    }
+    allocated = allocatedBytes;
+    if (isSteady(measured) || measured.inside.length === WINDOWS_MAX) done.resolve();
+  };
+  const settings = {
+    module: here(`../../src/apps/${APPS[app].module}`),
+    messages: `${MESSAGES}`,
+  };
+  const given = { ip: `${link.serverAddress}/${PREFIX_LENGTH}`, cpu: '1', domain };
+  const application = findApplication(here('apps/measured.ts'), settings);
+  const service = await startService(application, parseRunOptions(given), SERVER_LINK, {
+    report: (value) => void onWindow(value as Window).catch(done.reject),
+  });
+  try {
+    const client = await startClient(app, link.serverAddress);
+    await done.promise.finally(() => end(client));
+    return measured;
+  } finally {
+    await end(service);
+    link.remove();
+  }
+}
+
+const shown = (values: number[]): string => values.map((each) => each.toFixed(3)).join(' ');
+
+describe('allocation', { skip: needs(), timeout: 300_000 }, () => {
+  for (const app of ['echo', 'kv'] as const) {
+    for (const domain of DOMAINS) {
+      test(`${app}_${domain}_steadyState_under1ByteAMessage`, async (t) => {
+        const measured = await measure(app, domain);
+        t.diagnostic(`application's isolate, B a message: ${shown(measured.inside)}`);
+        t.diagnostic(`dataplane's isolate, B a message: ${shown(measured.dataplane)}`);
+        assert.ok(isSteady(measured), 'no window below one byte a message');
+      });
+    }
+  }
+});

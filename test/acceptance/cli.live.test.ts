@@ -1,0 +1,155 @@
+/**
+ * Bad input to the command line of a machine that could serve: exit code 2, nothing on standard output, and one line
+ * that says what is wrong and, behind a semicolon, what to do. Endings: nothing is left.
+ *
+ * What a machine may lack (npm, a compiler, packages) is test/control/launcher.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Netlink } from '../../src/control/netlink.ts';
+import { enterNamespace, linkNames } from '../control/namespace.ts';
+import { Client } from './client.ts';
+import { needs, type Outcome, run } from './programs.ts';
+import { IX, ROOT, Serving } from './serving.ts';
+
+enterNamespace();
+
+/** Words, and what the one line says. */
+const REFUSED: readonly [words: string, says: RegExp][] = [
+  ['frobnicate', /unknown command/],
+  ['serve', /missing required argument/],
+  ['serve nosuch', /no application nosuch; use kv, echo/],
+  ['serve kv word', /'word' is not a setting; write it like name=value/],
+  ['serve kv --wrong', /unknown option '--wrong'/],
+  ['serve kv --port 0', /-p takes a whole number from 1 to 65535, not '0'/],
+  ['serve kv --ip 10.77.0.300', /'10.77.0.300' is not an IPv4 address; write it like/],
+  ['serve kv --ip 127.0.0.1', /127.0.0.1 cannot be the address of a host; choose another/],
+  ['serve kv --nic nosuch0', /there is no interface nosuch0; choose --nic veth/],
+  ['serve kv --nic ixdown', /ixdown is down; try: ip link set ixdown up/],
+  ['serve kv --nic lo', /lo is not an Ethernet interface; choose another/],
+  ['serve kv --ip 10.99.0.1/24', /10.99.0.1 is an address of this machine \(ixother\); stop it/],
+  ['serve kv --ip 10.99.0.2/24', /network that is there already .*ixother\); stop it or choose/],
+  ['serve kv --domain kernel', /--domain takes inline, process, not 'kernel'/],
+  ['serve kv --idle never', /--idle takes spin, adaptive, sleep, not 'never'/],
+  ['serve kv --cpu 999', /there is no core 999; --cpu takes 0 to/],
+  ['serve kv --threads 2', /more than one thread is not in this version/],
+  ['serve kv -m 0', /-m takes a whole number/],
+  ['serve kv m=100000', /kv: m \(MiB\) must be a whole number from 1 to/],
+  ['serve kv m=1500', /kv: -m 1500 needs \d+ MiB more application memory: start with more/],
+  ['serve bulk bytes=x', /bulk: bytes takes a whole number/],
+  ['serve kv --capture /nonexistent/x.pcap', /--capture .*ENOENT; give the path of a file/],
+  ['serve kv --impair loss=2', /--impair: 'loss=2' is not an impairment; it takes loss/],
+  ['run nosuch.ts', /there is no file .*nosuch.ts; give the path/],
+  ['stat', /nothing runs here; start it with: npm start/],
+  ['stat --ip x', /'x' is not an IPv4 address/],
+  ['bench nosuch', /there is no benchmark nosuch; there are: /],
+  ['bench echo --rounds 0', /rounds.*; see: bin\/ix bench echo --help/],
+];
+
+function assertRefused({ exitCode, output, errors }: Outcome, says: RegExp): void {
+  assert.equal(exitCode, 2, errors);
+  assert.equal(output.toString(), '');
+  assert.match(errors, says);
+  assert.match(errors, /^ix: [^\n]+\n$/, 'one line');
+}
+
+const ix = (...words: string[]): Promise<Outcome> => run([IX, ...words], { cwd: ROOT });
+
+describe('refusals', { skip: needs(), timeout: 120_000 }, () => {
+  before(() => {
+    const netlink = new Netlink();
+    netlink.addVeth({ name: 'ixdown' }, { name: 'ixother' });
+    const other = netlink.link('ixother')!;
+    netlink.setUp(other.index);
+    netlink.addAddress(other.index, (10 << 24) | (99 << 16) | 1, 24);
+    netlink.close();
+  });
+  after(() => {
+    const netlink = new Netlink();
+    netlink.deleteLink(netlink.link('ixdown')!.index);
+    netlink.close();
+  });
+
+  for (const [words, says] of REFUSED) {
+    test(`${words.replaceAll(' ', '_')}_oneLineAndExit2`, async () => {
+      assertRefused(await ix(...words.split(' ')), says);
+      assert.deepEqual(linkNames(), ['ixdown', 'ixother'], 'nothing was left behind');
+    });
+  }
+});
+
+describe('endings', { skip: needs('setpriv'), timeout: 120_000 }, () => {
+  test('addressServed_secondStart_oneLineNamesTheFirst', async () => {
+    await using serving = await Serving.start(['echo']);
+    const says = new RegExp(`^ix: 10.77.0.2 is already served by ix pid ${serving.facts.pid}; `);
+    assertRefused(await ix('serve', 'kv'), says);
+    await serving.stop();
+  });
+
+  test('nobody_nicAskedFor_oneLineNamesPrivilegeAndRemedy', async (t) => {
+    const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    const { exitCode } = await run([...nobody, 'test', '-r', join(ROOT, 'package.json')]);
+    // A clone in somebody's home: then as root without capabilities, which the kernel treats alike.
+    const stripped = ['setpriv', '--bounding-set=-all', '--inh-caps=-all'];
+    const who = exitCode === 0 ? nobody : stripped;
+    t.diagnostic(who.join(' '));
+    for (const nic of ['veth', 'tap']) {
+      const outcome = await run([...who, IX, 'serve', 'kv', '--nic', nic], { cwd: ROOT });
+      assertRefused(outcome, /not allowed to make .*CAP_NET_ADMIN.*; run as root, or: /);
+    }
+  });
+
+  test('interruptedWhileServing_peersResetExit0NothingLeft', async () => {
+    await using serving = await Serving.start(['kv', '--domain', 'process']);
+    const client = await Client.open(serving.address, serving.port);
+    const reset = once(client.socket, 'close').catch((error) => error.code);
+    await serving.stop();
+    assert.equal(await reset, 'ECONNRESET', 'not forgotten');
+    for (const pid of serving.pids) assert.throws(() => process.kill(pid, 0), `${pid} is gone`);
+  });
+
+  for (const domain of ['inline', 'process']) {
+    test(`${domain}_killed9_everythingDiesAndNextStartSweeps`, async () => {
+      const first = await Serving.start(['kv', '--domain', domain]);
+      first.child.kill('SIGKILL');
+      await first.exit;
+      const started = Date.now();
+      const isAlive = (pid: number): boolean => {
+        try {
+          process.kill(pid, 0);
+          return true;
+        } catch {
+          return false;
+        }
+      };
+      while (first.pids.some(isAlive) && Date.now() - started < 5000) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      assert.deepEqual(first.pids.filter(isAlive), [], 'the kernel ends what it had started');
+      await using second = await Serving.start(['kv']);
+      assert.deepEqual(linkNames(), ['ix0', 'ix1'], 'the old links are gone');
+      await second.stop();
+    });
+  }
+
+  test('applicationWithoutDefaultExport_oneLineAndNothingLeft', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ix-acceptance-'));
+    try {
+      writeFileSync(join(directory, 'empty.ts'), 'export const nothing = 0;\n');
+      for (const domain of ['inline', 'process']) {
+        const words = ['run', join(directory, 'empty.ts'), '--domain', domain];
+        const { exitCode, output, errors } = await ix(...words);
+        assert.notEqual(exitCode, 0);
+        assert.equal(output.toString(), '');
+        assert.match(errors, /^ix: .*empty.ts has no default export/);
+        assert.deepEqual(linkNames(), []);
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,132 @@
+/**
+ * `bin/ix serve` as a process of its own, for tests that look at it from outside.
+ *
+ * - The test file calls `enterNamespace` first: server and peers are alone in a network namespace, with a state
+ *   directory of their own.
+ * - Without IX_VERIFY: what runs is what a user runs. `verify: true` for the tests that look for broken invariants.
+ * - `stop` interrupts it and asserts an end in order: exit code 0, nothing said on standard error, no link left.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { liveInstances } from '../../src/control/instances.ts';
+import { readStatistics } from '../../src/control/statistics.ts';
+import { linkNames } from '../control/namespace.ts';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const IX = `${ROOT}bin/ix`;
+export const DOMAINS = ['inline', 'process'] as const;
+const START_MS = 30_000;
+
+/** What `serve --json` prints. */
+interface Facts {
+  address: string;
+  ports: number[];
+  nic: string;
+  pid: number;
+  dataplane: number;
+  application?: number;
+}
+
+export interface ServingOptions {
+  verify?: boolean;
+  /** What starts bin/ix: 'unshare -Urn', for instance. It must replace itself by it. */
+  prefix?: readonly string[];
+  /** State directory, if not that of the test: for another user. */
+  state?: string;
+}
+
+export class Serving {
+  readonly child: ChildProcess;
+  readonly exit: Promise<number | null>;
+  readonly #lines: AsyncIterableIterator<string>;
+  facts!: Facts;
+  errors = '';
+
+  private constructor(words: readonly string[], options: ServingOptions) {
+    const env: NodeJS.ProcessEnv = { ...process.env, IX_VERIFY: options.verify ? '1' : '0' };
+    if (options.state !== undefined) env['IX_STATE_DIR'] = options.state;
+    const [program = '', ...rest] = [...(options.prefix ?? []), IX, ...words, '--json'];
+    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.child = child;
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    child.stderr.on('data', (text) => {
+      this.errors += text;
+    });
+    this.exit = once(child, 'close').then(([code]) => code);
+  }
+
+  /** Returns when it serves. */
+  static async start(words: readonly string[], options: ServingOptions = {}): Promise<Serving> {
+    const serving = new Serving(['serve', ...words], options);
+    try {
+      serving.facts = JSON.parse(await serving.line(START_MS));
+      return serving;
+    } catch (error) {
+      await serving[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get address(): string {
+    return this.facts.address;
+  }
+
+  get port(): number {
+    return this.facts.ports[0]!;
+  }
+
+  /** Pids of everything that it consists of. */
+  get pids(): number[] {
+    const { pid, dataplane, application } = this.facts;
+    return application === undefined ? [pid, dataplane] : [pid, dataplane, application];
+  }
+
+  /** The next line of standard output: what the application reports. */
+  async line(limitMs = 60_000): Promise<string> {
+    const late = new Promise<never>((_resolve, reject) => {
+      const fail = () => reject(new Error(`no line within ${limitMs} ms; ${this.errors}`));
+      setTimeout(fail, limitMs).unref();
+    });
+    const { value, done } = await Promise.race([this.#lines.next(), late]);
+    assert.ok(!done, `it ended: ${this.errors}`);
+    return value;
+  }
+
+  counters(): Record<string, number> {
+    const instance = liveInstances().find((each) => each.control.pid === this.facts.pid);
+    assert.ok(instance, 'it is recorded');
+    return readStatistics(instance);
+  }
+
+  async stop(): Promise<void> {
+    this.child.kill('SIGINT');
+    assert.equal(await this.exit, 0, this.errors);
+    assert.equal(this.errors, '');
+    assert.deepEqual(linkNames(), []);
+  }
+
+  /** For a test that has failed: nothing must be left running. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    this.child.kill('SIGTERM');
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), 5000);
+    await this.exit;
+    clearTimeout(timer);
+  }
+}
+
+/** User and system time of processes so far, seconds: fields 14 and 15 of /proc/pid/stat. */
+export function cpuSeconds(pids: readonly number[]): number {
+  const CLOCK_TICK_HZ = 100;
+  let ticks = 0;
+  for (const pid of pids) {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    ticks += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks / CLOCK_TICK_HZ;
+}
