@@ -10,13 +10,11 @@
  */
 import { onLink, ours, runBench, theirs } from './harness/bench.ts';
 import { measureLimit } from './harness/limit.ts';
+import { echoRoundTrip, echoSaturation } from './harness/measure.ts';
 import { type BenchOptions, parseBenchOptions } from './harness/options.ts';
 import { peerNamed } from './harness/peers.ts';
 import type { RatioPlan } from './harness/report.ts';
 import type { Contender, Sample } from './harness/rounds.ts';
-import { runClient } from './harness/run.ts';
-
-const PORT = 7;
 
 const RATIOS: readonly RatioPlan[] = [
   { name: 'vsLinuxEpoll', metric: 'messagesPerSecond', theirs: 'epoll' },
@@ -47,42 +45,16 @@ export default async function echo(args: string[]): Promise<void> {
 function contendersFor(options: BenchOptions): Contender[] {
   const { serverCpu: cpu, idle } = options;
   const both = async (address: string): Promise<Sample> => ({
-    ...(await saturation(address, options)),
-    ...(await roundTrip(address, options)),
+    ...(await echoSaturation(address, options)),
+    ...(await echoRoundTrip(address, options)),
   });
   return [
     ours('ours, AF_XDP', { app: 'echo', cpu, idle }, both),
     theirs(peerNamed('epoll'), cpu, both),
     theirs(peerNamed('nodeNet'), cpu, both),
-    theirs(peerNamed('epollSpin'), cpu, (address) => roundTrip(address, options)),
+    theirs(peerNamed('epollSpin'), cpu, (address) => echoRoundTrip(address, options)),
     limit(options),
   ];
-}
-
-async function saturation(host: string, options: BenchOptions): Promise<Sample> {
-  const { connections, depth } = options;
-  const result = await client(host, options, { connections, depth, clock: 'batch' });
-  return { messagesPerSecond: result.messagesPerSecond, p99Ns: result.latency.p99Ns };
-}
-
-async function roundTrip(host: string, options: BenchOptions): Promise<Sample> {
-  const result = await client(host, options, { connections: 1, depth: 1, clock: 'fine' });
-  return { rttNs: result.latency.p50Ns, rttP99Ns: result.latency.p99Ns };
-}
-
-function client(host: string, options: BenchOptions, more: Record<string, string | number>) {
-  return runClient({
-    module: 'echo-client',
-    cpu: options.clientCpu,
-    options: {
-      host,
-      port: PORT,
-      size: options.size,
-      warmupMs: Math.round(options.warmupSeconds * 1000),
-      durationMs: Math.round(options.seconds * 1000),
-      ...more,
-    },
-  });
 }
 
 function limit({ size, seconds, serverCpu, clientCpu }: BenchOptions): Contender {

@@ -26,12 +26,14 @@ export interface RatioPlan {
   metric: string;
   theirs: string;
   theirMetric?: string;
+  /** Default: the contender `ours`. */
+  mine?: string;
 }
 
 export function ratiosOf(results: Results, plans: readonly RatioPlan[]): Record<string, Spread> {
   const ratios: Record<string, Spread> = {};
-  for (const { name, metric, theirs, theirMetric = metric } of plans) {
-    const mine = valuesOf(results, 'ours', metric);
+  for (const { name, metric, theirs, theirMetric = metric, mine: who = 'ours' } of plans) {
+    const mine = valuesOf(results, who, metric);
     const other = valuesOf(results, theirs, theirMetric);
     if (mine && other) ratios[name] = ratioOf(mine, other);
   }

@@ -24,6 +24,8 @@ export interface OursPlan {
   idle: string;
   /** MiB for values. */
   memory?: number;
+  /** Default: the one that `ix serve` chooses by itself. */
+  domain?: 'inline' | 'process';
 }
 
 export interface ClientPlan {
@@ -57,6 +59,7 @@ export async function startOurs(plan: OursPlan): Promise<Server> {
     ip: `${plan.address}/${PREFIX_LENGTH}`,
     cpu: String(plan.cpu),
     idle: plan.idle,
+    ...(plan.domain === undefined ? {} : { domain: plan.domain }),
     ...(plan.memory === undefined ? {} : { memory: String(plan.memory) }),
   };
   const service = await startDataplane(plan.app, {}, given, SERVER_LINK);
@@ -73,6 +76,7 @@ export async function runClient(plan: ClientPlan): Promise<LoadResult> {
     ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`,
     cpu: String(plan.cpu),
     idle: 'spin',
+    domain: 'inline',
   };
   const reported = Promise.withResolvers<LoadReport>();
   const service = await startDataplane(module, settings, given, CLIENT_LINK, (value) => {

@@ -1,0 +1,212 @@
+/**
+ * The frame source of the soak: random, spoilt and sound frames at full rate over AF_XDP, from the host's end of a link.
+ *
+ * - Takes the frames of the strangers' addresses off its interface; everything else on it stays the kernel's, so that a
+ *   well-behaved client can use the same link.
+ * - Opens connections, talks on them, spoils what it says, and forgets some of it. At the end it resets whatever the
+ *   server still has of them: probes every tuple, and answers what comes back with RST, until nothing does.
+ *
+ * Usage: node bench/soak/strangers.ts IFNAME SERVER SERVER_MAC SECONDS SEED
+ * Prints one JSON object: { frames, seconds, rate, opened, answers, left }. Started by bench/soak.ts.
+ */
+import { Arena } from '../../src/arena/arena.ts';
+import { Frames } from '../../src/arena/frames.ts';
+import { parseAddress } from '../../src/control/address.ts';
+import { Counters } from '../../src/counters.ts';
+import { BATCH_MAX, limitsFor, TRANSMIT_HEADROOM } from '../../src/limits.ts';
+import { openXdp } from '../../src/nic/open.ts';
+import { STRANGERS, STRANGERS_FIRST, TUPLES, tupleOf } from './addresses.ts';
+import { Dice } from './dice.ts';
+import { CLOSED, Flows, OPEN, SYN_SENT } from './flows.ts';
+import { anyFlags, FrameWriter, type Segment } from './frames.ts';
+import { Requests } from './requests.ts';
+
+const [ifname, server, serverMac, seconds, seed] = process.argv.slice(2);
+if (seed === undefined) throw new Error('usage: strangers.ts IFNAME SERVER SERVER_MAC SECONDS SEED');
+
+const FIN = 1;
+const SYN = 2;
+const RST = 4;
+const ACK = 16;
+const PSH = 8;
+/** Of what is sent, one in so many is a SYN: the others need connections to talk on. */
+const SYN_EVERY = 20;
+const SPOIL_EVERY = 3;
+const DRAIN_MS = 20_000;
+
+const limits = limitsFor();
+const arena = new Arena(80 * 2 ** 20);
+arena.bindNative();
+const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames);
+const addresses = Array.from({ length: STRANGERS }, (_, i) => STRANGERS_FIRST + i);
+const { nic, close } = openXdp(arena, frames, new Counters(arena), {
+  ifname: ifname!,
+  ipv4: addresses,
+  ringEntries: limits.ringEntries,
+});
+const view = arena.view;
+const dice = new Dice(Number(seed));
+const flows = new Flows();
+const mac = (bytes: ArrayLike<number>) => {
+  const at = new DataView(Uint8Array.from(bytes as number[]).buffer);
+  return [at.getInt32(0), at.getUint16(4)] as const;
+};
+const [ownHigh, ownLow] = mac(nic.mac);
+const [serverHigh, serverLow] = mac(serverMac!.split(':').map((part) => Number.parseInt(part, 16)));
+const ends = { ownHigh, ownLow, serverHigh, serverLow, server: parseAddress(server!) };
+const writer = new FrameWriter(view, arena.u8, arena.kernels, dice, ends);
+const requests = new Requests(arena.u8, dice);
+const segment: Segment = { tuple: 0, flags: 0, seq: 0, ack: 0, window: 65_535, options: 0 };
+
+let sent = 0;
+let opened = 0;
+let answers = 0;
+let isDraining = false;
+
+/** Takes a frame, has it written, sends it. */
+function send(write: (at: number) => number): boolean {
+  const frame = frames.takeTransmit();
+  if (frame < 0) return false;
+  const at = frame + TRANSMIT_HEADROOM;
+  nic.transmit(at, write(at));
+  sent++;
+  return true;
+}
+
+function writeSegment(at: number, tuple: number, flags: number, bytes = 0): number {
+  segment.tuple = tuple;
+  segment.flags = flags;
+  segment.seq = flows.next[tuple]!;
+  segment.ack = flows.expected[tuple]!;
+  segment.window = 65_535;
+  segment.options = 0;
+  return writer.segment(at, segment, bytes);
+}
+
+/** A segment on an open connection: what comes next, or near it, or anything. */
+function talk(at: number, tuple: number): number {
+  segment.tuple = tuple;
+  const isWild = dice.once(3);
+  segment.flags = isWild ? anyFlags(dice) : dice.once(200) ? FIN | ACK : PSH | ACK;
+  segment.options = isWild && dice.once(2) ? 4 * dice.below(11) : 0;
+  const bytes = dice.once(4) ? 0 : requests.write(writer.payloadAt(at, segment.options));
+  const off = (): number => (isWild ? dice.pick([0, 0, 1, -1, 100, -100, 70_000, dice.word()]) : 0);
+  segment.seq = flows.next[tuple]! + off();
+  segment.ack = flows.expected[tuple]! + off();
+  segment.window = dice.once(10) ? dice.pick([0, 1, 100]) : 65_535;
+  if (!isWild) flows.next[tuple] = (flows.next[tuple]! + bytes + (segment.flags & FIN)) | 0;
+  return writer.segment(at, segment, Math.min(bytes, 1400));
+}
+
+function anyFrame(at: number): number {
+  const tuple = dice.below(TUPLES);
+  if (dice.once(SYN_EVERY)) {
+    if (flows.state[tuple] === CLOSED) flows.set(tuple, SYN_SENT);
+    flows.next[tuple] = dice.word();
+    return writeSegment(at, tuple, SYN);
+  }
+  const open = flows.pickOpen(dice);
+  let length: number;
+  switch (dice.below(12)) {
+    case 0:
+      return writer.noise(at);
+    case 1:
+      length = writer.anyDatagram(at, tuple);
+      break;
+    case 2:
+      length = writer.echo(at, tuple);
+      break;
+    case 3:
+      length = writer.datagram(at, tuple);
+      break;
+    case 4:
+      length = writer.fragment(at, tuple);
+      break;
+    case 5:
+      length = dice.once(8) ? writer.arp(at, tuple, 1 + dice.below(2)) : writer.noise(at);
+      break;
+    default:
+      length = open < 0 ? writer.echo(at, tuple) : talk(at, open);
+  }
+  return dice.once(SPOIL_EVERY) ? writer.spoil(at, length, tuple) : length;
+}
+
+/** What the server says to a stranger. */
+function hear(at: number): void {
+  if (view.getUint16(at + 12) === 0x0806) {
+    const tuple = tupleOf(view.getInt32(at + 14 + 24), 20_000);
+    if (tuple >= 0) send((to) => writer.arp(to, tuple, 2));
+    return;
+  }
+  const tcp = at + 14 + ((view.getUint8(at + 14) & 15) << 2);
+  if (view.getUint8(at + 23) !== 6) return;
+  const tuple = tupleOf(view.getInt32(at + 30), view.getUint16(tcp + 2));
+  if (tuple < 0) return;
+  const flags = view.getUint8(tcp + 13);
+  if ((flags & RST) !== 0) return flows.set(tuple, CLOSED);
+  answers++;
+  const payload = view.getUint16(at + 16) - (tcp - at - 14) - (view.getUint8(tcp + 12) >> 4) * 4;
+  const length = payload + (flags & FIN) + ((flags & SYN) >> 1);
+  flows.expected[tuple] = (view.getInt32(tcp + 4) + length) | 0;
+  flows.next[tuple] = view.getInt32(tcp + 8);
+  if (isDraining || (flags & FIN) !== 0) {
+    flows.set(tuple, CLOSED);
+    send((to) => writeSegment(to, tuple, RST));
+  } else if ((flags & SYN) !== 0) {
+    if (flows.state[tuple] !== OPEN) opened++;
+    flows.set(tuple, OPEN);
+    send((to) => writeSegment(to, tuple, ACK));
+  } else if (length > 0 && dice.once(2)) send((to) => writeSegment(to, tuple, ACK));
+}
+
+function turn(): void {
+  nic.reclaim();
+  const count = nic.receive(BATCH_MAX);
+  for (let i = 0; i < count; i++) {
+    hear(nic.rxOffsets[i]!);
+    frames.free(nic.rxOffsets[i]!);
+  }
+}
+
+/** Turns for a while; what is heard meanwhile is counted in `answers`. */
+async function listen(ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  while (performance.now() < end) {
+    turn();
+    nic.kick();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+for (const tuple of addresses.map((_, i) => i * (TUPLES / STRANGERS))) {
+  send((at) => writer.arp(at, tuple, 1));
+}
+nic.kick();
+const start = performance.now();
+const end = start + Number(seconds) * 1000;
+while (performance.now() < end) {
+  for (let round = 0; round < 16; round++) {
+    turn();
+    for (let i = 0; i < BATCH_MAX && send(anyFrame); i++);
+    nic.kick();
+  }
+}
+const elapsed = (performance.now() - start) / 1000;
+const rate = sent / elapsed;
+
+isDraining = true;
+await listen(500);
+const drainEnd = performance.now() + DRAIN_MS;
+let left = 0;
+do {
+  answers = 0;
+  for (let tuple = 0; tuple < TUPLES; tuple++) {
+    flows.next[tuple] = dice.word();
+    send((at) => writeSegment(at, tuple, ACK));
+    if (tuple % BATCH_MAX === 0) await listen(2);
+  }
+  await listen(300);
+  left = answers;
+} while (left > 0 && performance.now() < drainEnd);
+close();
+console.log(JSON.stringify({ frames: sent, seconds: elapsed, rate, opened, left }));
