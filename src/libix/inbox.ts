@@ -120,14 +120,21 @@ export class Inbox {
   }
 
   #keep(c: Connection, offset: number, length: number): void {
+    const words = this.#nodes.words;
+    const tail = c.pendingTail;
+    // Small payloads are packed behind each other in one frame: one node for all of them, so that there is a node
+    // for each receive frame and none can be missing.
+    if (tail >= 0 && words[tail + OFFSET]! + words[tail + LENGTH]! === offset) {
+      words[tail + LENGTH] = words[tail + LENGTH]! + length;
+      return;
+    }
     const node = this.#nodes.take(offset, length, 0);
     if (node < 0) {
-      // Not reached: there is a node for each receive frame, and each span is in a frame of its own.
       this.#session.consume(c, length);
       return this.#session.abort(c);
     }
-    if (c.pendingTail < 0) c.pendingHead = node;
-    else this.#nodes.words[c.pendingTail] = node;
+    if (tail < 0) c.pendingHead = node;
+    else words[tail] = node;
     c.pendingTail = node;
   }
 

@@ -249,6 +249,33 @@ describe('session', () => {
 });
 
 describe('session, when pools run out', () => {
+  it('paused_adjacentStretches_takeOneNode', () => {
+    let seen = 0;
+    let connection: Connection | undefined;
+    const gate = serving(
+      {
+        opened(c) {
+          connection = c;
+          c.pause();
+        },
+        received(_c, _offset, length) {
+          seen += length;
+          return length;
+        },
+      },
+      { spans: 64, receiveSpans: 4, sendBlocks: 8, gatherBlocks: 2 },
+    );
+    const flow = gate.knock();
+    gate.turn();
+    for (let i = 0; i < 50; i++) gate.receive(flow, bytesOf('adjacent'));
+    gate.turn();
+    assert.equal(flow.isClosed, false);
+    connection?.resume();
+    gate.turn();
+    assert.equal(seen, 400);
+    finish(gate);
+  });
+
   it('gatherBlocksRunOut_oldestHolderIsReset_newcomerIsServed', () => {
     const lines: string[] = [];
     const gate: FakeGate = serving(
