@@ -9,6 +9,7 @@
  *
  * Called by session.ts.
  */
+import { FRAME_SHIFT } from '../limits.ts';
 import type { Connection } from './connection.ts';
 import { type ApplicationMemory, Blocks, GATHER_BYTES as GATHER_BYTES_ } from './memory.ts';
 import type { ArenaAccess } from './outbox.ts';
@@ -124,7 +125,8 @@ export class Inbox {
     const tail = c.pendingTail;
     // Small payloads are packed behind each other in one frame: one node for all of them, so that there is a node
     // for each receive frame and none can be missing.
-    if (tail >= 0 && words[tail + OFFSET]! + words[tail + LENGTH]! === offset) {
+    const isAdjacent = tail >= 0 && words[tail + OFFSET]! + words[tail + LENGTH]! === offset;
+    if (isAdjacent && words[tail + OFFSET]! >> FRAME_SHIFT === offset >> FRAME_SHIFT) {
       words[tail + LENGTH] = words[tail + LENGTH]! + length;
       return;
     }
