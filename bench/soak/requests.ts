@@ -51,7 +51,8 @@ export class Requests {
     let length = text.length;
     if (dice.once(6)) length = 1 + dice.below(length);
     if (dice.once(4)) {
-      for (let n = 1 + dice.below(6); n > 0; n--) this.#u8[at + dice.below(length)] = dice.below(256);
+      for (let n = 1 + dice.below(6); n > 0; n--)
+        this.#u8[at + dice.below(length)] = dice.below(256);
     }
     return length;
   }

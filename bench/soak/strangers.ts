@@ -22,7 +22,8 @@ import { anyFlags, FrameWriter, type Segment } from './frames.ts';
 import { Requests } from './requests.ts';
 
 const [ifname, server, serverMac, seconds, seed] = process.argv.slice(2);
-if (seed === undefined) throw new Error('usage: strangers.ts IFNAME SERVER SERVER_MAC SECONDS SEED');
+if (seed === undefined)
+  throw new Error('usage: strangers.ts IFNAME SERVER SERVER_MAC SECONDS SEED');
 
 const FIN = 1;
 const SYN = 2;
@@ -32,7 +33,9 @@ const PSH = 8;
 /** Of what is sent, one in so many is a SYN: the others need connections to talk on. */
 const SYN_EVERY = 20;
 const SPOIL_EVERY = 3;
-const DRAIN_MS = 20_000;
+const DRAIN_MS = 40_000;
+/** tcp/constants.ts CHALLENGE_INTERVAL_MS, and some more. */
+const CHALLENGE_MS = 5500;
 
 const limits = limitsFor();
 const arena = new Arena(80 * 2 ** 20);
@@ -81,6 +84,16 @@ function writeSegment(at: number, tuple: number, flags: number, bytes = 0): numb
   segment.window = 65_535;
   segment.options = 0;
   return writer.segment(at, segment, bytes);
+}
+
+/** Asks whether there is a connection: a segment that no window holds is answered, by ACK or RST. */
+function probe(at: number, tuple: number): number {
+  segment.tuple = tuple;
+  segment.flags = ACK;
+  segment.seq = dice.word();
+  segment.ack = dice.word();
+  segment.options = 0;
+  return writer.segment(at, segment, 0);
 }
 
 /** A segment on an open connection: what comes next, or near it, or anything. */
@@ -198,15 +211,19 @@ isDraining = true;
 await listen(500);
 const drainEnd = performance.now() + DRAIN_MS;
 let left = 0;
-do {
+// The server answers so many challenges in so long: a silence counts when it outlasts that.
+for (let silentSince = 0; performance.now() < drainEnd; ) {
   answers = 0;
   for (let tuple = 0; tuple < TUPLES; tuple++) {
-    flows.next[tuple] = dice.word();
-    send((at) => writeSegment(at, tuple, ACK));
+    send((at) => writeSegment(at, tuple, RST));
+    send((at) => probe(at, tuple));
     if (tuple % BATCH_MAX === 0) await listen(2);
   }
-  await listen(300);
+  await listen(CHALLENGE_MS / 8);
   left = answers;
-} while (left > 0 && performance.now() < drainEnd);
+  if (left > 0) silentSince = 0;
+  else if (silentSince === 0) silentSince = performance.now();
+  else if (performance.now() - silentSince > CHALLENGE_MS) break;
+}
 close();
 console.log(JSON.stringify({ frames: sent, seconds: elapsed, rate, opened, left }));

@@ -1,5 +1,5 @@
 /**
- * TCP options: reading a segment's into fields, writing a SYN's and SACK blocks.
+ * TCP options: reading a segment's into fields, writing a SYN's (SACK blocks: sack-writer.ts).
  *
  * - `read` answers false when a length is impossible (RFC 9293 MUST-7); the segment is then dropped. Unknown options are
  *   skipped. Options that only a SYN may carry are read from any segment; input ignores them there.
@@ -20,12 +20,6 @@ import {
   TIMESTAMPS_WORD,
   WINDOW_SCALE_MAX,
 } from '../wire/tcp.ts';
-import { HELD as HELD_ } from './receive-queue.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const HELD = HELD_;
-const TCB = TCB_;
 
 /** Bytes of one SACK block. */
 const BLOCK_BYTES = 8;
@@ -142,40 +136,4 @@ export function writeSynOptions(
     at += 4;
   }
   return at - start;
-}
-
-/**
- * SACK blocks at `at`: the one with the latest arrival first, then others from the left (RFC 2018 4).
- * At most `max` blocks. Returns the option's bytes, padded to a multiple of 4; 0 when nothing is out of order.
- */
-export function writeSack(
-  i32: Int32Array,
-  view: DataView,
-  at: number,
-  row: number,
-  max: number,
-): number {
-  let count = 0;
-  const latest = i32[row + TCB.oooLast]!;
-  for (let pass = latest === 0 ? 1 : 0; pass < 2; pass++) {
-    for (let m = i32[row + TCB.oooHead]!; m !== 0 && count < max; ) {
-      const start = i32[m + HELD.seq]!;
-      let end = start;
-      let hasLatest = false;
-      while (m !== 0 && i32[m + HELD.seq] === end) {
-        end = (end + i32[m + HELD.length]!) | 0;
-        if (m === latest) hasLatest = true;
-        m = i32[m + HELD.next]!;
-      }
-      if (hasLatest !== (pass === 0)) continue;
-      const block = at + 4 + count * BLOCK_BYTES;
-      view.setInt32(block, start);
-      view.setInt32(block + 4, end);
-      count++;
-    }
-  }
-  if (count === 0) return 0;
-  const length = 2 + count * BLOCK_BYTES;
-  view.setInt32(at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK << 8) | length);
-  return length + 2;
 }

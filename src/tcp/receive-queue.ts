@@ -216,6 +216,8 @@ export class ReceiveQueue {
   insert(row: number, frame: number, data: number, length: number, seq: number): number {
     const i32 = this.#i32;
     const held = i32[row + TCB.rxFrames]!;
+    const first = seq;
+    const last = (seq + length) | 0;
     this.#counters.bump(C_OUT_OF_ORDER);
     const free = this.#frames.receiveFree;
     if (free < this.#floor || (held >= FRAMES_ALWAYS && free - this.#reserve < held)) {
@@ -234,12 +236,13 @@ export class ReceiveQueue {
     length = this.#trimBehind(row, before, seq, length);
     if (length <= 0) {
       this.#counters.bump(C_DUPLICATE);
+      this.duplicate(row, first, last);
       return FREE_FRAME;
     }
     if (before !== 0 && held >= COMPACT_FRAMES && length <= COMPACT_BYTES) {
       const isBehind = ((i32[before + HELD.seq]! + i32[before + HELD.length]!) | 0) === seq;
       if (isBehind && this.#copyBehind(before, data, length)) {
-        i32[row + TCB.oooLast] = before;
+        this.#latest(row, before, seq);
         return FREE_FRAME;
       }
     }
@@ -253,10 +256,28 @@ export class ReceiveQueue {
     if (before === 0) i32[row + TCB.oooHead] = m;
     else i32[before + HELD.next] = m;
     if (after === 0) i32[row + TCB.oooTail] = m;
-    i32[row + TCB.oooLast] = m;
+    this.#latest(row, m, seq);
     i32[row + TCB.oooFrames] = i32[row + TCB.oooFrames]! + 1;
     i32[row + TCB.rxFrames] = i32[row + TCB.rxFrames]! + 1;
     return KEEP_FRAME;
+  }
+
+  /** The segment at `seq` is now the latest arrival; the one before it is remembered unless this one continues it. */
+  #latest(row: number, m: number, seq: number): void {
+    const i32 = this.#i32;
+    const last = i32[row + TCB.oooLast]!;
+    i32[row + TCB.oooLast] = m;
+    if (last === 0 || last === m) return;
+    if (((i32[last + HELD.seq]! + i32[last + HELD.length]!) | 0) === seq) return;
+    i32[row + TCB.sackRecent2] = i32[row + TCB.sackRecent1]!;
+    i32[row + TCB.sackRecent1] = i32[last + HELD.seq]!;
+  }
+
+  /** [start, end) has arrived before: the next acknowledgement says so (RFC 2883). */
+  duplicate(row: number, start: number, end: number): void {
+    const i32 = this.#i32;
+    i32[row + TCB.dsackStart] = start;
+    i32[row + TCB.dsackEnd] = end;
   }
 
   /** The last frame that starts at or before `seq`, or 0. Looks at the end and at the latest arrival first. */

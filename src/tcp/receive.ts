@@ -68,6 +68,11 @@ export class Receiving {
     return result;
   }
 
+  /** [start, end) has arrived before; an acknowledgement follows in any case. */
+  duplicate(row: number, start: number, end: number): void {
+    this.#queue.duplicate(row, start, end);
+  }
+
   /** In the next flush, with data if there is any. */
   acknowledgeNow(row: number): void {
     this.#i32[row + TCB.flags] = this.#i32[row + TCB.flags]! | FLAG.ackNow;

@@ -70,7 +70,7 @@ export class Recovery {
     if ((i32[row + TCB.flags]! & (FLAG.recovery | FLAG.loss)) !== 0) {
       if (this.#isSpurious(row, a, hasAdvanced)) this.#undo(row);
       else if (geq(i32[row + TCB.sndUna]!, i32[row + TCB.recover]!)) this.#leave(row);
-    }
+    } else if (this.#isAllDuplicate(row)) this.#undo(row); // late, when recovery is over
     const sackedNow = i32[row + TCB.sacked]! !== 0 ? FLAG.disorder : 0;
     i32[row + TCB.flags] = (i32[row + TCB.flags]! & ~FLAG.disorder) | sackedNow;
     this.#detect(row);
@@ -229,6 +229,7 @@ export class Recovery {
   resent(row: number, run: number, length: number): void {
     const i32 = this.#i32;
     this.#board.resent(row, run, length);
+    if ((i32[row + TCB.flags]! & (FLAG.recovery | FLAG.loss)) === 0) return; // a probe
     i32[row + TCB.prrOut] = i32[row + TCB.prrOut]! + length;
     i32[row + TCB.undoBytes] = i32[row + TCB.undoBytes]! + length;
     if (i32[row + TCB.undoStamp] !== 0) return;
@@ -290,7 +291,14 @@ export class Recovery {
     if (hasAdvanced && board.hasResent && options.hasTimestamps && options.tsEcr !== 0) {
       if (lt(options.tsEcr, stamp)) return true; // Eifel (RFC 3522): an answer to the first transmission
     }
-    return board.duplicated > 0 && i32[row + TCB.undoBytes]! <= 0;
+    return this.#isAllDuplicate(row);
+  }
+
+  /** DSACKs have named all that was sent again (RFC 3708). */
+  #isAllDuplicate(row: number): boolean {
+    const i32 = this.#i32;
+    const isLast = this.#board.duplicated > 0 && i32[row + TCB.undoStamp] !== 0;
+    return isLast && i32[row + TCB.undoBytes]! <= 0;
   }
 
   #undo(row: number): void {
@@ -302,7 +310,7 @@ export class Recovery {
     i32[row + TCB.ssthresh] = Math.max(i32[row + TCB.ssthresh]!, i32[row + TCB.undoSsthresh]!);
     i32[row + TCB.undoStamp] = 0;
     this.#congestion.undone(row);
-    this.#timer.restart(row);
+    if (i32[row + TCB.runHead] !== 0) this.#timer.restart(row);
   }
 
   // --- tail loss probes ---
@@ -321,6 +329,7 @@ export class Recovery {
       i32[row + TCB.flags]! & ~(FLAG.tailDue | FLAG.tailOld | (isOld ? FLAG.timing : 0));
     i32[row + TCB.flags] = flags | FLAG.tail | (isOld ? FLAG.tailOld : 0);
     i32[row + TCB.tailEnd] = i32[row + TCB.sndNxt]!;
+    i32[row + TCB.undoStamp] = 0; // a DSACK may now be the probe's
   }
 
   /** RFC 8985 7.4.2: did the probe repair a loss? Then the window must pay for it. */

@@ -29,8 +29,9 @@ import {
   TCP_URGENT,
   TIMESTAMPS_BYTES,
 } from '../wire/tcp.ts';
-import { writeSack, writeSynOptions, writeTimestamps } from './options.ts';
+import { writeSynOptions, writeTimestamps } from './options.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
+import { SackWriter } from './sack-writer.ts';
 import type { SendQueue } from './send-queue.ts';
 import { gt } from './seq.ts';
 import { FLAG as FLAG_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
@@ -60,6 +61,7 @@ export class SegmentWriter {
   readonly #clock: Clock;
   readonly #sendQueue: SendQueue;
   readonly #receiveQueue: ReceiveQueue;
+  readonly #sackWriter: SackWriter;
   /** The MSS that we name: what one of our frames' IP packets carries. */
   readonly #mss: number;
 
@@ -72,6 +74,7 @@ export class SegmentWriter {
     this.#clock = env.clock;
     this.#sendQueue = sendQueue;
     this.#receiveQueue = receiveQueue;
+    this.#sackWriter = new SackWriter(env.arena.i32, env.arena.view);
     this.#mss = ip.mtuOf() - IP_HEADER_BYTES - TCP_HEADER_BYTES;
   }
 
@@ -103,8 +106,10 @@ export class SegmentWriter {
       writeTimestamps(view, tcp + TCP_OPTIONS, tsVal, i32[row + TCB.tsRecent]!);
       optionBytes = TIMESTAMPS_BYTES;
     }
-    if (i32[row + TCB.oooHead] !== 0 && length === 0 && (i32[row + TCB.flags]! & FLAG.sack) !== 0) {
-      optionBytes += writeSack(i32, view, tcp + TCP_OPTIONS + optionBytes, row, SACK_BLOCKS);
+    if (length === 0 && (i32[row + TCB.flags]! & FLAG.sack) !== 0 && (flags & SYN) === 0) {
+      if (this.#sackWriter.hasSomething(row)) {
+        optionBytes += this.#sackWriter.write(row, tcp + TCP_OPTIONS + optionBytes, SACK_BLOCKS);
+      }
     }
     const payload = tcp + TCP_OPTIONS + optionBytes;
     let sum = length === 0 ? 0 : this.#sendQueue.copySum(payload, span, done, length);

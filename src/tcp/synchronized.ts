@@ -186,6 +186,10 @@ export class Synchronized {
       }
     } else if (!isAcceptable(a.seq, segmentLength(a.length, a.flags), next, window)) {
       this.#counters.bump(lt(a.seq, next) ? C_DUPLICATE : C_OUT_OF_WINDOW);
+      if (lt(a.seq, next)) {
+        const end = (a.seq + a.length) | 0;
+        this.#receiving.duplicate(row, a.seq, lt(end, next) ? end : next);
+      }
       if ((a.flags & RST) === 0) this.#answerUnacceptable(row, a);
       return false;
     }
@@ -259,7 +263,7 @@ export class Synchronized {
       return false;
     }
     const window = a.window << i32[row + TCB.sndScale]!;
-    if ((i32[row + TCB.timers]! & TIMER.persist) !== 0) i32[row + TCB.retries] = 0; // the peer lives
+    this.#isAlive(row);
     if ((i32[row + TCB.flags]! & FLAG.sack) !== 0) {
       this.#acknowledging.selective(row, a);
     } else if (gt(a.ack, una)) {
@@ -278,6 +282,18 @@ export class Synchronized {
     }
     this.#acknowledging.window(row, a.seq, a.ack, window);
     return this.#afterFin(row);
+  }
+
+  /**
+   * An acknowledgement, perhaps of nothing new: a peer that answers and takes nothing, because its window is closed or
+   * because it has no room for what it has promised, is not dead (RFC 9293 3.8.6.1). Nobody waits for an orphan.
+   */
+  #isAlive(row: number): void {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.timers]! & TIMER.persist) !== 0) i32[row + TCB.retries] = 0;
+    else if (i32[row + TCB.retries]! > 1 && (i32[row + TCB.flags]! & FLAG.noReader) === 0) {
+      i32[row + TCB.retries] = 1;
+    }
   }
 
   #completeHandshake(row: number, a: Arrival): boolean {
@@ -327,6 +343,7 @@ export class Synchronized {
     if (!isOpen || (a.length === 0 && (a.flags & FIN) === 0)) return FREE_FRAME;
     const old = (i32[row + TCB.rcvNxt]! - a.seq) | 0;
     if (old > 0) {
+      if (a.length > 0) this.#receiving.duplicate(row, a.seq, i32[row + TCB.rcvNxt]!);
       a.trimFront(old);
       this.#receiving.acknowledgeNow(row);
     }

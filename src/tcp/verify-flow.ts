@@ -55,9 +55,11 @@ function verifySending(flows: Flows, sendQueue: SendQueue, row: number): void {
   assert(sendQueue.count(row, true) === unsent, 'tcp: txNext is not at sndNxt');
   assert(i32[row + TCB.cwnd]! >= i32[row + TCB.mss]!, 'tcp: cwnd below a segment');
   if ((flags & FLAG.sack) !== 0) verifyRuns(i32, row);
-  const isWaiting = (i32[row + TCB.timers]! & (TIMER.rto | TIMER.persist)) !== 0;
+  const timers = i32[row + TCB.timers]!;
+  const isWaiting = (timers & TIMER.persist) !== 0 || ((timers & TIMER.rto) !== 0 && una !== max);
   const isListed = (i32[row + TCB.lists]! & LIST.output) !== 0;
   assert(next === una || isWaiting || isListed, 'tcp: data is out and no timer runs');
+  assert(unsent === 0 || isWaiting || isListed, 'tcp: data waits and no timer runs');
 }
 
 /** Runs cover what is in flight, each byte once, and the sums are theirs. */

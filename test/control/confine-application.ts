@@ -1,10 +1,20 @@
 /**
  * An application that tries what it may and what it may not, and reports both. Not a test itself: confine.live.test.ts
- * runs it in both domains. Settings: `allowed`, a directory it was given; `secret`, a file it was not.
+ * runs it in both domains. Settings: `allowed`, a directory it was given; `secret`, a file it was not; `then`, what to do instead.
  */
 import { execSync } from 'node:child_process';
 import { createHash, generateKeyPairSync, scrypt } from 'node:crypto';
-import { copyFileSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, readFile, rm, utimes } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -15,7 +25,7 @@ import { Worker } from 'node:worker_threads';
 import { createGzip } from 'node:zlib';
 import type { Application } from '../../src/libix/index.ts';
 import { type CallName, callNumber } from '../../src/native/seccomp-numbers.ts';
-import { sys } from '../../src/native/sys.ts';
+import { MAP_SHARED, PROT_READ, PROT_WRITE, SYS, sys } from '../../src/native/sys.ts';
 
 /** With arguments that do no harm should one get through. */
 const FORBIDDEN: CallName[] = [
@@ -76,8 +86,45 @@ async function tryFiles(allowed: string, secret: string): Promise<Record<string,
     processes: readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
       .join(),
-    reopen: await outcome(() => writeFileSync('/proc/self/fd/4', 'x')),
   };
+}
+
+/** Writes into the event array through a mapping like the one we have. */
+function writeEvents(): void {
+  const isEvents = (name: string): boolean => {
+    const link = `/proc/self/fd/${name}`;
+    return (
+      lstatSync(link, { throwIfNoEntry: false }) !== undefined && /events/.test(readlinkSync(link))
+    );
+  };
+  const fd = Number(readdirSync('/proc/self/fd').find(isEvents));
+  new Uint8Array(sys.map(4096, PROT_READ, MAP_SHARED, fd, 0) as ArrayBuffer)[0] = 1;
+}
+
+const F_ADD_SEALS = 1033;
+const EIGHT = new Uint8Array(8);
+
+/** Domain process: what becomes of memory that we may only read, and of the size of all of it. */
+function trySharedMemory(): Record<string, number[]> {
+  const found: Record<string, number[]> = {};
+  const mapped = (fd: number): number => {
+    const result = sys.map(4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return typeof result === 'number' ? result : 0;
+  };
+  for (const name of readdirSync('/proc/self/fd')) {
+    const link = `/proc/self/fd/${name}`;
+    const target = lstatSync(link, { throwIfNoEntry: false }) ? readlinkSync(link) : '';
+    const memory = /^\/memfd:ix (receive pool|events|calls)/.exec(target)?.[1];
+    if (memory === undefined) continue;
+    const fd = Number(name);
+    const again = openSync(link, 'r+');
+    found[memory] = [
+      ...[mapped(fd), mapped(again), sys.syscall(SYS.write, again, EIGHT, 8)],
+      ...[sys.syscall(callNumber('ftruncate'), fd, 0), sys.syscall(SYS.fcntl, fd, F_ADD_SEALS, 0)],
+    ];
+    closeSync(again);
+  }
+  return found;
 }
 
 async function tryNode(): Promise<Record<string, string>> {
@@ -108,9 +155,12 @@ async function tryNode(): Promise<Record<string, string>> {
 
 const probe: Application = async (ix, options) => {
   ix.listen(7, { received: (_connection, _offset, length) => length });
-  const { allowed = '', secret = '' } = options;
+  const { allowed = '', secret = '', then = '' } = options;
+  if (then === 'write events') return void setTimeout(writeEvents, 50);
   const calls = FORBIDDEN.map((name) => [name, sys.syscall(callNumber(name), 0, 0, 0, 0, 0, 0)]);
   const files = await tryFiles(allowed, secret);
-  ix.report({ pid: process.pid, calls: Object.fromEntries(calls), files, node: await tryNode() });
+  const memory = trySharedMemory();
+  const node = await tryNode();
+  ix.report({ pid: process.pid, calls: Object.fromEntries(calls), files, memory, node });
 };
 export default probe;

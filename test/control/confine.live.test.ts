@@ -45,6 +45,7 @@ interface Report {
   pid: number;
   calls: Record<string, number>;
   files: Record<string, string>;
+  memory: Record<string, number[]>;
   node: Record<string, string>;
 }
 interface Facts {
@@ -142,6 +143,8 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
       assert.equal(namespaceOf(pid, 'pid'), namespaceOf('self', 'pid'), 'the control plane stays');
       assert.deepEqual(confined['application'], confined['dataplane']);
       assert.ok(confined['application']?.includes('landlock') || landlockAbi() === 0);
+      const limits = readFileSync(`/proc/${application}/limits`, 'latin1');
+      assert.match(limits, /^Max processes +128 +128/m);
       const known = /^(socket|pipe|anon_inode:\[(eventfd|eventpoll)\]|\/dev\/null|\/memfd:ix.*)$/;
       for (const child of [dataplane, application!]) {
         for (const name of descriptorsOf(child)) assert.match(name, known);
@@ -173,9 +176,32 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
     }
   });
 
+  test('application_writesEvents_diesAloneAndIsRestarted', async () => {
+    const running = new Running([
+      'run',
+      PROBE,
+      '--domain',
+      'process',
+      '--json',
+      'then=write events',
+    ]);
+    const { dataplane, application } = await running.next<Facts>();
+    try {
+      const hasSaid = () => running.errors.includes('ended (signal SIGSEGV)');
+      for (let i = 0; i < 200 && !hasSaid(); i++) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      assert.match(running.errors, /^ix: confine-application ended \(signal SIGSEGV\)/);
+      assert.ok(threadsOf(dataplane)['Uid']);
+      assert.throws(() => threadsOf(application!));
+    } finally {
+      await running.stop();
+    }
+  });
+
   for (const domain of ['process', 'inline']) {
     test(`${domain}_nodeApis_workExceptWhatLeavesTheProcess`, async () => {
-      const { node, calls, files, pid } = await probe(domain);
+      const { node, calls, files, memory, pid } = await probe(domain);
       const { connect, listen, exec, fetch, killAll, killParent, ...working } = node;
       assert.deepEqual(
         Object.entries(working).filter(([, result]) => result !== 'done'),
@@ -191,10 +217,15 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
       const { writeAllowed, copyAllowed, utimes, mkdtemp, watch, readOwn } = files;
       const given = { writeAllowed, copyAllowed, utimes, mkdtemp, watch, readOwn };
       assert.deepEqual([...new Set(Object.values(given))], ['done'], JSON.stringify(given));
-      const { readSecret, readPasswords, writeOwn, writeTmp, memory, listRoot } = files;
+      const { readSecret, readPasswords, writeOwn, writeTmp, memory: ownMemory, listRoot } = files;
       assert.deepEqual([readSecret, readPasswords, writeTmp], ['ENOENT', 'ENOENT', 'EROFS']);
-      assert.deepEqual([writeOwn, memory, listRoot], ['EROFS', 'EACCES', 'EACCES']);
+      assert.deepEqual([writeOwn, ownMemory, listRoot], ['EROFS', 'EACCES', 'EACCES']);
       assert.equal(files['processes'], '1');
+      if (domain === 'inline') return assert.deepEqual(memory, {});
+      // Mapping writable, the same through a new descriptor, writing, resizing, unsealing.
+      const all = [-1, -1, -1, -1, -1];
+      const shared = { 'receive pool': all, events: all, calls: [0, 0, 8, -1, -1] };
+      assert.deepEqual(memory, shared);
     });
   }
 

@@ -126,8 +126,8 @@ test('established_outOfOrderWithSack_blocksNameWhatArrived', () => {
     ack: 1,
     blocks: [
       [501, 601],
-      [101, 201],
       [301, 401],
+      [101, 201],
     ],
   });
   p.send('A', { seq: 201, data: 100 }).expect({

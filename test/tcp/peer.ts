@@ -29,6 +29,8 @@ export interface Fields {
   sack?: boolean;
   /** TSval, TSecr. */
   ts?: [number, number];
+  /** SACK blocks, in the host's numbers. */
+  blocks?: [number, number][];
   /** Raw option bytes, instead. */
   options?: number[];
   badChecksum?: boolean;
@@ -154,6 +156,9 @@ export class Peer {
     const ts =
       fields.ts ?? (this.stamps && !flags.includes('R') ? [this.tsVal, this.tsEcr] : undefined);
     if (ts !== undefined) bytes.push(1, 1, 8, 10, ...word(ts[0]!), ...word(ts[1]!));
+    const { blocks = [] } = fields;
+    if (blocks.length > 0) bytes.push(1, 1, 5, 2 + 8 * blocks.length);
+    for (const edge of blocks.flat()) bytes.push(...word((this.irs + edge) | 0));
     return bytes;
   }
 

@@ -1,0 +1,72 @@
+/**
+ * Whether every frame is accounted for: what came in on a layer is the sum of what that layer counted, by reason.
+ *
+ * - The sums are those of src/net: each frame ends in exactly one of the counters of a line. Beyond TCP's border the
+ *   counters overlap (a segment may be out of order and answered), so the accounts end there.
+ */
+import type { CounterName } from '../../src/counters.ts';
+
+export type Counts = Record<string, number>;
+
+interface Account {
+  layer: string;
+  arrived: CounterName;
+  outcomes: readonly CounterName[];
+  /** Counted twice: once as a fragment, once as what it completed. */
+  twice?: readonly CounterName[];
+}
+
+const ACCOUNTS: readonly Account[] = [
+  {
+    layer: 'frames',
+    arrived: 'rxFrames',
+    outcomes: [
+      ...(['ethShort', 'ethNotForUs', 'ethUnknownType', 'arpIn', 'ipShort'] as const),
+      ...(['ipBadVersion', 'ipBadHeaderLength', 'ipBadLength', 'ipBadChecksum'] as const),
+      ...(['ipBadOption', 'ipNotForUs', 'ipLinkBroadcast', 'ipBadSource'] as const),
+      ...(['ipFragmentsIn', 'ipBroadcastIgnored', 'ipUnknownProtocol'] as const),
+      ...(['ipReassemblyTooLong', 'tcpIn', 'udpIn', 'icmpIn'] as const),
+    ],
+    twice: ['ipReassembled'],
+  },
+  {
+    layer: 'udp',
+    arrived: 'udpIn',
+    outcomes: ['udpShort', 'udpBadLength', 'udpBadChecksum', 'udpNoPort', 'udpQueueFull'],
+  },
+];
+
+export interface Balance {
+  layer: string;
+  arrived: number;
+  explained: number;
+}
+
+export function balancesOf(counts: Counts): Balance[] {
+  const sum = (names: readonly string[]) => names.reduce((n, name) => n + (counts[name] ?? 0), 0);
+  return ACCOUNTS.map(({ layer, arrived, outcomes, twice = [] }) => ({
+    layer,
+    arrived: counts[arrived] ?? 0,
+    explained: sum(outcomes) - sum(twice),
+  }));
+}
+
+/** Of these frames it is known that they were dropped, and why. */
+const DROPS: readonly CounterName[] = [
+  ...(['rxNoFrame', 'rxTooLong', 'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpBad'] as const),
+  ...(['ipShort', 'ipBadVersion', 'ipBadHeaderLength', 'ipBadLength', 'ipBadChecksum'] as const),
+  ...(['ipBadOption', 'ipNotForUs', 'ipLinkBroadcast', 'ipBadSource', 'ipFragmentBad'] as const),
+  ...(['ipFragmentOverlap', 'ipFragmentDuplicate', 'ipReassemblyTimeout'] as const),
+  ...(['ipReassemblyFull', 'ipReassemblyTooLong', 'ipUnknownProtocol'] as const),
+  ...(['ipBroadcastIgnored', 'icmpBadChecksum', 'icmpShort', 'icmpUnknown'] as const),
+  ...(['icmpErrorsIgnored', 'icmpBadQuote', 'udpShort', 'udpBadLength'] as const),
+  ...(['udpBadChecksum', 'udpNoPort', 'tcpShort', 'tcpBadOffset', 'tcpBadChecksum'] as const),
+  ...(['tcpBadOption', 'tcpBadFlags', 'tcpNoFlow', 'tcpBacklogFull', 'tcpFlowsFull'] as const),
+  ...(['tcpPaws', 'tcpOutOfWindow', 'tcpBadAck', 'tcpChallengeLimited'] as const),
+  ...(['tcpOutOfOrderDropped', 'tcpDuplicate', 'tcpReceivePressure', 'tcpAfterClose'] as const),
+  ...(['tcpListenBadSegment', 'tcpSynSentBad'] as const),
+];
+
+/** The drops that happened, by reason. */
+export const dropsOf = (counts: Counts): Counts =>
+  Object.fromEntries(DROPS.map((name) => [name, counts[name] ?? 0]).filter(([, n]) => n !== 0));
