@@ -61,6 +61,8 @@ export interface HostParts {
 
 /** Arena beyond frames and application memory: flows, tables, wheel, gate, reassembly. */
 const SMALL_BYTES = 2 * 2 ** 20;
+const SPINS_MAX = 3000;
+const DEEDS = ['rxFrames', 'txFrames', 'events', 'calls', 'tcpTimeouts'] as const;
 const UNTIL_MAX_US = 60_000_000;
 /** libix's pools: few, so that connections must share them; but without a gather block a connection is reset. */
 const IX_SIZES = { spans: 1024, sendBlocks: 96, gatherBlocks: 128 };
@@ -92,6 +94,9 @@ export class Host {
   readonly #thread: ElasticThread;
   readonly #memoryEnd: number;
   #memoryNext: number;
+  /** Busy turns on end in which nothing was done, and the sum of what was done before them. */
+  #spins = 0;
+  #done = 0;
   /** Busy until. */
   #readyAt = 0;
 
@@ -230,10 +235,23 @@ export class Host {
     const now = this.#schedule.now;
     this.turns++;
     const work = this.#turnInEarnest();
+    this.#checkSpin(work);
     this.#readyAt = now + this.plan.turnUs;
     const isBusy = work > 0 || this.nic.waiting > 0;
     const sleep = isBusy ? 0 : this.#wheel.untilNext(this.#clock.us, UNTIL_MAX_US);
     this.turnAt = now + Math.max(sleep, this.plan.turnUs);
+  }
+
+  /** A thread that says it is busy and never does anything would keep its core busy for ever. */
+  #checkSpin(work: number): void {
+    const { counters } = this.env;
+    let done = 0;
+    for (const name of DEEDS) done += counters.get(name);
+    this.#spins = work > 0 && done === this.#done ? this.#spins + 1 : 0;
+    this.#done = done;
+    if (this.#spins > SPINS_MAX) {
+      throw new Violation(`host ${this.index + 1} says that it is busy, and does nothing`);
+    }
   }
 
   /** An idle thread looks for frames some times before it does anything else: looks take no time here. */

@@ -17,7 +17,8 @@ import type { Confinement } from './confine-plan.ts';
 
 /** How long a child may take to end in order after SIGTERM. */
 const STOP_MS = 2000;
-/** IX_NODE_FLAGS adds Node's own switches, to profile: `--perf-basic-prof`, `--cpu-prof`, `--trace-deopt`. */
+/** IX_NODE_FLAGS adds Node's own switches, to profile: `--perf-basic-prof`, `--cpu-prof`, `--trace-deopt`. What writes
+ * files needs --unconfined. */
 const NODE_FLAGS = [
   '--disable-warning=ExperimentalWarning',
   ...(process.env['IX_NODE_FLAGS']?.split(' ').filter(Boolean) ?? []),

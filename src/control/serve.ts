@@ -86,9 +86,8 @@ function printReport(value: unknown): void {
 
 function announce(app: Application, options: RunOptions, service: Service): void {
   const { address, ports, nic, dataplane, application } = service;
-  const missing = new Set([dataplane, application].flatMap((c) => c?.confined?.missing ?? []));
-  if (missing.size > 0)
-    console.error(`ix: not enforced here: ${[...missing].join(', ')}; see: bin/ix doctor`);
+  const missing = [dataplane, application].flatMap((child) => child?.confined?.missing ?? []);
+  const notEnforced = [...new Set(missing)];
   if (options.json) {
     const facts = {
       app: app.name,
@@ -101,10 +100,14 @@ function announce(app: Application, options: RunOptions, service: Service): void
       confined: {
         dataplane: enforced(dataplane.confined),
         ...(application && { application: enforced(application.confined) }),
+        ...(notEnforced.length > 0 && { notEnforced }),
       },
     };
     console.log(JSON.stringify(facts));
     return;
+  }
+  if (notEnforced.length > 0) {
+    console.error(`ix: not enforced here: ${notEnforced.join(', ')}; see: bin/ix doctor`);
   }
   const [port] = ports;
   console.log(`ix: ${app.name} ready at ${address}${port === undefined ? '' : `:${port}`}`);
