@@ -126,7 +126,12 @@ export class Input {
       counters.bump(C_BAD_OPTION);
       return FREE_FRAME;
     }
-    if (row < 0) return this.#passive.arrives(arrival);
+    if (row < 0) {
+      const revived = this.#passive.revive(arrival);
+      if (revived === 0) return this.#passive.arrives(arrival);
+      this.lastRow = revived;
+      return this.#synchronized.arrives(revived, arrival);
+    }
     this.#i32[row + TCB.lastRxMs] = this.#clock.ms;
     this.#i32[row + TCB.keepProbes] = 0;
     if (this.#i32[row + TCB.state] === STATE.synSent) return this.#synSent.arrives(row, arrival);

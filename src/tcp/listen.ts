@@ -2,7 +2,8 @@
  * Listeners: who waits on which address and port, and how many flows each may have on the way.
  *
  * - Two bounds, both the backlog: half-open flows (handshake under way), and flows that knocked and were not accepted.
- *   A full listener drops SYNs, and the handshake's last ACK, silently: the peer tries again (counted tcpBacklogFull).
+ *   Too many half-open: SYNs are answered with cookies. Too many that wait: SYNs, and the handshake's last ACK, are dropped
+ *   silently, the peer tries again. Both are counted tcpBacklogFull.
  * - A listener on one of our addresses comes before one on any.
  * - Handles share the flows' form, at the other end of the index range, so that neither is taken for the other.
  *
@@ -118,6 +119,11 @@ export class Listeners {
 
   knocksAtSyn(listener: number): boolean {
     return (this.#rows[listener * FIELDS + FLAGS]! & LISTEN_KNOCK_AT_SYN) !== 0;
+  }
+
+  /** Too many handshakes under way, and nothing else is wrong: SYNs may be answered with cookies. */
+  mayUseCookies(listener: number): boolean {
+    return this.hasRoomToWait(listener) && !this.knocksAtSyn(listener);
   }
 
   hasRoomForSyn(listener: number): boolean {

@@ -137,3 +137,15 @@ export function writeSynOptions(
   }
   return at - start;
 }
+
+/** One block of a SACK option at `block`. Returns the place behind it. */
+export function writeSackBlock(view: DataView, block: number, start: number, end: number): number {
+  view.setInt32(block, start);
+  view.setInt32(block + 4, end);
+  return block + BLOCK_BYTES;
+}
+
+/** The head of a SACK option at `at`, whose blocks end at `end`: two NOPs, kind, length. */
+export function writeSackHead(view: DataView, at: number, end: number): void {
+  view.setInt32(at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK << 8) | (end - at - 2));
+}

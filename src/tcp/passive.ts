@@ -3,7 +3,8 @@
  *
  * - A SYN makes a flow in SYN-RECEIVED; its SYN-ACK goes out in this iteration's flush, or after `accept` when the
  *   listener asked to be told at SYN. Data and FIN on a SYN are left for the peer to send again.
- * - Full backlog, no flow, no route back: the SYN is dropped and counted, never answered.
+ * - Too many half-open: a cookie answers (syn-cookies.ts). Too many that wait for accept, no flow, no route back: the SYN
+ *   is dropped and counted, never answered.
  *
  * Called by input. Read first: RFC 9293 3.10.7.1, 3.10.7.2; RFC 6528.
  */
@@ -16,6 +17,7 @@ import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
 import type { SegmentWriter } from './segment.ts';
 import { gt } from './seq.ts';
+import { COOKIE_WINDOW, SynCookies } from './syn-cookies.ts';
 import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
@@ -39,6 +41,7 @@ export class Passive {
   readonly #opening: Opening;
   readonly #writer: SegmentWriter;
   readonly #timers: Timers;
+  readonly #cookies: SynCookies;
 
   constructor(
     env: Environment,
@@ -56,6 +59,7 @@ export class Passive {
     this.#opening = opening;
     this.#writer = writer;
     this.#timers = timers;
+    this.#cookies = new SynCookies(env, writer);
   }
 
   /** -> FREE_FRAME, always. */
@@ -64,6 +68,25 @@ export class Passive {
     if (listener < 0) this.refuse(a);
     else this.#listen(listener, a);
     return FREE_FRAME;
+  }
+
+  /** A segment for no flow that acknowledges a cookie: the row it revives, in SYN-RECEIVED; else 0. */
+  revive(a: Arrival): number {
+    if (!this.#cookies.recognises(a)) return 0;
+    const listener = this.#listeners.find(a.local, a.ports & 0xffff);
+    if (listener < 0 || !this.#listeners.hasRoomToWait(listener)) return 0;
+    const row = this.#opening.create(a.remote, a.ports, a.local);
+    if (row === 0) return 0;
+    const i32 = this.#i32;
+    const iss = (a.ack - 1) | 0;
+    this.#opening.startAt(row, iss);
+    i32[row + TCB.sndNxt] = i32[row + TCB.sndMax] = a.ack;
+    i32[row + TCB.state] = STATE.synReceived;
+    i32[row + TCB.cookie] = this.#listeners.cookie(listener);
+    this.#opening.synchronize(row, (a.seq - 1) | 0, iss, a.window, a.options);
+    i32[row + TCB.rcvEdge] = (a.seq + COOKIE_WINDOW) | 0;
+    this.#listeners.count(row, listener, FLAG.halfOpen);
+    return row;
   }
 
   /** RFC 9293 3.10.7.1: CLOSED. */
@@ -103,6 +126,7 @@ export class Passive {
     this.#counters.bump(C_SYN_IN);
     if (!this.#listeners.hasRoomForSyn(listener)) {
       this.#counters.bump(C_BACKLOG_FULL);
+      if (!isReuse && this.#listeners.mayUseCookies(listener)) this.#cookies.answer(a);
       return;
     }
     const row = this.#opening.create(a.remote, a.ports, a.local);

@@ -81,7 +81,8 @@ export class ReceiveQueue {
     const i32 = this.#i32;
     const held = i32[row + TCB.rxFrames]!;
     const buffer = i32[row + TCB.rcvBuf]! - i32[row + TCB.rxBytes]!;
-    let room = (this.#frames.receiveFree - this.#reserve - held) * FRAME_PAYLOAD;
+    // each frame taken is one more that is held and one less that is free: half of the difference
+    let room = ((this.#frames.receiveFree - this.#reserve - held) >> 1) * FRAME_PAYLOAD;
     const always = (FRAMES_ALWAYS - held) * FRAME_PAYLOAD;
     if (room < always) room = always;
     if (room > buffer) room = buffer;
@@ -126,9 +127,10 @@ export class ReceiveQueue {
     if (this.#frames.receiveFree >= this.#reserve) return true;
     if (i32[row + TCB.oooHead] !== 0) this.dropOutOfOrder(row);
     const free = this.#frames.receiveFree;
-    return (
-      free >= this.#reserve || (free >= this.#floor && i32[row + TCB.rxFrames]! < FRAMES_ALWAYS)
-    );
+    if (free >= this.#reserve) return true;
+    const span = this.#reserve - this.#floor;
+    const most = Math.ceil((FRAMES_ALWAYS * (free - this.#floor)) / span); // the last are for those who hold nothing
+    return i32[row + TCB.rxFrames]! < most;
   }
 
   /** Copies a small payload behind that of the last frame, when frames are poorly filled. */

@@ -8,7 +8,7 @@
  *
  * Called by segment.ts. Read first: RFC 2018 3 and 4; RFC 2883 4.
  */
-import { OPTION_NOP, OPTION_SACK } from '../wire/tcp.ts';
+import { writeSackBlock, writeSackHead } from './options.ts';
 import { HELD as HELD_ } from './receive-queue.ts';
 import { gt, leq } from './seq.ts';
 import { TCB as TCB_ } from './tcb.ts';
@@ -17,8 +17,6 @@ import { TCB as TCB_ } from './tcb.ts';
 const HELD = HELD_;
 const TCB = TCB_;
 
-/** Bytes of one block. */
-const BLOCK_BYTES = 8;
 /** Blocks are told apart by whose arrival they hold: the latest, the two before it, somebody else's. */
 const OTHERS = 3;
 
@@ -56,10 +54,7 @@ export class SackWriter {
     }
     const bytes = this.#at - at - 4;
     if (bytes === 0) return 0;
-    this.#view.setInt32(
-      at,
-      (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK << 8) | (bytes + 2),
-    );
+    writeSackHead(this.#view, at, this.#at);
     return bytes + 4;
   }
 
@@ -91,11 +86,7 @@ export class SackWriter {
   }
 
   #block(start: number, end: number): void {
-    const view = this.#view;
-    const block = this.#at;
-    view.setInt32(block, start);
-    view.setInt32(block + 4, end);
-    this.#at = block + BLOCK_BYTES;
+    this.#at = writeSackBlock(this.#view, this.#at, start, end);
     this.#room = (this.#room - 1) | 0;
   }
 }

@@ -29,6 +29,8 @@ import {
   TCP_URGENT,
   TIMESTAMPS_BYTES,
 } from '../wire/tcp.ts';
+import type { Arrival } from './arrival.ts';
+import { RECEIVE_SCALE } from './constants.ts';
 import { writeSynOptions, writeTimestamps } from './options.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import { SackWriter } from './sack-writer.ts';
@@ -244,6 +246,40 @@ export class SegmentWriter {
     const growth = this.#offer(row, Math.max(i32[row + TCB.rcvScale]!, 0)) - window;
     if (growth < i32[row + TCB.rcvMss]! << 1 && growth << 1 < buffer) return false;
     return growth << 2 >= buffer || window << 3 <= buffer; // not for every two segments of a wide window
+  }
+
+  /** A SYN-ACK in no flow's name, in answer to the SYN `a`; `stamp` is our timestamp if the peer has one. */
+  synAck(
+    a: Arrival,
+    iss: number,
+    window: number,
+    sack: boolean,
+    scales: boolean,
+    stamp: number,
+  ): void {
+    const neighbour = this.#ip.neighbourFor(a.remote);
+    const frame = neighbour < 0 ? -1 : this.#frames.takeTransmit();
+    if (frame < 0) {
+      this.#counters.bump(C_NO_FRAME);
+      return;
+    }
+    const view = this.#view;
+    const eth = frame + TRANSMIT_HEADROOM;
+    const tcp = eth + IP_PAYLOAD;
+    const { hasTimestamps, tsVal } = a.options;
+    const scale = scales ? RECEIVE_SCALE : -1;
+    const at = tcp + TCP_OPTIONS;
+    const bytes = writeSynOptions(view, at, this.#mss, sack, scale, hasTimestamps, stamp, tsVal);
+    const header = TCP_HEADER_BYTES + bytes;
+    const word = (header << 26) | ((SYN | ACK) << 16) | window;
+    const turned = (a.ports << 16) | (a.ports >>> 16);
+    const sum = sumShort(view, at, bytes, 0);
+    this.#header(
+      tcp, turned, iss, (a.seq + 1) | 0, word, a.remote, a.local, header, sum,
+    ); // biome-ignore format: one line
+    this.#counters.bump(C_OUT);
+    this.#ip.writeHeader(eth, a.remote, a.local, PROTOCOL_TCP, 0, header);
+    this.#ip.transmit(eth, IP_HEADER_BYTES + header, neighbour);
   }
 
   /**

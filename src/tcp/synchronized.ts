@@ -149,6 +149,7 @@ export class Synchronized {
       return false;
     }
     i32[row + TCB.sndNxt] = i32[row + TCB.iss]!;
+    i32[row + TCB.retries] = 0; // it is still there, only our SYN-ACKs are lost
     this.#flows.output.push(row);
     return true;
   }

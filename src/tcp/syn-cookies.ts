@@ -1,0 +1,102 @@
+/**
+ * SYN cookies: a listener whose backlog is full answers SYNs all the same, and remembers nothing.
+ *
+ * - Our initial sequence number carries what must not be forged: 5 bits of time, 3 bits of MSS, 24 bits of a keyed hash over
+ *   these, the four-tuple and the peer's number. The acknowledgement brings it back; two periods of 65 s are believed.
+ * - What may be lost goes into the low bits of our timestamp, if the peer has any: its window scale and whether it knows
+ *   SACK. Without timestamps such a connection has neither.
+ * - The window in a cookie's SYN-ACK is always the same, so that it can be kept.
+ * - An acknowledgement is looked at only while cookies are out: at other times the check is not there to be guessed at.
+ *
+ * Called by passive. Read first: Bernstein, "SYN cookies" (1996); RFC 4987 3.6; RFC 7323 5.4.
+ */
+import { halfSipHash } from '../arena/siphash.ts';
+import type { Clock, Environment, NetConfig } from '../net/environment.ts';
+import { ACK, RST, SYN } from '../wire/tcp.ts';
+import type { Arrival } from './arrival.ts';
+import { FRAME_PAYLOAD, FRAMES_ALWAYS } from './constants.ts';
+import { timestampOffset } from './iss.ts';
+import type { SegmentWriter } from './segment.ts';
+
+export const COOKIE_WINDOW: number = FRAMES_ALWAYS * FRAME_PAYLOAD;
+/** What the 3 bits stand for: the largest that is not above what the peer names. */
+const MSS: readonly number[] = [216, 536, 1024, 1220, 1380, 1440, 1452, 1460];
+/** Time goes in steps of 2^16 ms. */
+const PERIOD_SHIFT = 16;
+const PERIODS = 31;
+const BELIEVED_MS = 2 << PERIOD_SHIFT;
+const HASH_MASK = 0xff_ffff;
+/** Low bits of the timestamp: window scale (15: none), SACK. */
+const STAMP_BITS = 5;
+const STAMP_MASK = (1 << STAMP_BITS) - 1;
+const NO_SCALE = 15;
+const SACK = 16;
+
+export class SynCookies {
+  readonly #clock: Clock;
+  readonly #config: NetConfig;
+  readonly #writer: SegmentWriter;
+  /** Clock.ms of the last cookie. */
+  #lastMs = 0;
+  #areOut = false;
+
+  constructor(env: Environment, writer: SegmentWriter) {
+    this.#clock = env.clock;
+    this.#config = env.config;
+    this.#writer = writer;
+  }
+
+  /** Answers a SYN; false: its MSS is too small to be told. */
+  answer(a: Arrival): boolean {
+    const { options } = a;
+    let index = MSS.length - 1;
+    while (index >= 0 && MSS[index]! > options.mss) index--;
+    if (index < 0) return false;
+    const iss = this.#cookie(a, a.seq, (this.#clock.ms >>> PERIOD_SHIFT) & PERIODS, index);
+    const scale = options.hasTimestamps ? options.scale : -1;
+    const sack = options.hasTimestamps && options.sackPermitted;
+    const bits = (scale < 0 ? NO_SCALE : scale) | (sack ? SACK : 0);
+    this.#writer.synAck(a, iss, COOKIE_WINDOW, sack, scale >= 0, this.#stamp(a, bits));
+    this.#lastMs = this.#clock.ms;
+    this.#areOut = true;
+    return true;
+  }
+
+  /** Our timestamp, with its low bits replaced, and never ahead of the clock. */
+  #stamp(a: Arrival, bits: number): number {
+    const now = (this.#clock.ms + timestampOffset(this.#config, a.remote, a.ports, a.local)) | 0;
+    const stamp = (now & ~STAMP_MASK) | bits;
+    return ((stamp - now) | 0) > 0 ? (stamp - STAMP_MASK - 1) | 0 : stamp;
+  }
+
+  /**
+   * Whether the segment acknowledges a cookie. Then its options are what the SYN's were; our number is ack - 1, the peer's
+   * seq - 1.
+   */
+  recognises(a: Arrival): boolean {
+    if (!this.#areOut || (a.flags & (SYN | RST | ACK)) !== ACK) return false;
+    const age = (this.#clock.ms - this.#lastMs) | 0;
+    if (age < 0 || age > BELIEVED_MS) {
+      this.#areOut = false;
+      return false;
+    }
+    const iss = (a.ack - 1) | 0;
+    const period = (iss >>> 27) & PERIODS;
+    const passed = ((this.#clock.ms >>> PERIOD_SHIFT) - period) & PERIODS;
+    const index = (iss >>> 24) & 7;
+    if (passed > 1 || this.#cookie(a, (a.seq - 1) | 0, period, index) !== iss) return false;
+    const { options } = a;
+    const bits = options.hasTimestamps ? options.tsEcr & STAMP_MASK : NO_SCALE;
+    options.mss = MSS[index]!;
+    options.scale = (bits & NO_SCALE) === NO_SCALE ? -1 : bits & NO_SCALE;
+    options.sackPermitted = (bits & SACK) !== 0;
+    return true;
+  }
+
+  #cookie(a: Arrival, irs: number, period: number, index: number): number {
+    const { secret0, secret1 } = this.#config;
+    const plain = (period << 3) | index;
+    const tuple = halfSipHash(~secret0, secret1, a.remote, a.ports, irs);
+    return (plain << 24) | (halfSipHash(secret1, ~secret0, tuple, plain, a.local) & HASH_MASK);
+  }
+}
