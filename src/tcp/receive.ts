@@ -68,6 +68,11 @@ export class Receiving {
     return result;
   }
 
+  /** The peer's FIN is in order: what it sent beyond it was never a part of the stream. */
+  endOfStream(row: number): void {
+    this.#queue.dropOutOfOrder(row);
+  }
+
   /** [start, end) has arrived before; an acknowledgement follows in any case. */
   duplicate(row: number, start: number, end: number): void {
     this.#queue.duplicate(row, start, end);

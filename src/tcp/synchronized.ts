@@ -380,6 +380,7 @@ export class Synchronized {
     const i32 = this.#i32;
     const next = (i32[row + TCB.rcvNxt]! + 1) | 0;
     i32[row + TCB.rcvNxt] = next;
+    if (i32[row + TCB.oooHead] !== 0) this.#receiving.endOfStream(row);
     if (lt(i32[row + TCB.rcvEdge]!, next)) i32[row + TCB.rcvEdge] = next; // a FIN needs no room
     const flags = i32[row + TCB.flags]!;
     if ((flags & FLAG.noReader) === 0) {

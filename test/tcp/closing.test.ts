@@ -32,6 +32,18 @@ test('established_peerCloses_recvEndThenLastAck', () => {
   p.close();
 });
 
+test('established_finBelowDataThatCameBefore_thatDataIsDropped', () => {
+  const p = new Peer().open();
+  p.send('PA', { seq: 12, data: 20 }); // beyond the FIN to come: no part of the stream
+  p.send('PFA', { seq: 1, data: 10 });
+  assert.equal(p.state, 'closeWait');
+  assert.deepEqual(p.events(), ['recv', 'recv_end']);
+  assert.equal(p.host.tcp.recvDone(p.handle, 10), CODE.OK);
+  assert.equal(p.host.tcp.close(p.handle), CODE.OK);
+  p.turn();
+  p.close();
+});
+
 test('established_closeWithDataQueued_finOnTheLastSegment', () => {
   const p = new Peer().open({ mss: 1000 });
   p.host.tcp.send(p.handle, p.host.at(0), 1500);
