@@ -21,6 +21,7 @@ const BYTES_MAX = [1000, 30_000, 100_000, 300_000, 1_500_000] as const;
 
 function drawHost(random: Random, mtu: number, isTight: boolean): HostPlan {
   const wraps = random.pick([2 ** 31, 2 ** 32, 2 ** 31 * 1000, 2 ** 32 * 1000, 2 ** 33]);
+  const flows = isTight ? random.pick([4, 8, 64]) : 128;
   const isNear = random.chance(0.6);
   const startUs = isNear ? wraps - random.magnitude(1, 100 * SECOND) : random.magnitude(1, 2 ** 43);
   return {
@@ -36,10 +37,10 @@ function drawHost(random: Random, mtu: number, isTight: boolean): HostPlan {
       ...limitsFor({ flows: 64 }),
       receiveFrames: isTight ? random.pick([48, 96, 192]) : 640,
       transmitFrames: isTight ? random.pick([16, 32, 64]) : 256,
-      flows: isTight ? random.pick([4, 8, 64]) : 128,
+      flows,
       listeners: 4,
       udpSockets: 2,
-      sendSpans: isTight ? random.pick([16, 64, 256]) : 512,
+      sendSpans: flows * (isTight ? 8 : 16), // 8 is what TCP promises to each
       neighbours: 8,
       reassemblies: 2,
       timers: 256,
