@@ -59,6 +59,14 @@ export class Endpoint {
     return `flow ${flow.id} (${flow.kind}) ${side === 0 ? 'client' : 'server'} on host ${this.host.index + 1}`;
   }
 
+  /** The other end's host, and both ports. */
+  get route(): { remote: number; from: number; to: number } {
+    const { client, server, clientPort, serverPort } = this.flow;
+    return this.side === 0
+      ? { remote: server, from: clientPort, to: serverPort }
+      : { remote: client, from: serverPort, to: clientPort };
+  }
+
   get isDead(): boolean {
     return this.deaths > 0;
   }
@@ -86,6 +94,20 @@ export class Endpoint {
       end <= this.peer.accepted,
       `received ${end} bytes, the peer has sent ${this.peer.accepted}`,
     );
+  }
+
+  /** How many of the bytes that are there the plan reads now; sets when it reads on. */
+  readable(now: number): number {
+    const { plan } = this;
+    const bytes = this.received - this.consumed;
+    if (plan.pauseAt >= 0 && !this.hasPaused && this.received >= plan.pauseAt) {
+      this.hasPaused = true;
+      this.mayReadAt = now + plan.pauseUs;
+      return Math.max(0, plan.pauseAt - this.consumed);
+    }
+    if (plan.readChunk === 0 || bytes === 0) return bytes;
+    this.mayReadAt = now + plan.readGapUs;
+    return Math.min(bytes, plan.readChunk);
   }
 
   /** Whether the application now wants to close its side for good. */

@@ -209,12 +209,6 @@ export class Host {
     return (this.env.arena.segment('gate calls').offset >> 2) + 1;
   }
 
-  /** Frames that were dropped because their neighbour was not known yet. */
-  get heldDropped(): number {
-    const { counters } = this.env;
-    return counters.get('arpHeldReplaced') + counters.get('arpUnresolved');
-  }
-
   /** The application has something to say although no event came. */
   askTurn(): void {
     this.#gate.askTurn();
@@ -269,27 +263,5 @@ export class Host {
     this.isAlive = false;
     this.turnAt = Number.POSITIVE_INFINITY;
     this.nic.close();
-  }
-
-  /** At the end of a run: everything must have come back. */
-  checkHome(): void {
-    this.nic.reclaim();
-    this.stack.close();
-    const { frames } = this.env;
-    if (!this.stack.tcp.allHome())
-      throw new Violation(`host ${this.index + 1}: flows or send spans leaked`);
-    if (!frames.allHome(0)) {
-      const missing = [
-        frames.receiveCount - frames.receiveFree,
-        frames.transmitCount - frames.transmitFree,
-      ];
-      throw new Violation(
-        `host ${this.index + 1}: frames leaked (receive ${missing[0]}, transmit ${missing[1]})`,
-      );
-    }
-    if (this.timers.active > 0)
-      throw new Violation(`host ${this.index + 1}: application timers leaked`);
-    if (this.ix && !this.ix.allHome())
-      throw new Violation(`host ${this.index + 1}: libix lent something for ever`);
   }
 }

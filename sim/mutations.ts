@@ -196,7 +196,7 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'writeTimestamps(view, tcp + TCP_OPTIONS, tsVal, tsVal);',
   },
   {
-    name: 'retransmission timer stays set when all is acknowledged, and fires',
+    name: 'timeout skips a byte that is not acknowledged',
     file: 'tcp/expire.ts',
     find: 'i32[row + TCB.dupAcks] = 0;',
     replace: 'i32[row + TCB.sndUna] = i32[row + TCB.sndUna]! + 1;',

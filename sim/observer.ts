@@ -29,6 +29,8 @@ export class Observer {
   segments = 0;
   bytes = 0;
   resent = 0;
+  /** The same without those at the end of what was sent, which tail loss probes (RFC 8985 7) repeat. */
+  resentInside = 0;
   resets = 0;
   readonly #segment: Segment;
   readonly #schedule: Schedule;
@@ -145,6 +147,7 @@ export class Observer {
         throw new Violation(`wire: ${kind} at position ${dataStart - 1 + wrong}`);
       }
       this.bytes += s.length;
+      if (end < x.maxSent) this.resentInside += s.length;
       this.resent += Math.min(end, x.maxSent) - Math.min(dataStart, x.maxSent);
     }
     if (isFin) {

@@ -68,16 +68,12 @@ export class RawApplication implements Application {
   add(e: Endpoint): void {
     const end = { e, handle: 0, spans: new HeldSpans() };
     this.#ends.push(end);
-    if (e.side === 0) this.#at(e.flow.startUs, () => this.#connect(end));
-    else if (e.flow.isSimultaneous) this.#at(e.flow.startUs, () => this.#connect(end));
+    if (e.side === 0 || e.flow.isSimultaneous) this.#at(e.flow.startUs, () => this.#connect(end));
   }
 
   #connect(end: RawEnd): void {
-    const { flow, side } = end.e;
-    const [remote, to, from] =
-      side === 0
-        ? [flow.server, flow.serverPort, flow.clientPort]
-        : [flow.client, flow.clientPort, flow.serverPort];
+    const { flow } = end.e;
+    const { remote, from, to } = end.e.route;
     const cookie = this.#ends.indexOf(end) + 1;
     const handle = this.#tcp.connect(cookie, addressOf(remote), (from << 16) | to);
     this.#world.progress(end.e);
@@ -218,18 +214,9 @@ export class RawApplication implements Application {
 
   #read(end: RawEnd): void {
     const { e } = end;
-    const { plan } = e;
     const now = this.#world.schedule.now;
     if (now < e.mayReadAt || e.isClosing) return;
-    let bytes = e.received - e.consumed;
-    if (plan.pauseAt >= 0 && !e.hasPaused && e.received >= plan.pauseAt) {
-      bytes = Math.max(0, plan.pauseAt - e.consumed);
-      e.hasPaused = true;
-      e.mayReadAt = now + plan.pauseUs;
-    } else if (plan.readChunk > 0 && bytes > 0) {
-      bytes = Math.min(bytes, plan.readChunk);
-      e.mayReadAt = now + plan.readGapUs;
-    }
+    const bytes = e.readable(now);
     if (e.mayReadAt > now && Number.isFinite(e.mayReadAt)) this.#later(end, e.mayReadAt);
     if (bytes > 0) this.#consume(end, bytes);
   }
@@ -305,7 +292,6 @@ export class RawApplication implements Application {
     this.#world.progress(e);
   }
 
-  /** The application's patience is at its end. */
   giveUp(e: Endpoint): void {
     const end = this.#ends.find((candidate) => candidate.e === e)!;
     this.#at(this.#world.schedule.now, () => {

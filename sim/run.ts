@@ -8,6 +8,7 @@
 import { makePattern } from './content.ts';
 import { Endpoint } from './endpoint.ts';
 import { FrameLog } from './frame-log.ts';
+import { heldDropped } from './home.ts';
 import { type Application, Host } from './host.ts';
 import { IxApplication } from './ix-application.ts';
 import { Memories } from './memories.ts';
@@ -29,6 +30,8 @@ const WATCH_PERFECT_US = SECOND / 2;
 const PERFECT_US = 120 * SECOND;
 /** After the last endpoint has died: TIME-WAIT, orphans and half-open flows end within this. */
 const DRAIN_US = 900 * SECOND;
+/** The longest that an application's own timer may still run. */
+const TIMERS_US = 4000 * SECOND;
 /** No scenario takes longer. */
 const END_US = 12 * 3600 * SECOND;
 
@@ -97,7 +100,7 @@ export class Simulator {
     const observer = new Observer(arena, schedule, pattern);
     observer.checksBackOff = scenario.stalls.length === 0;
     const hosts: Host[] = [];
-    observer.mayHaveHeld = (host) => hosts[host]!.heldDropped > 0;
+    observer.mayHaveHeld = (host) => heldDropped(hosts[host]!) > 0;
     const network = new Network({
       ...{ schedule, arena, log: this.#log, observer, random: random.fork(1) },
       options: (from, to) => scenario.paths[from]![to]!,
@@ -171,7 +174,8 @@ export class Simulator {
         doneAt = schedule.now;
         checkOutcomes(run);
       }
-      if (schedule.now >= doneAt + DRAIN_US) break;
+      const isWaiting = run.hosts.some((host) => host.isAlive && host.timers.active > 0);
+      if (schedule.now >= doneAt + (isWaiting ? TIMERS_US : DRAIN_US)) break;
     }
     checkEnd(run);
   }

@@ -9,6 +9,7 @@
  */
 import { DEAD } from '../src/abi.ts';
 import type { Endpoint } from './endpoint.ts';
+import { checkHome, heldDropped, pressure } from './home.ts';
 import { waitOf } from './plan.ts';
 import type { Run } from './run.ts';
 import { Violation } from './violation.ts';
@@ -18,8 +19,9 @@ const SECOND = 1_000_000;
 const STUCK_US = 1000 * SECOND;
 /** The same where no frame is ever harmed. */
 const STUCK_PERFECT_US = 2 * SECOND;
-/** An application whose peer is gone for so long gives up. */
+/** An application whose peer is gone for so long gives up; one that has stopped reading, sooner: it holds frames. */
 const PATIENCE_US = 1200 * SECOND;
+const PATIENCE_HOLDING_US = 300 * SECOND;
 const FRAMES_PER_FLOW = 400;
 const FRAMES_PER_SEGMENT = 60;
 const FRAMES_ALWAYS = 20_000;
@@ -32,8 +34,7 @@ function isLopsided(e: Endpoint): boolean {
 
 /** Nothing was lost, late or out of order so far, by the network's doing or the hosts'. */
 function isPerfect({ scenario, network, hosts }: Run): boolean {
-  const isWhole = (host: Run['hosts'][number]): boolean =>
-    host.nic.dropped + host.heldDropped === 0;
+  const isWhole = (host: Run['hosts'][number]): boolean => heldDropped(host) + pressure(host) === 0;
   return scenario.isPerfect && network.harmed === 0 && hosts.every(isWhole);
 }
 
@@ -56,7 +57,9 @@ export function watch(run: Run): void {
       continue;
     }
     if (isLopsided(e)) {
-      if (silent > PATIENCE_US && !e.isAborted) e.host.application.giveUp(e);
+      const isHolding = e.flow.ends.some((end) => !Number.isFinite(end.pauseUs));
+      const patience = isHolding ? PATIENCE_HOLDING_US : PATIENCE_US;
+      if (silent > patience && !e.isAborted) e.host.application.giveUp(e);
       if (silent <= 2 * PATIENCE_US) continue;
     }
     const longest = scenario.partitions.reduce((most, p) => Math.max(most, p.us), 0);
@@ -124,12 +127,12 @@ function checkPerfect({ hosts, observer, scenario }: Run): void {
     if (timeouts > 0 && !isLazy)
       throw new Violation(`host ${index + 1}: ${timeouts} timeouts on a perfect network`);
   }
-  if (observer.resent > 0 && !isLazy)
-    throw new Violation(`${observer.resent} bytes were sent twice on a perfect network`);
+  if (observer.resentInside > 0 && !isLazy)
+    throw new Violation(`${observer.resentInside} bytes were sent twice on a perfect network`);
 }
 
 /** Long after the last flow: everything is home. */
 export function checkEnd({ hosts, network }: Run): void {
-  for (const host of hosts) if (host.isAlive) host.checkHome();
+  for (const host of hosts) if (host.isAlive) checkHome(host);
   if (network.inFlight > 0) throw new Violation('frames are on their way for ever');
 }

@@ -1,0 +1,35 @@
+/**
+ * What a host says of itself: what it had to drop, and at the end of a run whether everything came back.
+ */
+import type { CounterName } from '../src/counters.ts';
+import type { Host } from './host.ts';
+import { Violation } from './violation.ts';
+
+function sum(host: Host, names: readonly CounterName[]): number {
+  return names.reduce((total, name) => total + host.env.counters.get(name), 0);
+}
+
+/** Frames that were dropped because their neighbour was not known yet. */
+export const heldDropped = (host: Host): number => sum(host, ['arpHeldReplaced', 'arpUnresolved']);
+
+/** Frames and segments that the host had no room for. */
+export const pressure = (host: Host): number =>
+  host.nic.dropped +
+  sum(host, ['tcpReceivePressure', 'tcpOutOfOrderDropped', 'tcpNoFrame', 'tcpNoSpan']);
+
+/** At the end of a run: no flow, no frame, no timer, nothing lent. */
+export function checkHome(host: Host): void {
+  const name = `host ${host.index + 1}`;
+  const { stack, timers, ix } = host;
+  const { frames } = host.env;
+  host.nic.reclaim();
+  stack.close();
+  if (!stack.tcp.allHome()) throw new Violation(`${name}: flows or send spans leaked`);
+  if (!frames.allHome(0)) {
+    const receive = frames.receiveCount - frames.receiveFree;
+    const transmit = frames.transmitCount - frames.transmitFree;
+    throw new Violation(`${name}: frames leaked (receive ${receive}, transmit ${transmit})`);
+  }
+  if (timers.active > 0) throw new Violation(`${name}: application timers leaked`);
+  if (ix && !ix.allHome()) throw new Violation(`${name}: libix lent something for ever`);
+}
