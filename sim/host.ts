@@ -127,7 +127,7 @@ export class Host {
       secret1: plan.secret1,
     };
     this.env = { arena, frames, nic: this.nic, wheel, clock, counters, limits, config };
-    this.timers = new ApplicationTimers(arena, wheel, clock, limits.timers, ranges.application);
+    this.timers = new ApplicationTimers(this.env, ranges.application);
     this.stack = new Stack(this.env, (timer) => this.timers.expired(timer));
     const layout = {
       events: { offset: arena.carve('gate events', EVENT_ARRAY_BYTES) },

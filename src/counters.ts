@@ -33,6 +33,9 @@ const NAMES = [
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
   'frameBatches', 'gateBadCount',
+  // quotas of the application: how often one stopped something (src/limits.ts)
+  'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
+  'quotaCalls',
 ] as const; // biome-ignore format: one line a group
 
 export type CounterName = (typeof NAMES)[number];

@@ -30,6 +30,48 @@ export const FLOW_GROUPS = 128;
 
 export const FLOW_INDEX_BITS = 20;
 
+/**
+ * What one application may have at a time, per elastic thread, below what the pools give (`--quota`). Beside each: what an
+ * application gets that wants more, under the counter named quota... (src/counters.ts).
+ */
+export interface Quotas {
+  /** Connections in any state but TIME-WAIT. connect: QUOTA; a SYN is dropped, and its peer tries again. */
+  flows: number;
+  /** listen: QUOTA. */
+  listeners: number;
+  /** udp_bind: QUOTA. */
+  udpSockets: number;
+  /** timer: QUOTA. */
+  timers: number;
+  /**
+   * Bytes that sendv has accepted and no peer has acknowledged. sendv: fewer bytes, or QUOTA; again after the next
+   * `sent` or `dead` of any flow. A flow gets at most half of what is left, so that a stuck one cannot take it all.
+   */
+  unackedBytes: number;
+  /** Received frames not yet recv_done. Windows close, further segments and datagrams are dropped; the rest goes on. */
+  receiveFrames: number;
+  /** Calls in a batch. Those beyond are not made: QUOTA. libix writes no more than this. */
+  calls: number;
+}
+
+/** No application can work with less. */
+export const QUOTAS_MIN: Readonly<Quotas> = {
+  flows: 1,
+  listeners: 1,
+  udpSockets: 1,
+  timers: 1,
+  unackedBytes: 4096,
+  receiveFrames: 32,
+  calls: 4,
+};
+export const QUOTA_NAMES = Object.keys(QUOTAS_MIN) as readonly (keyof Quotas)[];
+/** No quota: the pool alone decides. */
+export const QUOTA_NONE: number = 2 ** 31 - 1;
+
+const NO_QUOTAS = Object.fromEntries(
+  QUOTA_NAMES.map((name) => [name, QUOTA_NONE]),
+) as unknown as Quotas;
+
 export interface Limits {
   /** Receive pool: fill ring + frames held by flows (out of order, or not yet recv_done). Empty: rxNoFrame. */
   receiveFrames: number;
@@ -53,12 +95,14 @@ export interface Limits {
   timers: number;
   /** Application memory: what sendv may name, bytes. */
   applicationBytes: number;
+  quotas: Quotas;
 }
 
 export interface LimitChoices {
   flows?: number;
   receiveFrames?: number;
   applicationMiB?: number;
+  quotas?: Partial<Quotas>;
 }
 
 /** Limits of one elastic thread from the numbers a user may choose. */
@@ -76,6 +120,7 @@ export function limitsFor(choices: LimitChoices = {}): Limits {
     reassemblies: 64,
     timers: 4096,
     applicationBytes: (choices.applicationMiB ?? 128) * 2 ** 20,
+    quotas: { ...NO_QUOTAS, ...choices.quotas },
   };
   assert(limits.flows < 1 << FLOW_INDEX_BITS, 'flows: a handle has 20 bits of index');
   assert(limits.receiveFrames > limits.ringEntries, 'receiveFrames: must exceed the fill ring');

@@ -26,6 +26,8 @@ export class Frames {
   readonly end: number;
   readonly receiveCount: number;
   readonly transmitCount: number;
+  /** Receive frames that the application's flows and sockets hold; these count themselves. */
+  held = 0;
   readonly #i32: Int32Array;
   /** Word index of the receive stack; the transmit stack follows. */
   readonly #receiveStack: number;

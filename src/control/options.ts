@@ -8,6 +8,7 @@
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { IDLE_POLICIES, IMPAIRMENTS, type Impaired } from '../dataplane/config.ts';
+import { QUOTA_NAMES, QUOTA_NONE, QUOTAS_MIN, type Quotas } from '../limits.ts';
 import { parseSubnet } from './address.ts';
 import { realPaths } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
@@ -51,6 +52,22 @@ function parseImpairment(text: string): Impaired {
   return given;
 }
 
+/** 'flows=100,timers=10': what the application may have at a time (Quotas in src/limits.ts). */
+function parseQuotas(text: string): Partial<Quotas> {
+  const given: Partial<Quotas> = {};
+  for (const word of text.split(',')) {
+    const [name = '', value = ''] = word.split('=');
+    const least = QUOTAS_MIN[name as keyof Quotas];
+    const amount = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (least === undefined || !(amount >= least && amount <= QUOTA_NONE)) {
+      const names = QUOTA_NAMES.map((each) => `${each} (${QUOTAS_MIN[each]} or more)`);
+      throw new OptionError(`--quota: '${word}' is not a quota`, `it takes ${names.join(', ')}`);
+    }
+    given[name as keyof Quotas] = amount;
+  }
+  return given;
+}
+
 const RunOptions = v.object({
   /** undefined: veth, or the demonstration where that is not allowed. */
   nic: v.optional(
@@ -72,6 +89,8 @@ const RunOptions = v.object({
   allowRead: v.optional(paths('--allow-read'), []),
   allowWrite: v.optional(paths('--allow-write'), []),
   unconfined: v.optional(v.boolean(), false),
+  /** What the application may have at a time, below what the pools give. */
+  quota: v.optional(v.pipe(v.string(), v.transform(parseQuotas))),
   /** For tests: a bad network, both ways. */
   impair: v.optional(v.pipe(v.string(), v.transform(parseImpairment))),
 });

@@ -239,7 +239,7 @@ function openSockets(attachment: Attachment, count: number, undo: (() => void)[]
 }
 
 function baseConfig(app: Application, options: RunOptions) {
-  const { ip, idle, cpu, memory, port, trace, impair } = options;
+  const { ip, idle, cpu, memory, port, trace, impair, quota } = options;
   const given: Record<string, string> = { ...app.options };
   if (port !== undefined) given['port'] = `${port}`;
   if (memory !== undefined) given['m'] = `${memory}`;
@@ -250,6 +250,9 @@ function baseConfig(app: Application, options: RunOptions) {
     trace,
     ...(impair === undefined ? {} : { impair: { ...impair } }),
     app: { name: app.name, module: app.module, options: given },
-    limits: memory === undefined ? {} : { applicationMiB: applicationMiB(memory) },
+    limits: {
+      ...(memory === undefined ? {} : { applicationMiB: applicationMiB(memory) }),
+      ...(quota === undefined ? {} : { quotas: quota }),
+    },
   } satisfies Partial<DataplaneConfig>;
 }

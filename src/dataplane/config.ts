@@ -12,6 +12,7 @@
  */
 import * as v from 'valibot';
 import { COUNTERS_BYTES } from '../counters.ts';
+import { QUOTA_NAMES } from '../limits.ts';
 
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -125,6 +126,7 @@ export const DataplaneConfig = v.object({
     flows: v.optional(count),
     receiveFrames: v.optional(count),
     applicationMiB: v.optional(count),
+    quotas: v.optional(v.record(v.picklist(QUOTA_NAMES), count)),
   }),
   /** memfd of STATISTICS_BYTES a thread, to be mapped over the counters segment. */
   statisticsFd: fd,

@@ -25,6 +25,8 @@ export const GATE_MS = 2;
 export const GATE_TURN = 3;
 /** Events array: the dataplane goes on without the application, which rings its bell when it is back. */
 export const GATE_AWAY = 4;
+/** Events array: how many calls a batch may hold; 0: CALLS_MAX. */
+export const GATE_CALLS = 5;
 /** Calls array: the application wants another turn even if no event comes. */
 export const GATE_AGAIN = 1;
 /** Calls array: number of the last turn that the application has finished. */
@@ -56,6 +58,11 @@ export class EventSink {
     this.#i32 = arena.i32;
     this.header = offset >> 2;
     this.#first = (offset + GATE_HEADER_BYTES) >> 2;
+  }
+
+  /** Once, before the application starts: its quota of calls. */
+  announceCalls(most: number): void {
+    this.#i32[this.header + GATE_CALLS] = most;
   }
 
   get count(): number {

@@ -5,6 +5,7 @@
  *   then checked, then used. Handles are checked by the protocol that owns them.
  * - Offsets that calls name must lie in application memory; nothing else of the arena can be sent.
  * - A call array that lies about its count is cut at CALLS_MAX and counted (`gateBadCount`).
+ * - Quotas are checked where the things are that they count (src/limits.ts); here: calls a batch.
  * - No sequence of calls may throw, stall or leak: unknown calls are answered BAD_CALL.
  *
  * Called by the elastic thread once an iteration. Read first: src/abi.ts; OSDI'14 section 4.3.
@@ -20,7 +21,11 @@ import {
 } from '../abi.ts';
 import type { Arena } from '../arena/arena.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { CALLS_MAX as CALLS_MAX_, DESCRIPTOR_WORDS as DESCRIPTOR_WORDS_ } from '../limits.ts';
+import {
+  CALLS_MAX as CALLS_MAX_,
+  DESCRIPTOR_WORDS as DESCRIPTOR_WORDS_,
+  QUOTA_NONE,
+} from '../limits.ts';
 import type { Udp } from '../net/udp.ts';
 import type { Tcp } from '../tcp/tcp.ts';
 import {
@@ -49,6 +54,7 @@ export const CALL_ARRAY_BYTES = GATE_HEADER_BYTES + CALLS_MAX * DESCRIPTOR_WORDS
 const C_CALLS = COUNTER.calls;
 const C_REFUSED = COUNTER.callsRefused;
 const C_BAD_COUNT = COUNTER.gateBadCount;
+const C_QUOTA_CALLS = COUNTER.quotaCalls;
 
 export interface GateParts {
   readonly arena: Arena;
@@ -68,11 +74,18 @@ export class Gate {
   readonly #first: number;
   readonly #memoryStart: number;
   readonly #memoryEnd: number;
+  readonly #callQuota: number;
   /** A sendv of this batch took less than was asked. */
   #isPartial = false;
 
-  /** `callArray` is the offset of the call array, `memory` the application's. */
-  constructor(parts: GateParts, callArray: number, memory: { offset: number; bytes: number }) {
+  /** `callArray` is the offset of the call array, `memory` and `callQuota` (calls a batch) the application's. */
+  constructor(
+    parts: GateParts,
+    callArray: number,
+    memory: { offset: number; bytes: number },
+    callQuota: number = QUOTA_NONE,
+  ) {
+    this.#callQuota = callQuota;
     this.#i32 = parts.arena.i32;
     this.#counters = parts.counters;
     this.#tcp = parts.tcp;
@@ -103,13 +116,15 @@ export class Gate {
       this.#counters.bump(C_BAD_COUNT);
       count = count < 0 ? 0 : CALLS_MAX;
     }
+    const made = Math.min(count, this.#callQuota);
     let refused = 0;
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < made; i++) {
       const w = (this.#first + i * DESCRIPTOR_WORDS) | 0;
       const result = this.#call(w);
       i32[w + CALL_RESULT] = result;
       if (result < 0) refused = (refused + 1) | 0;
     }
+    if (made < count) refused = (refused + this.#overQuota(made, count)) | 0;
     i32[this.#header + GATE_COUNT] = 0;
     this.#counters.add(C_CALLS, count);
     if (refused > 0) this.#counters.add(C_REFUSED, refused);
@@ -117,6 +132,15 @@ export class Gate {
     if (refused > 0 || this.#isPartial) i32[this.#header + GATE_AGAIN] = 1;
     this.#isPartial = false;
     return count;
+  }
+
+  /** Calls [made, count) are not made. */
+  #overQuota(made: number, count: number): number {
+    for (let i = made; i < count; i++) {
+      this.#i32[((this.#first + i * DESCRIPTOR_WORDS) | 0) + CALL_RESULT] = CODE.QUOTA;
+    }
+    this.#counters.add(C_QUOTA_CALLS, count - made);
+    return count - made;
   }
 
   #call(w: number): number {
@@ -196,7 +220,11 @@ export class Gate {
       if (length <= 0 || !this.#inMemory(offset, length))
         return accepted > 0 ? accepted : CODE.BAD_RANGE;
       const taken = this.#tcp.send(handle, offset, length);
-      if (taken < 0) return accepted > 0 ? accepted : taken;
+      if (taken < 0) {
+        if (accepted === 0) return taken;
+        this.#isPartial = true;
+        return accepted;
+      }
       accepted = (accepted + taken) | 0;
       if (taken < length) {
         this.#isPartial = true;

@@ -13,7 +13,7 @@ import { Arena, type Segment } from '../arena/arena.ts';
 import { Frames } from '../arena/frames.ts';
 import { Wheel } from '../arena/wheel.ts';
 import { Counters } from '../counters.ts';
-import { arenaBytesFor, type Limits, limitsFor } from '../limits.ts';
+import { arenaBytesFor, CALLS_MAX, type Limits, limitsFor } from '../limits.ts';
 import { Clock, type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
 import { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
@@ -113,11 +113,12 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const nic = options.openNic({ arena, frames, counters, clock, limits });
   const config: NetConfig = { ...options.net, secret0: secretWord(), secret1: secretWord() };
   const env: Environment = { arena, frames, nic, wheel, clock, counters, limits, config };
-  const timers = new ApplicationTimers(arena, wheel, clock, limits.timers, ranges.application);
+  const timers = new ApplicationTimers(env, ranges.application);
   const stack = new Stack(env, (index) => timers.expired(index));
   const sink = new EventSink(arena, layout.events.offset);
+  sink.announceCalls(Math.min(CALLS_MAX, limits.quotas.calls));
   const parts = { arena, counters, tcp: stack.tcp, udp: stack.udp, timers };
-  const gate = new Gate(parts, layout.calls.offset, layout.memory);
+  const gate = new Gate(parts, layout.calls.offset, layout.memory, limits.quotas.calls);
   let wake = (): void => {};
   const side = options.openSide({ arena, layout, limits, gate, wake: () => wake() });
   const thread = new ElasticThread({

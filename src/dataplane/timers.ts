@@ -6,11 +6,11 @@
  * - Delays are microseconds below 2^31; a longer or negative one is BAD_RANGE.
  */
 import { CODE, EVENT } from '../abi.ts';
-import type { Arena } from '../arena/arena.ts';
 import { FreeList } from '../arena/list.ts';
 import type { Wheel } from '../arena/wheel.ts';
+import { COUNTER, type Counters } from '../counters.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock, Environment } from '../net/environment.ts';
 import type { EventSink } from './events.ts';
 
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
@@ -21,10 +21,14 @@ const COOKIE = 0;
 const GENERATION = 1;
 const NEXT = 2;
 
+type TimersParts = Pick<Environment, 'arena' | 'wheel' | 'clock' | 'counters' | 'limits'>;
+
 export class ApplicationTimers {
   readonly #i32: Int32Array;
   readonly #wheel: Wheel;
   readonly #clock: Clock;
+  readonly #counters: Counters;
+  readonly #quota: number;
   readonly #free: FreeList;
   readonly #rows: number;
   readonly #count: number;
@@ -33,10 +37,15 @@ export class ApplicationTimers {
   #firedHead = -1;
   #firedTail = -1;
 
-  constructor(arena: Arena, wheel: Wheel, clock: Clock, count: number, wheelBase: number) {
+  /** `wheelBase` is the first timer of theirs in the wheel. */
+  constructor(env: TimersParts, wheelBase: number) {
+    const { arena, limits } = env;
+    const count = limits.timers;
     this.#i32 = arena.i32;
-    this.#wheel = wheel;
-    this.#clock = clock;
+    this.#wheel = env.wheel;
+    this.#clock = env.clock;
+    this.#counters = env.counters;
+    this.#quota = limits.quotas.timers;
     this.#count = count;
     this.#wheelBase = wheelBase;
     this.#free = new FreeList(arena, 'timer indexes', count);
@@ -49,11 +58,14 @@ export class ApplicationTimers {
     return this.#count - this.#free.free;
   }
 
-  /** -> handle, or QUOTA when all timers are in use. */
+  /** -> handle, or QUOTA when all timers are in use, or as many as this application may have. */
   start(cookie: number, delayUs: number): number {
     if (delayUs < 0) return CODE.BAD_RANGE;
-    const index = this.#free.take();
-    if (index < 0) return CODE.QUOTA;
+    const index = this.active < this.#quota ? this.#free.take() : -1;
+    if (index < 0) {
+      this.#counters.bump(COUNTER.quotaTimers);
+      return CODE.QUOTA;
+    }
     const row = this.#rows + index * WORDS;
     const i32 = this.#i32;
     const generation = -i32[row + GENERATION]!;

@@ -11,6 +11,7 @@
  */
 import {
   GATE_AGAIN as GATE_AGAIN_,
+  GATE_CALLS,
   GATE_COUNT as GATE_COUNT_,
   GATE_HEADER_BYTES as GATE_HEADER_BYTES_,
   GATE_MS as GATE_MS_,
@@ -33,6 +34,8 @@ export class RawGate {
   readonly #calls: number;
   readonly #firstEvent: number;
   readonly #firstCall: number;
+  /** CALLS_MAX, or this application's quota of calls. */
+  readonly #callsMax: number;
   #callCount = 0;
 
   constructor(i32: Int32Array, eventArray: number, callArray: number) {
@@ -41,6 +44,7 @@ export class RawGate {
     this.#calls = callArray >> 2;
     this.#firstEvent = (eventArray + GATE_HEADER_BYTES) >> 2;
     this.#firstCall = (callArray + GATE_HEADER_BYTES) >> 2;
+    this.#callsMax = i32[this.#events + GATE_CALLS] || CALLS_MAX;
   }
 
   /** Microseconds and milliseconds of this batch, modulo 2^32. */
@@ -78,7 +82,7 @@ export class RawGate {
   }
 
   call(kind: number, handle: number): number {
-    if (this.#callCount === CALLS_MAX) return -1;
+    if (this.#callCount === this.#callsMax) return -1;
     const w = this.callAt(this.#callCount);
     this.#callCount = (this.#callCount + 1) | 0;
     this.i32[w] = kind;

@@ -3,8 +3,8 @@
  *
  * - Ports are looked up directly in a column of 65,536 halfwords: one socket a port.
  * - A received datagram stays in its frame from `queue` until `recvDone` or `close`. A socket holds
- *   at most QUEUE_MAX frames and all sockets together a quarter of the receive pool; `hasRoom` says
- *   no before that is exceeded.
+ *   at most QUEUE_MAX frames and all sockets together a quarter of the receive pool, or of the
+ *   application's quota of it; `hasRoom` says no before that is exceeded.
  * - Events are derived from state by `emit`: what finds no room in the array waits, and nothing is
  *   lost. One `udp_sent` sums up all datagrams (words a: bytes, b: datagrams) since the last.
  * - Handles are generation << 20 | index, as TCP's are. Any int32 may be given as one.
@@ -21,6 +21,7 @@ import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
 
 const C_DEFERRED = COUNTER.eventsDeferred;
+const C_QUOTA_FRAMES = COUNTER.quotaReceiveFrames;
 
 /** Frames that one socket may hold: queued, or with the application. */
 export const QUEUE_MAX = 256;
@@ -74,6 +75,9 @@ export class UdpSockets {
   /** Halfword index of the column of ports: socket index + 1, or 0. */
   readonly #ports: number;
   readonly #heldMax: number;
+  /** What the application may have: sockets, and receive frames with those of its connections. */
+  readonly #socketQuota: number;
+  readonly #frameQuota: number;
   readonly #secret0: number;
   readonly #secret1: number;
   #held = 0;
@@ -81,6 +85,7 @@ export class UdpSockets {
 
   constructor(env: Environment) {
     const { arena, frames } = env;
+    const { quotas } = env.limits;
     const count = env.limits.udpSockets;
     this.#i32 = arena.i32;
     this.#u16 = arena.u16;
@@ -94,7 +99,9 @@ export class UdpSockets {
     const frameBytes = frames.receiveCount << (FRAME_ROW_SHIFT + 2);
     this.#frameRows = arena.carve('udp frames', frameBytes, 64) >> 2;
     this.#ports = arena.carve('udp ports', 65_536 * 2, 64) >> 1;
-    this.#heldMax = frames.receiveCount >> 2;
+    this.#socketQuota = quotas.udpSockets;
+    this.#frameQuota = quotas.receiveFrames;
+    this.#heldMax = Math.min(frames.receiveCount, this.#frameQuota) >> 2;
     this.#secret0 = env.config.secret0 | 0;
     this.#secret1 = env.config.secret1 | 0;
     for (let s = 0; s < count; s++) this.#i32[this.#row(s) + GENERATION] = -1;
@@ -105,10 +112,14 @@ export class UdpSockets {
     return this.#held;
   }
 
-  /** A socket on `port` (0: picked here). -> handle, IN_USE, NO_FLOW. */
+  /** A socket on `port` (0: picked here). -> handle, IN_USE, NO_FLOW, QUOTA. */
   open(address: number, port: number, cookie: number): number {
     const chosen = port === 0 ? this.#pickPort() : port;
     if (chosen < 0 || this.find(chosen) >= 0) return CODE.IN_USE;
+    if (this.#count - this.#free.free >= this.#socketQuota) {
+      this.#counters.bump(COUNTER.quotaUdpSockets);
+      return CODE.QUOTA;
+    }
     const socket = this.#free.take();
     if (socket < 0) return CODE.NO_FLOW;
     const i32 = this.#i32;
@@ -148,7 +159,10 @@ export class UdpSockets {
   }
 
   hasRoom(socket: number): boolean {
-    return this.#i32[this.#row(socket) + HELD]! < QUEUE_MAX && this.#held < this.#heldMax;
+    if (this.#i32[this.#row(socket) + HELD]! >= QUEUE_MAX) return false;
+    if (this.#held < this.#heldMax && this.#frames.held < this.#frameQuota) return true;
+    if (this.#frameQuota < this.#frames.receiveCount) this.#counters.bump(C_QUOTA_FRAMES);
+    return false;
   }
 
   /** Appends a frame to a socket's queue, by its payload's place. Consumes the frame. */
@@ -173,6 +187,7 @@ export class UdpSockets {
     this.#queues.push(node, socket);
     i32[row + HELD] = i32[row + HELD]! + 1;
     this.#held = (this.#held + 1) | 0;
+    this.#frames.held = (this.#frames.held + 1) | 0;
     if (i32[row + NEXT]! < 0) i32[row + NEXT] = node;
     this.#wake(socket);
   }
@@ -274,6 +289,7 @@ export class UdpSockets {
     i32[received + OWNER] = 0;
     i32[row + HELD] = i32[row + HELD]! - 1;
     this.#held = (this.#held - 1) | 0;
+    this.#frames.held = (this.#frames.held - 1) | 0;
     this.#frames.free(i32[received + OFFSET]!);
   }
 

@@ -75,7 +75,7 @@ export class Calls {
 
   // --- passive ---
 
-  /** -> listener handle, BAD_RANGE, BAD_CALL, NO_ROUTE, IN_USE, NO_FLOW. Address 0: any. */
+  /** -> listener handle, BAD_RANGE, BAD_CALL, NO_ROUTE, IN_USE, NO_FLOW, QUOTA. Address 0: any. */
   listen(cookie: number, address: number, port: number, backlog: number, flags: number): number {
     if ((flags & ~LISTEN_KNOCK_AT_SYN) !== 0) return CODE.BAD_CALL;
     return this.#parts.listeners.open(cookie, address, port, backlog, flags);
@@ -130,7 +130,7 @@ export class Calls {
 
   // --- active ---
 
-  /** `ports` is local << 16 | remote; local 0: picked here. -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW. */
+  /** `ports` is local << 16 | remote; local 0: picked here. -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW, QUOTA. */
   connect(cookie: number, address: number, ports: number): number {
     const remotePort = ports & 0xffff;
     if (remotePort === 0) return CODE.BAD_RANGE;
@@ -142,7 +142,7 @@ export class Calls {
     const key = (remotePort << 16) | localPort;
     if (this.#flows.table.find(address, key, local) >= 0) return CODE.IN_USE;
     const row = this.#parts.opening.create(address, key, local);
-    if (row === 0) return CODE.NO_FLOW;
+    if (row === 0) return this.#parts.teardown.shortage;
     const i32 = this.#i32;
     i32[row + TCB.state] = STATE.synSent;
     i32[row + TCB.cookie] = cookie;

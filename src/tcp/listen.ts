@@ -10,6 +10,7 @@
  * Called by input and calls. Read first: RFC 9293 3.10.1 (passive OPEN), 3.10.7.2.
  */
 import { CODE, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
+import { COUNTER, type Counters } from '../counters.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from '../net/environment.ts';
 import { assert } from '../verify.ts';
@@ -40,6 +41,8 @@ export class Listeners {
   readonly #rows: Int32Array;
   readonly #i32: Int32Array;
   readonly #backlogMax: number;
+  readonly #quota: number;
+  readonly #counters: Counters;
 
   constructor(env: Environment) {
     const { limits, config } = env;
@@ -49,19 +52,30 @@ export class Listeners {
     this.#rows = new Int32Array(limits.listeners * FIELDS);
     this.#i32 = env.arena.i32;
     this.#backlogMax = limits.flows;
+    this.#quota = limits.quotas.listeners;
+    this.#counters = env.counters;
     for (let i = 0; i < this.#count; i++) this.#rows[i * FIELDS + GENERATION] = 1;
   }
 
-  /** -> handle, BAD_RANGE, NO_ROUTE (not our address), IN_USE, NO_FLOW. Address 0: any. */
+  /** -> handle, BAD_RANGE, NO_ROUTE (not our address), IN_USE, NO_FLOW, QUOTA. Address 0: any. */
   open(cookie: number, address: number, port: number, backlog: number, flags: number): number {
     if (port <= 0 || port > 0xffff) return CODE.BAD_RANGE;
     if (address !== 0 && address !== this.#address) return CODE.NO_ROUTE;
     const rows = this.#rows;
     let free = -1;
+    let used = 0;
     for (let i = this.#count - 1; i >= 0; i--) {
       const at = i * FIELDS;
-      if (rows[at + IN_USE] === 0) free = i;
-      else if (rows[at + PORT] === port && rows[at + ADDRESS] === address) return CODE.IN_USE;
+      if (rows[at + IN_USE] === 0) {
+        free = i;
+        continue;
+      }
+      used += 1;
+      if (rows[at + PORT] === port && rows[at + ADDRESS] === address) return CODE.IN_USE;
+    }
+    if (used >= this.#quota) {
+      this.#counters.bump(COUNTER.quotaListeners);
+      return CODE.QUOTA;
     }
     if (free < 0) return CODE.NO_FLOW;
     const at = free * FIELDS;

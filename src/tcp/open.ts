@@ -41,7 +41,6 @@ const TCB = TCB_;
 const TIMER = TIMER_;
 
 const C_OPENED = COUNTER.tcpOpened;
-const C_FLOWS_FULL = COUNTER.tcpFlowsFull;
 
 export class Opening {
   readonly #i32: Int32Array;
@@ -84,10 +83,7 @@ export class Opening {
     const neighbour = this.#ip.neighbourFor(remote);
     if (neighbour < 0) return 0;
     const row = this.#teardown.take();
-    if (row === 0) {
-      this.#counters.bump(C_FLOWS_FULL);
-      return 0;
-    }
+    if (row === 0) return 0;
     const i32 = this.#i32;
     const iss = initialSequence(this.#config, this.#clock.ms, remote, ports, local);
     const fraction = this.#sequenceClock.fraction(this.#clock.ms, this.#clock.us);

@@ -50,6 +50,7 @@ const HELD_SHIFT = 3;
 export const REFUSED = -1;
 
 const C_PRESSURE = COUNTER.tcpReceivePressure;
+const C_QUOTA = COUNTER.quotaReceiveFrames;
 const C_OUT_OF_ORDER = COUNTER.tcpOutOfOrder;
 const C_OUT_OF_ORDER_DROPPED = COUNTER.tcpOutOfOrderDropped;
 const C_DUPLICATE = COUNTER.tcpDuplicate;
@@ -63,6 +64,8 @@ export class ReceiveQueue {
   /** Free frames below which only flows that hold next to nothing may take more, and below which nobody may. */
   readonly #reserve: number;
   readonly #floor: number;
+  /** Frames that the application's flows and sockets may hold. */
+  readonly #quota: number;
 
   constructor(env: Environment) {
     const { arena, frames, limits } = env;
@@ -72,8 +75,15 @@ export class ReceiveQueue {
     this.#frames = frames;
     this.#counters = env.counters;
     this.#kernels = arena.kernels;
-    this.#floor = Math.min(BATCH_MAX, limits.receiveFrames >> 4);
-    this.#reserve = this.#floor + Math.min(RESERVE_FRAMES, limits.receiveFrames >> 4);
+    this.#quota = limits.quotas.receiveFrames;
+    const most = Math.min(limits.receiveFrames, this.#quota);
+    this.#floor = Math.min(BATCH_MAX, most >> 4);
+    this.#reserve = this.#floor + Math.min(RESERVE_FRAMES, most >> 4);
+  }
+
+  /** Frames that may still be held: the free ones, within the application's quota. */
+  #left(): number {
+    return Math.min(this.#quota - this.#frames.held, this.#frames.receiveFree);
   }
 
   /** Bytes beyond rcvNxt that may be promised to the peer now. */
@@ -82,9 +92,11 @@ export class ReceiveQueue {
     const held = i32[row + TCB.rxFrames]!;
     const buffer = i32[row + TCB.rcvBuf]! - i32[row + TCB.rxBytes]!;
     // each frame taken is one more that is held and one less that is free: half of the difference
-    let room = ((this.#frames.receiveFree - this.#reserve - held) >> 1) * FRAME_PAYLOAD;
+    const left = this.#left();
+    let room = ((left - this.#reserve - held) >> 1) * FRAME_PAYLOAD;
     const always = (FRAMES_ALWAYS - held) * FRAME_PAYLOAD;
     if (room < always) room = always;
+    if (room <= 0 && left < this.#frames.receiveFree) this.#counters.bump(C_QUOTA);
     if (room > buffer) room = buffer;
     return Math.max(room, 0);
   }
@@ -93,10 +105,10 @@ export class ReceiveQueue {
   append(row: number, frame: number, data: number, length: number): number {
     const i32 = this.#i32;
     const held = i32[row + TCB.rxFrames]!;
-    if (held >= COMPACT_FRAMES || this.#frames.receiveFree < this.#reserve) {
+    if (held >= COMPACT_FRAMES || this.#left() < this.#reserve) {
       if (this.#compact(row, data, length)) return FREE_FRAME;
       if (!this.#mayHold(row)) {
-        this.#counters.bump(C_PRESSURE);
+        this.#counters.bump(this.#left() < this.#frames.receiveFree ? C_QUOTA : C_PRESSURE);
         return REFUSED;
       }
     }
@@ -105,6 +117,7 @@ export class ReceiveQueue {
     i32[m + HELD.data] = data;
     i32[m + HELD.length] = length;
     i32[row + TCB.rxFrames] = i32[row + TCB.rxFrames]! + 1;
+    this.#frames.held = (this.#frames.held + 1) | 0;
     this.#link(row, m, length);
     return KEEP_FRAME;
   }
@@ -124,9 +137,9 @@ export class ReceiveQueue {
   /** Whether one more frame may be held in order; out-of-order frames make room for it. */
   #mayHold(row: number): boolean {
     const i32 = this.#i32;
-    if (this.#frames.receiveFree >= this.#reserve) return true;
+    if (this.#left() >= this.#reserve) return true;
     if (i32[row + TCB.oooHead] !== 0) this.dropOutOfOrder(row);
-    const free = this.#frames.receiveFree;
+    const free = this.#left();
     if (free >= this.#reserve) return true;
     const span = this.#reserve - this.#floor;
     const most = Math.ceil((FRAMES_ALWAYS * (free - this.#floor)) / span); // the last are for those who hold nothing
@@ -138,7 +151,7 @@ export class ReceiveQueue {
     const i32 = this.#i32;
     const tail = i32[row + TCB.rxTail]!;
     if (tail === 0 || length > COMPACT_BYTES) return false;
-    const isScarce = this.#frames.receiveFree < this.#reserve;
+    const isScarce = this.#left() < this.#reserve;
     if (!isScarce && i32[row + TCB.rxBytes]! > i32[row + TCB.rxFrames]! << 10) return false;
     if (!this.#copyBehind(tail, data, length)) return false;
     if (i32[row + TCB.rxUnread] === 0) i32[row + TCB.rxUnread] = tail;
@@ -196,6 +209,7 @@ export class ReceiveQueue {
   #free(row: number, m: number): void {
     const i32 = this.#i32;
     i32[row + TCB.rxFrames] = i32[row + TCB.rxFrames]! - 1;
+    this.#frames.held = (this.#frames.held - 1) | 0;
     this.#frames.free(i32[m + HELD.frame]!);
   }
 
@@ -221,7 +235,7 @@ export class ReceiveQueue {
     const first = seq;
     const last = (seq + length) | 0;
     this.#counters.bump(C_OUT_OF_ORDER);
-    const free = this.#frames.receiveFree;
+    const free = this.#left();
     if (free < this.#floor || (held >= FRAMES_ALWAYS && free - this.#reserve < held)) {
       this.#counters.bump(C_OUT_OF_ORDER_DROPPED);
       return FREE_FRAME;
@@ -261,6 +275,7 @@ export class ReceiveQueue {
     this.#latest(row, m, seq);
     i32[row + TCB.oooFrames] = i32[row + TCB.oooFrames]! + 1;
     i32[row + TCB.rxFrames] = i32[row + TCB.rxFrames]! + 1;
+    this.#frames.held = (this.#frames.held + 1) | 0;
     return KEEP_FRAME;
   }
 

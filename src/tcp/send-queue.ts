@@ -10,6 +10,7 @@
  *
  * Called by send (calls.ts), input (release) and segment.ts (copy). Read first: RFC 9293 3.10.2.
  */
+import { CODE as CODE_ } from '../abi.ts';
 import { FreeList } from '../arena/list.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/environment.ts';
@@ -18,6 +19,7 @@ import { SEND_QUEUE_BYTES, SPANS_ALWAYS } from './constants.ts';
 import { TCB as TCB_ } from './tcb.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
+const CODE = CODE_;
 const TCB = TCB_;
 
 /** A span: offset, length, next span or -1. */
@@ -26,6 +28,7 @@ const LENGTH = 1;
 const NEXT = 2;
 
 const C_NO_SPAN = COUNTER.tcpNoSpan;
+const C_QUOTA = COUNTER.quotaUnackedBytes;
 
 export class SendQueue {
   /** Where `copySum` stopped. */
@@ -36,6 +39,9 @@ export class SendQueue {
   readonly #free: FreeList;
   readonly #counters: Counters;
   readonly #kernels: Kernels;
+  /** Bytes accepted and not acknowledged, all flows, and the application's quota of them. */
+  #unacked = 0;
+  readonly #quota: number;
 
   constructor(env: Environment) {
     const { arena, limits } = env;
@@ -44,23 +50,39 @@ export class SendQueue {
     this.#free = new FreeList(arena, 'free send spans', limits.sendSpans);
     this.#counters = env.counters;
     this.#kernels = arena.kernels;
+    this.#quota = limits.quotas.unackedBytes;
   }
 
   allHome(): boolean {
-    return this.#free.allHome();
+    return this.#free.allHome() && this.#unacked === 0;
   }
 
   /** Bytes that `append` would take now, spans permitting. */
   room(row: number): number {
-    return SEND_QUEUE_BYTES - this.#i32[row + TCB.txBytes]!;
+    const bytes = this.#i32[row + TCB.txBytes]!;
+    const room = (SEND_QUEUE_BYTES - bytes) | 0;
+    const share = this.#share(bytes);
+    return share < room ? Math.max(share, 0) : room;
   }
 
-  /** Queues a span; returns how many of its bytes, from the front, were accepted. */
+  /** What the application's quota leaves for a flow with so many bytes queued: half of what it would hold less than others. */
+  #share(bytes: number): number {
+    const more = (this.#quota - this.#unacked - bytes) | 0;
+    return ((more >> 1) + (more & 1)) | 0;
+  }
+
+  /** Queues a span; returns how many of its bytes, from the front, were accepted, or QUOTA. */
   append(row: number, offset: number, length: number): number {
     const i32 = this.#i32;
     const bytes = i32[row + TCB.txBytes]!;
     if (length > SEND_QUEUE_BYTES - bytes) length = SEND_QUEUE_BYTES - bytes;
     if (length <= 0) return 0;
+    const share = this.#share(bytes);
+    if (length > share) {
+      this.#counters.bump(C_QUOTA);
+      if (share <= 0) return CODE.QUOTA;
+      length = share;
+    }
     const tail = i32[row + TCB.txTail]!;
     if (tail >= 0) {
       const at = this.#base + (tail << SPAN_SHIFT);
@@ -72,6 +94,7 @@ export class SendQueue {
           i32[row + TCB.txNextDone] = tailLength;
         }
         i32[row + TCB.txBytes] = bytes + length;
+        this.#unacked = (this.#unacked + length) | 0;
         return length;
       }
     }
@@ -89,6 +112,7 @@ export class SendQueue {
       i32[row + TCB.txNextDone] = 0;
     }
     i32[row + TCB.txBytes] = bytes + length;
+    this.#unacked = (this.#unacked + length) | 0;
     return length;
   }
 
@@ -107,6 +131,7 @@ export class SendQueue {
     let span = i32[row + TCB.txHead]!;
     let left = (i32[row + TCB.txHeadDone]! + bytes) | 0;
     i32[row + TCB.txBytes] = i32[row + TCB.txBytes]! - bytes;
+    this.#unacked = (this.#unacked - bytes) | 0;
     while (span >= 0) {
       const at = this.#base + (span << SPAN_SHIFT);
       const length = i32[at + LENGTH]!;
@@ -159,6 +184,7 @@ export class SendQueue {
       this.#give(row, span);
       span = next;
     }
+    this.#unacked = (this.#unacked - i32[row + TCB.txBytes]!) | 0;
     i32[row + TCB.txHead] = i32[row + TCB.txTail] = i32[row + TCB.txNext] = -1;
     i32[row + TCB.txHeadDone] = i32[row + TCB.txNextDone] = i32[row + TCB.txBytes] = 0;
   }

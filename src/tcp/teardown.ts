@@ -9,7 +9,7 @@
  *
  * Called by input, expire, calls, events. Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
  */
-import { DEAD } from '../abi.ts';
+import { CODE, DEAD } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
 import { assert, VERIFY } from '../verify.ts';
@@ -40,6 +40,8 @@ const TCB = TCB_;
 const TIMER = TIMER_;
 
 const C_CLOSED = COUNTER.tcpClosed;
+const C_FLOWS_FULL = COUNTER.tcpFlowsFull;
+const C_QUOTA_FLOWS = COUNTER.quotaFlows;
 
 export class Teardown {
   /** Set by the facade from its options. */
@@ -54,6 +56,8 @@ export class Teardown {
   readonly #writer: SegmentWriter;
   readonly #listeners: Listeners;
   readonly #board: Scoreboard;
+  /** Rows that stay free: those beyond the application's quota. */
+  readonly #kept: number;
 
   constructor(
     env: Environment,
@@ -75,6 +79,7 @@ export class Teardown {
     this.#writer = writer;
     this.#listeners = listeners;
     this.#board = board;
+    this.#kept = Math.max(0, env.limits.flows - env.limits.quotas.flows);
   }
 
   /** The flow's protocol is over: CLOSED. `reason` is one of DEAD, for `dead` if that is still to come. */
@@ -139,13 +144,21 @@ export class Teardown {
     this.finish(row, reason);
   }
 
-  /** A free row, if need be the oldest TIME-WAIT's; 0 when there is none. */
+  /** A free row, if need be the oldest TIME-WAIT's; 0 (counted) when there is none, or not for this application. */
   take(): number {
     const flows = this.#flows;
-    if (flows.free === 0 && flows.timeWait.head !== 0) {
+    const kept = this.#kept;
+    if (flows.free <= kept && flows.timeWait.head !== 0) {
       this.finish(flows.timeWait.head, DEAD.closed);
     }
-    return flows.take();
+    if (flows.free > kept) return flows.take();
+    this.#counters.bump(kept > 0 ? C_QUOTA_FLOWS : C_FLOWS_FULL);
+    return 0;
+  }
+
+  /** What `take` answers 0 for: QUOTA, or NO_FLOW when control blocks are used up. */
+  get shortage(): number {
+    return this.#kept > 0 ? CODE.QUOTA : CODE.NO_FLOW;
   }
 
   /** `dead` of this row was emitted: its handle is stale from now on, its frames go at the next emit. */

@@ -44,6 +44,17 @@ const WRONG: [string, string[], RegExp][] = [
   ['cpuAbsent', ['serve', 'echo', '--cpu', '1000'], /there is no core 1000; --cpu takes 0 to/],
   ['memoryTooMuch', ['serve', 'echo', '-m', '100000'], /-m takes a whole number from 1 to/],
   ['portTooHigh', ['serve', 'echo', '-p', '65536'], /-p takes a whole number from 1 to 65535/],
+  [
+    'quotaUnknown',
+    ['serve', 'echo', '--quota', 'cores=1'],
+    /'cores=1' is not a quota; it takes flows/,
+  ],
+  [
+    'quotaTooLow',
+    ['serve', 'echo', '--quota', 'calls=1'],
+    /'calls=1' is not a quota; .* calls \(4 or/,
+  ],
+  ['quotaText', ['serve', 'echo', '--quota', 'flows=1,timers=x'], /'timers=x' is not a quota/],
   ['benchUnknown', ['bench', 'nothing'], /there is no benchmark nothing/],
   ['statAddress', ['stat', '--ip', 'x'], /'x' is not an IPv4 address/],
   ['statTwoFormats', ['stat', '--prometheus', '--json'], /--prometheus prints once/],

@@ -43,8 +43,13 @@ export class FakeGate {
   #receiveNext = 0;
   #nextHandle = 1 << 20;
   listenerCookie = 0;
+  /** Of the last batch. */
+  callCount = 0;
 
-  constructor(sizes = { spans: 4096, receiveSpans: 1024, sendBlocks: 256, gatherBlocks: 16 }) {
+  constructor(
+    sizes = { spans: 4096, receiveSpans: 1024, sendBlocks: 256, gatherBlocks: 16 },
+    callsMax = 0,
+  ) {
     const { arena } = this;
     const carve = (name: string, bytes: number) => ({ offset: arena.carve(name, bytes), bytes });
     const layout = {
@@ -56,6 +61,7 @@ export class FakeGate {
     this.#callArray = layout.calls.offset;
     this.#receive = layout.receivePool.offset;
     this.sink = new EventSink(arena, layout.events.offset);
+    this.sink.announceCalls(callsMax);
     this.ix = new Ix({
       arena,
       layout,
@@ -73,6 +79,7 @@ export class FakeGate {
     this.sink.clear();
     const i32 = this.arena.i32;
     const count = i32[(this.#callArray >> 2) + GATE_COUNT]!;
+    this.callCount = count;
     for (let i = 0; i < count; i++) {
       const w = ((this.#callArray + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS;
       i32[w + CALL_RESULT] = this.#execute(w);

@@ -1,0 +1,66 @@
+/** The dataplane's half of a gate for tests: stack, timers and call array, and calls by their words. */
+import assert from 'node:assert/strict';
+import { CALL_RESULT } from '../../src/abi.ts';
+import {
+  EVENT_ARRAY_BYTES,
+  EventSink,
+  GATE_COUNT,
+  GATE_HEADER_BYTES,
+} from '../../src/dataplane/events.ts';
+import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
+import { ApplicationTimers } from '../../src/dataplane/timers.ts';
+import { DESCRIPTOR_WORDS, limitsFor, type Quotas } from '../../src/limits.ts';
+import { timerRanges } from '../../src/net/environment.ts';
+import { Stack } from '../../src/net/stack.ts';
+import { address, makeEnvironment } from '../net/harness.ts';
+
+const MEMORY_BYTES = 65_536;
+
+export function makeGate(given: Partial<Quotas> = {}) {
+  const { quotas } = limitsFor({ quotas: given });
+  const env = makeEnvironment({ config: { gateway: 0 }, limits: { quotas } });
+  const { arena } = env;
+  const ranges = timerRanges(env.limits);
+  const timers = new ApplicationTimers(env, ranges.application);
+  const stack = new Stack(env, (index) => timers.expired(index));
+  const calls = arena.carve('calls', CALL_ARRAY_BYTES);
+  const sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
+  const memory = { offset: arena.carve('memory', MEMORY_BYTES), bytes: MEMORY_BYTES };
+  const parts = { arena, counters: env.counters, tcp: stack.tcp, udp: stack.udp, timers };
+  const gate = new Gate(parts, calls, memory, quotas.calls);
+  const { i32 } = arena;
+  const header = calls >> 2;
+  /** Makes the calls, returns their results. */
+  const call = (...all: number[][]): number[] => {
+    all.forEach((words, i) => {
+      const w = ((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS;
+      i32.fill(0, w, w + DESCRIPTOR_WORDS);
+      i32.set(words, w);
+    });
+    i32[header + GATE_COUNT] = all.length;
+    gate.execute();
+    return all.map(
+      (_words, i) => i32[((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS + CALL_RESULT]!,
+    );
+  };
+  return { env, stack, timers, gate, memory, header, i32, call, sink };
+}
+
+export const ANY = [0, 0, 0, 0];
+export const mapped = (text: string) => [0, 0, 0xffff, address(text)];
+
+/** The application is gone: everything must be home. */
+export function closeGate(g: ReturnType<typeof makeGate>): void {
+  g.stack.dropApplication();
+  g.timers.cancelAll();
+  for (let i = 0; i < 4; i++) {
+    g.sink.clear();
+    g.timers.emit(g.sink);
+    g.stack.emit(g.sink);
+    g.stack.flush();
+  }
+  g.stack.close();
+  assert.ok(g.stack.tcp.allHome(), 'flows and spans are home');
+  assert.equal(g.timers.active, 0);
+  assert.ok(g.env.frames.allHome(g.env.nic.framesLent()), 'frames are home');
+}
