@@ -30,6 +30,8 @@ const NAMES = [
   'tcpRetransmits', 'tcpFastRetransmits', 'tcpTimeouts', 'tcpProbes', 'tcpKeepalives', 'tcpHeaderPredicted',
   'tcpNoFrame', 'tcpNoSpan', 'tcpOpened', 'tcpAccepted', 'tcpClosed', 'tcpDelayedAcks', 'tcpPureAcks',
   'tcpBytesIn', 'tcpBytesOut', 'tcpReceivePressure', 'tcpAfterClose', 'tcpListenBadSegment', 'tcpSynSentBad',
+  'tcpLossProbes', 'tcpUndone', 'tcpCookiesOut', 'tcpCookiesIn', 'tcpEcnFlows', 'tcpEcnCe', 'tcpEcnReduced',
+  'tcpPathMtuLowered', 'tcpPathMtuRaised', 'tcpPathMtuProbes', 'tcpUserTimeouts', 'tcpOrphansAborted', 'tcpPaced',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
   'frameBatches', 'gateBadCount',

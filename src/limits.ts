@@ -130,7 +130,7 @@ export function limitsFor(choices: LimitChoices = {}): Limits {
 /** Bytes of arena for these limits: the big segments, and a tenth plus 32 MiB for all small ones. */
 export function arenaBytesFor(limits: Limits): number {
   const frames = (limits.receiveFrames + limits.transmitFrames) * (FRAME_BYTES + 64);
-  const flows = limits.flows * (512 + 64);
+  const flows = limits.flows * (576 + 64);
   const timers = (limits.flows + limits.timers) * 32;
   const spans = limits.sendSpans * 32;
   const reassembly = limits.reassemblies * 65_536 * 2;

@@ -29,6 +29,8 @@ export class Arrival {
   flags = 0;
   /** As in the header, not scaled. */
   window = 0;
+  /** The IP header says congestion (ECN). */
+  isMarked = false;
   /** Payload: arena offset and bytes. */
   data = 0;
   length = 0;

@@ -1,5 +1,5 @@
 /**
- * Congestion control: the interface, and NewReno (CUBIC is in cubic.ts).
+ * Congestion control: the interface, and NewReno (CUBIC is in cubic.ts, DCTCP in dctcp.ts).
  *
  * - Input decides what happened (new data acknowledged, third duplicate, partial acknowledgement, ...); the algorithm
  *   moves cwnd and ssthresh. It never looks at queues or timers.
@@ -31,6 +31,10 @@ export interface Congestion {
   leaveRecovery(row: number, flight: number): void;
   /** The retransmission timer fired, for the `first` time for this segment. */
   timedOut(row: number, flight: number, first: boolean): void;
+  /** `bytes` of what is being acknowledged have met congestion (ECN); `acknowledged` will count them too. */
+  marked(row: number, bytes: number): void;
+  /** A mark is to be answered as a loss is, once a window: nothing is missing. */
+  reduce(row: number, flight: number): void;
   /** The last loss was none: cwnd and ssthresh have been restored. */
   undone(row: number): void;
   /** Nothing was sent for longer than the retransmission timeout (RFC 5681 4.1). */
@@ -116,6 +120,14 @@ export class NewReno implements Congestion {
   }
 
   undone(_row: number): void {}
+
+  marked(_row: number, _bytes: number): void {}
+
+  reduce(row: number, flight: number): void {
+    const i32 = this.#i32;
+    this.#halve(row, Math.min(flight, i32[row + TCB.cwnd]!));
+    i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]!;
+  }
 
   /** RFC 5681 equation (4). */
   #halve(row: number, flight: number): void {

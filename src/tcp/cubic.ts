@@ -210,6 +210,14 @@ export class Cubic implements Congestion {
     i32[row + TCB.cubicEpochMs] = 0;
   }
 
+  marked(_row: number, _bytes: number): void {}
+
+  reduce(row: number, flight: number): void {
+    const i32 = this.#i32;
+    this.#decrease(row, Math.min(flight, i32[row + TCB.cwnd]!));
+    i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]!;
+  }
+
   undone(row: number): void {
     const i32 = this.#i32;
     i32[row + TCB.cubicMax] = i32[row + TCB.cubicMaxBefore]!;

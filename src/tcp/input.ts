@@ -12,7 +12,7 @@
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/environment.ts';
 import { finish, pseudoHeaderSum, sumShort } from '../wire/checksum.ts';
-import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { isMarked, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import {
   ACK,
@@ -29,6 +29,7 @@ import {
 } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import { Arrival } from './arrival.ts';
+import type { Ecn } from './ecn.ts';
 import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import { TROUBLE } from './recovery.ts';
@@ -62,6 +63,7 @@ export interface InputParts {
   readonly passive: Passive;
   readonly synSent: SynSent;
   readonly synchronized: Synchronized;
+  readonly ecn: Ecn;
 }
 
 export class Input {
@@ -77,6 +79,7 @@ export class Input {
   readonly #passive: Passive;
   readonly #synSent: SynSent;
   readonly #synchronized: Synchronized;
+  readonly #ecn: Ecn;
   readonly #arrival = new Arrival();
 
   constructor(env: Environment, parts: InputParts) {
@@ -92,13 +95,21 @@ export class Input {
     this.#passive = parts.passive;
     this.#synSent = parts.synSent;
     this.#synchronized = parts.synchronized;
+    this.#ecn = parts.ecn;
   }
 
   /** The row that the last segment went to, for VERIFY; 0: none. */
   lastRow = 0;
 
-  /** One segment of `bytes` at `tcp`, in `frame`. -> FREE_FRAME or KEEP_FRAME. */
-  segment(frame: number, tcp: number, bytes: number, source: number, destination: number): number {
+  /** One segment of `bytes` at `tcp`, in `frame`; its IP header is at `ip`. -> FREE_FRAME or KEEP_FRAME. */
+  segment(
+    frame: number,
+    ip: number,
+    tcp: number,
+    bytes: number,
+    source: number,
+    destination: number,
+  ): number {
     const counters = this.#counters;
     counters.bump(C_IN);
     this.lastRow = 0;
@@ -118,7 +129,7 @@ export class Input {
     const row = this.#flows.table.find(source, this.#view.getInt32(tcp), destination);
     if (row > 0) {
       this.lastRow = row;
-      const result = this.#predicted(row, frame, tcp, header, bytes - header);
+      const result = this.#predicted(row, frame, ip, tcp, header, bytes - header);
       if (result !== NOT_PREDICTED) return result;
     }
     const arrival = this.#arrival;
@@ -126,6 +137,7 @@ export class Input {
       counters.bump(C_BAD_OPTION);
       return FREE_FRAME;
     }
+    arrival.isMarked = isMarked(this.#u8, ip);
     if (row < 0) {
       const revived = this.#passive.revive(arrival);
       if (revived === 0) return this.#passive.arrives(arrival);
@@ -147,7 +159,14 @@ export class Input {
   }
 
   /** The common case, or NOT_PREDICTED with nothing changed. */
-  #predicted(row: number, frame: number, tcp: number, header: number, length: number): number {
+  #predicted(
+    row: number,
+    frame: number,
+    ip: number,
+    tcp: number,
+    header: number,
+    length: number,
+  ): number {
     const i32 = this.#i32;
     const view = this.#view;
     if (i32[row + TCB.state] !== STATE.established) return NOT_PREDICTED;
@@ -183,6 +202,8 @@ export class Input {
     if (acked > 0) this.#acknowledging.advance(row, ack, echo !== 0, echo);
     const window = view.getUint16(tcp + TCP_WINDOW) << i32[row + TCB.sndScale]!;
     this.#acknowledging.window(row, seq, ack, window);
-    return length === 0 ? FREE_FRAME : this.#receiving.accept(row, frame, tcp + header, length);
+    if (length === 0) return FREE_FRAME;
+    if ((flags & FLAG.ecn) !== 0) this.#ecn.received(row, isMarked(this.#u8, ip), 0);
+    return this.#receiving.accept(row, frame, tcp + header, length);
   }
 }

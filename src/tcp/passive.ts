@@ -13,6 +13,7 @@ import { type Environment, FREE_FRAME } from '../net/environment.ts';
 import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { KNOCK_US } from './constants.ts';
+import type { Ecn } from './ecn.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
 import type { SegmentWriter } from './segment.ts';
@@ -30,6 +31,8 @@ const TIMER = TIMER_;
 const C_NO_FLOW = COUNTER.tcpNoFlow;
 const C_SYN_IN = COUNTER.tcpSynIn;
 const C_BACKLOG_FULL = COUNTER.tcpBacklogFull;
+const C_COOKIES_OUT = COUNTER.tcpCookiesOut;
+const C_COOKIES_IN = COUNTER.tcpCookiesIn;
 const C_LISTEN_BAD = COUNTER.tcpListenBadSegment;
 
 export class Passive {
@@ -41,6 +44,7 @@ export class Passive {
   readonly #opening: Opening;
   readonly #writer: SegmentWriter;
   readonly #timers: Timers;
+  readonly #ecn: Ecn;
   readonly #cookies: SynCookies;
 
   constructor(
@@ -50,6 +54,7 @@ export class Passive {
     opening: Opening,
     writer: SegmentWriter,
     timers: Timers,
+    ecn: Ecn,
   ) {
     this.#i32 = flows.i32;
     this.#clock = env.clock;
@@ -59,6 +64,7 @@ export class Passive {
     this.#opening = opening;
     this.#writer = writer;
     this.#timers = timers;
+    this.#ecn = ecn;
     this.#cookies = new SynCookies(env, writer);
   }
 
@@ -86,6 +92,7 @@ export class Passive {
     this.#opening.synchronize(row, (a.seq - 1) | 0, iss, a.window, a.options);
     i32[row + TCB.rcvEdge] = (a.seq + COOKIE_WINDOW) | 0;
     this.#listeners.count(row, listener, FLAG.halfOpen);
+    this.#counters.bump(C_COOKIES_IN);
     return row;
   }
 
@@ -126,7 +133,8 @@ export class Passive {
     this.#counters.bump(C_SYN_IN);
     if (!this.#listeners.hasRoomForSyn(listener)) {
       this.#counters.bump(C_BACKLOG_FULL);
-      if (!isReuse && this.#listeners.mayUseCookies(listener)) this.#cookies.answer(a);
+      const mayAnswer = !isReuse && this.#listeners.mayUseCookies(listener);
+      if (mayAnswer && this.#cookies.answer(a)) this.#counters.bump(C_COOKIES_OUT);
       return;
     }
     const row = this.#opening.create(a.remote, a.ports, a.local);
@@ -137,6 +145,7 @@ export class Passive {
     i32[row + TCB.state] = STATE.synReceived;
     i32[row + TCB.cookie] = this.#listeners.cookie(listener);
     this.#opening.synchronize(row, a.seq, i32[row + TCB.iss]!, a.window, a.options);
+    this.#ecn.negotiate(row, a.flags);
     this.#listeners.count(row, listener, FLAG.halfOpen);
     if (this.#listeners.knocksAtSyn(listener)) {
       i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.knockAtSyn;

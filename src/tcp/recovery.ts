@@ -29,6 +29,8 @@ const TCB = TCB_;
 const RUN = RUN_;
 
 const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;
+const C_PROBES = COUNTER.tcpLossProbes;
+const C_UNDONE = COUNTER.tcpUndone;
 /** Something is or was missing: acknowledgements are more than progress. */
 export const TROUBLE: number =
   FLAG_.disorder | FLAG_.recovery | FLAG_.loss | FLAG_.tail | FLAG_.tailDue;
@@ -309,6 +311,7 @@ export class Recovery {
     i32[row + TCB.cwnd] = Math.max(i32[row + TCB.cwnd]!, i32[row + TCB.undoCwnd]!);
     i32[row + TCB.ssthresh] = Math.max(i32[row + TCB.ssthresh]!, i32[row + TCB.undoSsthresh]!);
     i32[row + TCB.undoStamp] = 0;
+    this.#counters.bump(C_UNDONE);
     this.#congestion.undone(row);
     if (i32[row + TCB.runHead] !== 0) this.#timer.restart(row);
   }
@@ -329,6 +332,7 @@ export class Recovery {
       i32[row + TCB.flags]! & ~(FLAG.tailDue | FLAG.tailOld | (isOld ? FLAG.timing : 0));
     i32[row + TCB.flags] = flags | FLAG.tail | (isOld ? FLAG.tailOld : 0);
     i32[row + TCB.tailEnd] = i32[row + TCB.sndNxt]!;
+    this.#counters.bump(C_PROBES);
     i32[row + TCB.undoStamp] = 0; // a DSACK may now be the probe's
   }
 

@@ -31,6 +31,7 @@ import {
 } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { RECEIVE_SCALE } from './constants.ts';
+import type { Ecn } from './ecn.ts';
 import { writeSynOptions, writeTimestamps } from './options.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import { SackWriter } from './sack-writer.ts';
@@ -64,10 +65,17 @@ export class SegmentWriter {
   readonly #sendQueue: SendQueue;
   readonly #receiveQueue: ReceiveQueue;
   readonly #sackWriter: SackWriter;
+  readonly #ecn: Ecn;
   /** The MSS that we name: what one of our frames' IP packets carries. */
   readonly #mss: number;
 
-  constructor(env: Environment, ip: IpLayer, sendQueue: SendQueue, receiveQueue: ReceiveQueue) {
+  constructor(
+    env: Environment,
+    ip: IpLayer,
+    sendQueue: SendQueue,
+    receiveQueue: ReceiveQueue,
+    ecn: Ecn,
+  ) {
     this.#i32 = env.arena.i32;
     this.#view = env.arena.view;
     this.#ip = ip;
@@ -76,6 +84,7 @@ export class SegmentWriter {
     this.#clock = env.clock;
     this.#sendQueue = sendQueue;
     this.#receiveQueue = receiveQueue;
+    this.#ecn = ecn;
     this.#sackWriter = new SackWriter(env.arena.i32, env.arena.view);
     this.#mss = ip.mtuOf() - IP_HEADER_BYTES - TCP_HEADER_BYTES;
   }
@@ -102,11 +111,18 @@ export class SegmentWriter {
     const eth = frame + TRANSMIT_HEADROOM;
     const tcp = eth + IP_PAYLOAD;
     let optionBytes = 0;
-    if ((flags & SYN) !== 0) optionBytes = this.#synOptions(row, tcp + TCP_OPTIONS);
-    else if ((i32[row + TCB.flags]! & FLAG.timestamps) !== 0) {
+    let tos = 0;
+    if ((flags & SYN) !== 0) {
+      optionBytes = this.#synOptions(row, tcp + TCP_OPTIONS);
+      flags |= this.#ecn.synFlags(row, flags);
+    } else if ((i32[row + TCB.flags]! & FLAG.timestamps) !== 0) {
       const tsVal = (this.#clock.ms + i32[row + TCB.tsOffset]!) | 0;
       writeTimestamps(view, tcp + TCP_OPTIONS, tsVal, i32[row + TCB.tsRecent]!);
       optionBytes = TIMESTAMPS_BYTES;
+    }
+    if ((i32[row + TCB.flags]! & FLAG.ecn) !== 0 && (flags & SYN) === 0) {
+      flags |= this.#ecn.outgoing(row, seq, length);
+      tos = this.#ecn.tos;
     }
     if (length === 0 && (i32[row + TCB.flags]! & FLAG.sack) !== 0 && (flags & SYN) === 0) {
       if (this.#sackWriter.hasSomething(row)) {
@@ -134,7 +150,7 @@ export class SegmentWriter {
       sum,
     );
     this.#counters.bump(C_OUT);
-    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, 0, tcpBytes);
+    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, tos, tcpBytes);
     this.#ip.transmit(eth, IP_HEADER_BYTES + tcpBytes, i32[row + TCB.neighbour]!);
     if ((flags & ACK) !== 0) this.#acknowledged(row, ack);
     return true;

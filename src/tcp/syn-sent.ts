@@ -9,6 +9,7 @@ import { type Environment, FREE_FRAME } from '../net/environment.ts';
 import { ACK, RST, SYN } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';
+import type { Ecn } from './ecn.ts';
 import type { Opening } from './open.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
@@ -33,6 +34,7 @@ export interface SynSentParts {
   readonly teardown: Teardown;
   readonly writer: SegmentWriter;
   readonly timers: Timers;
+  readonly ecn: Ecn;
 }
 
 export class SynSent {
@@ -45,6 +47,7 @@ export class SynSent {
   readonly #teardown: Teardown;
   readonly #writer: SegmentWriter;
   readonly #timers: Timers;
+  readonly #ecn: Ecn;
 
   constructor(env: Environment, parts: SynSentParts) {
     this.#i32 = parts.flows.i32;
@@ -56,6 +59,7 @@ export class SynSent {
     this.#teardown = parts.teardown;
     this.#writer = parts.writer;
     this.#timers = parts.timers;
+    this.#ecn = parts.ecn;
   }
 
   /** -> FREE_FRAME, always: data on a SYN-ACK is left for the peer to send again. */
@@ -80,6 +84,7 @@ export class SynSent {
       return FREE_FRAME;
     }
     this.#opening.synchronize(row, a.seq, hasAck ? a.ack : iss, a.window, a.options);
+    this.#ecn.negotiate(row, a.flags);
     if (hasAck) {
       this.#acknowledging.synAcknowledged(row, a.ack);
       this.#opening.established(row);

@@ -11,7 +11,7 @@
 import { DEAD } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/environment.ts';
-import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
+import { ACK, ECE, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';
 import {
@@ -20,6 +20,7 @@ import {
   ORPHAN_US,
   TIMESTAMP_AGE_MAX_MS,
 } from './constants.ts';
+import type { Ecn } from './ecn.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
 import type { Output } from './output.ts';
@@ -68,6 +69,7 @@ export interface SynchronizedParts {
   readonly teardown: Teardown;
   readonly timers: Timers;
   readonly listeners: Listeners;
+  readonly ecn: Ecn;
 }
 
 export class Synchronized {
@@ -84,6 +86,7 @@ export class Synchronized {
   readonly #teardown: Teardown;
   readonly #timers: Timers;
   readonly #listeners: Listeners;
+  readonly #ecn: Ecn;
 
   constructor(env: Environment, parts: SynchronizedParts) {
     this.#i32 = parts.flows.i32;
@@ -99,6 +102,7 @@ export class Synchronized {
     this.#teardown = parts.teardown;
     this.#timers = parts.timers;
     this.#listeners = parts.listeners;
+    this.#ecn = parts.ecn;
   }
 
   /** -> FREE_FRAME or KEEP_FRAME. */
@@ -117,6 +121,9 @@ export class Synchronized {
       return FREE_FRAME;
     }
     if (!this.#acknowledge(row, a)) return FREE_FRAME;
+    if (a.length > 0 && (this.#i32[row + TCB.flags]! & FLAG.ecn) !== 0) {
+      this.#ecn.received(row, a.isMarked, a.flags);
+    }
     return this.#text(row, a);
   }
 
@@ -265,6 +272,8 @@ export class Synchronized {
     }
     const window = a.window << i32[row + TCB.sndScale]!;
     this.#isAlive(row);
+    const isEcho = (a.flags & ECE) !== 0 && (i32[row + TCB.flags]! & FLAG.ecn) !== 0;
+    if (isEcho) this.#ecn.echoed(row, a.ack);
     if ((i32[row + TCB.flags]! & FLAG.sack) !== 0) {
       this.#acknowledging.selective(row, a);
     } else if (gt(a.ack, una)) {
@@ -281,6 +290,7 @@ export class Synchronized {
     ) {
       this.#acknowledging.duplicate(row);
     }
+    if (isEcho) this.#ecn.hold(row);
     this.#acknowledging.window(row, a.seq, a.ack, window);
     return this.#afterFin(row);
   }

@@ -10,7 +10,8 @@
  *   output      what to send, once an iteration       send-queue   spans not yet acknowledged
  *   segment     building one segment                  scoreboard   what is in flight, SACK
  *   recovery    RACK, TLP, PRR, F-RTO                 loss-timer   what is waited for
- *   congestion  the interface, NewReno; cubic         expire, timers, rto, icmp-error
+ *   congestion  the interface, NewReno; cubic, dctcp  ecn          marks instead of losses
+ *   expire, timers, rto, icmp-error, path-mtu
  *
  * - Handles are generation << 20 | index, > 0. Codes are abi.ts CODE.
  * - `input` keeps or frees the frame as it answers; `flush` once an iteration after the application's calls;
@@ -24,8 +25,10 @@ import type { Environment } from '../net/environment.ts';
 import { VERIFY as VERIFY_ } from '../verify.ts';
 import { Acknowledging } from './acknowledge.ts';
 import { Calls } from './calls.ts';
-import { NewReno } from './congestion.ts';
+import { type Congestion, NewReno } from './congestion.ts';
 import { Cubic } from './cubic.ts';
+import { Dctcp } from './dctcp.ts';
+import { Ecn, type EcnOption } from './ecn.ts';
 import { Events } from './events.ts';
 import { Expiry } from './expire.ts';
 import { IcmpErrors } from './icmp-error.ts';
@@ -55,7 +58,16 @@ export interface TcpOptions {
   /** 2 MSL, microseconds. */
   timeWaitUs?: number;
   /** Default: cubic. */
-  congestion?: 'cubic' | 'newReno';
+  congestion?: CongestionName;
+  /** Default: accept, as Linux does; `ask` with dctcp, which is nothing without. */
+  ecn?: EcnOption;
+}
+
+export type CongestionName = 'cubic' | 'newReno' | 'dctcp';
+
+function makeCongestion(name: CongestionName, env: Environment, flows: Flows): Congestion {
+  if (name === 'newReno') return new NewReno(flows.i32);
+  return name === 'dctcp' ? new Dctcp(flows.i32) : new Cubic(flows.i32, env.clock);
 }
 
 export class Tcp {
@@ -75,16 +87,19 @@ export class Tcp {
     const sendQueue = new SendQueue(env);
     const receiveQueue = new ReceiveQueue(env);
     const timers = new Timers(flows.i32, env.wheel);
-    const isNewReno = options.congestion === 'newReno';
-    const congestion = isNewReno ? new NewReno(flows.i32) : new Cubic(flows.i32, env.clock);
+    const name = options.congestion ?? 'cubic';
+    const congestion = makeCongestion(name, env, flows);
+    const isDctcp = name === 'dctcp';
+    const ecn = new Ecn(env, congestion, options.ecn ?? (isDctcp ? 'ask' : 'accept'), isDctcp);
     const board = new Scoreboard(env);
     const lossTimer = new LossTimer(env, timers);
     const recovery = new Recovery(env, flows, board, congestion, lossTimer);
     const listeners = new Listeners(env);
-    const writer = new SegmentWriter(env, ip, sendQueue, receiveQueue);
+    const writer = new SegmentWriter(env, ip, sendQueue, receiveQueue, ecn);
     const output = new Output(
       env, flows, writer, sendQueue, timers, congestion, board, recovery, lossTimer,
     ); // biome-ignore format: a list
+    ecn.output = output;
     const teardown = new Teardown(
       env, flows, timers, sendQueue, receiveQueue, writer, listeners, board,
     ); // biome-ignore format: a list
@@ -94,10 +109,10 @@ export class Tcp {
       env, flows, sendQueue, timers, congestion, board, recovery, lossTimer,
     ); // biome-ignore format: a list
     const expiry = new Expiry(env, flows, ip, timers, sendQueue, congestion, teardown, recovery);
-    const passive = new Passive(env, flows, listeners, opening, writer, timers);
+    const passive = new Passive(env, flows, listeners, opening, writer, timers, ecn);
     const shared = {
       flows, ip, timers, listeners, opening, receiving, receiveQueue, sendQueue, writer, teardown,
-      expiry, acknowledging, passive, output,
+      expiry, acknowledging, passive, output, ecn,
     }; // biome-ignore format: a list
     const synSent = new SynSent(env, shared);
     const synchronized = new Synchronized(env, shared);
@@ -112,6 +127,7 @@ export class Tcp {
       passive,
       synSent,
       synchronized,
+      ecn,
     });
     this.#output = output;
     this.#events = new Events(env, flows, receiveQueue, sendQueue, teardown);
@@ -126,13 +142,13 @@ export class Tcp {
   /** One segment of `bytes` (header and payload) at `tcp` in `frame`. -> FREE_FRAME or KEEP_FRAME. */
   input(
     frame: number,
-    _ip: number,
+    ip: number,
     tcp: number,
     bytes: number,
     source: number,
     destination: number,
   ): number {
-    const result = this.#input.segment(frame, tcp, bytes, source, destination);
+    const result = this.#input.segment(frame, ip, tcp, bytes, source, destination);
     if (VERIFY && this.#input.lastRow !== 0) this.verifyFlow(this.#input.lastRow);
     return result;
   }

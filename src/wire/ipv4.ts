@@ -43,6 +43,16 @@ export const IP_OFFSET_MASK = 0x1fff;
 
 export const IP_TTL_DEFAULT = 64;
 
+/** The two ECN bits of the type of service (RFC 3168 5). */
+export const ECN_ECT0 = 2;
+export const ECN_CE = 3;
+
+/** Whether an IP header, of either version, says that a router was congested. */
+export function isMarked(u8: Uint8Array, ip: number): boolean {
+  const bits = u8[ip]! >> 4 === 4 ? u8[ip + 1]! : u8[ip + 1]! >> 4; // IPv6: bits 4 and 5 of the second byte
+  return (bits & ECN_CE) === ECN_CE;
+}
+
 /** Options (RFC 791 3.1): the copied flag, class and number as one byte. */
 export const IP_OPTION_END = 0;
 export const IP_OPTION_NOP = 1;

@@ -25,6 +25,9 @@ export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
 export const URG = 0x20;
+/** RFC 3168 6.1: a mark is echoed; the window was reduced for it. */
+export const ECE = 0x40;
+export const CWR = 0x80;
 
 export const OPTION_END = 0;
 export const OPTION_NOP = 1;

@@ -12,8 +12,9 @@ import { COUNTER_NAMES, type CounterName } from '../../src/counters.ts';
 import { EVENT_ARRAY_BYTES, EventSink } from '../../src/dataplane/events.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
 import { Stack } from '../../src/net/stack.ts';
+import type { EcnOption } from '../../src/tcp/ecn.ts';
 import { STATE, TCB } from '../../src/tcp/tcb.ts';
-import { Tcp } from '../../src/tcp/tcp.ts';
+import { type CongestionName, Tcp } from '../../src/tcp/tcp.ts';
 import {
   address,
   type EnvironmentChoices,
@@ -55,12 +56,17 @@ export class Host {
   constructor(
     choices: EnvironmentChoices = {},
     timeWaitUs?: number,
-    congestion: 'cubic' | 'newReno' = 'cubic',
+    congestion: CongestionName = 'cubic',
+    ecn?: EcnOption,
   ) {
     this.env = makeEnvironment(choices);
     this.address = this.env.config.address;
     this.stack = new Stack(this.env, undefined, (env, ip) => {
-      return new Tcp(env, ip, { congestion, ...(timeWaitUs === undefined ? {} : { timeWaitUs }) });
+      return new Tcp(env, ip, {
+        congestion,
+        ...(timeWaitUs === undefined ? {} : { timeWaitUs }),
+        ...(ecn === undefined ? {} : { ecn }),
+      });
     });
     this.tcp = this.stack.tcp;
     const { arena } = this.env;

@@ -9,12 +9,15 @@
  */
 import assert from 'node:assert/strict';
 import { CODE, EVENT } from '../../src/abi.ts';
+import type { EcnOption } from '../../src/tcp/ecn.ts';
 import { initialSequence } from '../../src/tcp/iss.ts';
+import type { CongestionName } from '../../src/tcp/tcp.ts';
 import type { EnvironmentChoices } from '../net/harness.ts';
 import { arp, checksum, ipFrame, OUR_MAC, parseEthernet, parseIpv4 } from '../net/packets.ts';
 import { type Event, Host, nameOf } from './host.ts';
 
-const FLAG_LETTERS = 'FSRPAU';
+/** tcpdump's letters: E is ECE, W is CWR. */
+const FLAG_LETTERS = 'FSRPAUEW';
 const half = (value: number): number[] => [(value >>> 8) & 255, value & 255];
 const word = (value: number): number[] => [...half(value >>> 16), ...half(value)];
 
@@ -38,6 +41,8 @@ export interface Fields {
   sourcePort?: number;
   port?: number;
   source?: string;
+  /** ECN bits of the IP header: 0 none, 2 ECT(0), 3 CE. */
+  ecn?: number;
 }
 
 export interface Segment {
@@ -54,6 +59,8 @@ export interface Segment {
   /** SACK blocks, relative. */
   blocks?: [number, number][];
   port: number;
+  /** ECN bits of the IP header. */
+  ecn: number;
 }
 
 export interface PeerChoices {
@@ -64,7 +71,8 @@ export interface PeerChoices {
   /** Our host's ISS just below 2^31 instead of 2^32. */
   signed?: boolean;
   host?: Host;
-  congestion?: 'cubic' | 'newReno';
+  congestion?: CongestionName;
+  ecn?: EcnOption;
 }
 
 export class Peer {
@@ -94,7 +102,8 @@ export class Peer {
     this.port = choices.port ?? 7;
     const isNew = choices.host === undefined;
     this.host =
-      choices.host ?? new Host(choices.environment ?? {}, choices.timeWaitUs, choices.congestion);
+      choices.host ??
+      new Host(choices.environment ?? {}, choices.timeWaitUs, choices.congestion, choices.ecn);
     this.iss = (choices.signed ? 0x7fff_fff0 : 0xffff_fff0) | 0;
     if (!isNew) return;
     this.#chooseIss(choices.signed ? 0x8000_0000 : 0);
@@ -136,7 +145,7 @@ export class Peer {
     const sum = half(checksum([...pseudo, ...segment]) ^ (fields.badChecksum ? 0x5555 : 0));
     segment[16] = sum[0]!;
     segment[17] = sum[1]!;
-    return ipFrame(segment, { protocol: 6 });
+    return ipFrame(segment, { protocol: 6, tos: fields.ecn ?? 0 });
   }
 
   #payload(data: Uint8Array | number | undefined, seq: number): Uint8Array {
@@ -244,6 +253,7 @@ export class Peer {
       length: bytes.length - header,
       data: bytes.subarray(header),
       port: view.getUint16(2),
+      ecn: frame[15]! & 3,
     };
     this.#readOptions(view, header, segment);
     return segment;

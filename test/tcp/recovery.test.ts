@@ -177,6 +177,7 @@ test('tailProbe_unsentData_isSentInstead', () => {
   const next = (field(p, 'sndNxt') - field(p, 'iss')) | 0;
   p.pass(60).expect({ seq: next, length: 1000 });
   assert.equal(p.host.count('tcpRetransmits'), 0);
+  assert.equal(p.host.count('tcpLossProbes'), 1);
   p.close();
 });
 
@@ -201,6 +202,7 @@ test('timeout_originalsArriveAfterAll_windowRestored', () => {
   p.send('A', { ack: 3001 }); // this one was never sent again
   assert.ok(field(p, 'cwnd') >= cwnd, `${field(p, 'cwnd')}`);
   assert.ok(!has(p, FLAG.loss));
+  assert.equal(p.host.count('tcpUndone'), 1);
   assert.ok(!seqs(p).includes(3001));
   p.close();
 });

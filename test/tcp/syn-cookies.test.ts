@@ -44,6 +44,8 @@ for (const [kind, options] of [
     const hasSack = (p.host.field(p.handle, 'flags') & FLAG.sack) !== 0;
     assert.equal(hasSack, synAck!.sack ?? false);
     assert.equal(p.host.field(p.handle, 'sndScale'), hasTs && 'scale' in options ? 9 : 0);
+    assert.equal(p.host.count('tcpCookiesOut'), 1);
+    assert.equal(p.host.count('tcpCookiesIn'), 1);
     const named = 'mss' in options ? (options.mss === 1000 ? 536 : 1460) : 536;
     assert.equal(p.host.field(p.handle, 'mss'), named - (hasTs ? 12 : 0));
     p.write(0, 300);
