@@ -45,7 +45,8 @@ async function startDataplane(
   link: string,
   report: (value: unknown) => void = () => {},
 ): Promise<Service> {
-  const options = parseRunOptions(given);
+  // A veth pair whose ends have no offloads (network.ts): what `ix serve` chooses on a link of its own.
+  const options = parseRunOptions({ xdp: 'generic', ...given });
   return await startService(findApplication(app, settings), options, link, { report });
 }
 

@@ -2,8 +2,8 @@
  * Sends raw frames through the AF_XDP driver, keeps WINDOW of them in flight, counts those that
  * come back.
  *
- * Usage: node bench/peers/frame-generator.ts IFNAME WINDOW SECONDS [--bytes N] [--cpu N] [--lend
- * FRAMES] Prints one JSON object: { frames, seconds, rate, lost, rttNs }; rttNs (median) only with
+ * Usage: node bench/peers/frame-generator.ts IFNAME WINDOW SECONDS [--bytes N] [--cpu N] [--generic]
+ * [--lend FRAMES] Prints one JSON object: { frames, seconds, rate, lost, rttNs }; rttNs (median) only with
  * WINDOW 1. Frames that do not come back within 100 ms of silence count as lost and are sent again.
  */
 import { parseArgs } from 'node:util';
@@ -21,6 +21,7 @@ const { values, positionals } = parseArgs({
     cpu: { type: 'string' },
     bytes: { type: 'string', default: '64' },
     lend: { type: 'string' },
+    generic: { type: 'boolean' },
   },
 });
 const [ifname, window = 1, seconds = 3] = [positionals[0], ...positionals.slice(1).map(Number)];
@@ -37,6 +38,7 @@ const { nic, close } = openXdp(arena, frames, counters, {
   ifname,
   ipv4: [],
   everything: true,
+  ...(values.generic ? { mode: 'generic' } : {}),
   ringEntries: limits.ringEntries,
   ...(values.lend === undefined ? {} : { lend: Number(values.lend) }),
 });

@@ -21,6 +21,10 @@ const STOP_MS = 2000;
  * files needs --unconfined. */
 const NODE_FLAGS = [
   '--disable-warning=ExperimentalWarning',
+  // V8 inlines up to these sizes (its defaults: 460 and 920). The way of a segment is many small functions: an echoed message
+  // takes 580 instead of 675 ns of JavaScript.
+  '--max-inlined-bytecode-size=1000',
+  '--max-inlined-bytecode-size-cumulative=4000',
   ...(process.env['IX_NODE_FLAGS']?.split(' ').filter(Boolean) ?? []),
 ];
 

@@ -20,6 +20,7 @@ function withRunOptions(command: Command): Command {
     .option('--ip <address/length>', 'the address to serve at (default: 10.77.0.2/24)')
     .option('--domain <domain>', 'inline: application inside the dataplane; process: protected')
     .option('--threads <count>', 'elastic threads')
+    .option('--xdp <mode>', 'auto, native or generic: where the XDP program runs (default: auto)')
     .option('--idle <policy>', 'spin, adaptive or sleep (default: adaptive)')
     .option('--cpu <core>', 'pin the dataplane to this core')
     .option('-m, --memory <MiB>', 'memory for values (kv)')

@@ -83,6 +83,8 @@ const RunOptions = v.object({
   cpu: v.optional(integer(0, 1023)),
   memory: v.optional(integer(1, MEMORY_MIB_MAX)),
   port: v.optional(integer(1, 65_535)),
+  /** Where the XDP program runs; auto: generic on a veth of our own, else native where the driver has it. */
+  xdp: v.optional(oneOf(['auto', 'native', 'generic']), 'auto'),
   json: v.optional(v.boolean(), false),
   capture: v.optional(v.string()),
   trace: v.optional(v.boolean(), false),

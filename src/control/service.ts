@@ -16,7 +16,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { COUNTER_NAMES } from '../counters.ts';
 import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
-import { type Attachment, attachXdp } from '../nic/attach.ts';
+import { type Attachment, attachXdp, type XdpMode } from '../nic/attach.ts';
 import { setOffloads } from '../nic/interface.ts';
 import { formatAddress } from './address.ts';
 import { launchApplication, type Supervised, superviseApplication } from './application-process.ts';
@@ -212,13 +212,13 @@ function openDrivers(network: Network, options: RunOptions, undo: (() => void)[]
   if (network.fd !== undefined) {
     return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
   }
-  const attachment = attachXdp({ ifname, ipv4: [options.ip.address] });
+  const mode = xdpMode(network, options);
+  const attachment = attachXdp({ ifname, ipv4: [options.ip.address], ...(mode ? { mode } : {}) });
   undo.push(() => attachment.detach());
   const sockets = openSockets(attachment, options.threads, undo);
-  const { mode } = attachment;
   return {
     configs: sockets.map((socketFd, queue) => {
-      return { kind: 'afxdp', ifname, ifindex, queue, socketFd, mode, mac, mtu };
+      return { kind: 'afxdp', ifname, ifindex, queue, socketFd, mode: attachment.mode, mac, mtu };
     }),
     enable: () => {
       sockets.forEach((socket, queue) => {
@@ -227,6 +227,16 @@ function openDrivers(network: Network, options: RunOptions, undo: (() => void)[]
       for (const socket of sockets.splice(0)) closeSync(socket);
     },
   };
+}
+
+/**
+ * undefined: native, or generic where the driver has no native mode. Native mode on a veth copies every frame into a page
+ * of the driver's first: between two AF_XDP ends generic mode is faster (64 connections 453,000 against 353,000 messages
+ * a second, one 6.2 against 8.8 us a round trip). It needs a peer without offloads, as ours is.
+ */
+function xdpMode(network: Network, { xdp }: RunOptions): XdpMode | undefined {
+  if (xdp !== 'auto') return xdp;
+  return network.hostName === undefined ? undefined : 'generic';
 }
 
 function openSockets(attachment: Attachment, count: number, undo: (() => void)[]): number[] {
