@@ -34,7 +34,7 @@ const NAMES = [
   'tcpPathMtuLowered', 'tcpPathMtuRaised', 'tcpPathMtuProbes', 'tcpUserTimeouts', 'tcpOrphansAborted', 'tcpPaced',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
-  'frameBatches', 'gateBadCount',
+  'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack',
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
   'quotaCalls',

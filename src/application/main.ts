@@ -27,6 +27,7 @@ function run(config: ApplicationConfig): void {
       if (message.type === 'failed') process.exit(1);
       if (message.type === 'stopped') process.exit(message.exitCode);
     });
+    worker.on('exit', (code) => process.exit(code)); // process.exit() in a worker ends the worker alone
     worker.on('error', (error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       send({ type: 'failed', code: 'IX_APPLICATION', message: text });

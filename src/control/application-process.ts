@@ -5,7 +5,9 @@
  * - An end is first told to the dataplane (its flows are reset, everything it held comes back), then the application
  *   starts again: at once the first time, then after twice the last delay, up to RESTART_MAX_MS. An application that
  *   has run for STEADY_MS is forgiven.
- * - An application that cannot start the first time is the command's failure.
+ * - An application that cannot start the first time, or not within START_MS, is the command's failure.
+ * - One that hangs (application-watch.ts) is killed, and started again like any other. Who ended, and why, is reported
+ *   (incidents.ts).
  * - An application that stops itself (`ix.stop`) is not restarted.
  *
  * Called by service.ts.
@@ -17,7 +19,9 @@ import { type Child, Inherited, startChild } from './child.ts';
 import type { Confined } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
+import type { Ended, Incident } from './incidents.ts';
 import type { Dataplane, End } from './launch.ts';
+import { START_MS, StartTimeoutError, within } from './patience.ts';
 import { passShared } from './shared.ts';
 
 const MAIN = fileURLToPath(new URL('../application/main.ts', import.meta.url));
@@ -86,53 +90,136 @@ export interface Supervised {
   readonly stopped: Promise<End>;
   readonly pid: number;
   readonly confined: Confined | undefined;
+  /** It hangs, for so long already: it is killed, reported and started again. */
+  restartHung(ms: number): void;
   stop(): Promise<void>;
   kill(): void;
 }
 
+export interface SuperviseParts {
+  /** Of the application, for messages. */
+  readonly name: string;
+  readonly dataplane: Pick<Dataplane, 'dropApplication'>;
+  start(): ApplicationProcess;
+  incident(incident: Incident): void;
+  /** How long a start may take. */
+  readonly startMs?: number;
+}
+
 /** Starts the application and keeps it alive. */
-export async function superviseApplication(
-  name: string,
-  dataplane: Dataplane,
-  start: () => ApplicationProcess,
-): Promise<Supervised> {
-  const stopped = Promise.withResolvers<End>();
-  let isStopping = false;
-  let delayMs = RESTART_MIN_MS;
-  let current = start();
-  const ports = await current.ready;
-  const watch = async (process: ApplicationProcess, startedMs: number): Promise<void> => {
+export async function superviseApplication(parts: SuperviseParts): Promise<Supervised> {
+  const current = parts.start();
+  try {
+    const ports = await within(current.ready, `application ${parts.name}`, 'ready', parts.startMs);
+    return new Supervisor(parts, current, ports);
+  } catch (error) {
+    current.kill();
+    throw error;
+  }
+}
+
+/** Why we killed it ourselves. */
+interface Verdict {
+  cause: 'hang' | 'start';
+  seconds: number;
+}
+
+class Supervisor implements Supervised {
+  readonly ports: number[];
+  readonly #parts: SuperviseParts;
+  readonly #stopped = Promise.withResolvers<End>();
+  #current: ApplicationProcess;
+  #verdict: Verdict | undefined;
+  #isStopping = false;
+  #delayMs = RESTART_MIN_MS;
+  #restarts = 0;
+
+  constructor(parts: SuperviseParts, current: ApplicationProcess, ports: number[]) {
+    this.#parts = parts;
+    this.#current = current;
+    this.ports = ports;
+    this.#stopped.promise.catch(() => {}); // the dataplane died: its own end says so
+    this.#watch(current, Date.now()).catch(this.#stopped.reject);
+  }
+
+  get stopped(): Promise<End> {
+    return this.#stopped.promise;
+  }
+
+  get pid(): number {
+    return this.#current.pid;
+  }
+
+  get confined(): Confined | undefined {
+    return this.#current.confined;
+  }
+
+  restartHung(ms: number): void {
+    this.#condemn({ cause: 'hang', seconds: ms / 1000 });
+  }
+
+  #condemn(verdict: Verdict): void {
+    this.#verdict = verdict;
+    this.#current.kill();
+  }
+
+  async #watch(process: ApplicationProcess, startedMs: number): Promise<void> {
     const end = await process.ended;
-    if (isStopping) return;
-    await dataplane.dropApplication();
-    if (end.stopped !== undefined) return stopped.resolve(end);
-    if (Date.now() - startedMs > STEADY_MS) delayMs = RESTART_MIN_MS;
-    const reason = end.failure?.split('\n')[0] ?? end.how;
-    console.error(`ix: ${name} ended (${reason}); its connections were reset; restarting`);
+    if (this.#isStopping) return;
+    await this.#parts.dataplane.dropApplication();
+    if (end.stopped !== undefined) return this.#stopped.resolve(end);
+    if (Date.now() - startedMs > STEADY_MS) this.#delayMs = RESTART_MIN_MS;
+    const delayMs = this.#delayMs;
+    this.#delayMs = Math.min(delayMs * 2, RESTART_MAX_MS);
+    this.#restarts += 1;
+    const { name, incident } = this.#parts;
+    const named = { application: name, pid: process.pid };
+    const again = { restartInSeconds: delayMs / 1000, restarts: this.#restarts };
+    incident({ event: 'ended', ...named, ...causeOf(end, this.#verdict), ...again });
+    this.#verdict = undefined;
     await new Promise((resolve) => setTimeout(resolve, delayMs));
-    delayMs = Math.min(delayMs * 2, RESTART_MAX_MS);
-    if (isStopping) return;
-    current = start();
-    watch(current, Date.now()).catch(stopped.reject);
-  };
-  watch(current, Date.now()).catch(stopped.reject);
-  stopped.promise.catch(() => {}); // the dataplane died: its own end says so
-  return {
-    ports,
-    stopped: stopped.promise,
-    get pid() {
-      return current.pid;
-    },
-    get confined() {
-      return current.confined;
-    },
-    stop: async () => {
-      isStopping = true;
-      await current.stop();
-    },
-    kill: () => {
-      isStopping = true;
-      current.kill();
-    },
-  };
+    if (!this.#isStopping) this.#restart();
+  }
+
+  #restart(): void {
+    const { name, incident, startMs = START_MS } = this.#parts;
+    const process = this.#parts.start();
+    this.#current = process;
+    this.#watch(process, Date.now()).catch(this.#stopped.reject);
+    within(process.ready, `application ${name}`, 'ready', startMs).then(
+      () => {
+        const { pid } = process;
+        incident({ event: 'restarted', application: name, pid, restarts: this.#restarts });
+      },
+      (error) => {
+        // Anything else is its end, which #watch reports.
+        if (!(error instanceof StartTimeoutError)) return;
+        this.#condemn({ cause: 'start', seconds: startMs / 1000 });
+      },
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#current.stop();
+  }
+
+  kill(): void {
+    this.#isStopping = true;
+    this.#current.kill();
+  }
+}
+
+/** Why it ended, as incidents.ts names it. */
+function causeOf(
+  { how, failure }: End,
+  verdict: Verdict | undefined,
+): Pick<Ended, 'cause' | 'signal' | 'exitCode' | 'message' | 'seconds'> {
+  if (verdict) return verdict;
+  if (failure !== undefined) return { cause: 'failure', message: failure.split('\n')[0]! };
+  const signal = /^signal (\w+)$/.exec(how)?.[1];
+  if (signal !== undefined) return { cause: 'signal', signal };
+  const code = /^exit code (\d+)$/.exec(how)?.[1];
+  if (code !== undefined) return { cause: 'exit', exitCode: Number(code) };
+  return { cause: 'failure', message: how };
 }

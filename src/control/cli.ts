@@ -29,6 +29,7 @@ function withRunOptions(command: Command): Command {
     .option('--trace', 'print one line a frame to standard error')
     .option('--allow-read <path>', 'what the application may read; may be repeated', listed)
     .option('--allow-write <path>', 'what it may read and change; may be repeated', listed)
+    .option('--hang-timeout <seconds>', 'restart an application that hangs (default: 10)')
     .option('--quota <quotas>', 'what the application may have: flows=1000,timers=100')
     .option('--unconfined', 'to debug: without users, roots and filters of their own')
     .option('--json', 'print what is ready as one JSON object')

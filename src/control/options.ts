@@ -91,6 +91,15 @@ const RunOptions = v.object({
   allowRead: v.optional(paths('--allow-read'), []),
   allowWrite: v.optional(paths('--allow-write'), []),
   unconfined: v.optional(v.boolean(), false),
+  /** Seconds after which an application that has not returned from a batch is restarted; 0: never. */
+  hangTimeout: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^\d{1,5}(\.\d+)?$/, 'takes seconds (0: never)'),
+      v.transform(Number),
+    ),
+    '10',
+  ),
   /** What the application may have at a time, below what the pools give. */
   quota: v.optional(v.pipe(v.string(), v.transform(parseQuotas))),
   /** For tests: a bad network, both ways. */
@@ -99,7 +108,11 @@ const RunOptions = v.object({
 export type RunOptions = v.InferOutput<typeof RunOptions>;
 
 /** How each option is written, for messages. */
-const WRITTEN: Record<string, string> = { memory: '-m', port: '-p' };
+const WRITTEN: Record<string, string> = {
+  memory: '-m',
+  port: '-p',
+  hangTimeout: '--hang-timeout',
+};
 
 export function parseRunOptions(given: Record<string, unknown>): RunOptions {
   const parsed = v.safeParse(RunOptions, given);

@@ -12,6 +12,7 @@
 import { type Application, commandsToTry, findApplication } from './applications.ts';
 import { enforced } from './confine.ts';
 import { DataplaneDiedError, PrivilegeError } from './errors.ts';
+import { describe, type Incident } from './incidents.ts';
 import type { End } from './launch.ts';
 import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
 import { missingFor, requireKernel } from './privilege.ts';
@@ -58,7 +59,8 @@ async function serveUntilStopped(
   const stop = () => stopped.resolve('stopped');
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
   try {
-    const starting = startService(app, options, nic, { report: printReport });
+    const incident = (each: Incident): void => printIncident(each, options.json);
+    const starting = startService(app, options, nic, { report: printReport, incident });
     const service = await Promise.race([starting, stopped.promise]);
     // A signal before it was ready: the command ends, and the exit handler takes down what there
     // is.
@@ -82,6 +84,12 @@ function exitCodeOf({ how, failure, stopped }: End): number {
 /** What the application says with `ix.report`: text as it is, the rest as JSON. */
 function printReport(value: unknown): void {
   console.log(typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+/** One line for people; with --json also one object. */
+function printIncident(incident: Incident, isJson: boolean): void {
+  console.error(`ix: ${describe(incident)}`);
+  if (isJson) console.log(JSON.stringify(incident));
 }
 
 function announce(app: Application, options: RunOptions, service: Service): void {

@@ -19,14 +19,22 @@ import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane
 import { type Attachment, attachXdp, type XdpMode } from '../nic/attach.ts';
 import { setOffloads } from '../nic/interface.ts';
 import { formatAddress } from './address.ts';
-import { launchApplication, type Supervised, superviseApplication } from './application-process.ts';
+import {
+  type ApplicationProcess,
+  launchApplication,
+  type Supervised,
+  superviseApplication,
+} from './application-process.ts';
+import { ApplicationWatch } from './application-watch.ts';
 import type { Application } from './applications.ts';
 import { type Confinement, type Confinements, planConfinement } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
+import { describe as explain, type Incident } from './incidents.ts';
 import { type Instance, record } from './instances.ts';
 import { type Attached, type Dataplane, type End, launch, type Ready } from './launch.ts';
 import { makeNetwork, type Network } from './network.ts';
 import type { RunOptions } from './options.ts';
+import { within } from './patience.ts';
 import { networkNamespace, processName } from './process.ts';
 import { closeShared, makeShared, sealShared } from './shared.ts';
 import { makeStatistics } from './statistics.ts';
@@ -53,13 +61,19 @@ export interface LaunchOptions {
   /** The program to start as the dataplane, if not src/dataplane/main.ts. */
   main?: string | undefined;
   report?: (value: unknown) => void;
+  /** What the application did that had to be dealt with; default: one line each on standard error. */
+  incident?: (incident: Incident) => void;
+  /** How long dataplane and application may take to start; default: START_MS. */
+  startMs?: number;
 }
+
+const printIncident = (incident: Incident): void => console.error(`ix: ${explain(incident)}`);
 
 export async function startService(
   app: Application,
   options: RunOptions,
   nic: string,
-  { main, report }: LaunchOptions = {},
+  { main, report, incident = printIncident, startMs }: LaunchOptions = {},
 ): Promise<Service> {
   const undo: (() => void)[] = [];
   const takeDown = () => {
@@ -95,14 +109,19 @@ export async function startService(
     undo.push(() => dataplane.kill());
     if (captureFd !== undefined) closeSync(captureFd);
     noteDataplane(instance, dataplane.pid);
-    const attached = await dataplane.attached;
+    const attached = await within(dataplane.attached, 'the dataplane', 'attached', startMs);
     drivers.enable();
     dataplane.go();
-    const application =
-      shared &&
-      (await startApplication(app, config, attached, dataplane, confinements?.application, report));
+    const start = applicationStarter(config, attached, confinements?.application, report);
+    const supervise = { name: app.name, dataplane, start, incident, ...(startMs && { startMs }) };
+    const application = shared && (await superviseApplication(supervise));
     if (application) undo.push(() => application.kill());
-    const ports = application ? application.ports : (await dataplane.ready).ports;
+    const isReady = () => within(dataplane.ready, `application ${app.name}`, 'ready', startMs);
+    const ports = application ? application.ports : (await isReady()).ports;
+    const watch = watchApplication(app.name, options, statisticsFd, incident, () => {
+      return application ?? dataplane;
+    });
+    undo.push(() => watch.stop());
     instance.ports = ports;
     record(instance);
     const { address } = instance;
@@ -139,15 +158,13 @@ function openShared(threads: number, undo: (() => void)[]): SharedDescriptors[] 
   return shared;
 }
 
-/** Domain process: seals what the dataplane has mapped, then starts the application on it. */
-async function startApplication(
-  app: Application,
+/** Domain process: seals what the dataplane has mapped; what it returns starts the application on it. */
+function applicationStarter(
   config: DataplaneConfig,
   attached: Attached,
-  dataplane: Dataplane,
   confinement: Confinement | undefined,
   report: (value: unknown) => void = () => {},
-): Promise<Supervised> {
+): () => ApplicationProcess {
   const { shared = [], cpu } = config;
   shared.forEach(sealShared);
   const threads = attached.layouts.map((layout, index) => ({
@@ -156,8 +173,34 @@ async function startApplication(
     flows: attached.flows,
     ...(cpu === undefined ? {} : { cpu: cpu + index }),
   }));
-  const start = () => launchApplication({ app: config.app, threads }, report, confinement);
-  return superviseApplication(app.name, dataplane, start);
+  return () => launchApplication({ app: config.app, threads }, report, confinement);
+}
+
+/** Names the application when it hangs or runs into a quota; restarts one that hangs for too long. */
+function watchApplication(
+  application: string,
+  options: RunOptions,
+  statisticsFd: number,
+  incident: (incident: Incident) => void,
+  who: () => Supervised | Dataplane,
+): ApplicationWatch {
+  const { threads, hangTimeout } = options;
+  const watch = new ApplicationWatch({
+    ...{ statisticsFd, threads, hangMs: hangTimeout * 1000 },
+    hanging: (ms) => {
+      const limit = hangTimeout > 0 ? { restartAfterSeconds: hangTimeout } : {};
+      const { pid } = who();
+      incident({ event: 'hanging', application, pid, seconds: ms / 1000, ...limit });
+    },
+    hung: (ms) => {
+      const hung = who();
+      if ('restartHung' in hung) hung.restartHung(ms);
+    },
+    quota: (quota, refused) =>
+      incident({ event: 'quota', application, pid: who().pid, quota, refused }),
+  });
+  watch.start();
+  return watch;
 }
 
 function describe(

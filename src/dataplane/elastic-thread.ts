@@ -36,6 +36,8 @@ const C_IDLE = COUNTER.idleIterations;
 const C_BATCHES = COUNTER.batches;
 const C_FRAME_BATCHES = COUNTER.frameBatches;
 const C_EVENTS = COUNTER.events;
+const C_LATE = COUNTER.applicationLate;
+const C_BACK = COUNTER.applicationBack;
 
 /** Whoever runs the application's turn: the inline domain, or the hand-over to its process. */
 export interface Domain {
@@ -137,7 +139,7 @@ export class ElasticThread {
 
   /** The application is gone: drops every event that is still to be told, and sends what is due. */
   drain(): void {
-    this.#isAway = false;
+    this.#back();
     do {
       this.#sink.clear();
       this.#timers.emit(this.#sink);
@@ -160,14 +162,22 @@ export class ElasticThread {
     sink.publish(this.#clock.us, this.#clock.ms);
     if (!this.#domain.enter()) {
       this.#isAway = true;
+      this.#counters.bump(C_LATE);
       return sink.count;
     }
     return this.#takeBack();
   }
 
+  /** The arrays are the dataplane's. */
+  #back(): void {
+    if (!this.#isAway) return;
+    this.#isAway = false;
+    this.#counters.bump(C_BACK);
+  }
+
   #takeBack(): number {
     const events = this.#sink.count;
-    this.#isAway = false;
+    this.#back();
     this.#sink.clear();
     const calls = this.#gate.execute();
     this.#counters.add(C_EVENTS, events);

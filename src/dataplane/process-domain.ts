@@ -49,6 +49,7 @@ export class ProcessDomain implements Domain {
   readonly #wakeFd: number;
   readonly #one = BigUint64Array.of(1n);
   #turn: number;
+  #isPresent = false;
 
   constructor(parts: ProcessDomainParts) {
     this.#i32 = parts.arena.i32;
@@ -65,6 +66,7 @@ export class ProcessDomain implements Domain {
   /** Nobody is there (yet, or any more): the arrays are ours and hold nothing. */
   leave(): void {
     const i32 = this.#i32;
+    this.#isPresent = false;
     Atomics.store(i32, this.#waitingWord, WAITING.absent);
     Atomics.store(i32, this.#awayWord, 0);
     Atomics.store(i32, this.#callHeader + GATE_COUNT, 0);
@@ -74,7 +76,10 @@ export class ProcessDomain implements Domain {
 
   enter(): boolean {
     const i32 = this.#i32;
-    if (Atomics.load(i32, this.#waitingWord) === WAITING.absent) return true; // nobody: the events are dropped
+    if (!this.#isPresent) {
+      if (Atomics.load(i32, this.#waitingWord) === WAITING.absent) return true; // nobody: the events are dropped
+      this.#isPresent = true; // from here on only `leave` says that it is gone, not the application
+    }
     this.#turn = (this.#turn + 1) | 0;
     Atomics.store(i32, this.#turnWord, this.#turn);
     const waiting = Atomics.load(i32, this.#waitingWord);

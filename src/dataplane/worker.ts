@@ -83,10 +83,13 @@ async function startInline(): Promise<void> {
   const dataplane = openThread({ ...common, openSide });
   const { ix } = dataplane.side;
   listen(dataplane, () => {
-    ix.whenSettled(() => say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name }));
     // Async, so that what the application throws at once is a refusal like what it throws later.
-    const load = async (): Promise<void> => application(ix, config.app.options);
-    load().then(() => dataplane.runner.start(), failed);
+    const load = async (): Promise<void> => {
+      await application(ix, config.app.options);
+      ix.whenSettled(() => say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name }));
+      dataplane.runner.start();
+    };
+    load().catch(failed);
   });
 }
 

@@ -55,6 +55,7 @@ const WRONG: [string, string[], RegExp][] = [
     /'calls=1' is not a quota; .* calls \(4 or/,
   ],
   ['quotaText', ['serve', 'echo', '--quota', 'flows=1,timers=x'], /'timers=x' is not a quota/],
+  ['hangTimeout', ['serve', 'echo', '--hang-timeout', 'soon'], /--hang-timeout takes seconds/],
   ['benchUnknown', ['bench', 'nothing'], /there is no benchmark nothing/],
   ['statAddress', ['stat', '--ip', 'x'], /'x' is not an IPv4 address/],
   ['statTwoFormats', ['stat', '--prometheus', '--json'], /--prometheus prints once/],

@@ -4,10 +4,13 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { findApplication } from '../../src/control/applications.ts';
 import { liveInstances, withLock } from '../../src/control/instances.ts';
 import { Netlink } from '../../src/control/netlink.ts';
 import { sweepLinks } from '../../src/control/network.ts';
+import { parseRunOptions } from '../../src/control/options.ts';
 import { isAlive, processName } from '../../src/control/process.ts';
+import { startService } from '../../src/control/service.ts';
 import { enterNamespace, linkNames, needsRoot } from './namespace.ts';
 
 enterNamespace();
@@ -91,6 +94,32 @@ describe('service', { skip: needsRoot, timeout: 120_000 }, () => {
     assert.match(other.stderr, /nothing runs here at 10\.77\.0\.9; start it with: npm start/);
     await end(control, 'SIGTERM');
   });
+
+  for (const [what, module] of [
+    ['attached', fileURLToPath(new URL('./silent-dataplane.ts', import.meta.url))],
+    ['ready', undefined],
+  ] as const) {
+    test(`start_neverBecomes${what}_oneErrorWithARemedyAndNothingLeft`, async () => {
+      const endless = fileURLToPath(new URL('./endless-application.ts', import.meta.url));
+      for (const domain of ['inline', 'process']) {
+        const options = parseRunOptions({ nic: 'tap', domain });
+        const starting = startService(findApplication(endless), options, 'tap', {
+          main: module,
+          startMs: module === undefined ? 3000 : 500,
+        });
+        await assert.rejects(starting, (error: Error & { exitCode: number; code: string }) => {
+          assert.deepEqual([error.code, error.exitCode], ['IX_START_TIMEOUT', 1]);
+          assert.match(
+            error.message,
+            new RegExp(`was not ${what} within .* s; something blocks it`),
+          );
+          return true;
+        });
+        assert.deepEqual(linkNames(), []);
+        assert.deepEqual(liveInstances(), []);
+      }
+    });
+  }
 
   test('twoInstances_sameTime_ofDifferentAddresses', async () => {
     const started = await Promise.all([start('10.77.0.2/24'), start('10.77.0.3/24')]);

@@ -1,0 +1,92 @@
+/**
+ * What the control plane says of an application that misbehaves: one line for people, one object for programs
+ * (--json). The formats are stable.
+ *
+ * - `ended`: it died, failed or was killed, and is started again in `restartInSeconds`; `restarts` counts from 1.
+ * - `restarted`: it is up again, under a new pid.
+ * - `hanging`: it has not returned from a batch for so long; the dataplane goes on without it. At `restartAfterSeconds`
+ *   it is killed (cause 'hang'); absent: never.
+ * - `quota`: it has asked for more than it may have; `refused` is how often since this was last said.
+ *
+ * Made by application-process.ts and service.ts, printed by serve.ts.
+ */
+import type { Quotas } from '../limits.ts';
+
+interface Named {
+  application: string;
+  pid: number;
+}
+
+export interface Ended extends Named {
+  event: 'ended';
+  cause: 'signal' | 'exit' | 'failure' | 'hang' | 'start';
+  /** Of cause 'signal': 'SIGSEGV'. */
+  signal?: string;
+  /** Of cause 'exit'. */
+  exitCode?: number;
+  /** Of cause 'failure': what it said. */
+  message?: string;
+  /** Of causes 'hang' and 'start': how long. */
+  seconds?: number;
+  restartInSeconds: number;
+  restarts: number;
+}
+
+export interface Restarted extends Named {
+  event: 'restarted';
+  restarts: number;
+}
+
+export interface Hanging extends Named {
+  event: 'hanging';
+  seconds: number;
+  restartAfterSeconds?: number;
+}
+
+export interface QuotaUsedUp extends Named {
+  event: 'quota';
+  quota: keyof Quotas;
+  refused: number;
+}
+
+export type Incident = Ended | Restarted | Hanging | QuotaUsedUp;
+
+const seconds = (value: number): string => `${value.toFixed(1)} s`;
+
+/** 1st, 2nd, 3rd, 4th, 11th. */
+export function ordinal(n: number): string {
+  const suffix = n % 100 > 10 && n % 100 < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
+  return `${n}${suffix}`;
+}
+
+function causeOf(ended: Ended): string {
+  if (ended.cause === 'signal') return `killed by ${ended.signal}`;
+  if (ended.cause === 'exit') return `exited with code ${ended.exitCode}`;
+  if (ended.cause === 'failure') return `failed (${ended.message})`;
+  const time = seconds(ended.seconds ?? 0);
+  if (ended.cause === 'start') return `was not ready within ${time} and was killed`;
+  return `did not return from a batch for ${time} and was killed`;
+}
+
+/** The line, without `ix: `. */
+export function describe(incident: Incident): string {
+  return `application ${incident.application} (pid ${incident.pid}): ${happened(incident)}`;
+}
+
+function happened(incident: Incident): string {
+  switch (incident.event) {
+    case 'ended': {
+      const again = `restarted in ${seconds(incident.restartInSeconds)}`;
+      return `${causeOf(incident)}, ${again} (${ordinal(incident.restarts)} time)`;
+    }
+    case 'restarted':
+      return 'ready again';
+    case 'hanging': {
+      const { restartAfterSeconds: limit } = incident;
+      const then = limit === undefined ? 'it is left alone' : `restarted after ${seconds(limit)}`;
+      return `has not returned from a batch for ${seconds(incident.seconds)}, ${then}`;
+    }
+    case 'quota':
+      return `quota of ${incident.quota} is used up, refused ${incident.refused} times`;
+  }
+}
