@@ -143,8 +143,8 @@ export class Host {
     this.#memoryNext = layout.memory.offset + parts.pattern.length;
     this.#memoryEnd = layout.memory.offset + limits.applicationBytes;
     const sink = new EventSink(arena, layout.events.offset);
-    const { tcp, udp } = this.stack;
-    const gateParts = { arena, counters, tcp, udp, timers: this.timers };
+    const { ip, tcp, udp } = this.stack;
+    const gateParts = { arena, counters, ip, tcp, udp, timers: this.timers };
     this.#gate = new Gate(gateParts, layout.calls.offset, layout.memory);
     this.ix = plan.kind === 'ix' ? this.#openIx(layout) : null;
     this.#thread = new ElasticThread({

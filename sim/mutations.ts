@@ -156,8 +156,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'peer MSS ignored',
     file: 'tcp/open.ts',
-    find: 'this.setMss(row, Math.min(peerMss, this.#mss));',
-    replace: 'this.setMss(row, this.#mss);',
+    find: 'this.setMss(row, Math.min(peerMss, fits));',
+    replace: 'this.setMss(row, fits);',
   },
   {
     name: 'delayed acknowledgement never sent',

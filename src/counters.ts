@@ -21,6 +21,19 @@ const NAMES = [
   'icmpIn', 'icmpBadChecksum', 'icmpShort', 'icmpUnknown', 'icmpEchoIn', 'icmpEchoOut', 'icmpUnreachableIn',
   'icmpUnreachableOut', 'icmpRateLimited', 'icmpErrorsIgnored', 'icmpBroadcastIgnored', 'icmpBadQuote',
   'icmpTimeExceededOut',
+  // ipv6, its extension headers and fragments
+  'ip6Short', 'ip6BadVersion', 'ip6BadLength', 'ip6BadSource', 'ip6NotForUs', 'ip6LinkGroup', 'ip6BadExtension',
+  'ip6BadOption', 'ip6Routing', 'ip6LongChain', 'ip6NoNextHeader', 'ip6UnknownNextHeader', 'ip6AtomicFragments',
+  'ip6Out', 'ip6FragmentsOut', 'ipReassemblySource',
+  // icmpv6
+  'icmp6In', 'icmp6Short', 'icmp6BadChecksum', 'icmp6Unknown', 'icmp6EchoIn', 'icmp6EchoOut', 'icmp6ErrorsIn',
+  'icmp6UnreachableOut', 'icmp6ProblemOut', 'icmp6TimeExceededOut', 'icmp6RateLimited', 'icmp6ErrorsIgnored',
+  'icmp6BadQuote', 'icmp6GroupIgnored',
+  // neighbour discovery, router discovery, group membership
+  'ndpIn', 'ndpBad', 'ndpBadOption', 'ndpTableFull', 'ndpReplaced', 'ndpHeldReplaced', 'ndpUnresolved',
+  'ndpSolicitationsOut', 'ndpAdvertisementsOut', 'ndpDuplicate',
+  'ndpConflict', 'ndpRouterSolicitationsOut', 'ndpRouterAdvertisements', 'ndpPrefixIgnored', 'ndpRedirectIgnored',
+  'mldReportsOut', 'mldQueriesIn',
   // udp
   'udpIn', 'udpOut', 'udpShort', 'udpBadLength', 'udpBadChecksum', 'udpNoPort', 'udpQueueFull',
   // tcp

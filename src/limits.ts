@@ -10,6 +10,14 @@ import { assert } from './verify.ts';
 /** B of the paper: the most frames one iteration takes before it answers (section 3, "bounded batches"). */
 export const BATCH_MAX = 64;
 
+/** IPv6 extension headers of one packet, and options of one of them that are no padding. More: ip6LongChain. */
+export const EXTENSION_HEADERS_MAX = 8;
+export const EXTENSION_OPTIONS_MAX = 8;
+/** Our IPv6 addresses, made ones included; prefixes on our link; default routers (net/ndp-routers.ts). */
+export const ADDRESSES6_MAX = 8;
+export const PREFIXES6_MAX = 8;
+export const ROUTERS6_MAX = 4;
+
 /** One packet buffer. 2048 is AF_XDP's smaller chunk size: 256 bytes of XDP headroom + a 1514-byte frame fit. */
 export const FRAME_BYTES = 2048;
 export const FRAME_SHIFT = 11;
@@ -89,7 +97,7 @@ export interface Limits {
   sendSpans: number;
   /** Neighbours (ARP entries). Full: the oldest that nothing uses is replaced. */
   neighbours: number;
-  /** Datagrams under reassembly. Full: the oldest is dropped. */
+  /** Datagrams under reassembly, of IPv4 and again of IPv6. Full: the oldest is dropped; a sender has a quarter. */
   reassemblies: number;
   /** Application timers. */
   timers: number;
@@ -133,8 +141,9 @@ export function arenaBytesFor(limits: Limits): number {
   const flows = limits.flows * (576 + 64);
   const timers = (limits.flows + limits.timers) * 32;
   const spans = limits.sendSpans * 32;
-  const reassembly = limits.reassemblies * 65_536 * 2;
-  const small = frames + flows + timers + spans + reassembly;
+  const reassembly = limits.reassemblies * 65_536 * 4; // IPv4's and IPv6's, each with room to spare
+  const destinations = (limits.flows + limits.neighbours + 2048) * 96;
+  const small = frames + flows + timers + spans + reassembly + destinations;
   return Math.ceil(small * 1.1) + limits.applicationBytes + 32 * 2 ** 20;
 }
 

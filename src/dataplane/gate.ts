@@ -14,7 +14,6 @@ import {
   CALL as CALL_,
   CALL_RESULT as CALL_RESULT_,
   CODE as CODE_,
-  MAPPED_V4 as MAPPED_V4_,
   SENDV_SPANS_MAX as SENDV_SPANS_MAX_,
   SENDV_VECTOR as SENDV_VECTOR_,
   SENDV_VECTOR_MAX as SENDV_VECTOR_MAX_,
@@ -26,6 +25,7 @@ import {
   DESCRIPTOR_WORDS as DESCRIPTOR_WORDS_,
   QUOTA_NONE,
 } from '../limits.ts';
+import { type Ip, NOT_OURS as NOT_OURS_ } from '../net/ip.ts';
 import type { Udp } from '../net/udp.ts';
 import type { Tcp } from '../tcp/tcp.ts';
 import {
@@ -39,7 +39,7 @@ import type { ApplicationTimers } from './timers.ts';
 const CALL = CALL_;
 const CALL_RESULT = CALL_RESULT_;
 const CODE = CODE_;
-const MAPPED_V4 = MAPPED_V4_;
+const NOT_OURS = NOT_OURS_;
 const SENDV_SPANS_MAX = SENDV_SPANS_MAX_;
 const SENDV_VECTOR = SENDV_VECTOR_;
 const SENDV_VECTOR_MAX = SENDV_VECTOR_MAX_;
@@ -59,6 +59,7 @@ const C_QUOTA_CALLS = COUNTER.quotaCalls;
 export interface GateParts {
   readonly arena: Arena;
   readonly counters: Counters;
+  readonly ip: Ip;
   readonly tcp: Tcp;
   readonly udp: Udp;
   readonly timers: ApplicationTimers;
@@ -67,6 +68,7 @@ export interface GateParts {
 export class Gate {
   readonly #i32: Int32Array;
   readonly #counters: Counters;
+  readonly #ip: Ip;
   readonly #tcp: Tcp;
   readonly #udp: Udp;
   readonly #timers: ApplicationTimers;
@@ -88,6 +90,7 @@ export class Gate {
     this.#callQuota = callQuota;
     this.#i32 = parts.arena.i32;
     this.#counters = parts.counters;
+    this.#ip = parts.ip;
     this.#tcp = parts.tcp;
     this.#udp = parts.udp;
     this.#timers = parts.timers;
@@ -164,26 +167,27 @@ export class Gate {
       case CALL.reject:
         return this.#tcp.reject(handle);
       case CALL.connect: {
-        const address = this.#address(w + 2);
+        const address = this.#peer(w + 2);
         return address === 0 ? CODE.NO_ROUTE : this.#tcp.connect(handle, address, i32[w + 6]!);
       }
       case CALL.listen: {
-        if (!this.#isAnyOrMapped(w + 2)) return CODE.NO_ROUTE;
+        const address = this.#local(w + 2);
+        if (address === NOT_OURS) return CODE.NO_ROUTE;
         const flags = i32[w + 8]!;
         if ((flags & ~1) !== 0) return CODE.BAD_CALL;
-        return this.#tcp.listen(handle, this.#address(w + 2), i32[w + 6]!, i32[w + 7]!, flags);
+        return this.#tcp.listen(handle, address, i32[w + 6]!, i32[w + 7]!, flags);
       }
       case CALL.unlisten:
         return this.#tcp.unlisten(handle);
       case CALL.udp_bind: {
-        if (!this.#isAnyOrMapped(w + 2)) return CODE.NO_ROUTE;
-        return this.#udp.bind(this.#address(w + 2), i32[w + 6]!, handle);
+        const address = this.#local(w + 2);
+        return address === NOT_OURS ? CODE.NO_ROUTE : this.#udp.bind(address, i32[w + 6]!, handle);
       }
       case CALL.udp_sendv: {
         const offset = i32[w + 2]!;
         const length = i32[w + 3]!;
         if (!this.#inMemory(offset, length)) return CODE.BAD_RANGE;
-        const address = this.#address(w + 4);
+        const address = this.#peer(w + 4);
         if (address === 0) return CODE.NO_ROUTE;
         return this.#udp.send(handle, offset, length, address, i32[w + 8]!);
       }
@@ -243,15 +247,15 @@ export class Gate {
     );
   }
 
-  /** The IPv4 address in four words at `w`, or 0 when they are not an IPv4-mapped address. */
-  #address(w: number): number {
+  /** The peer whose address stands in four words at `w`, as the stack has it; 0: nobody can have it. */
+  #peer(w: number): number {
     const i32 = this.#i32;
-    return i32[w] === 0 && i32[w + 1] === 0 && i32[w + 2] === MAPPED_V4 ? i32[w + 3]! : 0;
+    return this.#ip.peerOf(i32[w]!, i32[w + 1]!, i32[w + 2]!, i32[w + 3]!);
   }
 
-  #isAnyOrMapped(w: number): boolean {
+  /** The same for an address of ours; 0: any; NOT_OURS. */
+  #local(w: number): number {
     const i32 = this.#i32;
-    if (i32[w] !== 0 || i32[w + 1] !== 0) return false;
-    return i32[w + 2] === MAPPED_V4 || (i32[w + 2] === 0 && i32[w + 3] === 0);
+    return this.#ip.localOf(i32[w]!, i32[w + 1]!, i32[w + 2]!, i32[w + 3]!);
   }
 }

@@ -62,7 +62,7 @@ export interface SideParts {
 
 export interface ThreadOptions<S extends Side> {
   limits?: Parameters<typeof limitsFor>[0];
-  net: Pick<NetConfig, 'address' | 'prefixLength' | 'gateway'>;
+  net: Pick<NetConfig, 'address' | 'prefixLength' | 'gateway' | 'ipv6'>;
   policy: IdlePolicy;
   openNic(parts: NicParts): Nic;
   openSide(parts: SideParts): S;
@@ -117,7 +117,7 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const stack = new Stack(env, (index) => timers.expired(index));
   const sink = new EventSink(arena, layout.events.offset);
   sink.announceCalls(Math.min(CALLS_MAX, limits.quotas.calls));
-  const parts = { arena, counters, tcp: stack.tcp, udp: stack.udp, timers };
+  const parts = { arena, counters, ip: stack.ip, tcp: stack.tcp, udp: stack.udp, timers };
   const gate = new Gate(parts, layout.calls.offset, layout.memory, limits.quotas.calls);
   let wake = (): void => {};
   const side = options.openSide({ arena, layout, limits, gate, wake: () => wake() });

@@ -52,7 +52,7 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
   const { layout, limits, nic } = dataplane;
   parentPort?.on('message', (message: string) => {
     if (message === 'go') {
-      dataplane.stack.arp.announce();
+      dataplane.stack.start();
       go();
     }
     if (message === 'application-gone') {

@@ -27,6 +27,22 @@ export interface NetConfig {
   /** Two secret words for keyed hashes and initial sequence numbers (RFC 6528). */
   secret0: number;
   secret1: number;
+  /** Absent: no IPv6. */
+  ipv6?: Ipv6Config;
+}
+
+/** IPv6 addresses are four words, big-endian integers as int32. */
+export interface Ipv6Config {
+  address: readonly number[];
+  prefixLength: number;
+  /** All 0: whoever says of itself that it is one (router advertisements). */
+  gateway: readonly number[];
+  /** In fe80::/64. Its last two words are the interface identifier of every address that is made here. */
+  linkLocal: readonly number[];
+  /** Ask first whether somebody has our addresses (RFC 4862 5.4); not on a link with nobody else on it. */
+  detectsDuplicates: boolean;
+  /** Make addresses from advertised prefixes (RFC 4862 5.5). */
+  slaac: boolean;
 }
 
 export interface Environment {
@@ -48,7 +64,9 @@ export const timerRanges = (limits: Limits) => {
   const application = limits.flows;
   const arp = application + limits.timers;
   const reassembly = arp + 1;
-  return { application, arp, reassembly, count: reassembly + 1 };
+  const reassembly6 = reassembly + 1;
+  const ndp = reassembly6 + 1;
+  return { application, arp, reassembly, reassembly6, ndp, count: ndp + 1 };
 };
 
 /** What a protocol's input says of the frame it was given. */

@@ -5,8 +5,7 @@
  *   buffer), so `ping -s` works up to 65,507 bytes, the largest datagram there is; the answer is
  *   never longer than the question.
  * - Errors go out only about a datagram that is whole or a first fragment, was sent to our own
- *   unicast address, and is no ICMP error itself (RFC 1122 3.2.2); a token bucket bounds them (RFC
- *   1812 4.3.2.8): 1000/s, bursts of 50.
+ *   unicast address, and is no ICMP error itself (RFC 1122 3.2.2); error-budget.ts bounds them.
  * - Errors that come in must quote a packet that we could have sent (RFC 5927); TCP checks the
  *   sequence number. Source quench (RFC 6633) and redirects are ignored.
  * - `input` borrows its bytes; nothing here keeps a frame.
@@ -36,7 +35,8 @@ import {
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Environment } from './environment.ts';
+import { ErrorBudget } from './error-budget.ts';
 import type { Ipv4 } from './ipv4.ts';
 import type { TcpLayer } from './transport.ts';
 
@@ -63,29 +63,24 @@ const ERROR_TOS = 0xc0;
  * Bytes that an incoming error must quote beyond the IP header: ports and TCP's sequence number.
  */
 const QUOTED_BYTES = 8;
-/** Token bucket: a token each millisecond, at most so many. */
-const ERROR_BURST = 50;
 
 export class Icmp {
   readonly #view: DataView;
   readonly #kernels: Kernels;
   readonly #frames: Frames;
   readonly #counters: Counters;
-  readonly #clock: Clock;
   readonly #ip: Ipv4;
   readonly #tcp: TcpLayer;
-  #tokens = ERROR_BURST;
-  #refilledMs: number;
+  readonly #budget: ErrorBudget;
 
   constructor(env: Environment, ip: Ipv4, tcp: TcpLayer) {
     this.#view = env.arena.view;
     this.#kernels = env.arena.kernels;
     this.#frames = env.frames;
     this.#counters = env.counters;
-    this.#clock = env.clock;
     this.#ip = ip;
     this.#tcp = tcp;
-    this.#refilledMs = env.clock.ms | 0;
+    this.#budget = new ErrorBudget(env.clock);
   }
 
   /**
@@ -193,7 +188,7 @@ export class Icmp {
       this.#counters.bump(C_IGNORED);
       return false;
     }
-    if (!this.#takeToken()) {
+    if (!this.#budget.take()) {
       this.#counters.bump(C_RATE_LIMITED);
       return false;
     }
@@ -227,16 +222,5 @@ export class Icmp {
     if (view.getUint8(ip + IP_PROTOCOL) !== PROTOCOL_ICMP) return true;
     const header = headerBytes(view, ip);
     return available > header && !wire.isError(view.getUint8(ip + header + wire.ICMP_TYPE));
-  }
-
-  #takeToken(): boolean {
-    const elapsed = (this.#clock.ms - this.#refilledMs) | 0;
-    this.#refilledMs = this.#clock.ms;
-    // a clock that seems to run backwards has been away for more than 24 days
-    const earned = elapsed < 0 || elapsed > ERROR_BURST ? ERROR_BURST : elapsed;
-    this.#tokens = Math.min(ERROR_BURST, this.#tokens + earned) | 0;
-    if (this.#tokens === 0) return false;
-    this.#tokens = (this.#tokens - 1) | 0;
-    return true;
   }
 }

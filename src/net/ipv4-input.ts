@@ -47,7 +47,7 @@ import type { Kernels } from '../wire/kernels.ts';
 import { type Environment, FREE_FRAME as FREE_FRAME_ } from './environment.ts';
 import type { Icmp } from './icmp.ts';
 import type { Ipv4 } from './ipv4.ts';
-import type { Reassembly } from './reassembly.ts';
+import type { Ipv4Fragments } from './ipv4-fragments.ts';
 import type { TcpLayer } from './transport.ts';
 import { NO_FRAME as NO_FRAME_, type Udp } from './udp.ts';
 
@@ -105,7 +105,7 @@ export class Ipv4Input {
   readonly #icmp: Icmp;
   readonly #udp: Udp;
   readonly #tcp: TcpLayer;
-  readonly #reassembly: Reassembly;
+  readonly #fragments: Ipv4Fragments;
   readonly #address: number;
   readonly #broadcast: number;
 
@@ -115,7 +115,7 @@ export class Ipv4Input {
     icmp: Icmp,
     udp: Udp,
     tcp: TcpLayer,
-    reassembly: Reassembly,
+    fragments: Ipv4Fragments,
   ) {
     this.#view = env.arena.view;
     this.#kernels = env.arena.kernels;
@@ -125,7 +125,7 @@ export class Ipv4Input {
     this.#icmp = icmp;
     this.#udp = udp;
     this.#tcp = tcp;
-    this.#reassembly = reassembly;
+    this.#fragments = fragments;
     this.#address = ip.address;
     this.#broadcast = ip.broadcast;
   }
@@ -210,15 +210,15 @@ export class Ipv4Input {
     protocol: number,
     isBroadcast: boolean,
   ): number {
-    const index = this.#reassembly.add(fragment, fragmentHeader, fragmentTotal);
+    const index = this.#fragments.add(fragment, fragmentHeader, fragmentTotal);
     if (index < 0) return FREE_FRAME;
-    const ip = this.#reassembly.ipOf(index);
+    const ip = this.#fragments.ipOf(index);
     const header = headerBytes(this.#view, ip);
     const total = this.#view.getUint16(ip + IP_LENGTH);
     if (total > WHOLE_BYTES_MAX) {
       this.#deliver(NO_FRAME, ip, header, total - header, protocol, isBroadcast);
     } else this.#deliverInFrame(ip, header, total, protocol, isBroadcast);
-    this.#reassembly.release(index);
+    this.#fragments.release(index);
     return FREE_FRAME;
   }
 

@@ -1,9 +1,10 @@
 /**
  * The neighbour table: one entry, a cache line of int32 words, for each on-link address that
- * matters now.
+ * matters now. ARP has one and neighbour discovery another: an address is one word, IPv4's own or a
+ * token (destinations.ts).
  *
- * - Policy-free but for one rule, who has to go when it is full (`replace`); arp.ts decides the
- *   rest.
+ * - Policy-free but for one rule, who has to go when it is full (`replace`); arp.ts and ndp.ts decide
+ *   the rest.
  * - An index is a hint: `isFor` says whether it still means the address that the caller has in
  *   mind. Entries are reused without telling anybody. Address 0 means a free entry; no next hop is
  *   0.
@@ -11,7 +12,7 @@
  *   together an eighth of the transmit pool, and one each.
  * - `remove` frees the held frames.
  *
- * Called by arp.ts. Read first: RFC 4861 7.3.2, whose states these are.
+ * Called by arp.ts and ndp.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
 import type { Frames } from '../arena/frames.ts';
 import { FreeList } from '../arena/list.ts';
@@ -19,9 +20,26 @@ import { Table } from '../arena/table.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from './environment.ts';
 
-const C_REPLACED = COUNTER.arpReplaced;
-const C_HELD_REPLACED = COUNTER.arpHeldReplaced;
-const C_UNRESOLVED = COUNTER.arpUnresolved;
+/** What sets one table apart from another. */
+export interface NeighbourKind {
+  readonly name: string;
+  /** Counters. */
+  readonly replaced: number;
+  readonly heldReplaced: number;
+  readonly unresolved: number;
+  /** An entry comes for an address, or goes. */
+  begun(address: number): void;
+  ended(address: number): void;
+}
+
+export const ARP_NEIGHBOURS: NeighbourKind = {
+  name: 'neighbour',
+  replaced: COUNTER.arpReplaced,
+  heldReplaced: COUNTER.arpHeldReplaced,
+  unresolved: COUNTER.arpUnresolved,
+  begun: () => {},
+  ended: () => {},
+};
 
 /** Words of an entry: 128 bytes, of which a resolved one uses the first line. */
 const ENTRY_SHIFT = 5;
@@ -54,6 +72,8 @@ export const REACHABLE = 2;
 export const STALE = 3;
 /** Asked again, by unicast. */
 export const PROBE = 4;
+/** Used after a while; asked again unless it is heard of soon (neighbour discovery only). */
+export const DELAY = 5;
 
 export class Neighbours {
   readonly count: number;
@@ -61,6 +81,7 @@ export class Neighbours {
   readonly #frames: Frames;
   readonly #counters: Counters;
   readonly #clock: Clock;
+  readonly #kind: NeighbourKind;
   readonly #table: Table;
   readonly #free: FreeList;
   /** Word index of entry 0. */
@@ -70,17 +91,19 @@ export class Neighbours {
   #held = 0;
   #incomplete = 0;
 
-  constructor(env: Environment) {
+  constructor(env: Environment, kind: NeighbourKind = ARP_NEIGHBOURS) {
     const { arena, config } = env;
+    const { name } = kind;
+    this.#kind = kind;
     this.count = env.limits.neighbours;
     this.#heldMax = env.limits.transmitFrames >> 3;
     this.#i32 = arena.i32;
     this.#frames = env.frames;
     this.#counters = env.counters;
     this.#clock = env.clock;
-    this.#table = new Table(arena, 'neighbour table', this.count, config.secret0, config.secret1);
-    this.#free = new FreeList(arena, 'neighbour indexes', this.count);
-    this.#entries = arena.carve('neighbours', this.count << (ENTRY_SHIFT + 2), 64) >> 2;
+    this.#table = new Table(arena, `${name} table`, this.count, config.secret0, config.secret1);
+    this.#free = new FreeList(arena, `${name} indexes`, this.count);
+    this.#entries = arena.carve(`${name}s`, this.count << (ENTRY_SHIFT + 2), 64) >> 2;
   }
 
   get used(): number {
@@ -121,6 +144,7 @@ export class Neighbours {
     i32[entry + USED] = this.#clock.ms;
     i32[entry + STATE] = INCOMPLETE;
     this.#incomplete = (this.#incomplete + 1) | 0;
+    this.#kind.begun(address);
     return neighbour;
   }
 
@@ -137,11 +161,12 @@ export class Neighbours {
     const i32 = this.#i32;
     const entry = this.at(neighbour);
     for (let frame = this.takeHeld(entry); frame !== 0; frame = this.takeHeld(entry)) {
-      this.#counters.bump(C_UNRESOLVED);
+      this.#counters.bump(this.#kind.unresolved);
       this.#frames.free(frame);
     }
     if (i32[entry + STATE] === INCOMPLETE) this.#incomplete = (this.#incomplete - 1) | 0;
     this.#table.remove(i32[entry + ADDRESS]!, 0, 0);
+    this.#kind.ended(i32[entry + ADDRESS]!);
     i32[entry + ADDRESS] = 0;
     i32[entry + STATE] = FREE;
     this.#free.give(neighbour);
@@ -166,7 +191,7 @@ export class Neighbours {
         victim = n;
       }
     }
-    this.#counters.bump(C_REPLACED);
+    this.#counters.bump(this.#kind.replaced);
     this.remove(victim);
   }
 
@@ -175,7 +200,7 @@ export class Neighbours {
     const i32 = this.#i32;
     const held = i32[entry + HELD]!;
     if (held === HELD_MAX || (held > 0 && this.#held >= this.#heldMax)) {
-      this.#counters.bump(C_HELD_REPLACED);
+      this.#counters.bump(this.#kind.heldReplaced);
       this.#frames.free(this.takeHeld(entry));
     }
     const last = entry + i32[entry + HELD]!;

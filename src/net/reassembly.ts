@@ -1,59 +1,57 @@
 /**
- * Reassembly of IPv4 fragments in a fixed number of 64 KiB buffers.
+ * Reassembly of fragments in a fixed number of 64 KiB buffers; IPv4 and IPv6 have one each.
  *
- * - A datagram is known by source, destination, ID and protocol. A bit per 8 bytes says what has
+ * - A datagram is known by source, destination and one more word, as its protocol makes it. A bit per 8 bytes says what has
  *   arrived.
- * - An exact duplicate is dropped alone; any other overlap drops the whole datagram (RFC 5722's
- *   rule for IPv6: there is no honest reason for one). So does a length that contradicts an earlier
- *   fragment.
- * - 30 seconds after the first fragment the datagram is dropped, and ICMP "time exceeded" says so
- *   if its first fragment was there (RFC 792). When all buffers are in use, the oldest datagram is
- *   dropped.
+ * - An exact duplicate is dropped alone; any other overlap drops the whole datagram (RFC 5722; RFC 8200 4.5: there is no
+ *   honest reason for one). So does a length that contradicts an earlier fragment.
+ * - Some time after the first fragment the datagram is dropped, and `timedOut` told if its first fragment was there. When
+ *   all buffers are in use, the oldest datagram is dropped; a sender that has a quarter of them loses its own oldest.
  * - `add` borrows the fragment and answers with the complete datagram, which stays until `release`.
  * - Buffers are touched only as far as fragments reach: an idle table costs address space, no
  *   memory.
  *
- * Called by ipv4-input.ts. Read first: RFC 791 3.2, RFC 815, RFC 1122 3.3.2.
+ * Called by ipv4-fragments.ts and ipv6-fragments.ts. Read first: RFC 815.
  */
 import { FreeList, IndexList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
 import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { finish, sumShort } from '../wire/checksum.ts';
-import {
-  IP_CHECKSUM,
-  IP_DATAGRAM_BYTES_MAX,
-  IP_DESTINATION,
-  IP_FRAGMENT,
-  IP_ID,
-  IP_LENGTH,
-  IP_MORE_FRAGMENTS,
-  IP_OFFSET_MASK,
-  IP_PROTOCOL,
-  IP_SOURCE,
-} from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import { type Clock, type Environment, timerRanges } from './environment.ts';
-import type { Icmp } from './icmp.ts';
+import type { Clock, Environment } from './environment.ts';
 
-const C_IN = COUNTER.ipFragmentsIn;
 const C_REASSEMBLED = COUNTER.ipReassembled;
 const C_BAD = COUNTER.ipFragmentBad;
 const C_OVERLAP = COUNTER.ipFragmentOverlap;
 const C_DUPLICATE = COUNTER.ipFragmentDuplicate;
 const C_TIMEOUT = COUNTER.ipReassemblyTimeout;
 const C_FULL = COUNTER.ipReassemblyFull;
+const C_SOURCE_FULL = COUNTER.ipReassemblySource;
 
-const TIMEOUT_US = 30_000_000;
+/** What sets one protocol's table apart from the other's. */
+export interface FragmentKind {
+  readonly name: string;
+  /** Index of its timer. */
+  readonly timer: number;
+  readonly timeoutUs: number;
+  /** A datagram from `source` begins, or ends in any way. */
+  begun(source: number): void;
+  ended(source: number): void;
+  /** The first fragment of a datagram that is given up: `available` bytes from its header on. */
+  timedOut(header: number, available: number): void;
+}
 
 /** A buffer: room for the longest header, then the payload. */
 const PAYLOAD_AT = 64;
 const BUFFER_BYTES = PAYLOAD_AT + 65_536;
 
+/** Datagrams that any sender may have under way. */
+const SOURCE_MIN = 4;
+
 /** Words of a row, followed by the bits of what has arrived. */
 const SOURCE = 0;
 const DESTINATION = 1;
-const ID_PROTOCOL = 2;
+const ID = 2;
 /** Bytes of the payload, -1 until the last fragment is there. */
 const TOTAL = 3;
 /** Units of 8 bytes that have arrived. */
@@ -74,15 +72,15 @@ const ALL_SET = 1;
 const SOME_SET = 2;
 
 export class Reassembly {
-  readonly #view: DataView;
   readonly #i32: Int32Array;
   readonly #u8: Uint8Array;
   readonly #kernels: Kernels;
   readonly #counters: Counters;
   readonly #clock: Clock;
   readonly #wheel: Wheel;
+  readonly #kind: FragmentKind;
   readonly #timer: number;
-  readonly #icmp: Icmp;
+  readonly #perSource: number;
   readonly #table: Table;
   readonly #free: FreeList;
   /** Datagrams by age, oldest first: every timeout is equally long. */
@@ -90,23 +88,24 @@ export class Reassembly {
   readonly #rows: number;
   readonly #buffers: number;
 
-  constructor(env: Environment, icmp: Icmp) {
+  constructor(env: Environment, kind: FragmentKind) {
     const { arena, config } = env;
+    const { name } = kind;
     const count = env.limits.reassemblies;
-    this.#view = arena.view;
     this.#i32 = arena.i32;
     this.#u8 = arena.u8;
     this.#kernels = arena.kernels;
     this.#counters = env.counters;
     this.#clock = env.clock;
     this.#wheel = env.wheel;
-    this.#timer = timerRanges(env.limits).reassembly;
-    this.#icmp = icmp;
-    this.#table = new Table(arena, 'reassembly table', count, config.secret0, config.secret1);
-    this.#free = new FreeList(arena, 'reassembly indexes', count);
-    this.#order = new IndexList(arena, 'reassembly order', count);
-    this.#rows = arena.carve('reassemblies', count * ROW_WORDS * 4, 64) >> 2;
-    this.#buffers = arena.carve('reassembly buffers', count * BUFFER_BYTES);
+    this.#kind = kind;
+    this.#timer = kind.timer;
+    this.#perSource = Math.max(SOURCE_MIN, count >> 2);
+    this.#table = new Table(arena, `${name} table`, count, config.secret0, config.secret1);
+    this.#free = new FreeList(arena, `${name} indexes`, count);
+    this.#order = new IndexList(arena, `${name} order`, count);
+    this.#rows = arena.carve(`${name} rows`, count * ROW_WORDS * 4, 64) >> 2;
+    this.#buffers = arena.carve(`${name} buffers`, count * BUFFER_BYTES);
   }
 
   /** Datagrams under way. */
@@ -115,22 +114,22 @@ export class Reassembly {
   }
 
   /**
-   * One fragment: a valid datagram of `total` bytes at `ip`. -> index of the datagram that it
-   * completes, or -1. `ipOf` names its bytes, and `release` must follow.
+   * One fragment that is right by itself: `bytes` (> 0) at `at`, which belong `start` bytes into the payload; its packet's
+   * header, `headerBytes` at `header`, is kept if it is the first. -> index of the datagram that it completes, or -1.
+   * `headerOf` names its bytes, and `release` must follow.
    */
-  add(ip: number, header: number, total: number): number {
-    const view = this.#view;
-    this.#counters.bump(C_IN);
-    const fragment = view.getUint16(ip + IP_FRAGMENT);
-    const start = (fragment & IP_OFFSET_MASK) << 3;
-    const bytes = total - header;
-    const isLast = (fragment & IP_MORE_FRAGMENTS) === 0;
-    const isOdd = !isLast && (bytes & 7) !== 0;
-    if (bytes === 0 || isOdd || start + total > IP_DATAGRAM_BYTES_MAX) {
-      this.#counters.bump(C_BAD);
-      return -1;
-    }
-    const index = this.#find(ip);
+  add(
+    source: number,
+    destination: number,
+    id: number,
+    start: number,
+    at: number,
+    bytes: number,
+    isLast: boolean,
+    header: number,
+    headerBytes: number,
+  ): number {
+    const index = this.#find(source, destination, id);
     const row = this.#rows + index * ROW_WORDS;
     if (!this.#fits(row, start + bytes, isLast)) {
       this.#counters.bump(C_BAD);
@@ -138,38 +137,49 @@ export class Reassembly {
       return -1;
     }
     const units = (bytes + 7) >> 3;
-    const at = this.#payload(index) + start;
+    const place = this.#payload(index) + start;
     const state = this.#bits(row, start >> 3, units);
     if (state !== NONE_SET) {
-      this.#overlap(index, state === ALL_SET && this.#isSame(at, ip + header, bytes));
+      this.#overlap(index, state === ALL_SET && this.#isSame(place, at, bytes));
       return -1;
     }
     this.#mark(row, start >> 3, units);
-    this.#kernels.copy(at, ip + header, bytes);
-    this.#note(index, ip, header, start, bytes, isLast);
-    return this.#complete(index, row);
+    this.#kernels.copy(place, at, bytes);
+    this.#note(index, header, headerBytes, start, bytes, isLast);
+    return this.#isComplete(row) ? index : -1;
   }
 
-  /**
-   * Arena offset of a complete datagram's IP header: as sent, except that it is no fragment any
-   * more.
-   */
-  ipOf(index: number): number {
-    const header = this.#i32[this.#rows + index * ROW_WORDS + HEADER_BYTES]!;
-    return this.#payload(index) - header;
+  /** Arena offset of a complete datagram: its first fragment's header, as it came, then the whole payload. */
+  headerOf(index: number): number {
+    return this.#payload(index) - this.headerBytesOf(index);
+  }
+
+  headerBytesOf(index: number): number {
+    return this.#i32[this.#rows + index * ROW_WORDS + HEADER_BYTES]!;
+  }
+
+  /** Bytes of a complete datagram's payload. */
+  payloadBytesOf(index: number): number {
+    return this.#i32[this.#rows + index * ROW_WORDS + TOTAL]!;
+  }
+
+  /** A datagram is complete and nothing is wrong with it. */
+  noteReassembled(): void {
+    this.#counters.bump(C_REASSEMBLED);
   }
 
   /** Forgets a datagram, complete or not. */
   release(index: number): void {
     const i32 = this.#i32;
     const row = this.#rows + index * ROW_WORDS;
-    this.#table.remove(i32[row + SOURCE]!, i32[row + DESTINATION]!, i32[row + ID_PROTOCOL]!);
+    this.#table.remove(i32[row + SOURCE]!, i32[row + DESTINATION]!, i32[row + ID]!);
     this.#order.remove(index);
     this.#free.give(index);
+    this.#kind.ended(i32[row + SOURCE]!);
     if (this.#order.isEmpty()) this.#wheel.cancel(this.#timer);
   }
 
-  /** The timer: drops what has waited for 30 seconds. */
+  /** The timer: drops what has waited too long. */
   expire(): void {
     const i32 = this.#i32;
     for (let index = this.#order.first(); index >= 0; index = this.#order.first()) {
@@ -182,7 +192,7 @@ export class Reassembly {
       const header = i32[row + HEADER_BYTES]!;
       if (header > 0) {
         const available = header + i32[row + FIRST_BYTES]!;
-        this.#icmp.reassemblyTimeExceeded(this.#payload(index) - header, available);
+        this.#kind.timedOut(this.#payload(index) - header, available);
       }
       this.release(index);
     }
@@ -193,30 +203,42 @@ export class Reassembly {
   }
 
   /** The fragment's datagram, begun if need be. */
-  #find(ip: number): number {
-    const view = this.#view;
-    const source = view.getInt32(ip + IP_SOURCE);
-    const destination = view.getInt32(ip + IP_DESTINATION);
-    const idProtocol = (view.getUint16(ip + IP_ID) << 8) | view.getUint8(ip + IP_PROTOCOL);
-    const found = this.#table.find(source, destination, idProtocol);
+  #find(source: number, destination: number, id: number): number {
+    const found = this.#table.find(source, destination, id);
     if (found >= 0) return found;
-    if (this.#free.free === 0) {
-      this.#counters.bump(C_FULL);
-      this.release(this.#order.first());
-    }
+    this.#makeRoom(source);
     const i32 = this.#i32;
     const index = this.#free.take();
     const row = this.#rows + index * ROW_WORDS;
-    this.#table.insert(source, destination, idProtocol, index);
+    this.#table.insert(source, destination, id, index);
+    this.#kind.begun(source);
     this.#order.push(index);
     i32.fill(0, row, row + ROW_WORDS);
     i32[row + SOURCE] = source;
     i32[row + DESTINATION] = destination;
-    i32[row + ID_PROTOCOL] = idProtocol;
+    i32[row + ID] = id;
     i32[row + TOTAL] = -1;
-    i32[row + DEADLINE] = (this.#clock.us + TIMEOUT_US) | 0;
+    i32[row + DEADLINE] = (this.#clock.us + this.#kind.timeoutUs) | 0;
     if (!this.#wheel.isArmed(this.#timer)) this.#wheel.arm(this.#timer, i32[row + DEADLINE]!);
     return index;
+  }
+
+  /** For one more datagram of `source`. */
+  #makeRoom(source: number): void {
+    let own = 0;
+    let oldest = -1;
+    for (let index = this.#order.first(); index >= 0; index = this.#order.next(index)) {
+      if (this.#i32[this.#rows + index * ROW_WORDS + SOURCE] !== source) continue;
+      own++;
+      if (oldest < 0) oldest = index;
+    }
+    if (own >= this.#perSource && own < this.#order.nodes) {
+      this.#counters.bump(C_SOURCE_FULL);
+      this.release(oldest);
+    } else if (this.#free.free === 0) {
+      this.#counters.bump(C_FULL);
+      this.release(this.#order.first());
+    }
   }
 
   /** Whether a fragment that ends at `end` agrees with what is known of the datagram's length. */
@@ -233,8 +255,8 @@ export class Reassembly {
 
   #note(
     index: number,
-    ip: number,
     header: number,
+    headerBytes: number,
     start: number,
     bytes: number,
     isLast: boolean,
@@ -245,33 +267,14 @@ export class Reassembly {
     if (start + bytes > i32[row + HIGHEST]!) i32[row + HIGHEST] = start + bytes;
     if (isLast) i32[row + TOTAL] = start + bytes;
     if (start > 0) return;
-    i32[row + HEADER_BYTES] = header;
+    i32[row + HEADER_BYTES] = headerBytes;
     i32[row + FIRST_BYTES] = bytes;
-    this.#kernels.copy(this.#payload(index) - header, ip, header);
+    this.#kernels.copy(this.#payload(index) - headerBytes, header, headerBytes);
   }
 
-  /**
-   * When everything is there: the header is made the datagram's own (RFC 791 3.2, "reassembly
-   * procedure").
-   */
-  #complete(index: number, row: number): number {
-    const i32 = this.#i32;
-    const total = i32[row + TOTAL]!;
-    if (total < 0 || i32[row + UNITS] !== (total + 7) >> 3) return -1;
-    const header = i32[row + HEADER_BYTES]!;
-    if (header + total > IP_DATAGRAM_BYTES_MAX) {
-      this.#counters.bump(C_BAD);
-      this.release(index);
-      return -1;
-    }
-    const view = this.#view;
-    const ip = this.#payload(index) - header;
-    view.setUint16(ip + IP_LENGTH, header + total);
-    view.setUint16(ip + IP_FRAGMENT, 0);
-    view.setUint16(ip + IP_CHECKSUM, 0);
-    view.setUint16(ip + IP_CHECKSUM, finish(sumShort(view, ip, header)), true);
-    this.#counters.bump(C_REASSEMBLED);
-    return index;
+  #isComplete(row: number): boolean {
+    const total = this.#i32[row + TOTAL]!;
+    return total >= 0 && this.#i32[row + UNITS] === (total + 7) >> 3;
   }
 
   /** The bits of word `word` (0 up) that a range of units covers. */

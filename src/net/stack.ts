@@ -23,16 +23,25 @@ import {
   ETH_TYPE as ETH_TYPE_,
   ETH_TYPE_ARP as ETH_TYPE_ARP_,
   ETH_TYPE_IPV4 as ETH_TYPE_IPV4_,
+  ETH_TYPE_IPV6 as ETH_TYPE_IPV6_,
   MAC_GROUP as MAC_GROUP_,
   macHigh,
   macLow,
 } from '../wire/ethernet.ts';
+import { Addresses6 } from './addresses6.ts';
 import { Arp } from './arp.ts';
+import { Destinations } from './destinations.ts';
+import { Discovery } from './discovery.ts';
 import { type Environment, FREE_FRAME as FREE_FRAME_, timerRanges } from './environment.ts';
 import { Icmp } from './icmp.ts';
+import { Icmp6 } from './icmpv6.ts';
+import { Ip } from './ip.ts';
 import { Ipv4 } from './ipv4.ts';
+import { Ipv4Fragments } from './ipv4-fragments.ts';
 import { Ipv4Input } from './ipv4-input.ts';
-import { Reassembly } from './reassembly.ts';
+import { Ipv6 } from './ipv6.ts';
+import { Ipv6Fragments } from './ipv6-fragments.ts';
+import { Ipv6Input } from './ipv6-input.ts';
 import { Udp } from './udp.ts';
 
 // Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
@@ -42,6 +51,7 @@ const ETH_HEADER_BYTES = ETH_HEADER_BYTES_;
 const ETH_TYPE = ETH_TYPE_;
 const ETH_TYPE_ARP = ETH_TYPE_ARP_;
 const ETH_TYPE_IPV4 = ETH_TYPE_IPV4_;
+const ETH_TYPE_IPV6 = ETH_TYPE_IPV6_;
 const MAC_GROUP = MAC_GROUP_;
 const FREE_FRAME = FREE_FRAME_;
 
@@ -49,17 +59,22 @@ const C_SHORT = COUNTER.ethShort;
 const C_NOT_FOR_US = COUNTER.ethNotForUs;
 const C_UNKNOWN_TYPE = COUNTER.ethUnknownType;
 
-const newTcp = (env: Environment, ip: Ipv4): Tcp => new Tcp(env, ip);
+const newTcp = (env: Environment, ip: Ip): Tcp => new Tcp(env, ip);
 const ignoreTimer = (_index: number): void => {};
 
 export class Stack {
   readonly arp: Arp;
-  readonly ip: Ipv4;
+  readonly discovery: Discovery;
+  readonly ip: Ip;
   readonly icmp: Icmp;
+  readonly icmp6: Icmp6;
   readonly udp: Udp;
   readonly tcp: Tcp;
   readonly #input: Ipv4Input;
-  readonly #reassembly: Reassembly;
+  readonly #input6: Ipv6Input;
+  readonly #fragments: Ipv4Fragments;
+  readonly #fragments6: Ipv6Fragments;
+  readonly #hasIpv6: boolean;
   readonly #env: Environment;
   readonly #view: DataView;
   readonly #frames: Frames;
@@ -73,13 +88,24 @@ export class Stack {
   /** `onTimer` is told of application timers that expire; `makeTcp` is for tests below TCP. */
   constructor(env: Environment, onTimer = ignoreTimer, makeTcp = newTcp) {
     const mac = new DataView(env.nic.mac.buffer, env.nic.mac.byteOffset, 6);
-    this.arp = new Arp(env, (neighbour) => this.tcp.neighbourFailed(neighbour));
-    this.ip = new Ipv4(env, this.arp);
+    const addresses = new Addresses6(env);
+    const destinations = new Destinations(env);
+    this.arp = new Arp(env, (neighbour) => this.tcp.neighbourFailed(neighbour, false));
+    this.discovery = new Discovery(env, addresses, destinations, (neighbour) =>
+      this.tcp.neighbourFailed(neighbour, true),
+    );
+    const v4 = new Ipv4(env, this.arp);
+    const v6 = new Ipv6(env, addresses, destinations, this.discovery);
+    this.ip = new Ip(env, v4, v6);
     this.tcp = makeTcp(env, this.ip);
-    this.icmp = new Icmp(env, this.ip, this.tcp);
-    this.udp = new Udp(env, this.ip, this.icmp);
-    this.#reassembly = new Reassembly(env, this.icmp);
-    this.#input = new Ipv4Input(env, this.ip, this.icmp, this.udp, this.tcp, this.#reassembly);
+    this.icmp = new Icmp(env, v4, this.tcp);
+    this.icmp6 = new Icmp6(env, v6, this.discovery, this.tcp);
+    this.udp = new Udp(env, this.ip, this.icmp, this.icmp6);
+    this.#fragments = new Ipv4Fragments(env, this.icmp);
+    this.#fragments6 = new Ipv6Fragments(env, destinations, this.icmp6);
+    this.#input = new Ipv4Input(env, v4, this.icmp, this.udp, this.tcp, this.#fragments);
+    this.#input6 = new Ipv6Input(env, v6, this.icmp6, this.udp, this.tcp, this.#fragments6);
+    this.#hasIpv6 = addresses.isOn;
     this.#env = env;
     this.#view = env.arena.view;
     this.#frames = env.frames;
@@ -111,6 +137,9 @@ export class Stack {
     }
     const type = view.getUint16(offset + ETH_TYPE);
     if (type === ETH_TYPE_IPV4) return this.#input.input(offset, length, !isOurs);
+    if (type === ETH_TYPE_IPV6 && this.#hasIpv6) {
+      return this.#input6.input(offset, length, !isOurs);
+    }
     if (type === ETH_TYPE_ARP) this.arp.input(offset, length);
     else this.#counters.bump(C_UNKNOWN_TYPE);
     return FREE_FRAME;
@@ -123,8 +152,16 @@ export class Stack {
       if (timer < this.#ranges.application) this.tcp.expire(timer);
       else if (timer < this.#ranges.arp) this.#onTimer(timer - this.#ranges.application);
       else if (timer === this.#ranges.arp) this.arp.expire();
-      else this.#reassembly.expire();
+      else if (timer === this.#ranges.reassembly) this.#fragments.expire();
+      else if (timer === this.#ranges.reassembly6) this.#fragments6.expire();
+      else this.discovery.expire();
     }
+  }
+
+  /** Frames flow from now on: neighbours hear of us, and of our IPv6 addresses when they are ours. */
+  start(): void {
+    this.arp.announce();
+    this.discovery.start();
   }
 
   /** Sends what is due. The loop kicks the driver afterwards. */
@@ -155,6 +192,7 @@ export class Stack {
    */
   close(): void {
     this.arp.close();
+    this.discovery.close();
     this.udp.closeAll();
   }
 }

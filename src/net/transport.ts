@@ -1,8 +1,9 @@
 /**
- * What IPv4 and ICMP ask of TCP: the lower side of src/tcp/tcp.ts, so that net/ knows nothing else
+ * What IP and ICMP ask of TCP: the lower side of src/tcp/tcp.ts, so that net/ knows nothing else
  * of it.
  *
- * - Addresses are big-endian int32, ports 0..65535, offsets arena bytes.
+ * - Addresses are big-endian int32, or tokens of IPv6 addresses (destinations.ts), ports 0..65535, offsets arena bytes.
+ * - Errors come in the words of IPv4's ICMP, whoever sent them (icmpv6.ts).
  */
 import type { EventSink } from '../dataplane/events.ts';
 
@@ -34,8 +35,8 @@ export interface TcpLayer {
     sequence: number,
     mtu: number,
   ): void;
-  /** ARP has given up on a neighbour that never answered. */
-  neighbourFailed(neighbour: number): void;
+  /** ARP, or neighbour discovery if `isIpv6`, has given up on a neighbour that never answered. */
+  neighbourFailed(neighbour: number, isIpv6: boolean): void;
   expire(flow: number): void;
   flush(): void;
   emit(sink: EventSink): void;

@@ -11,7 +11,7 @@
  *
  * Called by udp.ts.
  */
-import { CODE, EVENT, MAPPED_V4, WORD } from '../abi.ts';
+import { CODE, EVENT, WORD } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
 import { FreeList, IndexList } from '../arena/list.ts';
 import { halfSipHash } from '../arena/siphash.ts';
@@ -47,15 +47,15 @@ const SENT_COUNT = 7;
 
 /**
  * Words that go with a received frame. OWNER is the socket's handle while the application has the
- * frame.
+ * frame; SOURCE is four words, as the event has them.
  */
-const FRAME_ROW_SHIFT = 3;
+const FRAME_ROW_SHIFT = 4;
 const OWNER = 0;
 const OFFSET = 1;
 const LENGTH = 2;
-const SOURCE = 3;
-const SOURCE_PORT = 4;
-const IS_TRUNCATED = 5;
+const SOURCE_PORT = 3;
+const IS_TRUNCATED = 4;
+const SOURCE = 5;
 /** Word of udp_recv: behind the ports. */
 const TRUNCATED_WORD = WORD.g + 1;
 
@@ -153,9 +153,9 @@ export class UdpSockets {
     return this.#i32[this.#row(socket) + PORT]!;
   }
 
-  /** Bound to no address in particular. */
-  isAny(socket: number): boolean {
-    return this.#i32[this.#row(socket) + ADDRESS] === 0;
+  /** The address of ours that it is bound to; 0: none in particular. */
+  addressOf(socket: number): number {
+    return this.#i32[this.#row(socket) + ADDRESS]!;
   }
 
   hasRoom(socket: number): boolean {
@@ -165,22 +165,23 @@ export class UdpSockets {
     return false;
   }
 
-  /** Appends a frame to a socket's queue, by its payload's place. Consumes the frame. */
+  /**
+   * Appends a frame to a socket's queue, by its payload's place. Consumes the frame. -> what `setSource` takes, which must
+   * follow.
+   */
   queue(
     socket: number,
     payload: number,
     bytes: number,
-    source: number,
     sourcePort: number,
     isTruncated: number,
-  ): void {
+  ): number {
     const i32 = this.#i32;
     const node = this.#frames.indexOf(payload);
     const received = this.#frameRow(node);
     i32[received + OWNER] = 0;
     i32[received + OFFSET] = payload;
     i32[received + LENGTH] = bytes;
-    i32[received + SOURCE] = source;
     i32[received + SOURCE_PORT] = sourcePort;
     i32[received + IS_TRUNCATED] = isTruncated;
     const row = this.#row(socket);
@@ -190,6 +191,17 @@ export class UdpSockets {
     this.#frames.held = (this.#frames.held + 1) | 0;
     if (i32[row + NEXT]! < 0) i32[row + NEXT] = node;
     this.#wake(socket);
+    return node;
+  }
+
+  /** The address that a queued frame came from. */
+  setSource(node: number, w0: number, w1: number, w2: number, w3: number): void {
+    const i32 = this.#i32;
+    const source = this.#frameRow(node) + SOURCE;
+    i32[source] = w0;
+    i32[source + 1] = w1;
+    i32[source + 2] = w2;
+    i32[source + 3] = w3;
   }
 
   /** The frame at `offset` comes back from the application. -> OK, BAD_RANGE. */
@@ -256,10 +268,10 @@ export class UdpSockets {
       const w = sink.push(EVENT.udp_recv, handle, i32[row + COOKIE]!);
       i32[w + WORD.a] = i32[received + OFFSET]!;
       i32[w + WORD.b] = i32[received + LENGTH]!;
-      i32[w + WORD.c] = 0;
-      i32[w + WORD.d] = 0;
-      i32[w + WORD.e] = MAPPED_V4;
-      i32[w + WORD.f] = i32[received + SOURCE]!;
+      i32[w + WORD.c] = i32[received + SOURCE]!;
+      i32[w + WORD.d] = i32[received + SOURCE + 1]!;
+      i32[w + WORD.e] = i32[received + SOURCE + 2]!;
+      i32[w + WORD.f] = i32[received + SOURCE + 3]!;
       i32[w + WORD.g] = (i32[row + PORT]! << 16) | i32[received + SOURCE_PORT]!;
       i32[w + TRUNCATED_WORD] = i32[received + IS_TRUNCATED]!;
       i32[received + OWNER] = handle;

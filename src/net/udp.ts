@@ -7,11 +7,13 @@
  *   a frame is delivered truncated, and says so.
  * - `send` copies at once (payload and checksum in one pass), so `udp_sent` follows with the next
  *   events. Datagrams beyond the MTU leave in fragments, all of them or none.
- * - A checksum of zero is accepted: the sender wants none.
+ * - A checksum of zero is accepted over IPv4: the sender wants none. Over IPv6 it is wrong (RFC 8200 8.1).
+ * - One socket hears both protocols, unless it is bound to an address of one of them. An address to send to is an IPv4
+ *   address or a token (destinations.ts).
  *
- * Called by ipv4-input.ts and by the gate. Read first: RFC 768, RFC 1122 4.1.
+ * Called by ipv4-input.ts, ipv6-input.ts and by the gate. Read first: RFC 768, RFC 1122 4.1.
  */
-import { CODE } from '../abi.ts';
+import { CODE, MAPPED_V4 } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../dataplane/events.ts';
@@ -22,14 +24,16 @@ import {
   IP_DATAGRAM_BYTES_MAX,
   IP_DESTINATION,
   IP_HEADER_BYTES,
-  IP_PAYLOAD,
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
+import { IP6_ADDRESS_BYTES, IP6_SOURCE } from '../wire/ipv6.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import * as wire from '../wire/udp.ts';
+import { isToken } from './destinations.ts';
 import { type Environment, FREE_FRAME, KEEP_FRAME } from './environment.ts';
 import type { Icmp } from './icmp.ts';
-import type { Ipv4 } from './ipv4.ts';
+import type { Icmp6 } from './icmpv6.ts';
+import type { Ip } from './ip.ts';
 import { UdpSockets } from './udp-sockets.ts';
 
 const C_IN = COUNTER.udpIn;
@@ -42,6 +46,9 @@ const C_QUEUE_FULL = COUNTER.udpQueueFull;
 const C_RX_NO_FRAME = COUNTER.rxNoFrame;
 const C_TX_NO_FRAME = COUNTER.txNoFrame;
 
+/** As a local address: what only sockets bound to none hear. */
+const BROADCAST = -1;
+
 /** For `input`: the datagram is not in a frame, so it must be copied to be kept. */
 export const NO_FRAME = -1;
 /** Longest payload (RFC 768 over RFC 791): 65,507. */
@@ -53,19 +60,21 @@ export class Udp {
   readonly #kernels: Kernels;
   readonly #frames: Frames;
   readonly #counters: Counters;
-  readonly #ip: Ipv4;
+  readonly #ip: Ip;
   readonly #icmp: Icmp;
+  readonly #icmp6: Icmp6;
   readonly #sockets: UdpSockets;
   /** Eight bytes for the header of a datagram that leaves in fragments. */
   readonly #header: number;
 
-  constructor(env: Environment, ip: Ipv4, icmp: Icmp) {
+  constructor(env: Environment, ip: Ip, icmp: Icmp, icmp6: Icmp6) {
     this.#view = env.arena.view;
     this.#kernels = env.arena.kernels;
     this.#frames = env.frames;
     this.#counters = env.counters;
     this.#ip = ip;
     this.#icmp = icmp;
+    this.#icmp6 = icmp6;
     this.#sockets = new UdpSockets(env);
     this.#header = env.arena.carve('udp header', wire.UDP_HEADER_BYTES, 64);
   }
@@ -76,12 +85,12 @@ export class Udp {
   }
 
   /**
-   * A socket on `port` (0: the stack picks) of `address` (0: any). -> handle, BAD_RANGE, NO_ROUTE,
-   * IN_USE, NO_FLOW.
+   * A socket on `port` (0: the stack picks) of `address`, one of ours as `Ip.localOf` gives them (0: any). -> handle,
+   * BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW.
    */
   bind(address: number, port: number, cookie: number): number {
     if (port < 0 || port > 0xffff) return CODE.BAD_RANGE;
-    if (address !== 0 && address !== this.#ip.address) return CODE.NO_ROUTE;
+    if (address !== 0 && !this.#ip.isLocal(address)) return CODE.NO_ROUTE;
     return this.#sockets.open(address, port, cookie);
   }
 
@@ -102,11 +111,13 @@ export class Udp {
     if (port <= 0 || port > 0xffff || length < 0) return CODE.BAD_RANGE;
     if (length > UDP_PAYLOAD_MAX) return CODE.TOO_LONG;
     const ports = (this.#sockets.portOf(socket) << 16) | port;
-    const packet = length + wire.UDP_HEADER_BYTES + IP_HEADER_BYTES;
+    const local = this.#localFor(socket, address);
+    if (local === 0) return CODE.NO_ROUTE;
+    const packet = length + wire.UDP_HEADER_BYTES + this.#ip.headerBytes(address);
     const code =
-      packet <= this.#ip.mtuOf()
-        ? this.#sendOne(ports, offset, length, address)
-        : this.#sendFragments(ports, offset, length, address);
+      packet <= this.#ip.pathMtu(address)
+        ? this.#sendOne(ports, offset, length, address, local)
+        : this.#sendFragments(ports, offset, length, address, local);
     if (code !== CODE.OK) return code;
     this.#counters.bump(C_OUT);
     this.#sockets.noteSent(socket, length);
@@ -137,6 +148,13 @@ export class Udp {
     this.#sockets.emit(sink);
   }
 
+  /** Our address that a socket sends from: its own, if that is of the peer's family; 0: none. */
+  #localFor(socket: number, address: number): number {
+    const bound = this.#sockets.addressOf(socket);
+    if (bound === 0) return this.#ip.sourceFor(address);
+    return isToken(bound) === isToken(address) ? bound : 0;
+  }
+
   /**
    * One datagram of `bytes` at `udp`, whose valid IP header is at `ip`; `frame` is the frame's
    * Ethernet header, or NO_FRAME. -> FREE_FRAME or KEEP_FRAME.
@@ -149,31 +167,85 @@ export class Udp {
     source: number,
     isBroadcast: boolean,
   ): number {
-    const view = this.#view;
-    const sockets = this.#sockets;
-    this.#counters.bump(C_IN);
-    if (bytes < wire.UDP_HEADER_BYTES) return this.#drop(C_SHORT);
-    const length = view.getUint16(udp + wire.UDP_LENGTH);
-    if (length < wire.UDP_HEADER_BYTES || length > bytes) return this.#drop(C_BAD_LENGTH);
+    const length = this.#lengthOf(udp, bytes);
+    if (length < 0) return FREE_FRAME;
     if (!this.#isChecksumRight(ip, udp, length, source)) return this.#drop(C_BAD_CHECKSUM);
-    const socket = sockets.find(view.getUint16(udp + wire.UDP_DESTINATION_PORT));
-    if (socket < 0 || (isBroadcast && !sockets.isAny(socket))) {
+    const local = isBroadcast ? BROADCAST : this.#ip.v4.address;
+    const socket = this.#find(udp, local);
+    if (socket < 0) {
       if (!isBroadcast) this.#icmp.unreachable(ip, UNREACHABLE_PORT);
       return this.#drop(C_NO_PORT);
     }
+    return this.#receive(frame, udp, length, socket, 0, 0, MAPPED_V4, source);
+  }
+
+  /** The same over IPv6, to our address `local`. */
+  input6(frame: number, ip: number, udp: number, bytes: number, local: number): number {
+    const view = this.#view;
+    const length = this.#lengthOf(udp, bytes);
+    if (length < 0) return FREE_FRAME;
+    if (!this.#isChecksumRight6(ip, udp, length)) return this.#drop(C_BAD_CHECKSUM);
+    const socket = this.#find(udp, local);
+    if (socket < 0) {
+      this.#icmp6.portUnreachable(ip);
+      return this.#drop(C_NO_PORT);
+    }
+    const source = ip + IP6_SOURCE;
+    const w0 = view.getInt32(source);
+    const w1 = view.getInt32(source + 4);
+    const w2 = view.getInt32(source + 8);
+    return this.#receive(frame, udp, length, socket, w0, w1, w2, view.getInt32(source + 12));
+  }
+
+  /** What the header says of the datagram's length, or -1 when it is wrong (and counted). */
+  #lengthOf(udp: number, bytes: number): number {
+    this.#counters.bump(C_IN);
+    if (bytes < wire.UDP_HEADER_BYTES) {
+      this.#counters.bump(C_SHORT);
+      return -1;
+    }
+    const length = this.#view.getUint16(udp + wire.UDP_LENGTH);
+    if (length >= wire.UDP_HEADER_BYTES && length <= bytes) return length;
+    this.#counters.bump(C_BAD_LENGTH);
+    return -1;
+  }
+
+  /** The socket on the datagram's port that hears `local`, or -1. */
+  #find(udp: number, local: number): number {
+    const sockets = this.#sockets;
+    const socket = sockets.find(this.#view.getUint16(udp + wire.UDP_DESTINATION_PORT));
+    if (socket < 0) return -1;
+    const bound = sockets.addressOf(socket);
+    return bound === 0 || bound === local ? socket : -1;
+  }
+
+  /** Hands a right datagram to its socket; the four words are the sender's address (abi.ts). */
+  #receive(
+    frame: number,
+    udp: number,
+    length: number,
+    socket: number,
+    w0: number,
+    w1: number,
+    w2: number,
+    w3: number,
+  ): number {
+    const sockets = this.#sockets;
     if (!sockets.hasRoom(socket)) return this.#drop(C_QUEUE_FULL);
     const payload = udp + wire.UDP_PAYLOAD;
-    const payloadBytes = length - wire.UDP_HEADER_BYTES;
-    const sourcePort = view.getUint16(udp + wire.UDP_SOURCE_PORT);
+    const bytes = length - wire.UDP_HEADER_BYTES;
+    const port = this.#view.getUint16(udp + wire.UDP_SOURCE_PORT);
     if (frame !== NO_FRAME) {
-      sockets.queue(socket, payload, payloadBytes, source, sourcePort, 0);
+      const node = sockets.queue(socket, payload, bytes, port, 0);
+      sockets.setSource(node, w0, w1, w2, w3);
       return KEEP_FRAME;
     }
     const copy = this.#frames.takeReceive();
     if (copy < 0) return this.#drop(C_RX_NO_FRAME);
-    const kept = Math.min(payloadBytes, FRAME_BYTES);
+    const kept = Math.min(bytes, FRAME_BYTES);
     this.#kernels.copy(copy, payload, kept);
-    sockets.queue(socket, copy, kept, source, sourcePort, kept < payloadBytes ? 1 : 0);
+    const node = sockets.queue(socket, copy, kept, port, kept < bytes ? 1 : 0);
+    sockets.setSource(node, w0, w1, w2, w3);
     return FREE_FRAME;
   }
 
@@ -185,9 +257,17 @@ export class Udp {
     return finish(this.#kernels.sum(udp, length, seed)) === 0;
   }
 
+  #isChecksumRight6(ip: number, udp: number, length: number): boolean {
+    if (this.#view.getUint16(udp + wire.UDP_CHECKSUM) === 0) return false;
+    const addresses = this.#kernels.sum(ip + IP6_SOURCE, 2 * IP6_ADDRESS_BYTES, 0);
+    const seed = addresses + pseudoHeaderSum(0, 0, PROTOCOL_UDP, length);
+    return finish(this.#kernels.sum(udp, length, seed)) === 0;
+  }
+
   /** One packet: payload and checksum in one pass. `ports` are local << 16 | remote. */
-  #sendOne(ports: number, offset: number, length: number, address: number): number {
-    const neighbour = this.#ip.neighbourFor(address);
+  #sendOne(ports: number, offset: number, length: number, address: number, local: number): number {
+    const ip = this.#ip;
+    const neighbour = ip.neighbourFor(address);
     if (neighbour < 0) return neighbour;
     const taken = this.#frames.takeTransmit();
     if (taken < 0) {
@@ -196,27 +276,37 @@ export class Udp {
     }
     const bytes = length + wire.UDP_HEADER_BYTES;
     const frame = taken + TRANSMIT_HEADROOM;
-    const udp = frame + IP_PAYLOAD;
-    this.#ip.writeDatagramHeader(frame, address, PROTOCOL_UDP, 0, bytes);
-    const seed = this.#writeHeader(udp, ports, address, bytes);
+    const udp = frame + ip.payloadAt(address);
+    ip.writeDatagramHeader(frame, address, local, PROTOCOL_UDP, bytes);
+    const seed = this.#writeHeader(udp, ports, address, local, bytes);
     this.#seal(udp, this.#kernels.copySum(udp + wire.UDP_PAYLOAD, offset, length, seed));
-    this.#ip.transmit(frame, bytes + IP_HEADER_BYTES, neighbour);
+    ip.transmit(frame, bytes, neighbour, address);
     return CODE.OK;
   }
 
-  #sendFragments(ports: number, offset: number, length: number, address: number): number {
+  #sendFragments(
+    ports: number,
+    offset: number,
+    length: number,
+    address: number,
+    local: number,
+  ): number {
     const header = this.#header;
     const headerBytes = wire.UDP_HEADER_BYTES;
-    const seed = this.#writeHeader(header, ports, address, length + headerBytes);
+    const seed = this.#writeHeader(header, ports, address, local, length + headerBytes);
     this.#seal(header, this.#kernels.sum(offset, length, seed));
-    return this.#ip.sendDatagram(address, PROTOCOL_UDP, 0, header, headerBytes, offset, length);
+    const { v4, v6 } = this.#ip;
+    return isToken(address)
+      ? v6.sendDatagram(address, local, PROTOCOL_UDP, 0, header, headerBytes, offset, length)
+      : v4.sendDatagram(address, PROTOCOL_UDP, 0, header, headerBytes, offset, length);
   }
 
   /** Ports and length; answers the folded sum of header and pseudo-header. */
-  #writeHeader(udp: number, ports: number, address: number, bytes: number): number {
+  #writeHeader(udp: number, ports: number, address: number, local: number, bytes: number): number {
     this.#view.setInt32(udp + wire.UDP_SOURCE_PORT, ports);
     this.#view.setUint16(udp + wire.UDP_LENGTH, bytes);
-    const pseudo = pseudoHeaderSum(this.#ip.address, address, PROTOCOL_UDP, bytes);
+    const ip = this.#ip;
+    const pseudo = pseudoHeaderSum(ip.localSum(local), ip.remoteSum(address), PROTOCOL_UDP, bytes);
     return fold(pseudo + swap((ports >>> 16) + (ports & 0xffff) + bytes));
   }
 

@@ -75,7 +75,7 @@ export class Calls {
 
   // --- passive ---
 
-  /** -> listener handle, BAD_RANGE, BAD_CALL, NO_ROUTE, IN_USE, NO_FLOW, QUOTA. Address 0: any. */
+  /** -> listener handle, BAD_RANGE, BAD_CALL, NO_ROUTE, IN_USE, NO_FLOW, QUOTA. Address 0: any, of both protocols. */
   listen(cookie: number, address: number, port: number, backlog: number, flags: number): number {
     if ((flags & ~LISTEN_KNOCK_AT_SYN) !== 0) return CODE.BAD_CALL;
     return this.#parts.listeners.open(cookie, address, port, backlog, flags);
@@ -135,7 +135,8 @@ export class Calls {
     const remotePort = ports & 0xffff;
     if (remotePort === 0) return CODE.BAD_RANGE;
     if (this.#parts.ip.neighbourFor(address) < 0) return CODE.NO_ROUTE;
-    const local = this.#config.address | 0;
+    const local = this.#parts.ip.sourceFor(address);
+    if (local === 0) return CODE.NO_ROUTE;
     let localPort = ports >>> 16;
     if (localPort === 0) localPort = this.#pickPort(address, remotePort, local);
     if (localPort === 0) return CODE.IN_USE;
@@ -154,7 +155,8 @@ export class Calls {
   /** A local port that this remote address and port do not use, unpredictable from outside; 0: all are taken. */
   #pickPort(remote: number, remotePort: number, local: number): number {
     const { secret0, secret1 } = this.#config;
-    const start = halfSipHash(secret1, secret0, remote, remotePort, local) >>> 1;
+    const key = this.#parts.ip.keyOf(remote);
+    const start = halfSipHash(secret1, secret0, key, remotePort, local) >>> 1;
     for (let tried = 0; tried < EPHEMERAL_COUNT; tried++) {
       this.#nextPort = (this.#nextPort + 1) % EPHEMERAL_COUNT;
       const port = EPHEMERAL_FIRST + ((start + this.#nextPort) % EPHEMERAL_COUNT);

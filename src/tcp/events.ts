@@ -8,11 +8,12 @@
  *
  * Called by the facade's emit. Read first: src/abi.ts EVENT.
  */
-import { EVENT as EVENT_, MAPPED_V4, WORD as WORD_ } from '../abi.ts';
+import { EVENT as EVENT_, WORD as WORD_ } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../dataplane/events.ts';
 import type { Environment } from '../net/environment.ts';
 import { HELD as HELD_, type ReceiveQueue } from './receive-queue.ts';
+import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import { FLAG as FLAG_, type Flows, PENDING as PENDING_, TCB as TCB_ } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
@@ -32,6 +33,7 @@ const EVENTS_PER_FLOW = 4;
 export class Events {
   readonly #i32: Int32Array;
   readonly #flows: Flows;
+  readonly #ip: IpLayer;
   readonly #counters: Counters;
   readonly #receiveQueue: ReceiveQueue;
   readonly #sendQueue: SendQueue;
@@ -40,12 +42,14 @@ export class Events {
   constructor(
     env: Environment,
     flows: Flows,
+    ip: IpLayer,
     receiveQueue: ReceiveQueue,
     sendQueue: SendQueue,
     teardown: Teardown,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
+    this.#ip = ip;
     this.#counters = env.counters;
     this.#receiveQueue = receiveQueue;
     this.#sendQueue = sendQueue;
@@ -106,10 +110,7 @@ export class Events {
     }
     const w = sink.push(EVENT.knock, handle, cookie);
     const ports = i32[row + TCB.ports]!;
-    i32[w + WORD.a] = 0;
-    i32[w + WORD.b] = 0;
-    i32[w + WORD.c] = MAPPED_V4;
-    i32[w + WORD.d] = i32[row + TCB.remote]!;
+    this.#ip.describe(i32[row + TCB.remote]!, w + WORD.a);
     i32[w + WORD.e] = (ports << 16) | (ports >>> 16);
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.knocked;
   }

@@ -6,15 +6,15 @@
  * - A SYN in flight is given up at once: port or protocol unreachable is `refused`, the rest `unreachable`.
  * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent again in smaller pieces.
  *
- * Called by net/icmp.ts through the facade. Read first: RFC 5927; RFC 1122 4.2.3.9; RFC 1191.
+ * Called by net/icmp.ts and net/icmpv6.ts through the facade. Read first: RFC 5927; RFC 1122 4.2.3.9; RFC 1191.
  */
 import { DEAD } from '../abi.ts';
-import type { Environment } from '../net/environment.ts';
-import { IP_HEADER_BYTES } from '../wire/ipv4.ts';
+import { isToken } from '../net/destinations.ts';
 import { TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { PATH_MTU_MIN } from './constants.ts';
 import type { Opening } from './open.ts';
 import type { Recovery } from './recovery.ts';
+import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, lt } from './seq.ts';
 import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
@@ -38,11 +38,11 @@ export class IcmpErrors {
   readonly #sendQueue: SendQueue;
   readonly #teardown: Teardown;
   readonly #recovery: Recovery;
-  readonly #mtu: number;
+  readonly #ip: IpLayer;
 
   constructor(
-    env: Environment,
     flows: Flows,
+    ip: IpLayer,
     opening: Opening,
     sendQueue: SendQueue,
     teardown: Teardown,
@@ -54,7 +54,7 @@ export class IcmpErrors {
     this.#sendQueue = sendQueue;
     this.#teardown = teardown;
     this.#recovery = recovery;
-    this.#mtu = env.nic.mtu;
+    this.#ip = ip;
   }
 
   /** `ports` is remote << 16 | local; `mtu` is only meaningful for "fragmentation needed". */
@@ -83,11 +83,12 @@ export class IcmpErrors {
 
   #tooBig(row: number, mtu: number): void {
     const i32 = this.#i32;
-    if (mtu >= this.#mtu || i32[row + TCB.state]! < STATE.established) return;
+    const remote = i32[row + TCB.remote]!;
+    if (mtu >= this.#ip.linkMtu(remote) || i32[row + TCB.state]! < STATE.established) return;
     const path = Math.max(mtu, PATH_MTU_MIN);
     const before = i32[row + TCB.mss]!;
     const named = i32[row + TCB.peerMss]!;
-    const fits = path - IP_HEADER_BYTES - TCP_HEADER_BYTES;
+    const fits = path - this.#ip.headerBytes(remote) - TCP_HEADER_BYTES;
     this.#opening.setMss(row, Math.min(named, fits));
     if (i32[row + TCB.mss]! >= before) {
       i32[row + TCB.mss] = before; // never larger than it was
@@ -103,13 +104,14 @@ export class IcmpErrors {
     this.#flows.output.push(row);
   }
 
-  /** No way to a neighbour (ARP gave up): SYNs that wait for it are given up. */
-  neighbourFailed(neighbour: number): void {
+  /** No way to a neighbour (ARP or neighbour discovery gave up): SYNs that wait for it are given up. */
+  neighbourFailed(neighbour: number, isIpv6: boolean): void {
     const i32 = this.#i32;
     for (let flow = 0; flow < this.#flows.count; flow++) {
       const row = this.#flows.row(flow);
       if (i32[row + TCB.state] !== STATE.synSent || i32[row + TCB.neighbour] !== neighbour)
         continue;
+      if (isToken(i32[row + TCB.remote]!) !== isIpv6) continue; // the other's neighbours have the same numbers
       this.#teardown.finish(row, DEAD.unreachable);
     }
   }

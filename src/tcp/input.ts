@@ -7,9 +7,10 @@
  * - Input sends at once only what must go at once: acknowledgements of out-of-order and unacceptable segments,
  *   challenges, resets. Else it marks flows for `flush` and `emit`.
  *
- * Called by net/ipv4-input.ts. Read first: RFC 9293 3.10.7; Van Jacobson's header prediction (tcp_input.c, 4.4BSD).
+ * Called by net/ipv4-input.ts and net/ipv6-input.ts. Read first: RFC 9293 3.10.7; Van Jacobson's header prediction (tcp_input.c, 4.4BSD).
  */
 import { COUNTER, type Counters } from '../counters.ts';
+import { isToken } from '../net/destinations.ts';
 import { type Environment, FREE_FRAME } from '../net/environment.ts';
 import { finish, pseudoHeaderSum, sumShort } from '../wire/checksum.ts';
 import { isMarked, PROTOCOL_TCP } from '../wire/ipv4.ts';
@@ -33,6 +34,7 @@ import type { Ecn } from './ecn.ts';
 import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import { TROUBLE } from './recovery.ts';
+import type { IpLayer } from './segment.ts';
 import type { SynSent } from './syn-sent.ts';
 import type { Synchronized } from './synchronized.ts';
 import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
@@ -58,6 +60,7 @@ const NOT_PREDICTED = -1;
 
 export interface InputParts {
   readonly flows: Flows;
+  readonly ip: IpLayer;
   readonly acknowledging: Acknowledging;
   readonly receiving: Receiving;
   readonly passive: Passive;
@@ -74,6 +77,7 @@ export class Input {
   readonly #counters: Counters;
   readonly #clock: Environment['clock'];
   readonly #flows: Flows;
+  readonly #ip: IpLayer;
   readonly #acknowledging: Acknowledging;
   readonly #receiving: Receiving;
   readonly #passive: Passive;
@@ -90,6 +94,7 @@ export class Input {
     this.#counters = env.counters;
     this.#clock = env.clock;
     this.#flows = parts.flows;
+    this.#ip = parts.ip;
     this.#acknowledging = parts.acknowledging;
     this.#receiving = parts.receiving;
     this.#passive = parts.passive;
@@ -151,6 +156,10 @@ export class Input {
   }
 
   #isIntact(tcp: number, bytes: number, source: number, destination: number): boolean {
+    if (isToken(source)) {
+      source = this.#ip.remoteSum(source);
+      destination = this.#ip.localSum(destination);
+    }
     const seed = pseudoHeaderSum(source, destination, PROTOCOL_TCP, bytes);
     if (bytes <= SHORT_SUM_BYTES && (bytes & 1) === 0) {
       return finish(sumShort(this.#view, tcp, bytes, seed)) === 0;

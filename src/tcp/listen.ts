@@ -14,6 +14,7 @@ import { COUNTER, type Counters } from '../counters.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from '../net/environment.ts';
 import { assert } from '../verify.ts';
+import type { IpLayer } from './segment.ts';
 import { FLAG as FLAG_, TCB as TCB_ } from './tcb.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
@@ -37,18 +38,18 @@ const GENERATION_MAX = 2047;
 
 export class Listeners {
   readonly #count: number;
-  readonly #address: number;
+  readonly #ip: IpLayer;
   readonly #rows: Int32Array;
   readonly #i32: Int32Array;
   readonly #backlogMax: number;
   readonly #quota: number;
   readonly #counters: Counters;
 
-  constructor(env: Environment) {
-    const { limits, config } = env;
+  constructor(env: Environment, ip: IpLayer) {
+    const { limits } = env;
     assert(limits.flows + limits.listeners <= 1 << FLOW_INDEX_BITS, 'tcp: too many listeners');
     this.#count = limits.listeners;
-    this.#address = config.address | 0;
+    this.#ip = ip;
     this.#rows = new Int32Array(limits.listeners * FIELDS);
     this.#i32 = env.arena.i32;
     this.#backlogMax = limits.flows;
@@ -60,7 +61,7 @@ export class Listeners {
   /** -> handle, BAD_RANGE, NO_ROUTE (not our address), IN_USE, NO_FLOW, QUOTA. Address 0: any. */
   open(cookie: number, address: number, port: number, backlog: number, flags: number): number {
     if (port <= 0 || port > 0xffff) return CODE.BAD_RANGE;
-    if (address !== 0 && address !== this.#address) return CODE.NO_ROUTE;
+    if (address !== 0 && !this.#ip.isLocal(address)) return CODE.NO_ROUTE;
     const rows = this.#rows;
     let free = -1;
     let used = 0;

@@ -8,7 +8,6 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment, NetConfig } from '../net/environment.ts';
-import { IP_HEADER_BYTES } from '../wire/ipv4.ts';
 import { MSS_DEFAULT, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import {
@@ -53,7 +52,6 @@ export class Opening {
   readonly #teardown: Teardown;
   readonly #listeners: Listeners;
   readonly #congestion: Congestion;
-  readonly #mss: number;
   readonly #sequenceClock = new SequenceClock();
 
   constructor(
@@ -75,7 +73,6 @@ export class Opening {
     this.#teardown = teardown;
     this.#listeners = listeners;
     this.#congestion = congestion;
-    this.#mss = ip.mtuOf() - IP_HEADER_BYTES - TCP_HEADER_BYTES;
   }
 
   /** A row for a new flow, in the table and with its ISS chosen; 0: no route, or flows are used up (counted). */
@@ -85,14 +82,15 @@ export class Opening {
     const row = this.#teardown.take();
     if (row === 0) return 0;
     const i32 = this.#i32;
-    const iss = initialSequence(this.#config, this.#clock.ms, remote, ports, local);
+    const key = this.#ip.keyOf(remote);
+    const iss = initialSequence(this.#config, this.#clock.ms, key, ports, local);
     const fraction = this.#sequenceClock.fraction(this.#clock.ms, this.#clock.us);
     i32[row + TCB.flags] = FLAG.timestamps | FLAG.sack;
     i32[row + TCB.remote] = remote;
     i32[row + TCB.ports] = ports;
     i32[row + TCB.local] = local;
     i32[row + TCB.neighbour] = neighbour;
-    i32[row + TCB.tsOffset] = timestampOffset(this.#config, remote, ports, local);
+    i32[row + TCB.tsOffset] = timestampOffset(this.#config, key, ports, local);
     i32[row + TCB.rcvScale] = RECEIVE_SCALE;
     i32[row + TCB.rcvBuf] = RECEIVE_BUFFER_INITIAL;
     i32[row + TCB.rcvMss] = MSS_DEFAULT;
@@ -101,6 +99,7 @@ export class Opening {
     initRto(i32, row);
     this.startAt(row, (iss + fraction) | 0);
     this.#flows.table.insert(remote, ports, local, row);
+    this.#ip.hold(remote);
     return row;
   }
 
@@ -131,7 +130,9 @@ export class Opening {
     i32[row + TCB.sndWl2] = ack;
     const peerMss = options.mss === 0 ? MSS_DEFAULT : options.mss;
     i32[row + TCB.peerMss] = peerMss;
-    this.setMss(row, Math.min(peerMss, this.#mss));
+    const remote = i32[row + TCB.remote]!;
+    const fits = this.#ip.pathMtu(remote) - this.#ip.headerBytes(remote) - TCP_HEADER_BYTES;
+    this.setMss(row, Math.min(peerMss, fits));
   }
 
   /** `mss` without options, as in the MSS option; timestamps take their share of every segment. */

@@ -16,7 +16,7 @@ import { KNOCK_US } from './constants.ts';
 import type { Ecn } from './ecn.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
-import type { SegmentWriter } from './segment.ts';
+import type { IpLayer, SegmentWriter } from './segment.ts';
 import { gt } from './seq.ts';
 import { COOKIE_WINDOW, SynCookies } from './syn-cookies.ts';
 import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
@@ -50,6 +50,7 @@ export class Passive {
   constructor(
     env: Environment,
     flows: Flows,
+    ip: IpLayer,
     listeners: Listeners,
     opening: Opening,
     writer: SegmentWriter,
@@ -65,7 +66,7 @@ export class Passive {
     this.#writer = writer;
     this.#timers = timers;
     this.#ecn = ecn;
-    this.#cookies = new SynCookies(env, writer);
+    this.#cookies = new SynCookies(env, ip, writer);
   }
 
   /** -> FREE_FRAME, always. */

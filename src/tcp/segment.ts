@@ -12,10 +12,11 @@
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { TRANSMIT_HEADROOM } from '../limits.ts';
+import { isToken } from '../net/destinations.ts';
 import type { Clock, Environment } from '../net/environment.ts';
-import type { Ipv4 } from '../net/ipv4.ts';
+import type { Ip } from '../net/ip.ts';
 import { finish, sumShort, swap } from '../wire/checksum.ts';
-import { IP_HEADER_BYTES, IP_PAYLOAD, PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import {
   ACK,
   RST,
@@ -48,8 +49,25 @@ const C_OUT = COUNTER.tcpOut;
 const C_NO_FRAME = COUNTER.tcpNoFrame;
 const C_RESETS_OUT = COUNTER.tcpResetsOut;
 
-/** What IPv4 is to TCP. */
-export type IpLayer = Pick<Ipv4, 'neighbourFor' | 'writeHeader' | 'transmit' | 'mtuOf'>;
+/** What IP, in either version, is to TCP. */
+export type IpLayer = Pick<
+  Ip,
+  | 'headerBytes'
+  | 'payloadAt'
+  | 'remoteSum'
+  | 'localSum'
+  | 'writeHeader'
+  | 'transmit'
+  | 'neighbourFor'
+  | 'sourceFor'
+  | 'linkMtu'
+  | 'pathMtu'
+  | 'keyOf'
+  | 'hold'
+  | 'release'
+  | 'isLocal'
+  | 'describe'
+>;
 
 /** SACK blocks that fit beside timestamps. */
 const SACK_BLOCKS = 3;
@@ -66,8 +84,6 @@ export class SegmentWriter {
   readonly #receiveQueue: ReceiveQueue;
   readonly #sackWriter: SackWriter;
   readonly #ecn: Ecn;
-  /** The MSS that we name: what one of our frames' IP packets carries. */
-  readonly #mss: number;
 
   constructor(
     env: Environment,
@@ -86,7 +102,6 @@ export class SegmentWriter {
     this.#receiveQueue = receiveQueue;
     this.#ecn = ecn;
     this.#sackWriter = new SackWriter(env.arena.i32, env.arena.view);
-    this.#mss = ip.mtuOf() - IP_HEADER_BYTES - TCP_HEADER_BYTES;
   }
 
   /**
@@ -109,7 +124,8 @@ export class SegmentWriter {
     const i32 = this.#i32;
     const view = this.#view;
     const eth = frame + TRANSMIT_HEADROOM;
-    const tcp = eth + IP_PAYLOAD;
+    const remote = i32[row + TCB.remote]!;
+    const tcp = eth + this.#ip.payloadAt(remote);
     let optionBytes = 0;
     let tos = 0;
     if ((flags & SYN) !== 0) {
@@ -134,7 +150,6 @@ export class SegmentWriter {
     sum = sumShort(view, tcp + TCP_OPTIONS, optionBytes, sum);
     const window = (flags & SYN) !== 0 ? this.#synWindow(row) : this.#advertise(row);
     const ports = i32[row + TCB.ports]!;
-    const remote = i32[row + TCB.remote]!;
     const local = i32[row + TCB.local]!;
     const tcpBytes = TCP_HEADER_BYTES + optionBytes + length;
     const ack = (flags & ACK) !== 0 ? i32[row + TCB.rcvNxt]! : 0;
@@ -151,7 +166,7 @@ export class SegmentWriter {
     );
     this.#counters.bump(C_OUT);
     this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, tos, tcpBytes);
-    this.#ip.transmit(eth, IP_HEADER_BYTES + tcpBytes, i32[row + TCB.neighbour]!);
+    this.#ip.transmit(eth, tcpBytes, i32[row + TCB.neighbour]!, remote);
     if ((flags & ACK) !== 0) this.#acknowledged(row, ack);
     return true;
   }
@@ -177,6 +192,9 @@ export class SegmentWriter {
     sum: number,
   ): void {
     const view = this.#view;
+    const isIpv6 = isToken(remote);
+    const remoteSum = isIpv6 ? this.#ip.remoteSum(remote) : remote;
+    const localSum = isIpv6 ? this.#ip.localSum(local) : local;
     view.setInt32(tcp, ports);
     view.setInt32(tcp + TCP_SEQUENCE, seq);
     view.setInt32(tcp + TCP_ACK, ack);
@@ -193,15 +211,21 @@ export class SegmentWriter {
       (ack & 0xffff) +
       (lengthFlagsWindow >>> 16) +
       (lengthFlagsWindow & 0xffff) +
-      (remote >>> 16) +
-      (remote & 0xffff) +
-      (local >>> 16) +
-      (local & 0xffff);
+      (remoteSum >>> 16) +
+      (remoteSum & 0xffff) +
+      (localSum >>> 16) +
+      (localSum & 0xffff);
     view.setUint16(tcp + TCP_CHECKSUM, finish(sum + swap(bigEndian)), true);
+  }
+
+  /** The MSS that we name: what a packet on the link carries, whatever the path does (RFC 9293 3.7.1). */
+  #mss(remote: number): number {
+    return this.#ip.linkMtu(remote) - this.#ip.headerBytes(remote) - TCP_HEADER_BYTES;
   }
 
   #synOptions(row: number, at: number): number {
     const i32 = this.#i32;
+    const mss = this.#mss(i32[row + TCB.remote]!);
     const flags = i32[row + TCB.flags]!;
     const tsVal = (this.#clock.ms + i32[row + TCB.tsOffset]!) | 0;
     const hasTimestamps = (flags & FLAG.timestamps) !== 0;
@@ -209,7 +233,7 @@ export class SegmentWriter {
     const scale = i32[row + TCB.rcvScale]!;
     const tsEcr = i32[row + TCB.tsRecent]!;
     return writeSynOptions(
-      this.#view, at, this.#mss, hasSack, scale, hasTimestamps, tsVal, tsEcr,
+      this.#view, at, mss, hasSack, scale, hasTimestamps, tsVal, tsEcr,
     ); // biome-ignore format: one line
   }
 
@@ -281,11 +305,12 @@ export class SegmentWriter {
     }
     const view = this.#view;
     const eth = frame + TRANSMIT_HEADROOM;
-    const tcp = eth + IP_PAYLOAD;
+    const tcp = eth + this.#ip.payloadAt(a.remote);
     const { hasTimestamps, tsVal } = a.options;
     const scale = scales ? RECEIVE_SCALE : -1;
     const at = tcp + TCP_OPTIONS;
-    const bytes = writeSynOptions(view, at, this.#mss, sack, scale, hasTimestamps, stamp, tsVal);
+    const mss = this.#mss(a.remote);
+    const bytes = writeSynOptions(view, at, mss, sack, scale, hasTimestamps, stamp, tsVal);
     const header = TCP_HEADER_BYTES + bytes;
     const word = (header << 26) | ((SYN | ACK) << 16) | window;
     const turned = (a.ports << 16) | (a.ports >>> 16);
@@ -295,7 +320,7 @@ export class SegmentWriter {
     ); // biome-ignore format: one line
     this.#counters.bump(C_OUT);
     this.#ip.writeHeader(eth, a.remote, a.local, PROTOCOL_TCP, 0, header);
-    this.#ip.transmit(eth, IP_HEADER_BYTES + header, neighbour);
+    this.#ip.transmit(eth, header, neighbour, a.remote);
   }
 
   /**
@@ -321,11 +346,11 @@ export class SegmentWriter {
     const turned = (ports << 16) | (ports >>> 16);
     const word = (TCP_HEADER_BYTES << 26) | ((RST | flags) << 16);
     this.#header(
-      eth + IP_PAYLOAD, turned, seq, ack, word, remote, local, TCP_HEADER_BYTES, 0,
+      eth + this.#ip.payloadAt(remote), turned, seq, ack, word, remote, local, TCP_HEADER_BYTES, 0,
     ); // biome-ignore format: one line
     this.#counters.bump(C_OUT);
     this.#counters.bump(C_RESETS_OUT);
     this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, 0, TCP_HEADER_BYTES);
-    this.#ip.transmit(eth, IP_HEADER_BYTES + TCP_HEADER_BYTES, neighbour);
+    this.#ip.transmit(eth, TCP_HEADER_BYTES, neighbour, remote);
   }
 }

@@ -16,7 +16,7 @@ import { ACK, RST, SYN } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { FRAME_PAYLOAD, FRAMES_ALWAYS } from './constants.ts';
 import { timestampOffset } from './iss.ts';
-import type { SegmentWriter } from './segment.ts';
+import type { IpLayer, SegmentWriter } from './segment.ts';
 
 export const COOKIE_WINDOW: number = FRAMES_ALWAYS * FRAME_PAYLOAD;
 /** What the 3 bits stand for: the largest that is not above what the peer names. */
@@ -35,14 +35,16 @@ const SACK = 16;
 export class SynCookies {
   readonly #clock: Clock;
   readonly #config: NetConfig;
+  readonly #ip: IpLayer;
   readonly #writer: SegmentWriter;
   /** Clock.ms of the last cookie. */
   #lastMs = 0;
   #areOut = false;
 
-  constructor(env: Environment, writer: SegmentWriter) {
+  constructor(env: Environment, ip: IpLayer, writer: SegmentWriter) {
     this.#clock = env.clock;
     this.#config = env.config;
+    this.#ip = ip;
     this.#writer = writer;
   }
 
@@ -64,7 +66,8 @@ export class SynCookies {
 
   /** Our timestamp, with its low bits replaced, and never ahead of the clock. */
   #stamp(a: Arrival, bits: number): number {
-    const now = (this.#clock.ms + timestampOffset(this.#config, a.remote, a.ports, a.local)) | 0;
+    const key = this.#ip.keyOf(a.remote);
+    const now = (this.#clock.ms + timestampOffset(this.#config, key, a.ports, a.local)) | 0;
     const stamp = (now & ~STAMP_MASK) | bits;
     return ((stamp - now) | 0) > 0 ? (stamp - STAMP_MASK - 1) | 0 : stamp;
   }
@@ -96,7 +99,7 @@ export class SynCookies {
   #cookie(a: Arrival, irs: number, period: number, index: number): number {
     const { secret0, secret1 } = this.#config;
     const plain = (period << 3) | index;
-    const tuple = halfSipHash(~secret0, secret1, a.remote, a.ports, irs);
+    const tuple = halfSipHash(~secret0, secret1, this.#ip.keyOf(a.remote), a.ports, irs);
     return (plain << 24) | (halfSipHash(secret1, ~secret0, tuple, plain, a.local) & HASH_MASK);
   }
 }

@@ -94,14 +94,14 @@ export class Tcp {
     const board = new Scoreboard(env);
     const lossTimer = new LossTimer(env, timers);
     const recovery = new Recovery(env, flows, board, congestion, lossTimer);
-    const listeners = new Listeners(env);
+    const listeners = new Listeners(env, ip);
     const writer = new SegmentWriter(env, ip, sendQueue, receiveQueue, ecn);
     const output = new Output(
       env, flows, writer, sendQueue, timers, congestion, board, recovery, lossTimer,
     ); // biome-ignore format: a list
     ecn.output = output;
     const teardown = new Teardown(
-      env, flows, timers, sendQueue, receiveQueue, writer, listeners, board,
+      env, flows, ip, timers, sendQueue, receiveQueue, writer, listeners, board,
     ); // biome-ignore format: a list
     const opening = new Opening(env, flows, ip, timers, teardown, listeners, congestion);
     const receiving = new Receiving(env, flows, receiveQueue, output);
@@ -109,7 +109,7 @@ export class Tcp {
       env, flows, sendQueue, timers, congestion, board, recovery, lossTimer,
     ); // biome-ignore format: a list
     const expiry = new Expiry(env, flows, ip, timers, sendQueue, congestion, teardown, recovery);
-    const passive = new Passive(env, flows, listeners, opening, writer, timers, ecn);
+    const passive = new Passive(env, flows, ip, listeners, opening, writer, timers, ecn);
     const shared = {
       flows, ip, timers, listeners, opening, receiving, receiveQueue, sendQueue, writer, teardown,
       expiry, acknowledging, passive, output, ecn,
@@ -122,6 +122,7 @@ export class Tcp {
     this.#board = board;
     this.#input = new Input(env, {
       flows,
+      ip,
       acknowledging,
       receiving,
       passive,
@@ -130,10 +131,10 @@ export class Tcp {
       ecn,
     });
     this.#output = output;
-    this.#events = new Events(env, flows, receiveQueue, sendQueue, teardown);
+    this.#events = new Events(env, flows, ip, receiveQueue, sendQueue, teardown);
     this.#expiry = expiry;
     this.#calls = new Calls(env, shared);
-    this.#icmp = new IcmpErrors(env, flows, opening, sendQueue, teardown, recovery);
+    this.#icmp = new IcmpErrors(flows, ip, opening, sendQueue, teardown, recovery);
     if (options.timeWaitUs !== undefined) teardown.timeWaitUs = options.timeWaitUs;
   }
 
@@ -195,9 +196,9 @@ export class Tcp {
     this.#icmp.error(type, code, remoteAddress, ports, localAddress, sequence, mtu);
   }
 
-  /** ARP has given up on a neighbour. */
-  neighbourFailed(neighbour: number): void {
-    this.#icmp.neighbourFailed(neighbour);
+  /** ARP, or neighbour discovery if `isIpv6`, has given up on a neighbour. */
+  neighbourFailed(neighbour: number, isIpv6: boolean): void {
+    this.#icmp.neighbourFailed(neighbour, isIpv6);
   }
 
   // --- above: the gate; see calls.ts ---

@@ -18,7 +18,7 @@ import { TIME_WAIT_US } from './constants.ts';
 import type { Listeners } from './listen.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { Scoreboard } from './scoreboard.ts';
-import type { SegmentWriter } from './segment.ts';
+import type { IpLayer, SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import {
   FLAG as FLAG_,
@@ -50,6 +50,7 @@ export class Teardown {
   readonly #flows: Flows;
   readonly #clock: Clock;
   readonly #counters: Counters;
+  readonly #ip: IpLayer;
   readonly #timers: Timers;
   readonly #sendQueue: SendQueue;
   readonly #receiveQueue: ReceiveQueue;
@@ -62,6 +63,7 @@ export class Teardown {
   constructor(
     env: Environment,
     flows: Flows,
+    ip: IpLayer,
     timers: Timers,
     sendQueue: SendQueue,
     receiveQueue: ReceiveQueue,
@@ -73,6 +75,7 @@ export class Teardown {
     this.#flows = flows;
     this.#clock = env.clock;
     this.#counters = env.counters;
+    this.#ip = ip;
     this.#timers = timers;
     this.#sendQueue = sendQueue;
     this.#receiveQueue = receiveQueue;
@@ -90,6 +93,7 @@ export class Teardown {
     if (i32[row + TCB.state] !== STATE.timeWait) this.#counters.bump(C_CLOSED);
     i32[row + TCB.state] = STATE.closed;
     this.#flows.table.remove(i32[row + TCB.remote]!, i32[row + TCB.ports]!, i32[row + TCB.local]!);
+    this.#ip.release(i32[row + TCB.remote]!);
     this.#timers.cancel(row);
     this.#flows.output.remove(row);
     this.#sendQueue.clear(row);

@@ -26,7 +26,14 @@ export function makeGate(given: Partial<Quotas> = {}) {
   const calls = arena.carve('calls', CALL_ARRAY_BYTES);
   const sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
   const memory = { offset: arena.carve('memory', MEMORY_BYTES), bytes: MEMORY_BYTES };
-  const parts = { arena, counters: env.counters, tcp: stack.tcp, udp: stack.udp, timers };
+  const parts = {
+    arena,
+    counters: env.counters,
+    ip: stack.ip,
+    tcp: stack.tcp,
+    udp: stack.udp,
+    timers,
+  };
   const gate = new Gate(parts, calls, memory, quotas.calls);
   const { i32 } = arena;
   const header = calls >> 2;

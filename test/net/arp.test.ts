@@ -10,11 +10,11 @@ import { arp, EVERYBODY, HOST, HOST_MAC, OUR_MAC, OURS, parseArp, parseIpv4 } fr
 /** Sends one small UDP-like packet to `destination`. */
 function send(f: Fixture, destination: string): number {
   const to = address(destination);
-  const neighbour = f.stack.ip.neighbourFor(to);
+  const neighbour = f.stack.ip.v4.neighbourFor(to);
   if (neighbour < 0) return neighbour;
   const frame = f.env.frames.takeTransmit() + TRANSMIT_HEADROOM;
-  f.stack.ip.writeHeader(frame, to, f.stack.ip.address, 17, 0, 8);
-  f.stack.ip.transmit(frame, 28, neighbour);
+  f.stack.ip.v4.writeHeader(frame, to, f.stack.ip.v4.address, 17, 0, 8);
+  f.stack.ip.v4.transmit(frame, 28, neighbour);
   return neighbour;
 }
 
@@ -272,8 +272,8 @@ test('reused_transmitByOldIndex_goes_to_the_right_neighbour', () => {
   f.sent();
   assert.ok(f.stack.arp.isFor(old, address('10.77.0.60')), 'the index was reused');
   const frame = f.env.frames.takeTransmit() + TRANSMIT_HEADROOM;
-  f.stack.ip.writeHeader(frame, address('10.77.0.50'), f.stack.ip.address, 6, 0, 20);
-  f.stack.ip.transmit(frame, 40, old);
+  f.stack.ip.v4.writeHeader(frame, address('10.77.0.50'), f.stack.ip.v4.address, 6, 0, 20);
+  f.stack.ip.v4.transmit(frame, 40, old);
   const [request, ...others] = f.sent();
   assert.equal(parseArp(request!).target, '10.77.0.50');
   assert.equal(others.length, 0, 'the frame waits for the right neighbour');

@@ -48,7 +48,7 @@ export class NotingTcp implements TcpLayer {
     this.errors.push(fields);
   }
 
-  neighbourFailed(neighbour: number): void {
+  neighbourFailed(neighbour: number, _isIpv6: boolean): void {
     this.failed.push(neighbour);
   }
 

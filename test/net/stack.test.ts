@@ -207,8 +207,8 @@ test('steady_packets_allocate_nothing', (t) => {
 });
 
 function sendSegment(f: Fixture, to: number): void {
-  const neighbour = f.stack.ip.neighbourFor(to);
+  const neighbour = f.stack.ip.v4.neighbourFor(to);
   const frame = f.env.frames.takeTransmit() + TRANSMIT_HEADROOM;
-  f.stack.ip.writeHeader(frame, to, f.stack.ip.address, 6, 0, 20);
-  f.stack.ip.transmit(frame, 40, neighbour);
+  f.stack.ip.v4.writeHeader(frame, to, f.stack.ip.v4.address, 6, 0, 20);
+  f.stack.ip.v4.transmit(frame, 40, neighbour);
 }

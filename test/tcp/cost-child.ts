@@ -23,13 +23,24 @@ const { arena, frames, counters } = env;
 const { view, kernels, i32 } = arena;
 let lastFrame = 0;
 const ip = {
+  headerBytes: () => 20,
+  payloadAt: () => 34,
+  remoteSum: (remote: number) => remote,
+  localSum: (local: number) => local,
   neighbourFor: () => 0,
+  sourceFor: () => LOCAL,
+  keyOf: (remote: number) => remote,
+  hold: () => {},
+  release: () => {},
+  isLocal: () => true,
+  describe: () => {},
   writeHeader: () => {},
   transmit(frame: number) {
     lastFrame = frame;
     frames.free(frame);
   },
-  mtuOf: () => 1500,
+  linkMtu: () => 1500,
+  pathMtu: () => 1500,
 };
 const stack = new Tcp(env, ip);
 const sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
