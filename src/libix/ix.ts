@@ -143,6 +143,7 @@ export class Ix {
   #asked: { index: number; request: Request }[] = [];
   readonly #settled: (() => void)[] = [];
   #inDispatch = false;
+  #isTurning = false;
 
   constructor(parts: IxParts) {
     this.#parts = parts;
@@ -289,6 +290,15 @@ export class Ix {
     this.#batchEnds.push(callback);
   }
 
+  /**
+   * A turn in every iteration, event or not, so that `onBatchEnd` comes as often as the thread goes around: for work
+   * that is due by the microsecond (load generators). Meant for idle policy `spin`.
+   */
+  keepTurning(on: boolean): void {
+    this.#isTurning = on;
+    this.#wake();
+  }
+
   udp(port: number, handlers: UdpHandlers): UdpSocket {
     const cookie = this.#udp.length + 1;
     const socket: UdpSocket = {
@@ -335,7 +345,7 @@ export class Ix {
 
   /** True when the application has calls to make although no event came. */
   get wantsTurn(): boolean {
-    return this.#session.hasDirty || this.#requests.length > 0;
+    return this.#session.hasDirty || this.#requests.length > 0 || this.#isTurning;
   }
 
   dispatch(): void {
@@ -351,7 +361,7 @@ export class Ix {
     if (this.#requests.length > 0) this.#writeRequests();
     this.#session.flushDirty();
     const isWaiting = this.#requests.length > 0 || this.#asked.length > 0;
-    if (isWaiting || this.#session.hasDirty) gate.askAgain();
+    if (isWaiting || this.#isTurning || this.#session.hasDirty) gate.askAgain();
     gate.submit();
     if (!isWaiting && this.#settled.length > 0) for (const f of this.#settled.splice(0)) f();
     this.#inDispatch = false;

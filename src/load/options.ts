@@ -5,12 +5,11 @@
  * - Used at start-up only.
  */
 import * as v from 'valibot';
+import { LoadOptionError } from './errors.ts';
 
-export class LoadOptionError extends Error {
-  readonly code = 'IX_LOAD_OPTION';
-}
+export { LoadOptionError } from './errors.ts';
 
-const number = (minimum: number, maximum: number) =>
+export const number = (minimum: number, maximum: number) =>
   v.pipe(
     v.string(),
     v.nonEmpty(`must be a number from ${minimum} to ${maximum}`),
@@ -19,7 +18,7 @@ const number = (minimum: number, maximum: number) =>
     v.minValue(minimum, `must be at least ${minimum}`),
     v.maxValue(maximum, `must be at most ${maximum}`),
   );
-const integer = (minimum: number, maximum: number) =>
+export const integer = (minimum: number, maximum: number) =>
   v.pipe(number(minimum, maximum), v.integer('must be a whole number'));
 
 const MESSAGES_MAX = 2 ** 22;
@@ -69,7 +68,7 @@ export type EchoOptions = v.InferOutput<typeof EchoSchema>;
 export type KvOptions = v.InferOutput<typeof KvSchema>;
 export type ClosedLoopOptions = Pick<EchoOptions, keyof typeof closedLoop>;
 
-function parse<S extends v.GenericSchema<unknown, unknown>>(
+export function parse<S extends v.GenericSchema<unknown, unknown>>(
   schema: S,
   options: Record<string, string>,
 ): v.InferOutput<S> {

@@ -1,14 +1,17 @@
 /**
- * The connections of a load client: opened a few at a time, and the run's one end.
+ * The connections of a load client: opened a few at a time, reopened one by one, and the run's one end.
  *
  * - Numbers the connections 0..N-1 (`c.state`); `onAllOpen` comes once, when all of them are open.
+ * - `reopen` resets connection k (a FIN would leave 60 s of TIME-WAIT behind each) and opens it again; `onReopened`
+ *   comes when it is open. What the old one still hears has state -1.
  * - Whatever goes wrong ends the run with one `load-failed` report; `finish` ends it with a result. Only the first
  *   of them counts; every connection is closed then.
  *
  * Used by echo-client.ts and kv-client.ts, at start-up and at the end; not per message.
  */
 import { DEAD } from '../abi.ts';
-import type { Connection, Handlers, Ix } from '../libix/index.ts';
+import type { Connection, Handlers } from '../libix/index.ts';
+import type { LoadHost } from './exchange.ts';
 import type { ClosedLoopOptions } from './options.ts';
 import type { LoadResult } from './result.ts';
 
@@ -17,36 +20,51 @@ const START_DELAY_US = 50_000;
 /** Handshakes in progress at a time: below every peer's accept backlog. */
 const OPENING_MAX = 128;
 
+type PoolOptions = Pick<ClosedLoopOptions, 'host' | 'port' | 'connections' | 'openMs'>;
+
+/** State of a connection that another one has taken the place of. */
+const REPLACED = -1;
+
 const REASONS = Object.entries(DEAD);
 
 export class ClientPool {
   readonly connections: Connection[] = [];
-  readonly #ix: Ix;
-  readonly #options: ClosedLoopOptions;
+  readonly #ix: Pick<LoadHost, 'timer' | 'connect' | 'report'>;
+  readonly #options: PoolOptions;
   readonly #handlers: Handlers;
   readonly #onAllOpen: () => void;
+  readonly #onReopened: (k: number) => void;
   #opened = 0;
+  #reopened = 0;
   #hasEnded = false;
 
   /** `received` and `drained` are the client's; everything else of a connection's life is handled here. */
   constructor(
-    ix: Ix,
-    options: ClosedLoopOptions,
+    ix: Pick<LoadHost, 'timer' | 'connect' | 'report'>,
+    options: PoolOptions,
     handlers: Pick<Handlers, 'received' | 'drained'>,
     onAllOpen: () => void,
+    onReopened: (k: number) => void = () => {},
   ) {
     this.#ix = ix;
     this.#options = options;
     this.#onAllOpen = onAllOpen;
+    this.#onReopened = onReopened;
     this.#handlers = {
       ...handlers,
-      opened: () => this.#onOpened(),
-      ended: (c) => this.fail(`the server closed connection ${c.state}`),
-      closed: (c, reason) =>
-        this.fail(
-          `connection ${c.state} ended: ${REASONS.find(([, code]) => code === reason)?.[0] ?? reason}`,
-        ),
+      opened: (c) => this.#onOpened(c.state as number),
+      ended: (c) => {
+        if (c.state !== REPLACED) this.fail(`the server closed connection ${c.state}`);
+      },
+      closed: (c, reason) => {
+        const why = REASONS.find(([, code]) => code === reason)?.[0] ?? reason;
+        if (c.state !== REPLACED) this.fail(`connection ${c.state} ended: ${why}`);
+      },
     };
+  }
+
+  get reopenedCount(): number {
+    return this.#reopened;
   }
 
   get hasEnded(): boolean {
@@ -80,15 +98,30 @@ export class ClientPool {
     this.#ix.report(result);
   }
 
+  reopen(k: number): void {
+    const old = this.connections[k]!;
+    old.state = REPLACED;
+    old.abort();
+    const { host, port } = this.#options;
+    const c = this.#ix.connect(host, port, this.#handlers);
+    c.state = k;
+    this.connections[k] = c;
+  }
+
   #connect(): void {
     const c = this.#ix.connect(this.#options.host, this.#options.port, this.#handlers);
     c.state = this.connections.length;
     this.connections.push(c);
   }
 
-  #onOpened(): void {
-    this.#opened++;
+  #onOpened(k: number): void {
     if (this.#hasEnded) return;
+    if (this.#opened === this.#options.connections) {
+      this.#reopened++;
+      this.#onReopened(k);
+      return;
+    }
+    this.#opened++;
     if (this.connections.length < this.#options.connections) this.#connect();
     else if (this.#opened === this.#options.connections) this.#onAllOpen();
   }

@@ -6,7 +6,22 @@
  */
 import type { HistogramData, LatencySummary } from './histogram.ts';
 
-export interface LoadResult {
+/** What a recorder measured. The first two are of every run, the others of an open loop, `naive` is for tests. */
+export interface LatencyRecord {
+  /** From when a request was due; in a closed loop it is due when it is sent. */
+  latency: LatencySummary;
+  histogram: HistogramData;
+  /** From when it was sent. */
+  service?: LatencySummary;
+  serviceHistogram?: HistogramData;
+  /** From when it was due until it was sent: how far the generator, or a full connection, was behind. */
+  lag?: LatencySummary;
+  lagHistogram?: HistogramData;
+  /** Percentiles by sorting the first latencies of the run, nanoseconds. */
+  naive?: Record<string, number>;
+}
+
+export interface LoadResult extends LatencyRecord {
   kind: 'load';
   /** Exchanges completed and verified inside the measured time. */
   messages: number;
@@ -14,18 +29,34 @@ export interface LoadResult {
   messagesPerSecond: number;
   connections: number;
   depth: number;
-  latency: LatencySummary;
-  histogram: HistogramData;
+  /** Open loop: requests due per second, and how their times are distributed. */
+  offeredPerSecond?: number;
+  arrival?: string;
   /** JavaScript heap that the client allocated per message, bytes. */
   heapBytesPerMessage: number;
-  /** Exchanges that had waited longer than half a second when the measurement ended. */
+  /** Exchanges that were given up: without an answer when the run ended. */
   stalled: number;
+  /** Connections that were opened anew. */
+  reopened?: number;
   /** Echo: bytes of one message. */
   size?: number;
   /** kv: replies with and without a value, and stored keys that the server no longer had. */
   hits?: number;
   misses?: number;
   lost?: number;
+  sets?: number;
+}
+
+/** Now and then while a generator runs. */
+export interface LoadProgress {
+  kind: 'load-progress';
+  phase: 'storing' | 'warming' | 'measuring' | 'draining';
+  /** Requests in all, so far. */
+  sent: number;
+  answered: number;
+  /** Of the measured time, so far. */
+  p50Ns: number;
+  p99Ns: number;
 }
 
 export interface LoadFailure {
@@ -34,6 +65,9 @@ export interface LoadFailure {
 }
 
 export type LoadReport = LoadResult | LoadFailure;
+
+export const isLoadProgress = (value: unknown): value is LoadProgress =>
+  (value as { kind?: unknown } | null)?.kind === 'load-progress';
 
 /** Whether a report of an application ends a load run. */
 export function isLoadReport(value: unknown): value is LoadReport {

@@ -61,12 +61,14 @@ const NUMBERS = {
     setsockopt: 54, getsockopt: 55, kill: 62, fcntl: 72, ftruncate: 77, unshare: 272, setns: 308,
     memfd_create: 319, bpf: 321, pidfd_open: 434, pidfd_getfd: 438, openat: 257, sched_setaffinity: 203,
     prctl: 157, eventfd2: 290, sendmsg: 46, recvmsg: 47, mount: 165,
+    connect: 42, epoll_create1: 291, epoll_ctl: 233, epoll_pwait: 281,
   },
   arm64: {
     read: 63, write: 64, close: 57, mmap: 222, munmap: 215, ioctl: 29, getpid: 172, socket: 198,
     bind: 200, setsockopt: 208, getsockopt: 209, kill: 129, fcntl: 25, ftruncate: 46, unshare: 97,
     setns: 268, memfd_create: 279, bpf: 280, pidfd_open: 434, pidfd_getfd: 438, openat: 56,
     sched_setaffinity: 122, prctl: 167, eventfd2: 19, sendmsg: 211, recvmsg: 212, mount: 40,
+    connect: 203, epoll_create1: 20, epoll_ctl: 21, epoll_pwait: 22,
   },
 } as const; // biome-ignore format: a table
 

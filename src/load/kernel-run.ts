@@ -1,0 +1,30 @@
+/**
+ * Starts a load generator on ordinary sockets (kernel-main.ts) and listens to it.
+ *
+ * Called by point.ts.
+ */
+import { fileURLToPath } from 'node:url';
+import { Inherited, startChild } from '../control/child.ts';
+import { UserError } from '../control/errors.ts';
+import { isLoadProgress, isLoadReport, type LoadProgress, type LoadReport } from './result.ts';
+
+const MAIN = fileURLToPath(new URL('./kernel-main.ts', import.meta.url));
+
+export function runOnKernel(
+  settings: Record<string, string>,
+  memoryBytes: number,
+  cpu: number | undefined,
+  onProgress: ((progress: LoadProgress) => void) | undefined,
+): { report: Promise<LoadReport>; stop(): Promise<void> } {
+  const reported = Promise.withResolvers<LoadReport>();
+  const hear = (value: unknown): void => {
+    if (isLoadProgress(value)) onProgress?.(value);
+    else if (isLoadReport(value)) reported.resolve(value);
+  };
+  const config = { settings, memoryBytes, ...(cpu === undefined ? {} : { cpu }) };
+  const child = startChild(MAIN, new Inherited(), config, hear);
+  void child.ended.then((how) =>
+    reported.reject(new UserError('IX_LOAD', `the generator ended: ${how}`, '')),
+  );
+  return { report: reported.promise, stop: child.stop };
+}

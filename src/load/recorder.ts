@@ -1,0 +1,157 @@
+/**
+ * What a load generator measures: when every request was due, sent and answered.
+ *
+ * - The clock is read once a batch (`tick`), in milliseconds; requests answered in one batch get one time.
+ * - `latency` counts from when a request was *due*: in an open loop a server (or a generator) that is late cannot hide
+ *   it. `service` counts from when it was sent, as mutilate does: the difference is queueing. `lag` is how late it was
+ *   sent. In a closed loop a request is due when it is sent, and only `latency` is kept.
+ * - Requests that are due inside the measured time count, whenever they are answered. Those that never are count
+ *   with the time they had waited when the run was given up.
+ * - `messages` are the answers that came inside the measured time: the rate.
+ * - Histograms are in units of 100 ns: their resolution is that or one part in 128, whichever is coarser.
+ * - Nothing is allocated per request.
+ */
+import { Histogram } from './histogram.ts';
+import type { LatencyRecord } from './result.ts';
+
+export const UNIT_NS = 100;
+const UNITS_PER_MS = 1e6 / UNIT_NS;
+const INT32_MAX = 2 ** 31 - 1;
+
+/** Cells of the times. */
+const NOW = 0;
+const START = 1;
+const END = 2;
+
+export class Recorder {
+  readonly latency = new Histogram(UNIT_NS);
+  readonly service = new Histogram(UNIT_NS);
+  readonly lag = new Histogram(UNIT_NS);
+  /** [now, start, end of the measured time], milliseconds. */
+  readonly times = new Float64Array([0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
+  /** Answers inside the measured time, answers in all, requests sent in all. */
+  readonly counts = new Float64Array(3);
+  readonly #isOpen: boolean;
+  readonly #readClock: () => number;
+  /** Per slot: when it was due and sent. */
+  readonly #dueMs: Float64Array;
+  readonly #sentMs: Float64Array;
+  /** The naive recorder: the first latencies as they are, in units. */
+  readonly #naive: Int32Array;
+  #naiveCount = 0;
+
+  constructor(slots: number, isOpen: boolean, naive: number, readClock: () => number) {
+    this.#isOpen = isOpen;
+    this.#readClock = readClock;
+    this.#dueMs = new Float64Array(slots);
+    this.#sentMs = new Float64Array(isOpen ? slots : 0);
+    this.#naive = new Int32Array(naive);
+  }
+
+  tick(): void {
+    this.times[NOW] = this.#readClock();
+  }
+
+  get nowMs(): number {
+    return this.times[NOW]!;
+  }
+
+  /** The measured time: what is due in it counts. */
+  measure(startMs: number, durationMs: number): void {
+    this.times[START] = startMs;
+    this.times[END] = startMs + durationMs;
+  }
+
+  get isOver(): boolean {
+    return this.times[NOW]! >= this.times[END]!;
+  }
+
+  get isMeasuring(): boolean {
+    return this.times[NOW]! >= this.times[START]! && !this.isOver;
+  }
+
+  /** A request of the closed loop is due now. */
+  sentNow(slot: number): void {
+    this.#dueMs[slot] = this.times[NOW]!;
+    this.counts[2] = this.counts[2]! + 1;
+  }
+
+  /** A request of the open loop, due at cell 0 of `dueMs`, is sent now. */
+  sent(slot: number, dueMs: Float64Array): void {
+    const due = dueMs[0]!;
+    const times = this.times;
+    this.#dueMs[slot] = due;
+    this.#sentMs[slot] = times[NOW]!;
+    this.counts[2] = this.counts[2]! + 1;
+    if (due >= times[START]! && due < times[END]!) {
+      this.lag.record(Math.min(INT32_MAX, (times[NOW]! - due) * UNITS_PER_MS) | 0);
+    }
+  }
+
+  answered(slot: number): void {
+    const times = this.times;
+    const now = times[NOW]!;
+    const due = this.#dueMs[slot]!;
+    const counts = this.counts;
+    counts[1] = counts[1]! + 1;
+    if (now >= times[START]! && now < times[END]!) counts[0] = counts[0]! + 1;
+    if (due < times[START]! || due >= times[END]!) return;
+    this.#record(due);
+    if (this.#isOpen) {
+      this.service.record(Math.min(INT32_MAX, (now - this.#sentMs[slot]!) * UNITS_PER_MS) | 0);
+    }
+  }
+
+  /** The run is given up: a request in flight that counts, counts with its age. Returns whether it does. */
+  abandon(slot: number): boolean {
+    return this.abandonDue(this.#dueMs, slot);
+  }
+
+  /** The same for a request that was never sent, due at cell `i` of `dueMs`. */
+  abandonDue(dueMs: Float64Array, i: number): boolean {
+    const due = dueMs[i]!;
+    if (due < this.times[START]! || due >= this.times[END]!) return false;
+    this.#record(due);
+    return true;
+  }
+
+  #record(dueMs: number): void {
+    const units = Math.min(INT32_MAX, (this.times[NOW]! - dueMs) * UNITS_PER_MS) | 0;
+    this.latency.record(units);
+    if (this.#naiveCount < this.#naive.length) {
+      this.#naive[this.#naiveCount] = units;
+      this.#naiveCount++;
+    }
+  }
+
+  summary(): LatencyRecord {
+    const latency = { latency: this.latency.summary(), histogram: this.latency.toJSON() };
+    const naive = this.#naive.length === 0 ? {} : { naive: this.#naivePercentiles() };
+    if (!this.#isOpen) return { ...latency, ...naive };
+    return {
+      ...latency,
+      ...naive,
+      service: this.service.summary(),
+      serviceHistogram: this.service.toJSON(),
+      lag: this.lag.summary(),
+      lagHistogram: this.lag.toJSON(),
+    };
+  }
+
+  /** Percentiles by sorting everything, nanoseconds: what the histogram is checked against. */
+  #naivePercentiles(): Record<string, number> {
+    const sorted = this.#naive.slice(0, this.#naiveCount).sort();
+    const at = (percent: number): number => {
+      const rank = Math.max(1, Math.ceil((percent / 100) * sorted.length));
+      return (sorted[Math.min(rank, sorted.length) - 1] ?? 0) * UNIT_NS;
+    };
+    return {
+      count: sorted.length,
+      p50Ns: at(50),
+      p90Ns: at(90),
+      p99Ns: at(99),
+      p999Ns: at(99.9),
+      p9999Ns: at(99.99),
+    };
+  }
+}
