@@ -75,11 +75,11 @@ export const theirs = (
 });
 
 /** A fresh link, a server on it, a measurement; then both are taken down again. */
-export async function onLink(
+export async function onLink<T>(
   side: 'kernel' | 'ours',
   start: (address: string) => Promise<Server>,
-  measure: (address: string) => Promise<Sample>,
-): Promise<Sample> {
+  measure: (address: string) => Promise<T>,
+): Promise<T> {
   const link = makeBenchLink(side);
   try {
     const server = await start(link.serverAddress);

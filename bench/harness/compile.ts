@@ -12,17 +12,16 @@ export const peerSource = (file: string): string =>
 const modified = (path: string): number =>
   statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
 
-/** Path of the program. */
-export function compilePeer(name: string): string {
+/** Path of the program; `flags` are those of its libraries. */
+export function compilePeer(name: string, flags: readonly string[] = []): string {
   const source = peerSource(`${name}.c`);
   const program = fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
   if (modified(program) > modified(source)) return program;
   mkdirSync(fileURLToPath(new URL('../../build/', import.meta.url)), { recursive: true });
   const compiler = process.env['CC'] || 'cc';
   try {
-    execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, source], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const words = ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, source, ...flags];
+    execFileSync(compiler, words, { stdio: ['ignore', 'ignore', 'pipe'] });
   } catch (error) {
     const reason = String((error as { stderr?: unknown }).stderr || error).split('\n')[0];
     const remedy = 'a C compiler is needed: apt-get install gcc libc6-dev';

@@ -4,7 +4,7 @@
  * - All on the kernel's TCP, on the server's end of the benchmark's link, pinned to the server's core.
  * - `epoll`: C, -O2, level-triggered (peers/echo-epoll.c). `epollSpin` is the same program that never sleeps: nobody
  *   runs it so, but it shows how much of a round trip is the kernel's wake-up.
- * - `nodeNet`: node:net on the same Node as ours. `memcached`: Debian's, one thread, its defaults otherwise.
+ * - `nodeNet`, `nodeKv`: node:net on the same Node as ours. `memcached`: Debian's, one thread, its defaults otherwise.
  * - A peer that is not on this machine says what is missing and how to get it.
  */
 import { connect } from 'node:net';
@@ -27,6 +27,8 @@ export interface Peer {
 
 const ECHO_PORT = 7;
 const KV_PORT = 11_211;
+/** 16,000 connections each (bench/load/many-client.ts): one process may be allowed no more than 20,000 open files. */
+export const SERVER_PORTS = 16;
 
 const compilerMissing = (): string | undefined =>
   findProgram(process.env['CC'] || 'cc') ? undefined : 'C compiler: apt-get install gcc libc6-dev';
@@ -54,6 +56,28 @@ const PEERS = {
       address,
       String(ECHO_PORT),
     ],
+  },
+  /** For more connections than a client address has ports. */
+  epollPorts: {
+    title: 'C, epoll, Linux TCP',
+    port: ECHO_PORT,
+    missing: compilerMissing,
+    command: (address) => [
+      compilePeer('echo-epoll'),
+      ...[address, String(ECHO_PORT), String(SERVER_PORTS)],
+    ],
+  },
+  netpipe: {
+    title: 'C, NetPIPE, Linux TCP',
+    port: ECHO_PORT,
+    missing: compilerMissing,
+    command: (address) => [compilePeer('netpipe'), 'serve', address, String(ECHO_PORT)],
+  },
+  nodeKv: {
+    title: 'Node, node:net and a Map',
+    port: KV_PORT,
+    missing: () => undefined,
+    command: (address) => [process.execPath, peerSource('kv-node.ts'), address, String(KV_PORT)],
   },
   memcached: {
     title: 'memcached -t 1',

@@ -9,6 +9,9 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const POLL_MS = 10;
 
 /** Descriptor 3 is the pipe to us; the program itself does not get it. Exit code: the program's. */
 const GUARD = `exec 3<&0 </dev/null
@@ -22,6 +25,10 @@ export interface Running {
   /** Settles with the exit code and everything it printed. */
   readonly ended: Promise<{ exitCode: number; output: string; errors: string }>;
   readonly hasEnded: boolean;
+  /** Settles when `text` is in its standard output; false: it ended before, or it took longer. */
+  says(text: string, limitMs: number): Promise<boolean>;
+  /** The same for standard error. */
+  complains(pattern: RegExp, limitMs: number): Promise<RegExpExecArray | undefined>;
   /** Settles when it is gone. */
   stop(): Promise<void>;
 }
@@ -45,12 +52,23 @@ export function startPinned(cpu: number, command: readonly string[]): Running {
     });
     child.once('close', (code) => resolve({ exitCode: code ?? -1, output, errors }));
   });
+  const waitFor = async <T>(look: () => T | undefined, limitMs: number): Promise<T | undefined> => {
+    const deadline = Date.now() + limitMs;
+    for (;;) {
+      const found = look();
+      if (found !== undefined || hasEnded || Date.now() > deadline) return found;
+      await sleep(POLL_MS);
+    }
+  };
   return {
     name,
     ended,
     get hasEnded() {
       return hasEnded;
     },
+    says: async (text, limitMs) =>
+      (await waitFor(() => output.includes(text) || undefined, limitMs)) === true,
+    complains: (pattern, limitMs) => waitFor(() => pattern.exec(errors) ?? undefined, limitMs),
     stop: async () => {
       child.stdin.destroy();
       await ended;

@@ -2,23 +2,29 @@
  * The one place where benchmarks meet the control plane: our servers and our clients as it starts them.
  *
  * - `startOurs` serves an application by AF_XDP on the server's end of the link, `runClient` runs a load
- *   application (src/load) on the client's end and returns its report. Both are dataplanes of their own, pinned.
+ *   application on the client's end and returns its report. Both are dataplanes of their own, pinned.
+ * - A load application is src/load/NAME.ts (what users run) or bench/load/NAME.ts (what only the paper's figures need).
  */
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { findApplication } from '../../src/control/applications.ts';
+import { type Application, findApplication } from '../../src/control/applications.ts';
 import { DataplaneDiedError, UserError } from '../../src/control/errors.ts';
+import type { Dataplane } from '../../src/control/launch.ts';
 import { parseRunOptions } from '../../src/control/options.ts';
 import { type Service, startService } from '../../src/control/service.ts';
 import { isLoadReport, type LoadReport, type LoadResult } from '../../src/load/result.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH, SERVER_LINK } from './network.ts';
 
 export interface Server {
+  /** Processes that serve, for what they use of processor and memory. */
+  readonly pids?: readonly number[];
   stop(): Promise<void>;
 }
 
 export interface OursPlan {
-  /** Name of an application in src/apps. */
+  /** Name of an application in src/apps, or the path of a module. */
   app: string;
+  settings?: Record<string, string>;
   address: string;
   cpu: number;
   idle: string;
@@ -26,28 +32,35 @@ export interface OursPlan {
   memory?: number;
   /** Default: the one that `ix serve` chooses by itself. */
   domain?: 'inline' | 'process';
+  /** B: most frames of one iteration. */
+  batch?: number;
+  /** Most connections. */
+  flows?: number;
+  /** Without confinement: to profile. */
+  unconfined?: boolean;
+  report?: (value: unknown) => void;
 }
 
 export interface ClientPlan {
-  /** Module in src/load. */
-  module: 'echo-client' | 'kv-client';
+  /** Module in src/load or bench/load. */
+  module: string;
   cpu: number;
   options: Record<string, string | number>;
+  flows?: number;
 }
 
 /** Beyond warm-up and measurement: start, connections, keys. */
 const CLIENT_EXTRA_MS = 30_000;
 
 async function startDataplane(
-  app: string,
-  settings: Record<string, string>,
+  app: Application,
   given: Record<string, unknown>,
   link: string,
   report: (value: unknown) => void = () => {},
 ): Promise<Service> {
   // A veth pair whose ends have no offloads (network.ts): what `ix serve` chooses on a link of its own.
   const options = parseRunOptions({ xdp: 'generic', ...given });
-  return await startService(findApplication(app, settings), options, link, { report });
+  return await startService(app, options, link, { report });
 }
 
 async function end(service: Service): Promise<void> {
@@ -55,48 +68,81 @@ async function end(service: Service): Promise<void> {
   service.takeDown();
 }
 
+const optional = (name: string, value: number | string | boolean | undefined) =>
+  value === undefined ? {} : { [name]: typeof value === 'number' ? String(value) : value };
+
 export async function startOurs(plan: OursPlan): Promise<Server> {
   const given = {
     ip: `${plan.address}/${PREFIX_LENGTH}`,
     cpu: String(plan.cpu),
     idle: plan.idle,
-    ...(plan.domain === undefined ? {} : { domain: plan.domain }),
-    ...(plan.memory === undefined ? {} : { memory: String(plan.memory) }),
+    ...optional('domain', plan.domain),
+    ...optional('memory', plan.memory),
+    ...optional('batch', plan.batch),
+    ...optional('flows', plan.flows),
+    ...optional('unconfined', plan.unconfined),
   };
-  const service = await startDataplane(plan.app, {}, given, SERVER_LINK);
-  return { stop: () => end(service) };
+  const app = findApplication(plan.app, plan.settings);
+  const service = await startDataplane(app, given, SERVER_LINK, plan.report);
+  return { pids: [service.dataplane.pid], stop: () => end(service) };
 }
 
-/** Runs a load application to its end. Throws when it fails, or says nothing for too long. */
-export async function runClient(plan: ClientPlan): Promise<LoadResult> {
+export function clientApplication(plan: ClientPlan): Application {
   const settings = Object.fromEntries(
     Object.entries(plan.options).map(([name, value]) => [name, String(value)]),
   );
-  const module = fileURLToPath(new URL(`../../src/load/${plan.module}.ts`, import.meta.url));
+  const places = ['../../src/load', '../load'].map((folder) =>
+    fileURLToPath(new URL(`${folder}/${plan.module}.ts`, import.meta.url)),
+  );
+  return findApplication(places.find(existsSync) ?? places[0]!, settings);
+}
+
+/** Runs a load application to its end. Throws when it fails, or says nothing for too long. `T`: what else it reports. */
+export async function runClient<T = unknown>(plan: ClientPlan): Promise<LoadResult & T> {
   const given = {
     ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`,
     cpu: String(plan.cpu),
     idle: 'spin',
     domain: 'inline',
+    ...optional('flows', plan.flows),
   };
-  const reported = Promise.withResolvers<LoadReport>();
-  const service = await startDataplane(module, settings, given, CLIENT_LINK, (value) => {
-    if (isLoadReport(value)) reported.resolve(value);
-  });
-  const limitMs = Number(settings['durationMs']) + CLIENT_EXTRA_MS;
-  const timer = setTimeout(
-    () => reported.reject(new UserError('IX_LOAD', 'the client has not reported in time', '')),
-    limitMs,
-  );
-  void service.dataplane.ended.then((how) =>
-    reported.reject(new DataplaneDiedError(`the client ended: ${how}`)),
-  );
+  const waiting = new Report(plan);
+  const service = await startDataplane(clientApplication(plan), given, CLIENT_LINK, waiting.hear);
   try {
-    const report = await reported.promise;
-    if (report.kind === 'load-failed') throw new UserError('IX_LOAD', report.message, '');
-    return report;
+    return (await waiting.of(service.dataplane)) as LoadResult & T;
   } finally {
-    clearTimeout(timer);
     await end(service);
+  }
+}
+
+/** The one report of a load application: a result, a refusal, or too late. */
+export class Report {
+  readonly #reported = Promise.withResolvers<LoadReport>();
+  readonly #limitMs: number;
+
+  constructor({ options }: ClientPlan) {
+    const times = ['warmupMs', 'durationMs', 'openMs'].map((name) => Number(options[name] ?? 0));
+    this.#limitMs = times.reduce((sum, ms) => sum + ms, CLIENT_EXTRA_MS);
+    this.#reported.promise.catch(() => {}); // nobody may be waiting yet
+  }
+
+  readonly hear = (value: unknown): void => {
+    if (isLoadReport(value)) this.#reported.resolve(value);
+  };
+
+  async of(dataplane: Dataplane): Promise<LoadResult> {
+    const { promise, reject } = this.#reported;
+    const late = () => reject(new UserError('IX_LOAD', 'the client has not reported in time', ''));
+    const timer = setTimeout(late, this.#limitMs);
+    void dataplane.ended.then(({ how, failure }) =>
+      reject(new DataplaneDiedError(`the client ended: ${failure ?? how}`)),
+    );
+    try {
+      const report = await promise;
+      if (report.kind === 'load-failed') throw new UserError('IX_LOAD', report.message, '');
+      return report;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

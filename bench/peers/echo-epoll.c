@@ -6,7 +6,9 @@
  *   that connection is not read until it has gone.
  * - The kernel's defaults otherwise. Pinned by whoever starts it (taskset).
  *
- * Usage: echo-epoll [--spin] ADDRESS PORT       --spin: polls instead of sleeping in epoll_wait
+ * Usage: echo-epoll [--spin] ADDRESS PORT [PORTS]      --spin: polls instead of sleeping in epoll_wait
+ *   PORTS: listens on so many in a row (a client address has 64,000 ports; more connections need more of ours);
+ *   where the limit of open files cannot be raised, each port gets a process
  * Prints "ready" when it listens. Read first: man 7 epoll.
  */
 #define _GNU_SOURCE
@@ -20,11 +22,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 512, BUFFER = 65536 };
+enum { EVENTS = 512, BUFFER = 65536, PORTS_MAX = 16, FILES = 1 << 20 };
 
 typedef struct { int fd; uint32_t pending; char *kept; } Connection; /* kept: bytes that write() refused */
 
@@ -108,19 +111,32 @@ static int listen_on(const char *address, int port) {
 
 int main(int argc, char **argv) {
   int spin = argc > 1 && !strcmp(argv[1], "--spin");
-  if (argc - spin != 3) {
-    fprintf(stderr, "usage: echo-epoll [--spin] ADDRESS PORT\n");
+  if (argc - spin != 3 && argc - spin != 4) {
+    fprintf(stderr, "usage: echo-epoll [--spin] ADDRESS PORT [PORTS]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
-  struct rlimit files;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
-  int listener = listen_on(argv[1 + spin], atoi(argv[2 + spin]));
+  struct rlimit files = {.rlim_cur = FILES, .rlim_max = FILES};
+  int first = atoi(argv[2 + spin]), ports = argc - spin == 4 ? atoi(argv[3 + spin]) : 1;
+  if (ports < 1 || ports > PORTS_MAX) ports = 1;
+  if (setrlimit(RLIMIT_NOFILE, &files) < 0) { /* not privileged: what we are allowed, a process a port */
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    for (; ports > 1; ports--)
+      if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        first += ports - 1;
+        ports = 1;
+        break;
+      }
+  }
   if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1");
-  Connection self = {.fd = listener};
-  watch(&self, EPOLLIN, EPOLL_CTL_ADD);
+  static Connection listeners[PORTS_MAX];
+  for (int i = 0; i < ports; i++) {
+    listeners[i].fd = listen_on(argv[1 + spin], first + i);
+    watch(&listeners[i], EPOLLIN, EPOLL_CTL_ADD);
+  }
   puts("ready");
   fflush(stdout);
   static struct epoll_event events[EVENTS];
@@ -128,7 +144,7 @@ int main(int argc, char **argv) {
     int n = epoll_wait(epoll_fd, events, EVENTS, spin ? 0 : -1);
     for (int i = 0; i < n; i++) {
       Connection *c = events[i].data.ptr;
-      if (c == &self) accept_all(listener);
+      if (c >= listeners && c < listeners + ports) accept_all(c->fd);
       else if (c->pending) writable(c); /* an error or hang-up shows as a failing write */
       else readable(c);
     }

@@ -25,6 +25,8 @@ function withRunOptions(command: Command): Command {
     .option('--cpu <core>', 'pin the dataplane to this core')
     .option('-m, --memory <MiB>', 'memory for values (kv)')
     .option('-p, --port <port>', 'port to listen on')
+    .option('--batch <frames>', 'B: most frames of one iteration (default: 64)')
+    .option('--flows <count>', 'most connections (default: 16384)')
     .option('--capture <file>', 'write every frame to a pcap file')
     .option('--trace', 'print one line a frame to standard error')
     .option('--allow-read <path>', 'what the application may read; may be repeated', listed)

@@ -36,6 +36,7 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
+const IFLA_NET_NS_PID = 19;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_NUM_RX_QUEUES = 32;
 const IFLA_INFO_KIND = 1;
@@ -153,6 +154,13 @@ export class Netlink {
     const request = new Message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK).header(16, [], index);
     request.flags(IFF_UP, IFF_UP);
     this.#ask(`set link ${index} up`, request);
+  }
+
+  /** Moves a link into the network namespace of a process; it is down there, without addresses. */
+  moveTo(index: number, pid: number): void {
+    const request = new Message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK).header(16, [], index);
+    request.word(IFLA_NET_NS_PID, pid);
+    this.#ask(`move link ${index} to the namespace of process ${pid}`, request);
   }
 
   /** Removes a link; its veth peer goes with it. */

@@ -8,7 +8,14 @@
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { IDLE_POLICIES, IMPAIRMENTS, type Impaired } from '../dataplane/config.ts';
-import { QUOTA_NAMES, QUOTA_NONE, QUOTAS_MIN, type Quotas } from '../limits.ts';
+import {
+  BATCH_MAX,
+  FLOW_INDEX_BITS,
+  QUOTA_NAMES,
+  QUOTA_NONE,
+  QUOTAS_MIN,
+  type Quotas,
+} from '../limits.ts';
 import { parseSubnet } from './address.ts';
 import { realPaths } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
@@ -85,6 +92,9 @@ const RunOptions = v.object({
   port: v.optional(integer(1, 65_535)),
   /** Where the XDP program runs; auto: generic on a veth of our own, else native where the driver has it. */
   xdp: v.optional(oneOf(['auto', 'native', 'generic']), 'auto'),
+  /** B of the paper. */
+  batch: v.optional(integer(1, BATCH_MAX)),
+  flows: v.optional(integer(1, 2 ** FLOW_INDEX_BITS / 2)),
   json: v.optional(v.boolean(), false),
   capture: v.optional(v.string()),
   trace: v.optional(v.boolean(), false),

@@ -292,7 +292,7 @@ function openSockets(attachment: Attachment, count: number, undo: (() => void)[]
 }
 
 function baseConfig(app: Application, options: RunOptions) {
-  const { ip, idle, cpu, memory, port, trace, impair, quota } = options;
+  const { ip, idle, cpu, memory, port, batch, flows, trace, impair, quota } = options;
   const given: Record<string, string> = { ...app.options };
   if (port !== undefined) given['port'] = `${port}`;
   if (memory !== undefined) given['m'] = `${memory}`;
@@ -300,11 +300,13 @@ function baseConfig(app: Application, options: RunOptions) {
     ...ip,
     idle,
     ...(cpu === undefined ? {} : { cpu }),
+    ...(batch === undefined ? {} : { batchMax: batch }),
     trace,
     ...(impair === undefined ? {} : { impair: { ...impair } }),
     app: { name: app.name, module: app.module, options: given },
     limits: {
       ...(memory === undefined ? {} : { applicationMiB: applicationMiB(memory) }),
+      ...(flows === undefined ? {} : { flows }),
       ...(quota === undefined ? {} : { quotas: quota }),
     },
   } satisfies Partial<DataplaneConfig>;

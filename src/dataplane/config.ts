@@ -12,7 +12,7 @@
  */
 import * as v from 'valibot';
 import { COUNTERS_BYTES } from '../counters.ts';
-import { QUOTA_NAMES } from '../limits.ts';
+import { BATCH_MAX, QUOTA_NAMES } from '../limits.ts';
 
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -117,6 +117,8 @@ export const DataplaneConfig = v.object({
   idle: v.picklist(IDLE_POLICIES),
   /** Core of the first thread (the others follow); absent: not pinned. */
   cpu: v.optional(count),
+  /** B: most frames of one iteration; absent: BATCH_MAX. */
+  batchMax: v.optional(v.pipe(count, v.minValue(1), v.maxValue(BATCH_MAX))),
   /** Loaded into the elastic threads (domain inline), unless `shared` is given. */
   app: App,
   /** Domain process: one a thread. */

@@ -81,7 +81,7 @@ export class ClientPool {
       );
     });
     this.#ix.timer(START_DELAY_US, () => {
-      for (let i = 0; i < OPENING_MAX && i < connections; i++) this.#connect();
+      this.#connect();
     });
   }
 
@@ -116,14 +116,18 @@ export class ClientPool {
 
   #onOpened(k: number): void {
     if (this.#hasEnded) return;
-    if (this.#opened === this.#options.connections) {
+    const { connections } = this.#options;
+    if (this.#opened === connections) {
       this.#reopened++;
       this.#onReopened(k);
       return;
     }
     this.#opened++;
-    if (this.connections.length < this.#options.connections) this.#connect();
-    else if (this.#opened === this.#options.connections) this.#onAllOpen();
+    // The first one alone: the SYNs of the others would wait for its ARP in a queue too short for all (and come again
+    // after a second).
+    const wanted = Math.min(connections, this.#opened + OPENING_MAX);
+    while (this.connections.length < wanted) this.#connect();
+    if (this.#opened === connections) this.#onAllOpen();
   }
 
   #end(): void {

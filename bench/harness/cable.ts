@@ -1,0 +1,134 @@
+/**
+ * Benchmarks without a network: server and client at the two ends of a cable (src/nic/cable.ts), shared memory between
+ * two processes on two cores. What is measured is the stacks, nothing of the kernel.
+ *
+ * - Side 0 serves: our dataplane, or lwIP (peers/echo-lwip.c) in its place. Side 1 is always our client, polling.
+ * - Needs no privilege. lwIP that is not installed is said to be missing, like every peer.
+ */
+import { closeSync, existsSync } from 'node:fs';
+import { findApplication } from '../../src/control/applications.ts';
+import { UserError } from '../../src/control/errors.ts';
+import { type Dataplane, launch } from '../../src/control/launch.ts';
+import { makeStatistics } from '../../src/control/statistics.ts';
+import type { DataplaneConfig } from '../../src/dataplane/config.ts';
+import { parseAddress } from '../../src/libix/address.ts';
+import { ETHERNET_MTU } from '../../src/limits.ts';
+import type { LoadResult } from '../../src/load/result.ts';
+import { type CableParts, type CableSide, closeCable, makeCable } from '../../src/nic/cable.ts';
+import { compilePeer } from './compile.ts';
+import { CLIENT_ADDRESS, PREFIX_LENGTH } from './network.ts';
+import { findProgram, startPinned } from './process.ts';
+import { type ClientPlan, clientApplication, Report, type Server } from './run.ts';
+
+export const CABLE_SERVER_ADDRESS = '10.78.0.3';
+const ENTRIES = 4096;
+const START_MS = 5000;
+const LWIP_HEADERS = '/usr/include/lwip';
+const LWIP_FLAGS = ['-isystem', LWIP_HEADERS, '-llwip'];
+
+export type CableServer = (cable: CableParts) => Promise<Server>;
+
+export interface CableServerPlan {
+  app: string;
+  cpu: number;
+  idle: DataplaneConfig['idle'];
+  settings?: Record<string, string>;
+  batch?: number;
+}
+
+/** Runs `client` against what `serve` starts at the other end. */
+export async function onCable(serve: CableServer, client: ClientPlan): Promise<LoadResult> {
+  const cable = makeCable(ENTRIES);
+  try {
+    const server = await serve(cable);
+    try {
+      return await runCableClient(cable, client);
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    closeCable(cable);
+  }
+}
+
+export const oursOnCable =
+  ({ app, cpu, idle, settings, batch }: CableServerPlan): CableServer =>
+  async (cable) => {
+    const { name, module, options } = findApplication(app, settings);
+    const end = cableEnd(cable, 0, CABLE_SERVER_ADDRESS, cpu);
+    const dataplane = await started({
+      ...end,
+      idle,
+      ...(batch === undefined ? {} : { batchMax: batch }),
+      app: { name, module, options },
+    });
+    return { pids: [dataplane.pid], stop: () => dataplane.stop() };
+  };
+
+export const lwipMissing = (): string | undefined => {
+  if (!findProgram(process.env['CC'] || 'cc')) return 'C compiler: apt-get install gcc libc6-dev';
+  return existsSync(`${LWIP_HEADERS}/lwip/tcp.h`) ? undefined : 'lwIP: apt-get install liblwip-dev';
+};
+
+export const lwipOnCable =
+  (cpu: number, port: number): CableServer =>
+  async ({ memoryFd, entries }) => {
+    const program = compilePeer('echo-lwip', LWIP_FLAGS);
+    const memory = `/proc/${process.pid}/fd/${memoryFd}`;
+    const words = [memory, String(entries), CABLE_SERVER_ADDRESS, String(port)];
+    const running = startPinned(cpu, [program, ...words]);
+    if (await running.says('ready', START_MS)) return running;
+    await running.stop();
+    const reason = (await running.ended).errors.trim().split('\n')[0] ?? '';
+    throw new UserError('IX_PEER', `lwIP does not start (${reason})`, '');
+  };
+
+async function runCableClient(cable: CableParts, plan: ClientPlan): Promise<LoadResult> {
+  const waiting = new Report(plan);
+  const { name, module, options } = clientApplication(plan);
+  const end = cableEnd(cable, 1, CLIENT_ADDRESS, plan.cpu);
+  const config = { ...end, idle: 'spin', app: { name, module, options } } as const;
+  const dataplane = await started(config, waiting.hear);
+  try {
+    return await waiting.of(dataplane);
+  } finally {
+    await dataplane.stop();
+  }
+}
+
+type End = Omit<DataplaneConfig, 'app' | 'idle'>;
+
+function cableEnd(cable: CableParts, side: CableSide, address: string, cpu: number): End {
+  const mac = [2, 0x69, 0x78, 0, 0, side + 1];
+  const wakeFds: [number, number] = [...cable.wakeFds];
+  return {
+    nics: [{ kind: 'cable', ...cable, wakeFds, side, mac, mtu: ETHERNET_MTU }],
+    address: parseAddress(address),
+    prefixLength: PREFIX_LENGTH,
+    gateway: 0,
+    cpu,
+    limits: {},
+    statisticsFd: -1,
+    trace: false,
+  };
+}
+
+/** A dataplane that serves; nothing of it is left if it does not come so far. */
+async function started(
+  config: DataplaneConfig,
+  report?: (value: unknown) => void,
+): Promise<Dataplane> {
+  const statisticsFd = makeStatistics(1);
+  const dataplane = launch({ ...config, statisticsFd }, undefined, report);
+  try {
+    await dataplane.attached;
+    dataplane.go();
+    await dataplane.ready;
+    return dataplane;
+  } catch (error) {
+    dataplane.kill();
+    throw error;
+  } finally {
+    closeSync(statisticsFd);
+  }
+}
