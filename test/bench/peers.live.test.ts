@@ -85,6 +85,61 @@ test('memcached_answers_when_it_is_said_to_run', {
   }
 });
 
+test('nodeKv_gives_the_answers_of_memcached', { skip: noTaskset }, async () => {
+  const peer = peerNamed('nodeKv');
+  const running = await startPeer(peer, ADDRESS, 0);
+  const exchanges = [
+    ['set k 5 0 2\r\nhi\r\n', 'STORED\r\n'],
+    ['get k none k\r\n', 'VALUE k 5 2\r\nhi\r\nVALUE k 5 2\r\nhi\r\nEND\r\n'],
+    ['add k 0 0 1\r\nx\r\n', 'NOT_STORED\r\n'],
+    ['append k 0 0 1\r\n!\r\n', 'STORED\r\n'],
+    ['prepend k 0 0 1\r\n-\r\n', 'STORED\r\n'],
+    ['replace none 0 0 1\r\nx\r\n', 'NOT_STORED\r\n'],
+    ['gets k\r\n', 'VALUE k 5 4 3\r\n-hi!\r\nEND\r\n'],
+    ['cas k 0 0 1 9\r\nx\r\n', 'EXISTS\r\n'],
+    ['cas k 0 0 2 3\r\n41\r\n', 'STORED\r\n'],
+    ['incr k 1\r\ndecr k 100\r\nincr none 1\r\n', '42\r\n0\r\nNOT_FOUND\r\n'],
+    ['touch k 100\r\ndelete k\r\ndelete k\r\n', 'TOUCHED\r\nDELETED\r\nNOT_FOUND\r\n'],
+    [
+      'set q 0 0 1 noreply\r\ny\r\nset e 0 -1 1\r\nz\r\nget e q\r\n',
+      'STORED\r\nVALUE q 0 1\r\ny\r\nEND\r\n',
+    ],
+    ['bogus\r\nset\r\n', 'ERROR\r\nCLIENT_ERROR bad command line format\r\n'],
+  ] as const;
+  try {
+    const socket = connect({ host: ADDRESS, port: peer.port });
+    for (const [request, want] of exchanges) {
+      // Byte by byte: requests arrive in any pieces.
+      for (const byte of request) socket.write(byte);
+      const got: Buffer[] = [];
+      while (Buffer.concat(got).length < want.length) got.push((await once(socket, 'data'))[0]);
+      assert.equal(Buffer.concat(got).toString(), want);
+    }
+    socket.destroy();
+  } finally {
+    await running.stop();
+  }
+});
+
+test('netpipe_answers_whole_messages_of_every_size', { skip }, async () => {
+  const peer = peerNamed('netpipe');
+  const running = await startPeer(peer, ADDRESS, 0);
+  try {
+    const words = ['measure', ADDRESS, String(peer.port), '20', '4', '64', '1000000'];
+    const client = startPinned(1, [compilePeer('netpipe'), ...words]);
+    const { exitCode, output } = await client.ended;
+    assert.equal(exitCode, 0);
+    const results = JSON.parse(output) as { size: number; rttNs: number; exchanges: number }[];
+    assert.deepEqual(
+      results.map(({ size }) => size),
+      [4, 64, 1_000_000],
+    );
+    for (const { rttNs, exchanges } of results) assert.ok(rttNs > 0 && exchanges >= 3);
+  } finally {
+    await running.stop();
+  }
+});
+
 test('a_peer_that_cannot_start_says_why', { skip }, async () => {
   // An address of no interface here (RFC 5737).
   await assert.rejects(startPeer(peerNamed('epoll'), '192.0.2.1', 0), /does not start \(bind/);
