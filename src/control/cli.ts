@@ -18,6 +18,8 @@ function withRunOptions(command: Command): Command {
   return command
     .option('--nic <kind>', 'veth, tap, cable or the name of an interface (default: veth)')
     .option('--ip <address/length>', 'the address to serve at (default: 10.77.0.2/24)')
+    .option('--ip6 <address/length>', 'and at this IPv6 address, or none (default: fd77::2/64)')
+    .option('--slaac', 'and at addresses made from what routers advertise')
     .option('--domain <domain>', 'inline: application inside the dataplane; process: protected')
     .option('--threads <count>', 'elastic threads')
     .option('--xdp <mode>', 'auto, native or generic: where the XDP program runs (default: auto)')

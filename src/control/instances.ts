@@ -39,6 +39,8 @@ const Instance = v.object({
   /** Inode of the network namespace. */
   namespace: v.string(),
   address: v.string(),
+  /** IPv6, if it has one. */
+  address6: v.optional(v.string()),
   app: v.string(),
   ports: v.array(v.number()),
   nic: v.string(),

@@ -47,9 +47,11 @@ export class Message {
     return this;
   }
 
-  /** An IPv4 address, given as a big-endian integer. */
-  address(type: number, value: number): this {
-    this.view.setInt32(this.#open(type, 4), value);
+  /** An IPv4 address, given as a big-endian integer, or an IPv6 address as four of them. */
+  address(type: number, value: number | readonly number[]): this {
+    const words = typeof value === 'number' ? [value] : value;
+    const at = this.#open(type, words.length * 4);
+    for (const [i, word] of words.entries()) this.view.setInt32(at + 4 * i, word);
     return this;
   }
 

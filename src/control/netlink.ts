@@ -11,11 +11,15 @@
  * Read first: man 7 rtnetlink, man 7 netlink; linux/if_link.h, linux/veth.h for the attributes.
  */
 import { must, SYS, sys } from '../native/sys.ts';
+import { wordsOfIpv6 } from '../wire/ipv6-text.ts';
 import { Message, messagesIn, readAttributes, textOf } from './netlink-message.ts';
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const AF_INET = 2;
+const AF_INET6 = 10;
+/** No duplicate address detection: usable at once. */
+const IFA_F_NODAD = 2;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -78,6 +82,12 @@ export interface InterfaceAddress {
   prefixLength: number;
 }
 
+export interface InterfaceAddress6 {
+  index: number;
+  /** Four big-endian integers as int32. */
+  address: number[];
+}
+
 export interface VethEnd {
   name: string;
   /** Receive and transmit queues; 1 unless said. */
@@ -116,6 +126,28 @@ export class Netlink {
         prefixLength: body.getUint8(1),
       };
     });
+  }
+
+  /** IPv6 addresses of this machine, four words each. */
+  addresses6(): InterfaceAddress6[] {
+    const request = new Message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP).header(8, [AF_INET6]);
+    return this.#ask('list addresses', request, RTM_NEWADDR).flatMap((body) => {
+      const value = readAttributes(body, 8).get(IFA_ADDRESS);
+      if (value?.byteLength !== 16) return [];
+      return [{ index: body.getUint32(4, true), address: wordsOfIpv6(value, 0) }];
+    });
+  }
+
+  /** The same as `gatewayOf` for IPv6: four words. */
+  gateway6Of(index: number): number[] {
+    const request = new Message(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP).header(12, [AF_INET6]);
+    for (const body of this.#ask('list routes', request, RTM_NEWROUTE)) {
+      const attributes = readAttributes(body, 12);
+      const gateway = attributes.get(RTA_GATEWAY);
+      if (body.getUint8(1) !== 0 || gateway?.byteLength !== 16) continue;
+      if (attributes.get(RTA_OIF)?.getUint32(0, true) === index) return wordsOfIpv6(gateway, 0);
+    }
+    return [0, 0, 0, 0];
   }
 
   /** Gateway of the default route through that link (main table), 0 when there is none. */
@@ -169,21 +201,30 @@ export class Netlink {
     this.#ask(`remove link ${index}`, request);
   }
 
-  addAddress(index: number, address: number, prefixLength: number): void {
+  /** Either protocol's. */
+  addAddress(index: number, address: number | readonly number[], prefixLength: number): void {
     const request = new Message(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE_NEW);
-    request.header(8, [AF_INET, prefixLength], index);
+    const isIpv4 = typeof address === 'number';
+    const first = isIpv4 ? [AF_INET, prefixLength] : [AF_INET6, prefixLength, IFA_F_NODAD];
+    request.header(8, first, index);
     request.address(IFA_LOCAL, address).address(IFA_ADDRESS, address);
     this.#ask(`add an address to link ${index}`, request);
   }
 
   /** A route to one host, straight out of the link, with `source` as the sender. */
-  addHostRoute(index: number, destination: number, source: number): void {
+  addHostRoute<A extends number | readonly number[]>(
+    index: number,
+    destination: A,
+    source: A,
+  ): void {
     const request = new Message(RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE_NEW);
     const main = 254;
     const boot = 3;
     const scopeLink = 253;
     const unicast = 1;
-    request.header(12, [AF_INET, 32, 0, 0, main, boot, scopeLink, unicast]);
+    const isIpv4 = typeof destination === 'number';
+    const [family, bits] = isIpv4 ? [AF_INET, 32] : [AF_INET6, 128];
+    request.header(12, [family, bits, 0, 0, main, boot, isIpv4 ? scopeLink : 0, unicast]);
     request.address(RTA_DST, destination).address(RTA_PREFSRC, source).word(RTA_OIF, index);
     this.#ask(`add a host route to link ${index}`, request);
   }

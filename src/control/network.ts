@@ -17,11 +17,24 @@
 
 import { closeSync, writeFileSync } from 'node:fs';
 import { ETHERNET_MTU } from '../limits.ts';
+import type { Ipv6Config } from '../net/environment.ts';
 import { openTapDevice, randomMac } from '../nic/tap.ts';
+import { formatIpv6 } from '../wire/ipv6-text.ts';
 import { formatAddress, hostAddressFor, isWithin, type Subnet } from './address.ts';
+import { hostAddress6For, ipv6ConfigFor, isSameAddress, type Subnet6 } from './address6.ts';
 import { AddressInUseError, InterfaceError } from './errors.ts';
-import { forget, holderOf, type Instance, record, sweep, withLock } from './instances.ts';
+import { joinGroups } from './groups.ts';
+import {
+  forget,
+  holderOf,
+  type Instance,
+  liveInstances,
+  record,
+  sweep,
+  withLock,
+} from './instances.ts';
 import { IFF_UP, type Link, Netlink, NetlinkError } from './netlink.ts';
+import { networkNamespace } from './process.ts';
 
 const EEXIST = 17;
 
@@ -35,6 +48,8 @@ export type Network = {
   mtu: number;
   /** Big-endian integer as int32; 0: none. */
   gateway: number;
+  /** Absent: no IPv6 there. */
+  ipv6?: Ipv6Config;
   /** The host's end; absent for an interface that was there already. */
   hostName?: string;
   /** tap: the device. */
@@ -46,6 +61,9 @@ export type Network = {
 export interface NetworkPlan extends Subnet {
   nic: string;
   queues: number;
+  /** Absent: no IPv6. */
+  ip6?: Subnet6;
+  slaac?: boolean;
 }
 
 /** `instance` is completed with the names of the links and recorded. */
@@ -90,6 +108,7 @@ function refuseTakenAddress(netlink: Netlink, plan: NetworkPlan): void {
   if (same) {
     throw new AddressInUseError(`${text} is an address of this machine (${nameOf(same.index)})`);
   }
+  refuseTakenAddress6(netlink, plan, nameOf);
   if (plan.nic !== 'veth' && plan.nic !== 'tap') return;
   const host = hostAddressFor(plan);
   // The host's own address on another instance's link is shared, not in the way.
@@ -102,6 +121,23 @@ function refuseTakenAddress(netlink: Netlink, plan: NetworkPlan): void {
     const whose = `${formatAddress(clash.address)}/${clash.prefixLength} on ${nameOf(clash.index)}`;
     throw new AddressInUseError(`${text} belongs to a network that is there already (${whose})`);
   }
+}
+
+function refuseTakenAddress6(
+  netlink: Netlink,
+  { ip6 }: NetworkPlan,
+  nameOf: (index: number) => string,
+): void {
+  if (!ip6) return;
+  const text = formatIpv6(ip6.address);
+  const namespace = networkNamespace();
+  const holder = liveInstances().find((i) => i.address6 === text && i.namespace === namespace);
+  if (holder) {
+    throw new AddressInUseError(`${text} is already served by ix pid ${holder.control.pid}`);
+  }
+  const same = netlink.addresses6().find((entry) => isSameAddress(entry.address, ip6.address));
+  if (!same) return;
+  throw new AddressInUseError(`${text} is an address of this machine (${nameOf(same.index)})`);
 }
 
 /** The first `count` names ix0, ix1, ... that no link has. */
@@ -126,7 +162,11 @@ function makeVeth(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netw
     netlink.setUp(host.index);
     giveHostAddress(netlink, host.index, plan);
     const { mac, mtu } = ours;
-    return { kind: 'link', ifname, ifindex: ours.index, mac, mtu, gateway: 0, hostName, remove };
+    const ipv6 = privateIpv6(netlink, host.index, plan, mac);
+    return {
+      ...{ kind: 'link', ifname, ifindex: ours.index, mac, mtu, gateway: 0, hostName, remove },
+      ...(ipv6 && { ipv6 }),
+    };
   } catch (error) {
     remove();
     throw error;
@@ -160,7 +200,9 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netwo
     // The interface's address is the kernel's end's; ours is another.
     const mac = [...randomMac()];
     const mtu = ETHERNET_MTU;
+    const ipv6 = privateIpv6(netlink, index, plan, mac);
     return {
+      ...(ipv6 && { ipv6 }),
       kind: 'tap',
       ifname: hostName,
       ifindex: index,
@@ -188,8 +230,18 @@ function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance):
   }
   record(instance);
   const gateway = netlink.gatewayOf(index);
-  const remove = removal(instance);
-  return { kind: 'link', ifname: name, ifindex: index, mac, mtu, gateway, remove };
+  const { ip6 } = plan;
+  const ipv6 = ip6 && ipv6ConfigFor(ip6, mac, netlink.gateway6Of(index), false, false);
+  const leave = ipv6 ? joinGroups(index, [ipv6.address, ipv6.linkLocal]) : () => {};
+  const forgetAll = removal(instance);
+  const remove = (): void => {
+    leave();
+    forgetAll();
+  };
+  return {
+    ...{ kind: 'link', ifname: name, ifindex: index, mac, mtu, gateway, remove },
+    ...(ipv6 && { ipv6 }),
+  };
 }
 
 function existing(netlink: Netlink, name: string): Link {
@@ -227,6 +279,31 @@ function giveHostAddress(netlink: Netlink, index: number, plan: NetworkPlan): vo
   const shared = netlink.addresses().some((entry) => entry.address === host);
   netlink.addAddress(index, host, shared ? 32 : plan.prefixLength);
   if (shared) netlink.addHostRoute(index, plan.address, host);
+}
+
+/**
+ * IPv6 on a link of our own: the host's side of it, as `giveHostAddress`, and the dataplane's. Undefined: not asked for, or
+ * this kernel has none, which is no reason not to serve.
+ */
+function privateIpv6(
+  netlink: Netlink,
+  index: number,
+  plan: NetworkPlan,
+  mac: readonly number[],
+): Ipv6Config | undefined {
+  const { ip6, slaac = false } = plan;
+  if (!ip6) return undefined;
+  const host = hostAddress6For(ip6);
+  try {
+    const shared = netlink.addresses6().some((entry) => isSameAddress(entry.address, host));
+    netlink.addAddress(index, host, shared ? 128 : ip6.prefixLength);
+    if (shared) netlink.addHostRoute(index, ip6.address, host);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    console.error(`ix: no IPv6 (${error.message})`);
+    return undefined;
+  }
+  return ipv6ConfigFor(ip6, mac, [0, 0, 0, 0], true, slaac);
 }
 
 function removal(instance: Instance, fd = -1): () => void {

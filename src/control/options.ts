@@ -17,6 +17,7 @@ import {
   type Quotas,
 } from '../limits.ts';
 import { parseSubnet } from './address.ts';
+import { parseSubnet6 } from './address6.ts';
 import { realPaths } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
 
@@ -84,6 +85,14 @@ const RunOptions = v.object({
     ),
   ),
   ip: v.pipe(v.optional(v.string(), '10.77.0.2/24'), v.transform(parseSubnet)),
+  /** Absent: what stands beside `ip` (address6.ts). */
+  ip6: v.optional(
+    v.pipe(
+      v.string(),
+      v.transform((text) => (text === 'none' ? ('none' as const) : parseSubnet6(text))),
+    ),
+  ),
+  slaac: v.optional(v.boolean(), false),
   domain: v.optional(oneOf(['inline', 'process']), 'inline'),
   threads: v.optional(integer(1, 64), '1'),
   idle: v.optional(oneOf(IDLE_POLICIES), 'adaptive'),

@@ -93,13 +93,14 @@ function printIncident(incident: Incident, isJson: boolean): void {
 }
 
 function announce(app: Application, options: RunOptions, service: Service): void {
-  const { address, ports, nic, dataplane, application } = service;
+  const { address, address6, ports, nic, dataplane, application } = service;
   const missing = [dataplane, application].flatMap((child) => child?.confined?.missing ?? []);
   const notEnforced = [...new Set(missing)];
   if (options.json) {
     const facts = {
       app: app.name,
       address,
+      ...(address6 !== undefined && { address6 }),
       ports,
       nic,
       pid: process.pid,
@@ -120,4 +121,7 @@ function announce(app: Application, options: RunOptions, service: Service): void
   const [port] = ports;
   console.log(`ix: ${app.name} ready at ${address}${port === undefined ? '' : `:${port}`}`);
   for (const command of commandsToTry(app.name, address, ports)) console.log(`  ${command}`);
+  if (address6 !== undefined) {
+    console.log(`  and at ${port === undefined ? address6 : `[${address6}]:${port}`}`);
+  }
 }

@@ -18,7 +18,9 @@ import { COUNTER_NAMES } from '../counters.ts';
 import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
 import { type Attachment, attachXdp, type XdpMode } from '../nic/attach.ts';
 import { setOffloads } from '../nic/interface.ts';
+import { formatIpv6 } from '../wire/ipv6-text.ts';
 import { formatAddress } from './address.ts';
+import { ipv6Beside, ipv6Matches } from './address6.ts';
 import {
   type ApplicationProcess,
   launchApplication,
@@ -32,7 +34,7 @@ import { OptionError } from './errors.ts';
 import { describe as explain, type Incident } from './incidents.ts';
 import { type Instance, record } from './instances.ts';
 import { type Attached, type Dataplane, type End, launch, type Ready } from './launch.ts';
-import { makeNetwork, type Network } from './network.ts';
+import { makeNetwork, type Network, type NetworkPlan } from './network.ts';
 import type { RunOptions } from './options.ts';
 import { within } from './patience.ts';
 import { networkNamespace, processName } from './process.ts';
@@ -47,6 +49,8 @@ const applicationMiB = (memory: number): number => Math.ceil(((memory * 33) / 32
 
 export interface Service extends Ready {
   address: string;
+  /** undefined: no IPv6. */
+  address6: string | undefined;
   dataplane: Dataplane;
   /** Domain process only. */
   application: Supervised | undefined;
@@ -92,7 +96,8 @@ export async function startService(
     undo.push(() => closeSync(statisticsFd));
     const instance = describe(app, options, nic, statisticsFd);
     const captureFd = options.capture === undefined ? undefined : openCapture(options.capture);
-    const network = makeNetwork({ ...options.ip, nic, queues: options.threads }, instance);
+    const network = makeNetwork(planOf(options, nic), instance);
+    if (network.ipv6) instance.address6 = formatIpv6(network.ipv6.address);
     undo.push(network.remove);
     const drivers = openDrivers(network, options, undo);
     const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;
@@ -101,6 +106,7 @@ export async function startService(
       ...(shared === undefined ? {} : { shared }),
       nics: drivers.configs,
       gateway: network.gateway,
+      ...(network.ipv6 && { ipv6: network.ipv6 }),
       statisticsFd,
       ...(captureFd === undefined ? {} : { captureFd }),
     };
@@ -124,9 +130,9 @@ export async function startService(
     undo.push(() => watch.stop());
     instance.ports = ports;
     record(instance);
-    const { address } = instance;
+    const { address, address6 } = instance;
     return {
-      ...{ ports, nic: attached.nic, address, dataplane, application, takeDown },
+      ...{ ports, nic: attached.nic, address, address6, dataplane, application, takeDown },
       ended: Promise.race([dataplane.ended, ...(application ? [application.stopped] : [])]),
       stop: async () => {
         await application?.stop();
@@ -203,6 +209,21 @@ function watchApplication(
   return watch;
 }
 
+/** An interface that is there already has a network of its own: there IPv6 is only what the user asks for. */
+function planOf(options: RunOptions, nic: string): NetworkPlan {
+  const isPrivate = nic === 'veth' || nic === 'tap';
+  const asked = options.ip6 ?? (isPrivate ? ipv6Beside(options.ip) : undefined);
+  const ip6 = asked === 'none' ? undefined : asked;
+  const { slaac } = options;
+  if (slaac && (!ip6 || !isPrivate)) {
+    throw new OptionError(
+      '--slaac needs IPv6 on a link of our own',
+      'use --nic veth or tap, or --ip6',
+    );
+  }
+  return { ...options.ip, nic, queues: options.threads, slaac, ...(ip6 && { ip6 }) };
+}
+
 function describe(
   app: Application,
   options: RunOptions,
@@ -256,7 +277,10 @@ function openDrivers(network: Network, options: RunOptions, undo: (() => void)[]
     return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
   }
   const mode = xdpMode(network, options);
-  const attachment = attachXdp({ ifname, ipv4: [options.ip.address], ...(mode ? { mode } : {}) });
+  const attachment = attachXdp({
+    ...{ ifname, ipv4: [options.ip.address], ...(mode ? { mode } : {}) },
+    ...(network.ipv6 && ipv6Matches(network.ipv6, network.hostName !== undefined)),
+  });
   undo.push(() => attachment.detach());
   const sockets = openSockets(attachment, options.threads, undo);
   return {

@@ -17,6 +17,7 @@ import { BATCH_MAX, QUOTA_NAMES } from '../limits.ts';
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const int32 = v.pipe(v.number(), v.integer(), v.minValue(-(2 ** 31)), v.maxValue(2 ** 31 - 1));
+const words = v.pipe(v.array(int32), v.length(4));
 const mac = v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(6));
 
 /**
@@ -114,6 +115,17 @@ export const DataplaneConfig = v.object({
   prefixLength: v.pipe(count, v.maxValue(32)),
   /** 0: none. */
   gateway: int32,
+  /** Absent: no IPv6. Addresses are four words (net/environment.ts). */
+  ipv6: v.optional(
+    v.object({
+      address: words,
+      prefixLength: v.pipe(count, v.minValue(1), v.maxValue(127)),
+      gateway: words,
+      linkLocal: words,
+      detectsDuplicates: v.boolean(),
+      slaac: v.boolean(),
+    }),
+  ),
   idle: v.picklist(IDLE_POLICIES),
   /** Core of the first thread (the others follow); absent: not pinned. */
   cpu: v.optional(count),

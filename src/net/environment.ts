@@ -33,12 +33,12 @@ export interface NetConfig {
 
 /** IPv6 addresses are four words, big-endian integers as int32. */
 export interface Ipv6Config {
-  address: readonly number[];
+  address: number[];
   prefixLength: number;
   /** All 0: whoever says of itself that it is one (router advertisements). */
-  gateway: readonly number[];
+  gateway: number[];
   /** In fe80::/64. Its last two words are the interface identifier of every address that is made here. */
-  linkLocal: readonly number[];
+  linkLocal: number[];
   /** Ask first whether somebody has our addresses (RFC 4862 5.4); not on a link with nobody else on it. */
   detectsDuplicates: boolean;
   /** Make addresses from advertised prefixes (RFC 4862 5.5). */

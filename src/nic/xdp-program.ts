@@ -3,7 +3,8 @@
  *
  * - Ours: IPv4 (fragments included) to one of our addresses; ARP that asks for or answers one of
  *   our addresses; IPv6 to one of our addresses or its solicited-node multicast address (RFC 4291
- *   2.7.1: NDP asks there).
+ *   2.7.1: NDP asks there), to a group that is named, or to an interface identifier of ours whatever
+ *   its prefix (addresses made from advertised ones).
  * - Everything else, VLAN-tagged and truncated frames included, is XDP_PASS.
  * - Ours goes to the AF_XDP socket of the queue it came in on; with no socket there, to the kernel.
  * - `everything` takes all frames: for an interface that is ours alone.
@@ -46,6 +47,10 @@ export interface OurAddresses {
   ipv4: readonly number[];
   /** 16 bytes each. */
   ipv6?: readonly Uint8Array[];
+  /** Groups, 16 bytes each: on a link of our own only, for the kernel hears no more of them. */
+  groups?: readonly Uint8Array[];
+  /** 8 bytes each: the second halves of addresses. */
+  interfaceIds?: readonly Uint8Array[];
   /** Takes all frames. */
   everything?: boolean;
 }
@@ -75,11 +80,14 @@ function matchIpv4(program: Assembler, field: number, addresses: readonly number
   program.jump('pass');
 }
 
-function matchIpv6(program: Assembler, addresses: readonly Uint8Array[]): void {
-  addresses.forEach((address, index) => {
-    const view = new DataView(address.buffer, address.byteOffset, 16);
-    for (let word = 0; word < 16; word += 4) {
-      program.load(4, SCRATCH, DATA, ETH_PAYLOAD + IPV6_DESTINATION + word);
+/** `patterns`: the last bytes of destinations, 16 (all of them) or 8. */
+function matchIpv6(program: Assembler, patterns: readonly Uint8Array[]): void {
+  patterns.forEach((pattern, index) => {
+    const { length } = pattern;
+    const view = new DataView(pattern.buffer, pattern.byteOffset, length);
+    const first = ETH_PAYLOAD + IPV6_DESTINATION + 16 - length;
+    for (let word = 0; word < length; word += 4) {
+      program.load(4, SCRATCH, DATA, first + word);
       program.jumpIf32('ne', SCRATCH, view.getInt32(word, true), `not ${index}`);
     }
     program.jump('ours').label(`not ${index}`);
@@ -90,7 +98,9 @@ function matchIpv6(program: Assembler, addresses: readonly Uint8Array[]): void {
 /** The program's code for these addresses and the map of sockets behind `xskMapFd`. */
 export function assembleXdpProgram(ours: OurAddresses, xskMapFd: number): Uint8Array {
   const program = new Assembler().alu('mov', CONTEXT, register(1));
-  const ipv6 = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
+  const { groups = [], interfaceIds = [] } = ours;
+  const addresses = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
+  const ipv6 = [...addresses, ...groups, ...interfaceIds];
   if (!ours.everything && ours.ipv4.length + ipv6.length === 0) {
     // The verifier refuses unreachable code.
     return program.alu('mov', 0, XDP_PASS).exit().assemble();
