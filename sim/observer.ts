@@ -155,7 +155,9 @@ export class Observer {
       rule(end <= x.edgeKnown, 'FIN beyond the window'); // it may stand at the edge, as BSD's does
       x.fin = end;
     }
-    if (start < x.maxSent && (s.length > 0 || isSyn || isFin)) this.#backsOff(x, start);
+    // what begins with a byte that has probed a closed window is new all the same
+    const isAgain = start < x.maxSent && end <= x.maxSent;
+    if (isAgain && (s.length > 0 || isSyn || isFin)) this.#backsOff(x, start);
     x.maxSent = Math.max(x.maxSent, end + (isFin ? 1 : 0));
   }
 

@@ -49,6 +49,9 @@ export const CALL = {
   shutdown: 16,
   /** [handle, idleMs]: asks an idle peer whether it is still there; 0: never. */
   keepalive: 17,
+  /** [handle, ms]: the flow dies (timeout) when nothing was acknowledged for so long; 0: after the usual retries. Also
+   * right after `connect`, for the handshake. */
+  user_timeout: 18,
 } as const;
 
 /** Where the result of a call is written (the last word). */

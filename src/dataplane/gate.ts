@@ -162,6 +162,8 @@ export class Gate {
         return this.#tcp.shutdown(handle);
       case CALL.keepalive:
         return this.#tcp.keepalive(handle, i32[w + 2]!);
+      case CALL.user_timeout:
+        return this.#tcp.userTimeout(handle, i32[w + 2]!);
       case CALL.abort:
         return this.#tcp.abort(handle);
       case CALL.reject:

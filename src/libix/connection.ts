@@ -81,6 +81,7 @@ export class Connection {
   endedTold = false;
   hasShutDown = false;
   keepaliveMs = 0;
+  userTimeoutMs = 0;
 
   constructor(session: Session, id: number, handlers: Handlers) {
     this.#session = session;
@@ -136,6 +137,12 @@ export class Connection {
     this.#session.keepalive(this);
   }
 
+  /** Gives the connection up when the peer has acknowledged nothing for so long; 0: after the usual retries. */
+  userTimeout(ms: number): void {
+    this.userTimeoutMs = ms;
+    this.#session.userTimeout(this);
+  }
+
   /** Resets the connection now. */
   abort(): void {
     this.#session.abort(this);
@@ -167,5 +174,6 @@ export class Connection {
     this.endedTold = false;
     this.hasShutDown = false;
     this.keepaliveMs = 0;
+    this.userTimeoutMs = 0;
   }
 }

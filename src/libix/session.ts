@@ -36,6 +36,7 @@ const WANTS_CLOSE = 4;
 const WANTS_ABORT = 8;
 const WANTS_SHUTDOWN = 16;
 const WANTS_KEEPALIVE = 32;
+const WANTS_USER_TIMEOUT = 64;
 
 export interface SessionSizes {
   /** Spans sent and not acknowledged, all connections. */
@@ -247,6 +248,12 @@ export class Session {
     this.#markDirty(c);
   }
 
+  userTimeout(c: Connection): void {
+    if (c.phase === PHASE.free) return;
+    c.wants |= WANTS_USER_TIMEOUT;
+    this.#markDirty(c);
+  }
+
   abort(c: Connection): void {
     if (c.phase === PHASE.free) return;
     c.phase = PHASE.closing;
@@ -315,6 +322,7 @@ export class Session {
       c.consumed = 0;
     }
     if (c.wants & WANTS_ABORT) return this.#endCall(CALL.abort, c, WANTS_ABORT);
+    if (c.wants & WANTS_USER_TIMEOUT && !this.#userTimeoutCall(c)) return false;
     if (c.phase === PHASE.connecting || c.sendPending || c.isBlocked) return true;
     if (c.wants & WANTS_KEEPALIVE && !this.#keepaliveCall(c)) return false;
     if (this.#outbox.hasUnsent(c)) return this.#sendvCall(c);
@@ -340,6 +348,14 @@ export class Session {
     if (w < 0) return false;
     this.#gate.i32[w + 2] = c.keepaliveMs;
     c.wants &= ~WANTS_KEEPALIVE;
+    return true;
+  }
+
+  #userTimeoutCall(c: Connection): boolean {
+    const w = this.#call(CALL.user_timeout, c);
+    if (w < 0) return false;
+    this.#gate.i32[w + 2] = c.userTimeoutMs;
+    c.wants &= ~WANTS_USER_TIMEOUT;
     return true;
   }
 

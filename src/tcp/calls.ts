@@ -220,6 +220,7 @@ export class Calls {
     }
     this.#parts.expiry.orphan(row);
     this.#queueFin(row);
+    this.#flows.orphans.push(row);
     return CODE.OK;
   }
 
@@ -268,6 +269,17 @@ export class Calls {
     const state = this.#i32[row + TCB.state]!;
     if (state === STATE.closed || state === STATE.timeWait) return CODE.BAD_STATE;
     this.#parts.expiry.setKeepalive(row, idleMs);
+    return CODE.OK;
+  }
+
+  /** Gives the connection up when nothing was acknowledged for so long; 0: after the usual retries (the default). */
+  userTimeout(handle: number, ms: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    if (ms < 0) return CODE.BAD_RANGE;
+    const state = this.#i32[row + TCB.state]!;
+    if (state === STATE.closed || state === STATE.timeWait) return CODE.BAD_STATE;
+    this.#parts.expiry.userTimeout.set(row, ms);
     return CODE.OK;
   }
 

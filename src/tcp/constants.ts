@@ -39,8 +39,21 @@ export const INITIAL_WINDOW_SEGMENTS = 10;
 export const SEND_MSS_MIN = 64;
 /** No path has a smaller MTU than this that would be worth a segment (RFC 1191: 68; RFC 5927 7.2 on why not). */
 export const PATH_MTU_MIN = 552;
+/** A full segment that so many timeouts have not got through is too long; then packets of these sizes (path-mtu.ts). */
+export const BLACK_HOLE_TIMEOUTS = 2;
+export const BLACK_HOLE_MTUS: readonly number[] = [1280, PATH_MTU_MIN];
+/** Sizes on the way up: IPv6's smallest, and a margin for one tunnel. The last step is what peer and link allow. */
+export const PROBED_MTUS: readonly number[] = [1280, 1400];
+/** From a fall, or a success, to the next try; and from a failure, or from ICMP's word (RFC 1191 6.3: ten minutes). */
+export const MTU_RAISE_SOON_US = 5_000_000;
+export const MTU_RAISE_AGAIN_US = 600_000_000;
 /** Most segments that one flow sends in one flush: the transmit ring is shared. */
 export const BURST_SEGMENTS = 128;
+
+/** A larger burst than that is spread over the round trip, if that is so long, us; at this multiple of cwnd a round trip. */
+export const PACE_RTT_MIN_US = 2000;
+export const PACE_GAIN_START = 2;
+export const PACE_GAIN = 1.25;
 
 /** Receive buffer of a flow: where it starts, and where automatic growth ends. */
 export const RECEIVE_BUFFER_INITIAL = 65_536;

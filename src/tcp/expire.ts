@@ -22,6 +22,7 @@ import {
   SYN_RETRIES_MAX,
   WAIT_MAX_MS,
 } from './constants.ts';
+import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
 import { backOff } from './rto.ts';
 import type { IpLayer } from './segment.ts';
@@ -29,6 +30,7 @@ import type { SendQueue } from './send-queue.ts';
 import {
   FLAG as FLAG_,
   type Flows,
+  RARE as RARE_,
   STATE as STATE_,
   TCB as TCB_,
   TIMER as TIMER_,
@@ -36,9 +38,11 @@ import {
 } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
+import { UserTimeout } from './user-timeout.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
+const RARE = RARE_;
 const STATE = STATE_;
 const TCB = TCB_;
 const TIMER = TIMER_;
@@ -48,6 +52,7 @@ const C_TIMEOUTS = COUNTER.tcpTimeouts;
 const C_DELAYED_ACKS = COUNTER.tcpDelayedAcks;
 
 export class Expiry {
+  readonly userTimeout: UserTimeout;
   readonly #i32: Int32Array;
   readonly #flows: Flows;
   readonly #ip: IpLayer;
@@ -58,6 +63,7 @@ export class Expiry {
   readonly #congestion: Congestion;
   readonly #teardown: Teardown;
   readonly #recovery: Recovery;
+  readonly #pathMtu: PathMtu;
 
   constructor(
     env: Environment,
@@ -68,6 +74,7 @@ export class Expiry {
     congestion: Congestion,
     teardown: Teardown,
     recovery: Recovery,
+    pathMtu: PathMtu,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
@@ -79,6 +86,8 @@ export class Expiry {
     this.#congestion = congestion;
     this.#teardown = teardown;
     this.#recovery = recovery;
+    this.#pathMtu = pathMtu;
+    this.userTimeout = new UserTimeout(env, flows, timers);
   }
 
   /** The wheel has fired for this flow: whatever is due happens, the rest is armed again. */
@@ -94,6 +103,15 @@ export class Expiry {
     if (timers.isDue(row, TIMER.rto, TCB.rtoAt, now) && !this.#overdue(row)) return;
     if (timers.isDue(row, TIMER.persist, TCB.persistAt, now) && !this.#probe(row)) return;
     if (timers.isDue(row, TIMER.keep, TCB.keepAt, now) && !this.#keepalive(row)) return;
+    if (timers.isDue(row, TIMER.user, RARE.userAt, now) && this.userTimeout.isOver(row)) {
+      this.#giveUp(row);
+      return;
+    }
+    if (timers.isDue(row, TIMER.mtu, RARE.mtuAt, now)) this.#pathMtu.expired(row);
+    if (timers.isDue(row, TIMER.pace, RARE.paceAt, now)) {
+      timers.clear(row, TIMER.pace);
+      this.#flows.output.push(row);
+    }
     timers.rearm(row, now);
   }
 
@@ -121,9 +139,16 @@ export class Expiry {
     const waitsFor = i32[row + TCB.waitsFor]!;
     if (waitsFor === WAIT.timeout || i32[row + TCB.runHead] === 0) return this.#retransmit(row);
     this.#timers.clear(row, TIMER.rto);
-    if (waitsFor === WAIT.probe) this.#recovery.probe(row);
-    else this.#recovery.patienceOver(row);
+    if (waitsFor === WAIT.probe) {
+      this.userTimeout.stuck(row, this.#silentMs(row));
+      this.#recovery.probe(row);
+    } else this.#recovery.patienceOver(row);
     return true;
+  }
+
+  /** Since the last transmission. */
+  #silentMs(row: number): number {
+    return (this.#clock.ms - this.#i32[row + TCB.lastTxMs]!) | 0;
   }
 
   /** False: the flow died. */
@@ -137,9 +162,11 @@ export class Expiry {
     let most = RETRIES_MAX;
     if (state === STATE.synSent) most = SYN_RETRIES_MAX;
     if (state === STATE.synReceived) most = SYN_ACK_RETRIES_MAX;
-    if (retries > most) return this.#giveUp(row);
+    if (retries > most && !this.userTimeout.rules(row)) return this.#giveUp(row);
     i32[row + TCB.retries] = retries;
     this.#counters.bump(C_TIMEOUTS);
+    this.userTimeout.stuck(row, Math.max(this.#silentMs(row), i32[row + TCB.rto]! >> 10));
+    this.#pathMtu.timedOut(row, retries);
     backOff(i32, row);
     i32[row + TCB.dupAcks] = 0;
     const isOpen = state > STATE.synReceived;
@@ -178,12 +205,13 @@ export class Expiry {
     const isOrphan = (i32[row + TCB.flags]! & FLAG.noReader) !== 0;
     const probes = i32[row + TCB.probes]! + 1;
     const unanswered = i32[row + TCB.retries]! + 1;
-    if (unanswered > PROBES_MAX) return this.#giveUp(row);
+    if (unanswered > PROBES_MAX && !this.userTimeout.rules(row)) return this.#giveUp(row);
     if (isOrphan && (unanswered > ORPHAN_PROBES_MAX || probes > ORPHAN_ANSWERED_MAX)) {
       this.#teardown.abort(row, DEAD.timeout);
       return false;
     }
     i32[row + TCB.probes] = probes;
+    this.userTimeout.stuck(row, 0);
     i32[row + TCB.retries] = unanswered;
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.probe;
     this.#flows.output.push(row);
@@ -210,6 +238,13 @@ export class Expiry {
     this.#timers.set(row, TIMER.keep, TCB.keepAt, (this.#clock.us + wait * 1000) | 0);
   }
 
+  /** The user timeout holds for keepalive as well (RFC 5482 2). */
+  #isTooLong(row: number, idleMs: number): boolean {
+    const i32 = this.#i32;
+    const userMs = i32[row + RARE.userMs]!;
+    return userMs > 0 && i32[row + TCB.keepProbes]! > 0 && idleMs >= userMs;
+  }
+
   #keepalive(row: number): boolean {
     const i32 = this.#i32;
     this.#timers.clear(row, TIMER.keep);
@@ -220,7 +255,7 @@ export class Expiry {
     const isBusy = i32[row + TCB.sndUna] !== i32[row + TCB.sndMax];
     if (state < STATE.established || isBusy) this.#waitKeepalive(row, i32[row + TCB.keepIdleMs]!);
     else if (probes === 0 && leftMs > 0) this.#waitKeepalive(row, leftMs);
-    else if (probes >= KEEPALIVE_PROBES_MAX) {
+    else if (probes >= KEEPALIVE_PROBES_MAX || this.#isTooLong(row, idleMs)) {
       this.#teardown.abort(row, DEAD.timeout);
       return false;
     } else {

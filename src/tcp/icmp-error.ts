@@ -13,6 +13,7 @@ import { isToken } from '../net/destinations.ts';
 import { TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { PATH_MTU_MIN } from './constants.ts';
 import type { Opening } from './open.ts';
+import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
@@ -39,6 +40,7 @@ export class IcmpErrors {
   readonly #teardown: Teardown;
   readonly #recovery: Recovery;
   readonly #ip: IpLayer;
+  readonly #pathMtu: PathMtu;
 
   constructor(
     flows: Flows,
@@ -47,6 +49,7 @@ export class IcmpErrors {
     sendQueue: SendQueue,
     teardown: Teardown,
     recovery: Recovery,
+    pathMtu: PathMtu,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
@@ -55,6 +58,7 @@ export class IcmpErrors {
     this.#teardown = teardown;
     this.#recovery = recovery;
     this.#ip = ip;
+    this.#pathMtu = pathMtu;
   }
 
   /** `ports` is remote << 16 | local; `mtu` is only meaningful for "fragmentation needed". */
@@ -94,6 +98,7 @@ export class IcmpErrors {
       i32[row + TCB.mss] = before; // never larger than it was
       return;
     }
+    this.#pathMtu.lowered(row, false);
     if ((i32[row + TCB.flags]! & FLAG.sack) !== 0) {
       this.#recovery.tooLong(row);
       return;

@@ -14,8 +14,15 @@ import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
 import { ACK, FIN, PSH, SYN } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
-import { BURST_SEGMENTS, DELAYED_ACK_US } from './constants.ts';
+import {
+  BURST_SEGMENTS,
+  DELAYED_ACK_US,
+  PACE_GAIN,
+  PACE_GAIN_START,
+  PACE_RTT_MIN_US,
+} from './constants.ts';
 import type { LossTimer } from './loss-timer.ts';
+import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
 import { backedOff } from './rto.ts';
 import { RUN as RUN_, type Scoreboard } from './scoreboard.ts';
@@ -25,6 +32,7 @@ import { gt } from './seq.ts';
 import {
   FLAG as FLAG_,
   type Flows,
+  RARE as RARE_,
   type RowList,
   STATE as STATE_,
   TCB as TCB_,
@@ -34,6 +42,7 @@ import type { Timers } from './timers.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
+const RARE = RARE_;
 const STATE = STATE_;
 const TCB = TCB_;
 const TIMER = TIMER_;
@@ -44,10 +53,11 @@ const C_PROBES = COUNTER.tcpProbes;
 const C_KEEPALIVES = COUNTER.tcpKeepalives;
 const C_PURE_ACKS = COUNTER.tcpPureAcks;
 const C_BYTES_OUT = COUNTER.tcpBytesOut;
+const C_PACED = COUNTER.tcpPaced;
 
 /** Then some of what is in flight is known not to be in the network. */
 const NOT_IN_PIPE = FLAG.disorder | FLAG.recovery | FLAG.loss;
-const SPECIAL = FLAG.rexmit | FLAG.keepalive | FLAG.tailDue;
+const SPECIAL = FLAG.rexmit | FLAG.keepalive | FLAG.tailDue | FLAG.mtuProbe;
 
 export class Output {
   readonly #i32: Int32Array;
@@ -61,6 +71,7 @@ export class Output {
   readonly #board: Scoreboard;
   readonly #recovery: Recovery;
   readonly #lossTimer: LossTimer;
+  readonly #pathMtu: PathMtu;
 
   constructor(
     env: Environment,
@@ -72,6 +83,7 @@ export class Output {
     board: Scoreboard,
     recovery: Recovery,
     lossTimer: LossTimer,
+    pathMtu: PathMtu,
   ) {
     this.#i32 = flows.i32;
     this.#list = flows.output;
@@ -84,6 +96,7 @@ export class Output {
     this.#board = board;
     this.#recovery = recovery;
     this.#lossTimer = lossTimer;
+    this.#pathMtu = pathMtu;
   }
 
   /** Every flow of the output list has its turn, once. */
@@ -160,6 +173,22 @@ export class Output {
       i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.keepalive;
       this.#counters.bump(C_KEEPALIVES);
     }
+    return (i32[row + TCB.flags]! & FLAG.mtuProbe) === 0 || this.#mtuProbe(row);
+  }
+
+  /** One new segment larger than the MSS, when nothing is amiss and there is enough to send. */
+  #mtuProbe(row: number): boolean {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    const una = i32[row + TCB.sndUna]!;
+    const next = i32[row + TCB.sndNxt]!;
+    if ((flags & NOT_IN_PIPE) !== 0 || next !== i32[row + TCB.sndMax]) return true;
+    const left = (una + i32[row + TCB.txBytes]! - next) | 0;
+    const room = (una + this.#window(row, i32[row + TCB.mss]!, flags) - next) | 0;
+    const bytes = this.#pathMtu.probeBytes(row, left, room);
+    if (bytes === 0) return true;
+    if (!this.#segment(row, next, ACK, bytes)) return false;
+    this.#pathMtu.probed(row, next, bytes);
     return true;
   }
 
@@ -270,7 +299,7 @@ export class Output {
       if (length === 0 && !(isLast && hasFin)) break;
       const isForced = (i32[row + TCB.flags]! & FLAG.probe) !== 0;
       if (!isLast && length < mss && length < worthwhile && !isForced) break;
-      if (budget === 0) return false;
+      if (budget === 0) return this.#pace(row, mss);
       const bits = ACK | (isLast && length > 0 ? PSH : 0) | (isLast && hasFin ? FIN : 0);
       if (!this.#segment(row, next, bits, length)) return false;
     }
@@ -290,6 +319,23 @@ export class Output {
       if ((flags & NOT_IN_PIPE) !== 0) cwnd += i32[row + TCB.sacked]! + i32[row + TCB.lost]!;
     } else if ((flags & FLAG.recovery) === 0 && dupAcks > 0) cwnd += Math.min(dupAcks, 2) * mss;
     return Math.min(wnd, cwnd);
+  }
+
+  /**
+   * A burst has been sent and more may go. On a long path it goes when the burst has had its share of the round trip, at
+   * twice cwnd a round trip in slow start and a quarter more afterwards (Linux's rates); an acknowledgement in the
+   * meantime starts a burst of its own. On a short one, at the next flush.
+   */
+  #pace(row: number, mss: number): boolean {
+    const i32 = this.#i32;
+    const rtt = i32[row + TCB.srtt]! >> 3;
+    if (rtt < PACE_RTT_MIN_US) return false;
+    const cwnd = i32[row + TCB.cwnd]!;
+    const gain = cwnd < i32[row + TCB.ssthresh]! ? PACE_GAIN_START : PACE_GAIN;
+    const gap = Math.min((BURST_SEGMENTS * mss * rtt) / (cwnd * gain), rtt);
+    this.#timers.set(row, TIMER.pace, RARE.paceAt, (this.#clock.us + gap) | 0);
+    this.#counters.bump(C_PACED);
+    return true;
   }
 
   #afterIdle(row: number): void {

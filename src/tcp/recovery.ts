@@ -19,6 +19,7 @@ import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
 import { DUPLICATES, REORDERING_KEEP } from './constants.ts';
 import type { LossTimer } from './loss-timer.ts';
+import type { PathMtu } from './path-mtu.ts';
 import { LOST, RESENT, RUN as RUN_, SACKED, type Scoreboard } from './scoreboard.ts';
 import { geq, gt, leq, lt } from './seq.ts';
 import { FLAG as FLAG_, type Flows, TCB as TCB_ } from './tcb.ts';
@@ -43,6 +44,7 @@ export class Recovery {
   readonly #board: Scoreboard;
   readonly #congestion: Congestion;
   readonly #timer: LossTimer;
+  readonly #pathMtu: PathMtu;
 
   constructor(
     env: Environment,
@@ -50,6 +52,7 @@ export class Recovery {
     board: Scoreboard,
     congestion: Congestion,
     timer: LossTimer,
+    pathMtu: PathMtu,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
@@ -58,6 +61,7 @@ export class Recovery {
     this.#board = board;
     this.#congestion = congestion;
     this.#timer = timer;
+    this.#pathMtu = pathMtu;
   }
 
   /**
@@ -105,10 +109,15 @@ export class Recovery {
     const hasLost = i32[row + TCB.lost]! > before;
     if (hasLost) {
       i32[row + TCB.flags] = flags | FLAG.rexmit;
-      if ((flags & (FLAG.recovery | FLAG.loss)) === 0) this.#enter(row);
+      if ((flags & (FLAG.recovery | FLAG.loss)) === 0 && !this.#isProbe(row)) this.#enter(row);
       this.#flows.output.push(row);
     }
     if (wait > 0) this.#timer.waitForReordering(row, wait);
+  }
+
+  #isProbe(row: number): boolean {
+    const run = this.#board.firstLost(row);
+    return this.#pathMtu.isProbe(row, this.#i32[run + RUN.start]!);
   }
 
   /** Returns how long to wait for what is late but not lost; 0: for nothing. */
@@ -230,6 +239,8 @@ export class Recovery {
   /** `length` sequence numbers from the front of a run have left again. */
   resent(row: number, run: number, length: number): void {
     const i32 = this.#i32;
+    const start = i32[run + RUN.start]!;
+    this.#pathMtu.resent(row, start, (start + length) | 0);
     this.#board.resent(row, run, length);
     if ((i32[row + TCB.flags]! & (FLAG.recovery | FLAG.loss)) === 0) return; // a probe
     i32[row + TCB.prrOut] = i32[row + TCB.prrOut]! + length;

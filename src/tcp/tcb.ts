@@ -216,12 +216,13 @@ export const RARE = {
   mtuAt: 128,
   mtuProbe: 129,
   mtuProbeSeq: 130,
-  /** User timeout, ms; when it comes, and what was not acknowledged when it began. */
+  /** User timeout, ms; when it comes, sndUna then, since when (user-timeout.ts). */
   userMs: 131,
   userAt: 132,
   userUna: 133,
+  userSinceMs: 134,
   /** When the rest of a burst may go (output.ts). */
-  paceAt: 134,
+  paceAt: 135,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */
@@ -299,7 +300,7 @@ export const FLAG = {
 export const WAIT = { timeout: 0, probe: 1, reordering: 2 } as const;
 
 /** A word of their own: a list may be entered while somebody holds a copy of the flags. */
-export const LIST = { ready: 1, output: 2, dying: 4, timeWait: 8 } as const;
+export const LIST = { ready: 1, output: 2, dying: 4, timeWait: 8, orphan: 16 } as const;
 
 export const TIMER = {
   rto: 1,
@@ -384,6 +385,8 @@ export class Flows {
   readonly dying: RowList;
   /** TIME-WAIT flows that nobody else knows of, oldest first: recycled when flows run out. */
   readonly timeWait: RowList;
+  /** Flows that the application has closed and that are not through yet, oldest first. */
+  readonly orphans: RowList;
   readonly #free: FreeList;
 
   constructor(env: Environment) {
@@ -396,6 +399,7 @@ export class Flows {
     this.output = new RowList(this.i32, TCB.outputNext, TCB.outputPrev, LIST.output);
     this.dying = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.dying);
     this.timeWait = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.timeWait);
+    this.orphans = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.orphan);
     this.#free = new FreeList(arena, 'free flows', limits.flows);
     for (let flow = 0; flow < limits.flows; flow++) {
       this.i32[this.row(flow) + TCB.generation] = 1;

@@ -11,7 +11,7 @@
  *   segment     building one segment                  scoreboard   what is in flight, SACK
  *   recovery    RACK, TLP, PRR, F-RTO                 loss-timer   what is waited for
  *   congestion  the interface, NewReno; cubic, dctcp  ecn          marks instead of losses
- *   expire, timers, rto, icmp-error, path-mtu
+ *   expire, timers, rto, icmp-error, path-mtu, user-timeout
  *
  * - Handles are generation << 20 | index, > 0. Codes are abi.ts CODE.
  * - `input` keeps or frees the frame as it answers; `flush` once an iteration after the application's calls;
@@ -38,6 +38,7 @@ import { LossTimer } from './loss-timer.ts';
 import { Opening } from './open.ts';
 import { Output } from './output.ts';
 import { Passive } from './passive.ts';
+import { PathMtu } from './path-mtu.ts';
 import { Receiving } from './receive.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 import { Recovery } from './recovery.ts';
@@ -93,11 +94,12 @@ export class Tcp {
     const ecn = new Ecn(env, congestion, options.ecn ?? (isDctcp ? 'ask' : 'accept'), isDctcp);
     const board = new Scoreboard(env);
     const lossTimer = new LossTimer(env, timers);
-    const recovery = new Recovery(env, flows, board, congestion, lossTimer);
+    const pathMtu = new PathMtu(env, flows, timers, ip);
+    const recovery = new Recovery(env, flows, board, congestion, lossTimer, pathMtu);
     const listeners = new Listeners(env, ip);
     const writer = new SegmentWriter(env, ip, sendQueue, receiveQueue, ecn);
     const output = new Output(
-      env, flows, writer, sendQueue, timers, congestion, board, recovery, lossTimer,
+      env, flows, writer, sendQueue, timers, congestion, board, recovery, lossTimer, pathMtu,
     ); // biome-ignore format: a list
     ecn.output = output;
     const teardown = new Teardown(
@@ -108,7 +110,9 @@ export class Tcp {
     const acknowledging = new Acknowledging(
       env, flows, sendQueue, timers, congestion, board, recovery, lossTimer,
     ); // biome-ignore format: a list
-    const expiry = new Expiry(env, flows, ip, timers, sendQueue, congestion, teardown, recovery);
+    const expiry = new Expiry(
+      env, flows, ip, timers, sendQueue, congestion, teardown, recovery, pathMtu,
+    ); // biome-ignore format: a list
     const passive = new Passive(env, flows, ip, listeners, opening, writer, timers, ecn);
     const shared = {
       flows, ip, timers, listeners, opening, receiving, receiveQueue, sendQueue, writer, teardown,
@@ -134,7 +138,7 @@ export class Tcp {
     this.#events = new Events(env, flows, ip, receiveQueue, sendQueue, teardown);
     this.#expiry = expiry;
     this.#calls = new Calls(env, shared);
-    this.#icmp = new IcmpErrors(flows, ip, opening, sendQueue, teardown, recovery);
+    this.#icmp = new IcmpErrors(flows, ip, opening, sendQueue, teardown, recovery, pathMtu);
     if (options.timeWaitUs !== undefined) teardown.timeWaitUs = options.timeWaitUs;
   }
 
@@ -245,6 +249,10 @@ export class Tcp {
 
   keepalive(handle: number, idleMs: number): number {
     return this.#calls.keepalive(handle, idleMs);
+  }
+
+  userTimeout(handle: number, ms: number): number {
+    return this.#calls.userTimeout(handle, ms);
   }
 
   /** The application is gone: no listener and no live flow is left (RST); see calls.ts. */

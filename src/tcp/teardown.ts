@@ -40,6 +40,7 @@ const TCB = TCB_;
 const TIMER = TIMER_;
 
 const C_CLOSED = COUNTER.tcpClosed;
+const C_ORPHANS = COUNTER.tcpOrphansAborted;
 const C_FLOWS_FULL = COUNTER.tcpFlowsFull;
 const C_QUOTA_FLOWS = COUNTER.quotaFlows;
 
@@ -96,6 +97,7 @@ export class Teardown {
     this.#ip.release(i32[row + TCB.remote]!);
     this.#timers.cancel(row);
     this.#flows.output.remove(row);
+    this.#flows.orphans.remove(row);
     this.#sendQueue.clear(row);
     this.#board.clear(row);
     this.#receiveQueue.dropOutOfOrder(row);
@@ -125,10 +127,11 @@ export class Teardown {
   /** Both sides have closed and ours was first (RFC 9293 3.6). Again: the waiting starts anew. */
   timeWait(row: number): void {
     const i32 = this.#i32;
-    this.#timers.clear(row, TIMER.rto | TIMER.persist | TIMER.keep | TIMER.delack);
+    this.#timers.clear(row, ~(TIMER.long | TIMER.armed));
     this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + this.timeWaitUs) | 0);
     if (i32[row + TCB.state] === STATE.timeWait) return;
     i32[row + TCB.state] = STATE.timeWait;
+    this.#flows.orphans.remove(row);
     this.#counters.bump(C_CLOSED);
     this.#receiveQueue.dropOutOfOrder(row);
     this.#tellDead(row, DEAD.closed);
@@ -148,12 +151,20 @@ export class Teardown {
     this.finish(row, reason);
   }
 
-  /** A free row, if need be the oldest TIME-WAIT's; 0 (counted) when there is none, or not for this application. */
+  /**
+   * A free row, if need be the oldest TIME-WAIT's; 0 (counted) when there is none, or not for this application. Then the
+   * oldest orphan is reset: peers that never answer would hold closed flows for minutes. Its row is free when its `dead`
+   * was emitted, in time for the next try.
+   */
   take(): number {
     const flows = this.#flows;
     const kept = this.#kept;
-    if (flows.free <= kept && flows.timeWait.head !== 0) {
-      this.finish(flows.timeWait.head, DEAD.closed);
+    if (flows.free <= kept) {
+      if (flows.timeWait.head !== 0) this.finish(flows.timeWait.head, DEAD.closed);
+      else if (flows.orphans.head !== 0) {
+        this.#counters.bump(C_ORPHANS);
+        this.abort(flows.orphans.head, DEAD.timeout);
+      }
     }
     if (flows.free > kept) return flows.take();
     this.#counters.bump(kept > 0 ? C_QUOTA_FLOWS : C_FLOWS_FULL);

@@ -10,11 +10,14 @@
  */
 import type { Wheel } from '../arena/wheel.ts';
 import { lt } from './seq.ts';
-import { TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
+import { RARE as RARE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
+const RARE = RARE_;
 const TCB = TCB_;
 const TIMER = TIMER_;
+
+const RARELY = TIMER.user | TIMER.mtu | TIMER.pace;
 
 export class Timers {
   readonly #i32: Int32Array;
@@ -60,17 +63,24 @@ export class Timers {
   rearm(row: number, nowUs: number): void {
     const i32 = this.#i32;
     const timers = i32[row + TCB.timers]!;
-    if ((timers & TIMER.armed) !== 0) return; // a deadline that was set meanwhile has armed it
     let wait = 0x7fffffff;
     wait = this.#sooner(row, TIMER.rto, TCB.rtoAt, nowUs, wait);
     wait = this.#sooner(row, TIMER.delack, TCB.delackAt, nowUs, wait);
     wait = this.#sooner(row, TIMER.persist, TCB.persistAt, nowUs, wait);
     wait = this.#sooner(row, TIMER.keep, TCB.keepAt, nowUs, wait);
     wait = this.#sooner(row, TIMER.long, TCB.longAt, nowUs, wait);
+    if ((timers & RARELY) !== 0) {
+      wait = this.#sooner(row, TIMER.user, RARE.userAt, nowUs, wait);
+      wait = this.#sooner(row, TIMER.mtu, RARE.mtuAt, nowUs, wait);
+      wait = this.#sooner(row, TIMER.pace, RARE.paceAt, nowUs, wait);
+    }
     if (wait === 0x7fffffff) return;
+    const at = (nowUs + wait) | 0;
+    // a deadline that was set meanwhile has armed it: perhaps not the earliest of all
+    if ((timers & TIMER.armed) !== 0 && !lt(at, i32[row + TCB.armedAt]!)) return;
     i32[row + TCB.timers] = timers | TIMER.armed;
-    i32[row + TCB.armedAt] = (nowUs + wait) | 0;
-    this.#wheel.arm(i32[row + TCB.flow]!, (nowUs + wait) | 0);
+    i32[row + TCB.armedAt] = at;
+    this.#wheel.arm(i32[row + TCB.flow]!, at);
   }
 
   #sooner(row: number, timer: number, field: number, nowUs: number, wait: number): number {

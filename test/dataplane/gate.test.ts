@@ -137,6 +137,14 @@ describe('gate', () => {
     assert.ok(g.gate.wantsTurn());
   });
 
+  test('userTimeout_negativeOrStale_isRefused', () => {
+    const flow = open();
+    assert.deepEqual(g.call([CALL.user_timeout, flow, 1000]), [CODE.OK]);
+    assert.deepEqual(g.call([CALL.user_timeout, flow, 0]), [CODE.OK]);
+    assert.deepEqual(g.call([CALL.user_timeout, flow, -1]), [CODE.BAD_RANGE]);
+    assert.deepEqual(g.call([CALL.user_timeout, flow + 1, 1000]), [CODE.BAD_HANDLE]);
+  });
+
   test('randomCalls_neverThrowAndLeaveNothing', () => {
     const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
     let state = seed | 1;

@@ -26,6 +26,7 @@ export interface FakeFlow {
   done: number;
   isClosed: boolean;
   isDead: boolean;
+  userTimeoutMs?: number;
 }
 
 const RECEIVE_BYTES = 1 << 20;
@@ -159,6 +160,9 @@ export class FakeGate {
         return flow.done <= flow.received ? CODE.OK : CODE.BAD_COUNT;
       case CALL.sendv:
         return this.#sendv(w, flow);
+      case CALL.user_timeout:
+        flow.userTimeoutMs = i32[w + 2]!;
+        return CODE.OK;
       case CALL.close:
       case CALL.abort:
         flow.isClosed = true;

@@ -185,6 +185,21 @@ describe('session', () => {
     finish(gate);
   });
 
+  it('open_userTimeout_isToldOnce', () => {
+    const gate: FakeGate = serving({
+      opened: (c) => c.userTimeout(1500),
+      received: (_c, _o, length) => length,
+    });
+    const flow = gate.knock();
+    gate.turn();
+    assert.equal(flow.userTimeoutMs, 1500);
+    flow.userTimeoutMs = -1;
+    gate.receive(flow, Uint8Array.of(1));
+    gate.turn();
+    assert.equal(flow.userTimeoutMs, -1);
+    finish(gate);
+  });
+
   it('open_close_waitsForWhatIsQueued', () => {
     const gate: FakeGate = serving({
       received(c, offset, length) {

@@ -324,3 +324,14 @@ test('timeouts_peerAnswersButTakesNothing_flowLives', () => {
   p.send('A', { ack: 4001 });
   p.close();
 });
+
+test('timers_longWaitSetWhileOneFires_retransmissionNotLate', () => {
+  const p = new Peer().open({ mss: 1000 });
+  p.host.tcp.keepalive(p.handle, 1); // fires at once, and again in an hour, with data in flight
+  p.write(0, 1000).replies();
+  const { i32 } = p.host.env.arena;
+  i32[p.host.tcp.flows.resolve(p.handle) + TCB.keepIdleMs] = 3_600_000;
+  p.pass(5).expect();
+  p.pass(1000).expect({ seq: 1, length: 1000 });
+  p.close();
+});
