@@ -160,12 +160,17 @@ export class Generator {
     this.#isTicked = false;
     if (this.#phase === OPENING || this.#phase === ENDED) return;
     const recorder = this.#recorder;
-    recorder.tick();
+    this.#tick();
     if (recorder.nowMs >= this.#nextProgressMs) this.#reportProgress();
     if (this.#phase !== RUNNING) return;
-    if (recorder.isMeasuring !== this.#isCounting) this.#setCounting();
     if (this.#arrivals !== undefined) this.#issueDue(this.#arrivals);
     if (recorder.isOver) this.#drainOrFinish();
+  }
+
+  #tick(): void {
+    const recorder = this.#recorder;
+    recorder.tick();
+    if (recorder.isMeasuring !== this.#isCounting) this.#setCounting();
   }
 
   #issueDue(arrivals: Arrivals): void {
@@ -193,7 +198,7 @@ export class Generator {
 
   #tookRequest(k: number): void {
     const inFlight = (this.#inFlight[k]! + 1) | 0;
-    const left = (this.#untilChurn[k]! - 1) | 0;
+    const left = (this.#untilChurn[k]! - (this.#phase === RUNNING ? 1 : 0)) | 0;
     this.#inFlight[k] = inFlight;
     this.#untilChurn[k] = left;
     this.#outstanding = (this.#outstanding + 1) | 0;
@@ -232,7 +237,7 @@ export class Generator {
     if (this.#pool.hasEnded || k < 0) return length;
     if (!this.#isTicked) {
       this.#isTicked = true;
-      this.#recorder.tick();
+      this.#tick();
     }
     const exchange = this.#exchange;
     let done = 0;

@@ -29,6 +29,8 @@ const WORD_FLAGS = word(' 0 \0') & 0xffffff;
 const MISS_BYTES = 5;
 const STORED_BYTES = 8;
 const KEY_START = 6;
+/** `VALUE `, the longest key, flags and size. */
+const LINE_BYTES_MAX = 6 + 250 + 32;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -171,7 +173,7 @@ export class MemcachedExchange implements FillingExchange {
       const key = this.#asked[place + i]!;
       const keyBytes = items.keyBytes[key]!;
       const afterKey = KEY_START + keyBytes;
-      if (length < afterKey + 4) return 0;
+      if (length < afterKey + 4) continue;
       if (!areEqual(view, offset + KEY_START, items.keyAt[key]!, keyBytes)) continue;
       if ((view.getInt32(offset + afterKey, true) & 0xffffff) !== WORD_FLAGS) continue;
       const used = this.#size(offset, afterKey + 3, length, items.valueBytes[key]!);
@@ -182,7 +184,14 @@ export class MemcachedExchange implements FillingExchange {
       this.#left[k] = items.valueBytes[key]! + 2;
       return used;
     }
-    return -1;
+    return this.#hasLine(offset, length) ? -1 : 0;
+  }
+
+  /** Whether the first line is all here (or longer than any that is awaited). */
+  #hasLine(offset: number, length: number): boolean {
+    if (length > LINE_BYTES_MAX) return true;
+    for (let i = 0; i < length; i++) if (this.#view.getUint8(offset + i) === LF) return true;
+    return false;
   }
 
   /** Reads `bytes\r\n` at `at`; returns where the line ends, 0 when it is not all here, -1 when it is not `expected`. */

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Application, Connection, Handlers, Ix } from '../../src/libix/index.ts';
 import echoClient from '../../src/load/echo-client.ts';
+import generator from '../../src/load/generator.ts';
 import kvClient from '../../src/load/kv-client.ts';
 import { bytesPerOperation } from '../arena/property.ts';
 
@@ -51,6 +52,13 @@ class DirectIx {
     this.#nextFree = offset + bytes;
     return offset;
   }
+
+  onBatchEnd(callback: () => void): void {
+    this.batchEnd = callback;
+  }
+  batchEnd = (): void => {};
+
+  keepTurning(): void {}
 
   nowUs(): number {
     this.#us = (this.#us + 7) | 0;
@@ -110,3 +118,47 @@ test('kv_answers_allocate_nothing', () => {
   }, MESSAGES);
   assert.ok(bytes < 0.5, `${bytes} bytes a message`);
 });
+
+/** Long enough for the test; nothing to wait for at its end. */
+const FOREVER = { warmupMs: '0', durationMs: '3600000', drainMs: '0' };
+
+test('generator_echo_answers_allocate_nothing', () => {
+  const direct = new DirectIx();
+  const c = direct.start(generator as Application, { protocol: 'echo', ...FOREVER });
+  const bytes = bytesPerOperation((count) => {
+    for (let i = 0; i < count; i++) {
+      const { sentOffset, sentLength } = direct;
+      assert.ok(direct.handlers.received(c, sentOffset, sentLength) === sentLength, 'consumed');
+      direct.batchEnd();
+    }
+  }, MESSAGES);
+  assert.ok(bytes < 0.5, `${bytes} bytes a message`);
+});
+
+for (const arrival of ['poisson', 'pareto', 'fixed']) {
+  test(`generator_kv_answers_in_an_open_loop_${arrival}_allocate_nothing`, () => {
+    const direct = new DirectIx();
+    // More is due than can be sent: every answer makes room for the next request.
+    const options = { records: '1', keySize: '16', valueSize: '32', rate: '100000000', arrival };
+    const c = direct.start(generator as Application, { ...options, ...FOREVER });
+    const put = (text: string, offset: number) => {
+      for (let i = 0; i < text.length; i++) direct.u8[offset + i] = text.charCodeAt(i);
+    };
+    const value = Buffer.from(direct.u8.subarray(direct.sentOffset, direct.sentOffset + 64));
+    const line = value.toString('latin1');
+    assert.match(line, /^set 0{16} 0 0 32\r\n/);
+    put('STORED\r\n', ANSWER);
+    assert.equal(direct.handlers.received(c, ANSWER, 8), 8);
+    const data = line.slice(line.indexOf('\n') + 1, line.indexOf('\n') + 33);
+    const hit = `VALUE 0000000000000000 0 32\r\n${data}\r\nEND\r\n`;
+    put(hit, ANSWER);
+    direct.batchEnd();
+    const bytes = bytesPerOperation((count) => {
+      for (let i = 0; i < count; i++) {
+        assert.ok(direct.handlers.received(c, ANSWER, hit.length) === hit.length, 'consumed');
+        direct.batchEnd();
+      }
+    }, MESSAGES / 4);
+    assert.ok(bytes < 0.5, `${bytes} bytes a message`);
+  });
+}

@@ -7,6 +7,7 @@
  *   `drained` follows then.
  */
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';
+import { isLoadReport } from '../../src/load/result.ts';
 
 const ARENA_BYTES = 32 * 2 ** 20;
 const RECEIVE_BYTES = 2 ** 20;
@@ -42,6 +43,7 @@ export class FakeIx {
   readonly reports: unknown[] = [];
   readonly connections: FakeConnection[] = [];
   refusals = 0;
+  readonly #batchEnds: (() => void)[] = [];
   #nextFree = RECEIVE_BYTES;
   #us = 0x7fffff00; // passes 2^31 at once
   #timers: { dueUs: number; callback: () => void }[] = [];
@@ -71,6 +73,15 @@ export class FakeIx {
     return this.#us | 0;
   }
 
+  /** Virtual time since the start, milliseconds: a generator's clock. */
+  readonly clockMs = (): number => this.#elapsedUs / 1000;
+
+  onBatchEnd(callback: () => void): void {
+    this.#batchEnds.push(callback);
+  }
+
+  keepTurning(): void {}
+
   timer(delayUs: number, callback: () => void): void {
     this.#timers.push({ dueUs: this.#elapsedUs + delayUs, callback });
   }
@@ -92,7 +103,8 @@ export class FakeIx {
     };
     this.connections.push(c);
     const send = (offset: number, length: number): boolean => this.#send(c, offset, length);
-    const connection = Object.assign(c, { send, write: send, close: () => (c.isClosed = true) });
+    const close = () => (c.isClosed = true);
+    const connection = Object.assign(c, { send, write: send, close, abort: close });
     this.timer(STEP_US, () => handlers.opened?.(connection as unknown as Connection));
     return connection as unknown as Connection;
   }
@@ -108,9 +120,9 @@ export class FakeIx {
     return true;
   }
 
-  /** Runs until there is a report, or `limitUs` of virtual time have passed. */
+  /** Runs until there is a report that ends a run, or `limitUs` of virtual time have passed. */
   run(limitUs = 60_000_000): void {
-    while (this.reports.length === 0 && this.#elapsedUs < limitUs) this.step();
+    while (!isLoadReport(this.reports.at(-1)) && this.#elapsedUs < limitUs) this.step();
   }
 
   step(): void {
@@ -119,7 +131,8 @@ export class FakeIx {
     const due = this.#timers.filter(({ dueUs }) => dueUs <= this.#elapsedUs);
     this.#timers = this.#timers.filter(({ dueUs }) => dueUs > this.#elapsedUs);
     for (const { callback } of due) callback();
-    for (const c of this.connections) this.#serve(c);
+    for (const c of this.connections) if (!c.isClosed) this.#serve(c);
+    for (const callback of this.#batchEnds) callback();
   }
 
   #serve(c: FakeConnection): void {
