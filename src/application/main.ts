@@ -41,7 +41,7 @@ endWithParent();
 process.on('SIGTERM', () => process.exit(143));
 const config = v.parse(ApplicationConfig, JSON.parse(readLine(CHANNEL_FD)));
 try {
-  lockDown();
+  lockDown(config.lasting);
 } catch (error) {
   send({ type: 'failed', code: 'IX_CONFINE', message: (error as Error).message });
   process.exit(1);

@@ -10,14 +10,15 @@
  *   (incidents.ts).
  * - An application that stops itself (`ix.stop`) is not restarted.
  *
- * Called by service.ts.
+ * Called by life.ts.
  */
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { type ApplicationConfig, ApplicationMessage } from '../dataplane/config.ts';
-import { type Child, Inherited, startChild } from './child.ts';
+import { type Adoptable, adoptChild, type Child, Inherited, startChild } from './child.ts';
 import type { Confined } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
+import type { Held } from './descriptors.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
 import type { Ended, Incident } from './incidents.ts';
 import type { Dataplane, End } from './launch.ts';
@@ -31,6 +32,8 @@ const STEADY_MS = 30_000;
 
 export interface ApplicationProcess {
   readonly pid: number;
+  /** Our end of its channel, as it holds it. */
+  readonly channel: Held;
   readonly confined: Confined | undefined;
   /** Ports it listens on; fails when it cannot start. */
   readonly ready: Promise<number[]>;
@@ -46,12 +49,33 @@ export function launchApplication(
   confinement?: Confinement,
   main: string = MAIN,
 ): ApplicationProcess {
-  const ready = Promise.withResolvers<number[]>();
-  const said: Omit<End, 'how'> = {};
   const inherited = new Inherited();
   const threads = config.threads.map((thread) => {
     return { ...thread, shared: passShared(thread.shared, inherited) };
   });
+  const theirs = { ...config, threads };
+  return converse((hear) => startChild(main, inherited, theirs, hear, confinement), report);
+}
+
+/** One that serves already, and whose control plane has died. */
+export function adoptApplication(
+  record: Adoptable,
+  ports: number[],
+  report: (value: unknown) => void,
+): ApplicationProcess {
+  return converse((hear) => {
+    const child = adoptChild(record, hear);
+    hear({ type: 'ready', ports });
+    return child;
+  }, report);
+}
+
+function converse(
+  begin: (listen: (message: unknown) => void) => Child,
+  report: (value: unknown) => void,
+): ApplicationProcess {
+  const ready = Promise.withResolvers<number[]>();
+  const said: Omit<End, 'how'> = {};
   const hear = (raw: unknown): void => {
     const parsed = v.safeParse(ApplicationMessage, raw);
     if (!parsed.success) return;
@@ -64,15 +88,14 @@ export function launchApplication(
       ready.reject(new DataplaneFailedError(message.code, message.message));
     }
   };
-  const theirs = { ...config, threads };
-  const child: Child = startChild(main, inherited, theirs, hear, confinement);
+  const child = begin(hear);
   const ended = child.ended.then((how): End => ({ how, ...said }));
   ended.then(({ how }) =>
     ready.reject(new DataplaneDiedError(`the application ended before it was ready (${how})`)),
   );
   ready.promise.catch(() => {}); // nobody may be waiting
   return {
-    pid: child.pid,
+    ...{ pid: child.pid, channel: child.channel },
     get confined() {
       return child.confined;
     },

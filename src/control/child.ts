@@ -3,20 +3,35 @@
  *
  * - The child gets standard output and error, the channel as descriptor 3, and from 4 on what was opened for it;
  *   `pass` answers which number a descriptor of ours will have there.
+ * - The last of these is a copy of our own end of the channel: it keeps the channel open when we die, and is where the
+ *   control plane that adopts the child finds it (`adoptChild`). The child never uses it.
  * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which stops it in order.
  * - With a `confinement` it confines itself before it becomes `main` (confine.ts), and `confined` is what it said of that.
  * - An end is both: the exit, and the channel read to its last line.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import type { Duplex } from 'node:stream';
 import * as v from 'valibot';
 import { CHANNEL_FD } from '../dataplane/channel.ts';
+import { must, sys, type Watch } from '../native/sys.ts';
 import { Confined, confinedArguments, confinedEnvironment, inOwnPidNamespace } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
+import {
+  type Held,
+  identityOf,
+  openProcess,
+  signalProcess,
+  socketPair,
+  takeDescriptor,
+} from './descriptors.ts';
+import type { ProcessName } from './process.ts';
 
 /** How long a child may take to end in order after SIGTERM. */
 const STOP_MS = 2000;
+const SIGKILL = 9;
+const SIGTERM = 15;
 /** IX_NODE_FLAGS adds Node's own switches, to profile: `--perf-basic-prof`, `--cpu-prof`, `--trace-deopt`. What writes
  * files needs --unconfined. */
 const NODE_FLAGS = [
@@ -37,10 +52,17 @@ export class Inherited {
     const at = this.fds.indexOf(fd);
     return CHANNEL_FD + (at >= 0 ? at + 1 : this.fds.push(fd));
   }
+
+  /** The child's copy of our `fd`, for the record. */
+  held(fd: number): Held {
+    return { fd: this.pass(fd), what: identityOf(fd) };
+  }
 }
 
 export interface Child {
   readonly pid: number;
+  /** Our end of the channel, as the child holds it. */
+  readonly channel: Held;
   /** How it ended, in words: 'exit code 1', 'signal SIGKILL'. */
   readonly ended: Promise<string>;
   /** Settled before `main` says anything; undefined without a confinement. */
@@ -60,37 +82,99 @@ export function startChild(
   onMessage: (message: unknown) => void,
   confinement?: Confinement,
 ): Child {
-  const child = forkAndExec([...NODE_FLAGS, main], inherited, confinement);
+  const [ours, theirs] = socketPair();
+  const held = inherited.held(ours);
+  const child = forkAndExec([...NODE_FLAGS, main], theirs, inherited, confinement);
+  closeSync(theirs);
   let confined: Confined | undefined;
   const exited = exitOf(child);
-  const channel = child.stdio[CHANNEL_FD] as Duplex;
-  channel.on('error', () => {}); // It died while we wrote: `ended` says so.
-  const lines = createInterface({ input: channel });
-  lines.on('line', (line) => {
-    const message = parseJson(line);
+  const channel = openChannel(ours, (message) => {
     const said = v.safeParse(Confined, message);
     if (said.success) confined = said.output;
-    else if (message !== undefined) onMessage(message);
+    else onMessage(message);
   });
-  // A reset: it died with our line unread. What it said before comes first.
-  lines.on('error', () => {});
-  const closed = new Promise<void>((resolve) => channel.once('close', () => resolve()));
-  const write = (line: string): void => void channel.write(`${line}\n`);
-  write(JSON.stringify(config));
+  channel.write(JSON.stringify(config));
+  const signal = (name: NodeJS.Signals) => void child.kill(name);
   return {
     pid: child.pid ?? -1,
-    ended: Promise.all([exited, closed]).then(([how]) => how),
+    channel: held,
+    ended: Promise.all([exited, channel.closed]).then(([how]) => how),
     get confined() {
       return confined;
     },
-    write,
-    stop: () => stop(child, exited),
-    kill: () => void child.kill('SIGKILL'),
+    write: channel.write,
+    stop: () => stop(signal, exited),
+    kill: () => signal('SIGKILL'),
   };
+}
+
+/** What the record says of a child that is to be adopted. */
+export interface Adoptable extends ProcessName {
+  channel: Held;
+  confined?: Confined | undefined;
+}
+
+/** A child that another control plane started and left behind: we are not told its exit code. */
+export function adoptChild(
+  { pid, start, channel: held, confined }: Adoptable,
+  onMessage: (message: unknown) => void,
+): Child {
+  const pidfd = openProcess({ pid, start });
+  let fd: number;
+  try {
+    fd = takeDescriptor(pidfd, held);
+  } catch (error) {
+    closeSync(pidfd);
+    throw error;
+  }
+  const exited = exitByDescriptor(pidfd);
+  const channel = openChannel(fd, onMessage);
+  channel.write(''); // ends a line that the other one may not have ended
+  const signal = (name: NodeJS.Signals) =>
+    void signalProcess(pidfd, name === 'SIGKILL' ? SIGKILL : SIGTERM);
+  return {
+    ...{ pid, channel: held, confined, write: channel.write },
+    ended: Promise.all([exited, channel.closed]).then(() => 'adopted, so without an exit code'),
+    stop: () => stop(signal, exited),
+    kill: () => signal('SIGKILL'),
+  };
+}
+
+/** Readable when the process has ended; it stays open, so that a signal can never reach another one. */
+function exitByDescriptor(pidfd: number): Promise<string> {
+  return new Promise((resolve) => {
+    const watch = sys.watch(pidfd, () => {
+      sys.armWatch(watch as Watch, false);
+      resolve('ended');
+    });
+    if (typeof watch === 'number') must(watch, 'watch of a process');
+    sys.armWatch(watch as Watch, true);
+  });
+}
+
+interface Channel {
+  write(line: string): void;
+  /** Read to its last line. */
+  readonly closed: Promise<void>;
+}
+
+function openChannel(fd: number, onMessage: (message: unknown) => void): Channel {
+  const socket = new Socket({ fd, readable: true, writable: true });
+  socket.on('error', () => {}); // It died while we wrote: `ended` says so.
+  const lines = createInterface({ input: socket });
+  lines.on('line', (line) => {
+    const message = parseJson(line);
+    if (message !== undefined) onMessage(message);
+  });
+  // A reset: it died with our line unread. What it said before comes first.
+  lines.on('error', () => {});
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  return { write: (line) => void socket.write(`${line}\n`), closed };
 }
 
 function forkAndExec(
   argv: readonly string[],
+  channel: number,
   inherited: Inherited,
   confinement: Confinement | undefined,
 ): ChildProcess {
@@ -98,7 +182,7 @@ function forkAndExec(
     spawn(process.execPath, all, {
       detached: true,
       env,
-      stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...inherited.fds],
+      stdio: ['ignore', 'inherit', 'inherit', channel, ...inherited.fds],
     });
   if (confinement === undefined) return start(argv, environment());
   const all = confinedArguments(confinement, CHANNEL_FD + inherited.fds.length, argv);
@@ -130,9 +214,12 @@ function parseJson(line: string): unknown {
   }
 }
 
-async function stop(child: ChildProcess, exited: Promise<string>): Promise<void> {
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+async function stop(
+  signal: (name: NodeJS.Signals) => void,
+  exited: Promise<string>,
+): Promise<void> {
+  signal('SIGTERM');
+  const timer = setTimeout(() => signal('SIGKILL'), STOP_MS);
   await exited;
   clearTimeout(timer);
 }

@@ -36,6 +36,7 @@ function withRunOptions(command: Command): Command {
     .option('--hang-timeout <seconds>', 'restart an application that hangs (default: 10)')
     .option('--quota <quotas>', 'what the application may have: flows=1000,timers=100')
     .option('--unconfined', 'to debug: without users, roots and filters of their own')
+    .option('--tied', 'end when the dataplane or this command dies, instead of going on')
     .option('--json', 'print what is ready as one JSON object')
     .addOption(
       new Option('--impair <how>', 'for tests: a bad network, loss=0.01,seed=1').hideHelp(),
@@ -71,6 +72,15 @@ function build(): Command {
     .option('--json', 'print JSON')
     .option('--prometheus', 'print in the Prometheus exposition format')
     .action(async (options) => await (await import('./stat.ts')).stat(options));
+  program
+    .command('stop')
+    .description('end a service, also one whose control plane has died')
+    .argument('[name]', 'its name or its address')
+    .option('--all', 'end all of them, and remove what dead ones left')
+    .option('--json', 'print JSON')
+    .action(async (name: string | undefined, options) => {
+      await (await import('./stop.ts')).stop(name, options);
+    });
   program
     .command('doctor')
     .description('say what this machine lacks, and the command that fixes it')

@@ -5,19 +5,21 @@
  * - The dataplane calls it when its drivers are bound, before the first frame flows; the application's process before
  *   it starts the threads that load the application.
  * - Which list is in IX_CONFINED, set by the control plane; nothing is done without it (`--unconfined`, tests).
- * - The wish to die with the control plane is renewed: the kernel forgets it when a process changes who it is.
+ * - The wish to die with the control plane is renewed, since the kernel forgets it when a process changes who it is; or
+ *   taken back, if the service is `lasting`. Afterwards neither can be asked for any more.
  */
-import { endWithParent } from '../dataplane/channel.ts';
+import { endWithParent, liveOn } from '../dataplane/channel.ts';
 import { assembleFilter, installFilter } from '../native/seccomp.ts';
 import { dropEverywhere } from './confine-identity.ts';
 import { OTHERWISE, type Profile, rulesFor } from './confine-list.ts';
 
 export const CONFINED = 'IX_CONFINED';
 
-export function lockDown(): void {
+export function lockDown(lasting = false): void {
   const profile = process.env[CONFINED] as Profile | undefined;
+  if (profile) dropEverywhere();
+  if (lasting) liveOn();
+  else endWithParent();
   if (!profile) return;
-  dropEverywhere();
-  endWithParent();
   installFilter(assembleFilter(rulesFor(profile), OTHERWISE));
 }

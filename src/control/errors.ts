@@ -37,8 +37,8 @@ export class PrivilegeError extends UserError {
 }
 
 export class AddressInUseError extends UserError {
-  constructor(problem: string) {
-    super('IX_ADDRESS_IN_USE', problem, 'stop it or choose another with --ip');
+  constructor(problem: string, remedy = 'stop it or choose another with --ip') {
+    super('IX_ADDRESS_IN_USE', problem, remedy);
   }
 }
 

@@ -1,14 +1,15 @@
 /**
- * What the control plane says of an application that misbehaves: one line for people, one object for programs
- * (--json). The formats are stable.
+ * What the control plane says of an application that misbehaves, and of a dataplane that dies: one line for people, one
+ * object for programs (--json). The formats are stable.
  *
  * - `ended`: it died, failed or was killed, and is started again in `restartInSeconds`; `restarts` counts from 1.
  * - `restarted`: it is up again, under a new pid.
  * - `hanging`: it has not returned from a batch for so long; the dataplane goes on without it. At `restartAfterSeconds`
  *   it is killed (cause 'hang'); absent: never.
  * - `quota`: it has asked for more than it may have; `refused` is how often since this was last said.
+ * - `dataplane-ended`, `dataplane-restarted`: the same of the dataplane that it ran on.
  *
- * Made by application-process.ts and service.ts, printed by serve.ts.
+ * Made by application-process.ts, life.ts and service.ts, printed by serve.ts.
  */
 import type { Quotas } from '../limits.ts';
 
@@ -49,7 +50,35 @@ export interface QuotaUsedUp extends Named {
   refused: number;
 }
 
-export type Incident = Ended | Restarted | Hanging | QuotaUsedUp;
+interface OfDataplane extends Named {
+  address: string;
+  restarts: number;
+}
+
+/** `pid` is the dataplane's; absent: it could not be started. */
+export interface DataplaneEnded extends Omit<OfDataplane, 'pid'> {
+  event: 'dataplane-ended';
+  pid?: number;
+  /** 'signal SIGKILL' */
+  how: string;
+  /** What it said of the reason. */
+  message?: string;
+  restartInSeconds: number;
+}
+
+export interface DataplaneRestarted extends OfDataplane {
+  event: 'dataplane-restarted';
+  /** Domain process: the application's pid. */
+  applicationPid?: number;
+}
+
+export type Incident =
+  | Ended
+  | Restarted
+  | Hanging
+  | QuotaUsedUp
+  | DataplaneEnded
+  | DataplaneRestarted;
 
 const seconds = (value: number): string => `${value.toFixed(1)} s`;
 
@@ -70,7 +99,12 @@ function causeOf(ended: Ended): string {
 
 /** The line, without `ix: `. */
 export function describe(incident: Incident): string {
-  return `application ${incident.application} (pid ${incident.pid}): ${happened(incident)}`;
+  const { application, pid } = incident;
+  const number = pid === undefined ? '' : ` (pid ${pid})`;
+  if (incident.event === 'dataplane-ended' || incident.event === 'dataplane-restarted') {
+    return `dataplane of ${application} at ${incident.address}${number}: ${happened(incident)}`;
+  }
+  return `application ${application}${number}: ${happened(incident)}`;
 }
 
 function happened(incident: Incident): string {
@@ -79,7 +113,14 @@ function happened(incident: Incident): string {
       const again = `restarted in ${seconds(incident.restartInSeconds)}`;
       return `${causeOf(incident)}, ${again} (${ordinal(incident.restarts)} time)`;
     }
+    case 'dataplane-ended': {
+      const { how, message, restartInSeconds, restarts } = incident;
+      const why = message === undefined ? how : `${how}: ${message}`;
+      const again = `restarted in ${seconds(restartInSeconds)} (${ordinal(restarts)} time)`;
+      return `ended (${why}), its connections are lost, ${again}`;
+    }
     case 'restarted':
+    case 'dataplane-restarted':
       return 'ready again';
     case 'hanging': {
       const { restartAfterSeconds: limit } = incident;

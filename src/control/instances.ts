@@ -2,14 +2,16 @@
  * Who serves what on this machine: one file per running instance in the state directory.
  *
  * - The file is written before anything is made, so that whatever ends an instance (`kill -9`
- *   included), the next start knows what to take away: the links of dead instances, and a dataplane
- *   that outlived its control plane.
+ *   included), the next start knows what to take away (sweep.ts).
+ * - An instance whose control plane has died while its dataplane goes on is an *orphan*: it serves, keeps
+ *   its address and its links, and can be adopted (adopt.ts); its file says what an adopter needs
+ *   (`Estate`). One that did not serve yet is no orphan: it cannot, and is swept.
  * - An address belongs to one live instance per network namespace: the file is named by both.
  * - Starts exclude each other with a lock on the directory from sweep to claim (`withLock`).
  * - Directory: IX_STATE_DIR, else the first that can be written of /run/ix, $XDG_RUNTIME_DIR/ix,
  *   <tmp>/ix-<uid>.
  *
- * Called by network.ts (claim, sweep) and stat.ts (list).
+ * Called by network.ts (claim), holdings.ts (record), stat.ts and stop.ts (list).
  */
 import {
   accessSync,
@@ -27,15 +29,72 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { Ipv6Config, Layout } from '../dataplane/config.ts';
 import { must, SYS, sys } from '../native/sys.ts';
+import { Confined } from './confine.ts';
+import { Held } from './descriptors.ts';
 import { UserError } from './errors.ts';
-import { isAlive, networkNamespace } from './process.ts';
+import { isAlive, type ProcessName as Name, networkNamespace } from './process.ts';
 
 const ProcessName = v.object({ pid: v.number(), start: v.number() });
 
+/** A dataplane or an application, with what is needed to adopt it. */
+const ChildRecord = v.object({
+  ...ProcessName.entries,
+  /** The control plane's end of its channel, as it holds it. */
+  channel: Held,
+  confined: v.optional(Confined),
+});
+export type ChildRecord = v.InferOutput<typeof ChildRecord>;
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const SharedHeld = v.object({
+  receivePool: Held,
+  events: Held,
+  calls: Held,
+  memory: Held,
+  wake: Held,
+  bell: Held,
+});
+
+/** What the dataplane of a lasting service holds for an adopter, and what else one has to know. */
+const Estate = v.object({
+  /** What was asked for: who asks for the same adopts it (adopt.ts). */
+  wish: v.string(),
+  network: v.object({
+    kind: v.picklist(['link', 'tap']),
+    ifname: v.string(),
+    ifindex: count,
+    mac: v.array(count),
+    mtu: count,
+    gateway: v.number(),
+    hostName: v.optional(v.string()),
+    ipv6: v.optional(Ipv6Config),
+  }),
+  statistics: Held,
+  /** tap: the device. */
+  device: v.optional(Held),
+  xdp: v.optional(
+    v.object({
+      mode: v.picklist(['native', 'generic']),
+      fallback: v.string(),
+      map: Held,
+      link: Held,
+    }),
+  ),
+  /** Domain process: one a thread. */
+  shared: v.optional(v.array(SharedHeld)),
+  /** What it said when its drivers were bound. */
+  layouts: v.array(Layout),
+  flows: count,
+  driver: v.string(),
+});
+export type Estate = v.InferOutput<typeof Estate>;
+
 const Instance = v.object({
   control: ProcessName,
-  dataplane: v.optional(ProcessName),
+  dataplane: v.optional(ChildRecord),
+  application: v.optional(ChildRecord),
   /** Inode of the network namespace. */
   namespace: v.string(),
   address: v.string(),
@@ -51,6 +110,8 @@ const Instance = v.object({
   /** Names of the counters in it, in order: a reader of another version prints the right names. */
   counters: v.array(v.string()),
   threads: v.number(),
+  /** Lasting services, while they serve. */
+  estate: v.optional(Estate),
 });
 export type Instance = v.InferOutput<typeof Instance>;
 
@@ -86,8 +147,8 @@ const fileOf = (directory: string, address: string, namespace: string): string =
   join(directory, `${address}@${namespace}.json`);
 
 /** Instances whose files can be read, dead ones included. */
-function recorded(directory: string): { file: string; instance: Instance }[] {
-  const found: { file: string; instance: Instance }[] = [];
+function recorded(directory: string): Recorded[] {
+  const found: Recorded[] = [];
   let names: string[] = [];
   try {
     names = readdirSync(directory).filter((name) => name.endsWith('.json'));
@@ -106,18 +167,40 @@ function recorded(directory: string): { file: string; instance: Instance }[] {
   return found;
 }
 
-/** Every live instance that this user may see. */
-export function liveInstances(): Instance[] {
-  return candidates()
-    .flatMap(recorded)
-    .map(({ instance }) => instance)
-    .filter((instance) => isAlive(instance.control));
+export interface Recorded {
+  file: string;
+  instance: Instance;
 }
 
-/** The live instance that has `address` in this network namespace. */
+/** All that this user may see, dead ones included. */
+export const allInstances = (): Recorded[] => candidates().flatMap(recorded);
+
+/** Those that this user's next start would find, and sweep. */
+export const ownInstances = (): Recorded[] => recorded(stateDirectory());
+
+const isAliveIf = (process: Name | undefined): boolean => process !== undefined && isAlive(process);
+
+/** It goes on without its control plane. */
+export const isOrphan = ({ control, dataplane, estate }: Instance): boolean =>
+  estate !== undefined && isAliveIf(dataplane) && !isAlive(control);
+
+/** Every live instance that this user may see. */
+export function liveInstances(): Instance[] {
+  const all = allInstances().map(({ instance }) => instance);
+  return all.filter((instance) => isAlive(instance.control));
+}
+
+/** Every orphan that this user may see. */
+export const orphans = (): Instance[] =>
+  allInstances()
+    .map(({ instance }) => instance)
+    .filter(isOrphan);
+
+/** The instance, orphans included, that has `address` in this network namespace. */
 export function holderOf(address: string): Instance | undefined {
   const namespace = networkNamespace();
-  return liveInstances().find((i) => i.address === address && i.namespace === namespace);
+  const holders = [...liveInstances(), ...orphans()];
+  return holders.find((i) => i.address === address && i.namespace === namespace);
 }
 
 /** Writes (or rewrites) the file of an instance. */
@@ -129,33 +212,6 @@ export function record(instance: Instance): void {
 
 export function forget(instance: Instance): void {
   rmSync(fileOf(stateDirectory(), instance.address, instance.namespace), { force: true });
-}
-
-/**
- * Takes away what dead instances left in this network namespace and forgets them. `removeLink` is
- * asked for every link that a dead one made and no live one has. Returns what was removed. Call
- * under `withLock`.
- */
-export function sweep(removeLink: (name: string) => boolean): string[] {
-  const namespace = networkNamespace();
-  const all = recorded(stateDirectory());
-  const dead = all.filter(({ instance }) => !isAlive(instance.control));
-  const live = all.filter(
-    (entry) => !dead.includes(entry) && entry.instance.namespace === namespace,
-  );
-  const kept = new Set(live.flatMap(({ instance }) => instance.links));
-  const removed: string[] = [];
-  for (const { file, instance } of dead) {
-    // Links of another namespace cannot be seen from here; a start in there sweeps them.
-    if (instance.namespace !== namespace && instance.links.length > 0) continue;
-    const { dataplane } = instance;
-    if (dataplane && isAlive(dataplane)) process.kill(dataplane.pid, 'SIGKILL');
-    for (const name of instance.links) {
-      if (!kept.has(name) && removeLink(name)) removed.push(name);
-    }
-    rmSync(file, { force: true });
-  }
-  return removed;
 }
 
 const F_OFD_SETLKW = 38;

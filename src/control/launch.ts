@@ -5,8 +5,9 @@
  * - `attached` settles when its drivers are bound and wait for `go`; `ready` when an inline
  *   application listens. Both fail with the reason when it ends before.
  * - `ended` settles when it is gone; by itself or because of `stop`.
+ * - `adoptDataplane` is the same for one that serves already and whose control plane has died.
  *
- * Called by service.ts. The other end of the channel is src/dataplane/channel.ts.
+ * Called by life.ts. The other end of the channel is src/dataplane/channel.ts.
  */
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
@@ -16,9 +17,10 @@ import {
   type NicConfig,
   type ThreadState,
 } from '../dataplane/config.ts';
-import { Inherited, startChild } from './child.ts';
+import { type Adoptable, adoptChild, type Child, Inherited, startChild } from './child.ts';
 import type { Confined } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
+import type { Held } from './descriptors.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
 import { passShared } from './shared.ts';
 
@@ -43,6 +45,8 @@ export type Attached = Extract<DataplaneMessage, { type: 'attached' }>;
 
 export interface Dataplane {
   readonly pid: number;
+  /** Our end of its channel, as it holds it. */
+  readonly channel: Held;
   readonly confined: Confined | undefined;
   readonly attached: Promise<Attached>;
   readonly ready: Promise<Ready>;
@@ -59,15 +63,41 @@ export interface Dataplane {
   kill(): void;
 }
 
+export type Report = (value: unknown) => void;
+
 /**
  * `config` names descriptors of this process; `main` is another program to start, `report` gets the
- * application's messages (domain inline).
+ * application's messages (domain inline), `inherited` has what the dataplane only keeps.
  */
 export function launch(
   config: DataplaneConfig,
   main: string = MAIN,
-  report: (value: unknown) => void = () => {},
+  report?: Report,
   confinement?: Confinement,
+  inherited = new Inherited(),
+): Dataplane {
+  const given = theirs(config, inherited);
+  return converse((hear) => startChild(main, inherited, given, hear, confinement), report);
+}
+
+/** `attached` and `ready` are what it said then. */
+export function adoptDataplane(
+  record: Adoptable,
+  attached: Attached,
+  ready: Ready,
+  report?: Report,
+): Dataplane {
+  return converse((hear) => {
+    const child = adoptChild(record, hear);
+    hear(attached);
+    hear({ type: 'ready', ...ready });
+    return child;
+  }, report);
+}
+
+function converse(
+  begin: (listen: (message: unknown) => void) => Child,
+  report: Report = () => {},
 ): Dataplane {
   const attached = Promise.withResolvers<Attached>();
   const ready = Promise.withResolvers<Ready>();
@@ -89,19 +119,17 @@ export function launch(
   const fail = (error: Error): void => {
     for (const each of [attached, ready, dropped, state]) each.reject(error);
   };
-  const inherited = new Inherited();
-  const listen = (message: unknown): void => {
+  const child = begin((message) => {
     const parsed = v.safeParse(DataplaneMessage, message);
     if (parsed.success) hear(parsed.output);
-  };
-  const child = startChild(main, inherited, theirs(config, inherited), listen, confinement);
+  });
   const ended = child.ended.then((how): End => ({ how, ...said }));
   ended.then(({ how }) =>
     fail(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`)),
   );
   for (const each of [attached, ready, dropped, state]) each.promise.catch(() => {}); // nobody may be waiting
   return {
-    pid: child.pid,
+    ...{ pid: child.pid, channel: child.channel },
     get confined() {
       return child.confined;
     },

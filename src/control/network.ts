@@ -11,7 +11,7 @@
  *   left, refuses an address that somebody has, and records the instance before it makes the first
  *   link; all under one lock.
  *
- * Called by serve.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst;
+ * Called by holdings.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst;
  * ip-sysctl.rst (arp_ignore).
  */
 
@@ -25,16 +25,18 @@ import { hostAddress6For, ipv6ConfigFor, isSameAddress, type Subnet6 } from './a
 import { AddressInUseError, InterfaceError } from './errors.ts';
 import { joinGroups } from './groups.ts';
 import {
+  type Estate,
   forget,
   holderOf,
   type Instance,
   liveInstances,
+  orphans,
   record,
-  sweep,
   withLock,
 } from './instances.ts';
 import { IFF_UP, type Link, Netlink, NetlinkError } from './netlink.ts';
-import { networkNamespace } from './process.ts';
+import { isAlive, networkNamespace } from './process.ts';
+import { sweep } from './sweep.ts';
 
 const EEXIST = 17;
 
@@ -82,6 +84,35 @@ export function makeNetwork(plan: NetworkPlan, instance: Instance): Network {
   });
 }
 
+/** The network that an orphan goes on with; `fd` is our copy of the device (tap). */
+export function adoptNetwork(instance: Instance, network: Estate['network'], fd?: number): Network {
+  const { hostName, ipv6, ...rest } = network;
+  const leave = ipv6 && hostName === undefined ? joinFor(rest.ifindex, ipv6) : () => {};
+  const forgetAll = removal(instance);
+  return {
+    ...rest,
+    ...(hostName === undefined ? {} : { hostName }),
+    ...(ipv6 && { ipv6 }),
+    ...(fd === undefined ? {} : { fd }),
+    remove: () => {
+      leave();
+      forgetAll();
+    },
+  };
+}
+
+/** Takes away the links of an instance that has ended, and forgets it. */
+export function removeNetwork(instance: Instance): void {
+  withLock(removal(instance));
+}
+
+export function linkExists(name: string): boolean {
+  const netlink = new Netlink();
+  const found = netlink.link(name) !== undefined;
+  netlink.close();
+  return found;
+}
+
 /** Removes links that dead instances left behind; returns their names. Call under `withLock`. */
 export function sweepLinks(netlink: Netlink): string[] {
   return sweep((name) => removeLink(netlink, name));
@@ -95,12 +126,18 @@ function removeLink(netlink: Netlink, name: string): boolean {
   return true;
 }
 
+function refuseHeld(text: string, { control, app, address }: Instance): never {
+  if (isAlive(control)) {
+    throw new AddressInUseError(`${text} is already served by ix pid ${control.pid}`);
+  }
+  const problem = `${text} is served by ${app}, whose control plane has died`;
+  throw new AddressInUseError(problem, `stop it with: bin/ix stop ${address}`);
+}
+
 function refuseTakenAddress(netlink: Netlink, plan: NetworkPlan): void {
   const text = formatAddress(plan.address);
   const holder = holderOf(text);
-  if (holder) {
-    throw new AddressInUseError(`${text} is already served by ix pid ${holder.control.pid}`);
-  }
+  if (holder) refuseHeld(text, holder);
   const links = netlink.links();
   const nameOf = (index: number) => links.find((link) => link.index === index)?.name ?? `${index}`;
   const addresses = netlink.addresses();
@@ -131,10 +168,9 @@ function refuseTakenAddress6(
   if (!ip6) return;
   const text = formatIpv6(ip6.address);
   const namespace = networkNamespace();
-  const holder = liveInstances().find((i) => i.address6 === text && i.namespace === namespace);
-  if (holder) {
-    throw new AddressInUseError(`${text} is already served by ix pid ${holder.control.pid}`);
-  }
+  const holders = [...liveInstances(), ...orphans()];
+  const holder = holders.find((i) => i.address6 === text && i.namespace === namespace);
+  if (holder) refuseHeld(text, holder);
   const same = netlink.addresses6().find((entry) => isSameAddress(entry.address, ip6.address));
   if (!same) return;
   throw new AddressInUseError(`${text} is an address of this machine (${nameOf(same.index)})`);
@@ -232,7 +268,7 @@ function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance):
   const gateway = netlink.gatewayOf(index);
   const { ip6 } = plan;
   const ipv6 = ip6 && ipv6ConfigFor(ip6, mac, netlink.gateway6Of(index), false, false);
-  const leave = ipv6 ? joinGroups(index, [ipv6.address, ipv6.linkLocal]) : () => {};
+  const leave = ipv6 ? joinFor(index, ipv6) : () => {};
   const forgetAll = removal(instance);
   const remove = (): void => {
     leave();
@@ -243,6 +279,9 @@ function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance):
     ...(ipv6 && { ipv6 }),
   };
 }
+
+const joinFor = (ifindex: number, { address, linkLocal }: Ipv6Config): (() => void) =>
+  joinGroups(ifindex, [address, linkLocal]);
 
 function existing(netlink: Netlink, name: string): Link {
   const links = netlink.links();

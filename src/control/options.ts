@@ -121,6 +121,8 @@ const RunOptions = v.object({
   ),
   /** What the application may have at a time, below what the pools give. */
   quota: v.optional(v.pipe(v.string(), v.transform(parseQuotas))),
+  /** The service ends with its dataplane and with its control plane. */
+  tied: v.optional(v.boolean(), false),
   /** For tests: a bad network, both ways. */
   impair: v.optional(v.pipe(v.string(), v.transform(parseImpairment))),
 });

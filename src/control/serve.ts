@@ -3,12 +3,16 @@
  *
  * - Standard output gets what a user wants to know once: where it serves and what to try (with
  *   --json: one object).
- * - SIGINT, SIGTERM and SIGHUP stop it in order, exit code 0. A dataplane that dies by itself is
- *   exit code 1.
+ * - SIGINT, SIGTERM and SIGHUP stop it in order, exit code 0. A dataplane that dies by itself is reported (one line
+ *   on standard error, one object with --json) and started again; with --tied it is exit code 1.
+ * - When this command dies in another way (kill -9), the service goes on. The same command again adopts it; a command
+ *   for the same address with other options ends it first, and says so.
  * - Without the privileges for the network that was asked for: an error if one was asked for,
  *   otherwise the same application with a built-in client over the cable, in one process
  *   (src/dataplane/demo.ts).
  */
+import { formatAddress } from './address.ts';
+import { claim, endOrphan, orphanAt, wishOf } from './adopt.ts';
 import { type Application, commandsToTry, findApplication } from './applications.ts';
 import { enforced } from './confine.ts';
 import { DataplaneDiedError, PrivilegeError } from './errors.ts';
@@ -16,7 +20,7 @@ import { describe, type Incident } from './incidents.ts';
 import type { End } from './launch.ts';
 import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
 import { missingFor, requireKernel } from './privilege.ts';
-import { type Service, startService } from './service.ts';
+import { adoptService, type Service, startService } from './service.ts';
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -59,13 +63,13 @@ async function serveUntilStopped(
   const stop = () => stopped.resolve('stopped');
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
   try {
-    const incident = (each: Incident): void => printIncident(each, options.json);
-    const starting = startService(app, options, nic, { report: printReport, incident });
-    const service = await Promise.race([starting, stopped.promise]);
+    const starting = adoptOrStart(app, options, nic);
+    const begun = await Promise.race([starting, stopped.promise]);
     // A signal before it was ready: the command ends, and the exit handler takes down what there
     // is.
-    if (service === 'stopped') return;
-    announce(app, options, service);
+    if (begun === 'stopped') return;
+    announce(app, options, begun);
+    const { service } = begun;
     const outcome = await Promise.race([service.ended, stopped.promise]);
     await service.stop();
     service.takeDown();
@@ -73,6 +77,42 @@ async function serveUntilStopped(
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, stop);
   }
+}
+
+interface Begun {
+  service: Service;
+  /** Pid of the control plane that it was adopted from. */
+  from?: number;
+}
+
+/** What runs at the address without a control plane is adopted if it is what is asked for, and ended if not. */
+async function adoptOrStart(app: Application, options: RunOptions, nic: string): Promise<Begun> {
+  const wish = wishOf(app, options, nic);
+  const incident = (each: Incident): void => printIncident(each, options.json);
+  const given = { report: printReport, incident, ...(options.tied ? {} : { wish }) };
+  const address = formatAddress(options.ip.address);
+  const orphan = orphanAt(address);
+  if (orphan) {
+    const from = orphan.control.pid;
+    const isSame = !options.tied && orphan.estate?.wish === wish;
+    if (isSame && claim(orphan)) {
+      try {
+        return { service: await adoptService(orphan, app, options, given), from };
+      } catch (error) {
+        sayEnded(orphan.app, address, from, error instanceof Error ? error.message : `${error}`);
+        await endOrphan(orphan);
+      }
+    } else if (!isSame) {
+      sayEnded(orphan.app, address, from, 'what is asked for now is something else');
+      await endOrphan(orphan);
+    }
+  }
+  return { service: await startService(app, options, nic, given) };
+}
+
+function sayEnded(app: string, address: string, from: number, why: string): void {
+  const was = `${app} at ${address} was left by pid ${from}, which died`;
+  console.error(`ix: ${was}; not adopted (${why}): ended, starting anew`);
 }
 
 /** The application may end the dataplane; everything else is an accident. */
@@ -92,7 +132,7 @@ function printIncident(incident: Incident, isJson: boolean): void {
   if (isJson) console.log(JSON.stringify(incident));
 }
 
-function announce(app: Application, options: RunOptions, service: Service): void {
+function announce(app: Application, options: RunOptions, { service, from }: Begun): void {
   const { address, address6, ports, nic, dataplane, application } = service;
   const missing = [dataplane, application].flatMap((child) => child?.confined?.missing ?? []);
   const notEnforced = [...new Set(missing)];
@@ -106,6 +146,7 @@ function announce(app: Application, options: RunOptions, service: Service): void
       pid: process.pid,
       dataplane: dataplane.pid,
       ...(application && { application: application.pid }),
+      ...(from !== undefined && { adoptedFrom: from }),
       confined: {
         dataplane: enforced(dataplane.confined),
         ...(application && { application: enforced(application.confined) }),
@@ -120,6 +161,9 @@ function announce(app: Application, options: RunOptions, service: Service): void
   }
   const [port] = ports;
   console.log(`ix: ${app.name} ready at ${address}${port === undefined ? '' : `:${port}`}`);
+  if (from !== undefined) {
+    console.log(`  it went on when pid ${from} died: connections and values are kept`);
+  }
   for (const command of commandsToTry(app.name, address, ports)) console.log(`  ${command}`);
   if (address6 !== undefined) {
     console.log(`  and at ${port === undefined ? address6 : `[${address6}]:${port}`}`);

@@ -1,60 +1,49 @@
 /**
- * One running instance: its network, its dataplane and its record, brought up in order and taken
+ * One running instance: what it holds, and the dataplane that lives on it, brought up in order and taken
  * down in reverse.
  *
  * - `startService` returns when the application serves. If it throws, nothing that was made is
  *   left.
- * - `takeDown` is synchronous and may be called at any time, also from an exit handler: links, XDP
+ * - A `lasting` service outlives its dataplane and its control plane. A dataplane that dies is reported, what was its is
+ *   cleaned up (its application, too), and another one starts on the same link, address and counters, after a while
+ *   (backoff.ts): its peers see resets. When the control plane dies, dataplane and application go on, and
+ *   `adoptService` goes on with them.
+ * - One that is not lasting ends with either: benchmarks, tests, `--tied`.
+ * - `takeDown` is synchronous and may be called at any time, also from an exit handler: processes, links, XDP
  *   program, record.
- * - The privileged steps are all here: the dataplane is handed descriptors.
- * - An AF_XDP socket may enter the XDP program's map only when the dataplane has given it its
- *   rings, so frames flow from `ready` on; then our own copy of the socket is closed, since an open
- *   one keeps the queue busy.
  *
- * Called by serve.ts.
+ * Called by serve.ts and the benchmarks.
  */
-import { closeSync, openSync } from 'node:fs';
-import { COUNTER_NAMES } from '../counters.ts';
-import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
-import { type Attachment, attachXdp, type XdpMode } from '../nic/attach.ts';
-import { setOffloads } from '../nic/interface.ts';
-import { formatIpv6 } from '../wire/ipv6-text.ts';
-import { formatAddress } from './address.ts';
-import { ipv6Beside, ipv6Matches } from './address6.ts';
-import {
-  type ApplicationProcess,
-  launchApplication,
-  type Supervised,
-  superviseApplication,
-} from './application-process.ts';
-import { ApplicationWatch } from './application-watch.ts';
+import type { Supervised } from './application-process.ts';
 import type { Application } from './applications.ts';
-import { type Confinement, type Confinements, planConfinement } from './confine-plan.ts';
-import { OptionError } from './errors.ts';
-import { describe as explain, type Incident } from './incidents.ts';
-import { type Instance, record } from './instances.ts';
-import { type Attached, type Dataplane, type End, launch, type Ready } from './launch.ts';
-import { makeNetwork, type Network, type NetworkPlan } from './network.ts';
+import { Backoff } from './backoff.ts';
+import { planConfinement } from './confine-plan.ts';
+import { adoptHoldings, type Holdings, makeHoldings, noteEnd } from './holdings.ts';
+import {
+  type DataplaneEnded,
+  type DataplaneRestarted,
+  describe as explain,
+  type Incident,
+} from './incidents.ts';
+import type { Instance } from './instances.ts';
+import type { Dataplane, End, Ready } from './launch.ts';
+import { adoptLife, type Life, type LifePlan, startLife } from './life.ts';
+import { linkExists } from './network.ts';
 import type { RunOptions } from './options.ts';
-import { within } from './patience.ts';
-import { networkNamespace, processName } from './process.ts';
-import { closeShared, makeShared, sealShared } from './shared.ts';
-import { makeStatistics } from './statistics.ts';
-
-/**
- * Application memory for `-m`: the values, 1/32 of that for their index, something for constants; and
- * the buffers of libix, which take up to 3/16 of all of it.
- */
-const applicationMiB = (memory: number): number => Math.ceil(((memory * 33) / 32 + 16) * (16 / 13));
+import { Undo } from './undo.ts';
 
 export interface Service extends Ready {
   address: string;
   /** undefined: no IPv6. */
   address6: string | undefined;
+  /** Of the life that it has now. */
   dataplane: Dataplane;
   /** Domain process only. */
   application: Supervised | undefined;
-  /** Settles when it has ended although nobody asked it to: the dataplane died, or the application stopped itself. */
+  /**
+   * Settles when it has ended although nobody asked it to: the application stopped itself; or the dataplane died, if it
+   * is not lasting, or cannot be started again.
+   */
   ended: Promise<End>;
   /** Stops application and dataplane in order; `takeDown` comes after it. */
   stop(): Promise<void>;
@@ -65,7 +54,9 @@ export interface LaunchOptions {
   /** The program to start as the dataplane, if not src/dataplane/main.ts. */
   main?: string | undefined;
   report?: (value: unknown) => void;
-  /** What the application did that had to be dealt with; default: one line each on standard error. */
+  /** Lasting, and adopted by who wishes the same (adopt.ts `wishOf`). */
+  wish?: string;
+  /** What had to be dealt with; default: one line each on standard error. */
   incident?: (incident: Incident) => void;
   /** How long dataplane and application may take to start; default: START_MS. */
   startMs?: number;
@@ -77,261 +68,175 @@ export async function startService(
   app: Application,
   options: RunOptions,
   nic: string,
-  { main, report, incident = printIncident, startMs }: LaunchOptions = {},
+  given: LaunchOptions = {},
 ): Promise<Service> {
-  const undo: (() => void)[] = [];
-  const takeDown = () => {
-    const step = undo.pop();
-    if (!step) return;
-    try {
-      step();
-    } finally {
-      takeDown(); // a step that fails must not keep the others
-    }
-  };
-  process.on('exit', takeDown);
-  undo.push(() => process.off('exit', takeDown));
-  try {
-    const statisticsFd = makeStatistics(options.threads);
-    undo.push(() => closeSync(statisticsFd));
-    const instance = describe(app, options, nic, statisticsFd);
-    const captureFd = options.capture === undefined ? undefined : openCapture(options.capture);
-    const network = makeNetwork(planOf(options, nic), instance);
-    if (network.ipv6) instance.address6 = formatIpv6(network.ipv6.address);
-    undo.push(network.remove);
-    const drivers = openDrivers(network, options, undo);
-    const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;
-    const config: DataplaneConfig = {
-      ...baseConfig(app, options),
-      ...(shared === undefined ? {} : { shared }),
-      nics: drivers.configs,
-      gateway: network.gateway,
-      ...(network.ipv6 && { ipv6: network.ipv6 }),
-      statisticsFd,
-      ...(captureFd === undefined ? {} : { captureFd }),
-    };
-    const confinements = options.unconfined ? undefined : confinementsFor(app, options, config);
-    const dataplane = launch(config, main, report, confinements?.dataplane);
-    undo.push(() => dataplane.kill());
-    if (captureFd !== undefined) closeSync(captureFd);
-    noteDataplane(instance, dataplane.pid);
-    const attached = await within(dataplane.attached, 'the dataplane', 'attached', startMs);
-    drivers.enable();
-    dataplane.go();
-    const start = applicationStarter(config, attached, confinements?.application, report);
-    const supervise = { name: app.name, dataplane, start, incident, ...(startMs && { startMs }) };
-    const application = shared && (await superviseApplication(supervise));
-    if (application) undo.push(() => application.kill());
-    const isReady = () => within(dataplane.ready, `application ${app.name}`, 'ready', startMs);
-    const ports = application ? application.ports : (await isReady()).ports;
-    const watch = watchApplication(app.name, options, statisticsFd, incident, () => {
-      return application ?? dataplane;
-    });
-    undo.push(() => watch.stop());
-    instance.ports = ports;
-    record(instance);
-    const { address, address6 } = instance;
-    return {
-      ...{ ports, nic: attached.nic, address, address6, dataplane, application, takeDown },
-      ended: Promise.race([dataplane.ended, ...(application ? [application.stopped] : [])]),
-      stop: async () => {
-        await application?.stop();
-        await dataplane.stop();
-      },
-    };
-  } catch (error) {
-    takeDown();
-    throw error;
-  }
+  const plan = planOf(app, options, nic, given);
+  const holdings = makeHoldings(app, options, nic);
+  const running = new Running(holdings, plan);
+  return await running.begin((undo) => startLife(holdings, plan, undo, 0));
 }
 
-function confinementsFor(
+/** `instance` was claimed (adopt.ts). If it throws, what it was may be left: the caller ends it. */
+export async function adoptService(
+  instance: Instance,
   app: Application,
   options: RunOptions,
-  config: DataplaneConfig,
-): Confinements {
-  return planConfinement({
-    domain: options.domain,
-    module: app.module,
-    given: { read: options.allowRead, write: options.allowWrite },
-    locksMemory: config.nics.some((nic) => nic.kind === 'afxdp'),
-  });
+  given: LaunchOptions,
+): Promise<Service> {
+  const plan = planOf(app, options, instance.nic, given);
+  const holdings = adoptHoldings(instance);
+  const running = new Running(holdings, plan);
+  return await running.begin((undo) => adoptLife(holdings, plan, undo));
 }
 
-function openShared(threads: number, undo: (() => void)[]): SharedDescriptors[] {
-  const shared = Array.from({ length: threads }, makeShared);
-  undo.push(() => shared.forEach(closeShared));
-  return shared;
-}
+class Running implements Service {
+  readonly #holdings: Holdings;
+  readonly #plan: LifePlan;
+  readonly #ended = Promise.withResolvers<End>();
+  readonly #backoff = new Backoff();
+  readonly #exit = () => this.takeDown();
+  #life: Life | undefined;
+  #undo = new Undo();
+  #restarts = 0;
+  #isStopping = false;
 
-/** Domain process: seals what the dataplane has mapped; what it returns starts the application on it. */
-function applicationStarter(
-  config: DataplaneConfig,
-  attached: Attached,
-  confinement: Confinement | undefined,
-  report: (value: unknown) => void = () => {},
-): () => ApplicationProcess {
-  const { shared = [], cpu } = config;
-  shared.forEach(sealShared);
-  const threads = attached.layouts.map((layout, index) => ({
-    layout,
-    shared: shared[index]!,
-    flows: attached.flows,
-    ...(cpu === undefined ? {} : { cpu: cpu + index }),
-  }));
-  return () => launchApplication({ app: config.app, threads }, report, confinement);
-}
-
-/** Names the application when it hangs or runs into a quota; restarts one that hangs for too long. */
-function watchApplication(
-  application: string,
-  options: RunOptions,
-  statisticsFd: number,
-  incident: (incident: Incident) => void,
-  who: () => Supervised | Dataplane,
-): ApplicationWatch {
-  const { threads, hangTimeout } = options;
-  const watch = new ApplicationWatch({
-    ...{ statisticsFd, threads, hangMs: hangTimeout * 1000 },
-    hanging: (ms) => {
-      const limit = hangTimeout > 0 ? { restartAfterSeconds: hangTimeout } : {};
-      const { pid } = who();
-      incident({ event: 'hanging', application, pid, seconds: ms / 1000, ...limit });
-    },
-    hung: (ms) => {
-      const hung = who();
-      if ('restartHung' in hung) hung.restartHung(ms);
-    },
-    quota: (quota, refused) =>
-      incident({ event: 'quota', application, pid: who().pid, quota, refused }),
-  });
-  watch.start();
-  return watch;
-}
-
-/** An interface that is there already has a network of its own: there IPv6 is only what the user asks for. */
-function planOf(options: RunOptions, nic: string): NetworkPlan {
-  const isPrivate = nic === 'veth' || nic === 'tap';
-  const asked = options.ip6 ?? (isPrivate ? ipv6Beside(options.ip) : undefined);
-  const ip6 = asked === 'none' ? undefined : asked;
-  const { slaac } = options;
-  if (slaac && (!ip6 || !isPrivate)) {
-    throw new OptionError(
-      '--slaac needs IPv6 on a link of our own',
-      'use --nic veth or tap, or --ip6',
-    );
+  constructor(holdings: Holdings, plan: LifePlan) {
+    this.#holdings = holdings;
+    this.#plan = plan;
+    process.on('exit', this.#exit);
   }
-  return { ...options.ip, nic, queues: options.threads, slaac, ...(ip6 && { ip6 }) };
+
+  async begin(live: (undo: Undo) => Promise<Life>): Promise<this> {
+    try {
+      this.#life = await live(this.#undo);
+    } catch (error) {
+      this.takeDown();
+      throw error;
+    }
+    void this.#watch(this.#life);
+    return this;
+  }
+
+  get address(): string {
+    return this.#holdings.instance.address;
+  }
+  get address6(): string | undefined {
+    return this.#holdings.instance.address6;
+  }
+  get ports(): number[] {
+    return this.#holdings.instance.ports;
+  }
+  get nic(): string {
+    return this.#now().nic;
+  }
+  get dataplane(): Dataplane {
+    return this.#now().dataplane;
+  }
+  get application(): Supervised | undefined {
+    return this.#now().application;
+  }
+  get ended(): Promise<End> {
+    return this.#ended.promise;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#life?.stop();
+  }
+
+  takeDown(): void {
+    this.#isStopping = true;
+    process.off('exit', this.#exit);
+    try {
+      this.#undo.run();
+    } finally {
+      this.#holdings.release();
+    }
+  }
+
+  #now(): Life {
+    if (!this.#life) throw new Error('it has begun');
+    return this.#life;
+  }
+
+  /** From life to life, until one ends that is not followed by another. */
+  async #watch(life: Life): Promise<void> {
+    let current: Life | undefined = life;
+    while (current) {
+      const startedMs = Date.now();
+      const end: End = await current.ended;
+      if (this.#isStopping) return;
+      if (end.stopped !== undefined || this.#plan.wish === undefined) {
+        return this.#ended.resolve(end);
+      }
+      current = await this.#again(end, Date.now() - startedMs);
+    }
+  }
+
+  /** Undefined: stopped meanwhile, or it cannot be. */
+  async #again(end: End, ranMs: number): Promise<Life | undefined> {
+    const { network, instance } = this.#holdings;
+    let { how, failure } = end;
+    let pid: number | undefined = this.dataplane.pid;
+    for (let aliveMs = ranMs; ; aliveMs = 0) {
+      this.#undo.run();
+      this.#undo = new Undo();
+      noteEnd(instance);
+      if (!linkExists(network.ifname)) {
+        this.#ended.resolve({ how, failure: `its interface ${network.ifname} is gone` });
+        return undefined;
+      }
+      const delayMs = this.#backoff.delayAfter(aliveMs);
+      this.#restarts += 1;
+      const message = failure?.split('\n')[0];
+      const why = { how, ...(message && { message }), restartInSeconds: delayMs / 1000 };
+      this.#tell({ event: 'dataplane-ended', ...(pid && { pid }), ...why });
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      if (this.#isStopping) return undefined;
+      try {
+        const life = await startLife(this.#holdings, this.#plan, this.#undo, this.#restarts);
+        if (this.#isStopping) return undefined;
+        return this.#restarted(life);
+      } catch (error) {
+        if (this.#isStopping) return undefined;
+        [how, failure] = ['could not start', error instanceof Error ? error.message : `${error}`];
+        pid = undefined;
+      }
+    }
+  }
+
+  #restarted(life: Life): Life {
+    this.#life = life;
+    const { dataplane, application } = life;
+    const also = application && { applicationPid: application.pid };
+    this.#tell({ event: 'dataplane-restarted', pid: dataplane.pid, ...also });
+    return life;
+  }
+
+  #tell(incident: Omit<DataplaneEnded, Told> | Omit<DataplaneRestarted, Told>): void {
+    const application = this.#plan.app.name;
+    const { address } = this;
+    const restarts = this.#restarts;
+    this.#plan.incident({ application, address, restarts, ...incident } as Incident);
+  }
 }
 
-function describe(
+/** What all incidents of a service's dataplane have in common. */
+type Told = 'application' | 'address' | 'restarts';
+
+function planOf(
   app: Application,
   options: RunOptions,
   nic: string,
-  statisticsFd: number,
-): Instance {
-  const control = processName(process.pid);
-  if (!control) throw new Error('/proc is not mounted');
-  return {
-    control,
-    namespace: networkNamespace(),
-    address: formatAddress(options.ip.address),
-    app: app.name,
-    ports: [],
-    nic,
-    links: [],
-    statisticsFd,
-    counters: [...COUNTER_NAMES],
-    threads: options.threads,
-  };
-}
-
-function noteDataplane(instance: Instance, pid: number): void {
-  const dataplane = processName(pid);
-  if (dataplane) instance.dataplane = dataplane;
-  record(instance);
-}
-
-function openCapture(path: string): number {
-  try {
-    return openSync(path, 'w');
-  } catch (error) {
-    throw new OptionError(
-      `--capture ${path}: ${(error as NodeJS.ErrnoException).code}`,
-      'give the path of a file that can be written',
-    );
-  }
-}
-
-interface Drivers {
-  configs: NicConfig[];
-  /** Lets frames flow to sockets that are ready. */
-  enable(): void;
-}
-
-function openDrivers(network: Network, options: RunOptions, undo: (() => void)[]): Drivers {
-  const { ifname, ifindex, mac, mtu } = network;
-  // Frames of the host must come with whole checksums and no longer than the MTU.
-  if (network.hostName !== undefined) setOffloads(network.hostName, false);
-  if (network.fd !== undefined) {
-    return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
-  }
-  const mode = xdpMode(network, options);
-  const attachment = attachXdp({
-    ...{ ifname, ipv4: [options.ip.address], ...(mode ? { mode } : {}) },
-    ...(network.ipv6 && ipv6Matches(network.ipv6, network.hostName !== undefined)),
-  });
-  undo.push(() => attachment.detach());
-  const sockets = openSockets(attachment, options.threads, undo);
-  return {
-    configs: sockets.map((socketFd, queue) => {
-      return { kind: 'afxdp', ifname, ifindex, queue, socketFd, mode: attachment.mode, mac, mtu };
-    }),
-    enable: () => {
-      sockets.forEach((socket, queue) => {
-        attachment.enable(queue, socket);
+  { main, report = () => {}, wish, incident = printIncident, startMs }: LaunchOptions,
+): LifePlan {
+  const confinements = options.unconfined
+    ? undefined
+    : planConfinement({
+        domain: options.domain,
+        module: app.module,
+        given: { read: options.allowRead, write: options.allowWrite },
+        locksMemory: nic !== 'tap',
       });
-      for (const socket of sockets.splice(0)) closeSync(socket);
-    },
-  };
-}
-
-/**
- * undefined: native, or generic where the driver has no native mode. Native mode on a veth copies every frame into a page
- * of the driver's first: between two AF_XDP ends generic mode is faster (64 connections 453,000 against 353,000 messages
- * a second, one 6.2 against 8.8 us a round trip). It needs a peer without offloads, as ours is.
- */
-function xdpMode(network: Network, { xdp }: RunOptions): XdpMode | undefined {
-  if (xdp !== 'auto') return xdp;
-  return network.hostName === undefined ? undefined : 'generic';
-}
-
-function openSockets(attachment: Attachment, count: number, undo: (() => void)[]): number[] {
-  const sockets: number[] = [];
-  undo.push(() => {
-    for (const socket of sockets.splice(0)) closeSync(socket);
-  });
-  for (let i = 0; i < count; i++) sockets.push(attachment.openSocket());
-  return sockets;
-}
-
-function baseConfig(app: Application, options: RunOptions) {
-  const { ip, idle, cpu, memory, port, batch, flows, trace, impair, quota } = options;
-  const given: Record<string, string> = { ...app.options };
-  if (port !== undefined) given['port'] = `${port}`;
-  if (memory !== undefined) given['m'] = `${memory}`;
-  return {
-    ...ip,
-    idle,
-    ...(cpu === undefined ? {} : { cpu }),
-    ...(batch === undefined ? {} : { batchMax: batch }),
-    trace,
-    ...(impair === undefined ? {} : { impair: { ...impair } }),
-    app: { name: app.name, module: app.module, options: given },
-    limits: {
-      ...(memory === undefined ? {} : { applicationMiB: applicationMiB(memory) }),
-      ...(flows === undefined ? {} : { flows }),
-      ...(quota === undefined ? {} : { quotas: quota }),
-    },
-  } satisfies Partial<DataplaneConfig>;
+  return { app, options, confinements, wish, main, report, incident, startMs };
 }

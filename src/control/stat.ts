@@ -1,13 +1,14 @@
 /**
  * `ix stat`: what the running instances have counted.
  *
+ * - Services whose control plane has died are listed, too, and said to be so (`orphan` in --json).
  * - Counters that are zero are left out of the table, never of --json and --prometheus.
  * - --watch prints rates every second until Ctrl-C; with --json one line of JSON a second.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAddress } from './address.ts';
 import { OptionError, UserError } from './errors.ts';
-import { type Instance, liveInstances } from './instances.ts';
+import { type Instance, isOrphan, liveInstances, orphans } from './instances.ts';
 import { readStatistics } from './statistics.ts';
 
 export interface StatOptions {
@@ -43,7 +44,7 @@ export async function stat(options: StatOptions): Promise<void> {
 }
 
 function chosen(options: StatOptions): Instance[] {
-  const live = liveInstances();
+  const live = [...liveInstances(), ...orphans()];
   if (options.ip !== undefined) parseAddress(options.ip);
   const matching = live.filter((i) => options.ip === undefined || i.address === options.ip);
   if (matching.length > 0) return matching;
@@ -51,14 +52,21 @@ function chosen(options: StatOptions): Instance[] {
   throw new UserError('IX_NOTHING_RUNS', `nothing runs here${where}`, 'start it with: npm start');
 }
 
+/** What there is to know of one without a control plane. */
+const whoHas = (i: Instance): string =>
+  isOrphan(i)
+    ? `(no control plane since pid ${i.control.pid} died: start it again to adopt it, or: bin/ix stop ${i.address})`
+    : `(pid ${i.control.pid})`;
+
 const title = (i: Instance): string =>
-  `${i.app} at ${i.address}${i.ports.map((port) => `:${port}`).join('')} (pid ${i.control.pid})`;
+  `${i.app} at ${i.address}${i.ports.map((port) => `:${port}`).join('')} ${whoHas(i)}`;
 
 const facts = (instance: Instance, counters: Counts) => ({
   app: instance.app,
   address: instance.address,
   ports: instance.ports,
   pid: instance.control.pid,
+  ...(isOrphan(instance) && { orphan: true }),
   counters,
 });
 

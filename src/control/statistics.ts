@@ -4,14 +4,16 @@
  *
  * - Made by the control plane, sealed so that it keeps its size; one page-aligned block of float64
  *   cells a thread.
- * - Readers open it through /proc/<control pid>/fd: they need the same user (or root), and no
- *   cooperation.
+ * - Readers open it through /proc/<pid>/fd of the control plane, of an orphan through its dataplane's: they
+ *   need the same user (or root), and no cooperation.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { COUNTER } from '../counters.ts';
 import { STATISTICS_BYTES } from '../dataplane/config.ts';
 import { must, SYS, sys } from '../native/sys.ts';
 import { UserError } from './errors.ts';
 import type { Instance } from './instances.ts';
+import { isAlive } from './process.ts';
 
 const MFD_CLOEXEC_ALLOW_SEALING = 3;
 const F_ADD_SEALS = 1033;
@@ -26,9 +28,27 @@ export function makeStatistics(threads: number): number {
   return fd;
 }
 
+function pathOf({ control, dataplane, estate, statisticsFd }: Instance): string {
+  if (isAlive(control) || !dataplane || !estate) return `/proc/${control.pid}/fd/${statisticsFd}`;
+  return `/proc/${dataplane.pid}/fd/${estate.statistics.fd}`;
+}
+
+/**
+ * The counters of a dataplane that has ended go on in the next one. What counts pairs must be even first: its application
+ * is no longer away from anything (application-watch.ts).
+ */
+export function settleStatistics({ statisticsFd, threads }: Instance): void {
+  const cell = new Float64Array(1);
+  for (let thread = 0; thread < threads; thread++) {
+    const base = thread * STATISTICS_BYTES;
+    readSync(statisticsFd, cell, 0, 8, base + COUNTER.applicationLate * 8);
+    writeSync(statisticsFd, cell, 0, 8, base + COUNTER.applicationBack * 8);
+  }
+}
+
 /** Counters by name, summed over the threads. */
 export function readStatistics(instance: Instance): Record<string, number> {
-  const path = `/proc/${instance.control.pid}/fd/${instance.statisticsFd}`;
+  const path = pathOf(instance);
   const bytes = Buffer.alloc(STATISTICS_BYTES * instance.threads);
   try {
     const fd = openSync(path, 'r');

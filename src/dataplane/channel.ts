@@ -4,9 +4,10 @@
  * - A stream socket inherited as descriptor CHANNEL_FD: one line of JSON in (the configuration),
  *   lines of JSON out.
  * - Reads and writes are synchronous: an elastic thread never returns to an event loop.
- * - The dataplane ends with the control plane: the kernel kills it when its parent dies
- *   (`endWithParent`), however that happens, so that nothing keeps frames of an interface that
- *   nobody looks after.
+ * - Until it serves, the dataplane ends with the control plane: the kernel kills it when its parent dies
+ *   (`endWithParent`), however that happens. Then, if its service is lasting, it lives on (`liveOn`) until another
+ *   control plane adopts it. The channel does not close meanwhile: we hold a copy of its other end, too
+ *   (src/control/child.ts), and what is said waits there, up to what a socket takes.
  *
  * Called by src/dataplane/main.ts. Read first: man 2 prctl, PR_SET_PDEATHSIG.
  */
@@ -23,6 +24,8 @@ const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 /** A configuration is a few kilobytes; more is not one. */
 const LINE_BYTES_MAX = 1 << 20;
+const REPORT_BYTES_MAX = 1 << 20;
+const LAST_MS = 1000;
 
 export class ChannelError extends Error {
   readonly code = 'IX_CHANNEL';
@@ -64,6 +67,8 @@ export class Channel {
   }
 
   send(message: DataplaneMessage): void {
+    // Nobody listens (any more): what the application reports is not kept for ever.
+    if (message.type === 'report' && this.#socket.writableLength > REPORT_BYTES_MAX) return;
     this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 
@@ -71,10 +76,17 @@ export class Channel {
   last(message: DataplaneMessage, exitCode: number): void {
     const end = (): never => process.exit(exitCode);
     this.#socket.end(`${JSON.stringify(message)}\n`, end);
+    setTimeout(end, LAST_MS); // nobody may be reading
   }
 }
 
 /** Call before `readConfig`: should the parent be dead already, that finds the channel closed. */
 export function endWithParent(): void {
   must(sys.syscall(SYS.prctl, PR_SET_PDEATHSIG, SIGKILL), 'prctl(PR_SET_PDEATHSIG)');
+}
+
+/** From here on the control plane may die, and the terminal that we write to be gone. */
+export function liveOn(): void {
+  must(sys.syscall(SYS.prctl, PR_SET_PDEATHSIG, 0), 'prctl(PR_SET_PDEATHSIG)');
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }

@@ -93,7 +93,7 @@ export const SharedDescriptors = v.object({
 export type SharedDescriptors = v.InferOutput<typeof SharedDescriptors>;
 
 const Segment = v.object({ name: v.string(), offset: count, bytes: count });
-const Layout = v.object({
+export const Layout = v.object({
   arenaBytes: count,
   receivePool: Segment,
   events: Segment,
@@ -108,6 +108,15 @@ const App = v.object({
   options: v.record(v.string(), v.string()),
 });
 
+export const Ipv6Config = v.object({
+  address: words,
+  prefixLength: v.pipe(count, v.minValue(1), v.maxValue(127)),
+  gateway: words,
+  linkLocal: words,
+  detectsDuplicates: v.boolean(),
+  slaac: v.boolean(),
+});
+
 export const DataplaneConfig = v.object({
   /** One a thread. */
   nics: v.pipe(v.array(NicConfig), v.minLength(1)),
@@ -116,16 +125,7 @@ export const DataplaneConfig = v.object({
   /** 0: none. */
   gateway: int32,
   /** Absent: no IPv6. Addresses are four words (net/environment.ts). */
-  ipv6: v.optional(
-    v.object({
-      address: words,
-      prefixLength: v.pipe(count, v.minValue(1), v.maxValue(127)),
-      gateway: words,
-      linkLocal: words,
-      detectsDuplicates: v.boolean(),
-      slaac: v.boolean(),
-    }),
-  ),
+  ipv6: v.optional(Ipv6Config),
   idle: v.picklist(IDLE_POLICIES),
   /** Core of the first thread (the others follow); absent: not pinned. */
   cpu: v.optional(count),
@@ -150,6 +150,8 @@ export const DataplaneConfig = v.object({
   trace: v.boolean(),
   /** For tests: the network is worse than it is (IMPAIRMENTS). */
   impair: v.optional(v.record(v.string(), v.number())),
+  /** It goes on when its control plane dies, until another one adopts it; absent: it dies with it. */
+  lasting: v.optional(v.boolean()),
 });
 
 export type NicConfig = v.InferOutput<typeof NicConfig>;
@@ -212,6 +214,8 @@ export type DataplaneMessage = v.InferOutput<typeof DataplaneMessage>;
 /** What an application process is told at its start. */
 export const ApplicationConfig = v.object({
   app: App,
+  /** As in DataplaneConfig. */
+  lasting: v.optional(v.boolean()),
   threads: v.pipe(
     v.array(
       v.object({

@@ -8,7 +8,8 @@
  * - Later: `application-gone` in when the application's process has ended: its flows end, its buffers come back;
  *   `state` in, and out what every thread holds.
  * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
- * - Ends with the control plane (channel.ts `endWithParent`).
+ * - Ends with the control plane until it has locked itself down; afterwards only if its service is not `lasting`
+ *   (channel.ts). One that is told nothing more then has lost its control plane and ends by itself.
  */
 import { Worker } from 'node:worker_threads';
 import { lockDown } from '../control/confine-lock.ts';
@@ -28,11 +29,15 @@ interface Attached {
 
 /** How long the threads may take to say goodbye to their peers. */
 const CLOSE_MS = 500;
+/** How long `go` may take to come: the control plane only has to write to a map. */
+const GO_MS = 30_000;
 
 function run(config: DataplaneConfig): void {
   const channel = new Channel((line) => {
+    if (line === 'go') clearTimeout(waiting);
     if (line === 'go' || line === 'application-gone' || line === 'state') tell(line);
   });
+  let waiting: NodeJS.Timeout | undefined;
   const attached: Attached[] = [];
   let readyCount = 0;
   let droppedCount = 0;
@@ -55,8 +60,9 @@ function run(config: DataplaneConfig): void {
     if (message.type === 'thread-attached') {
       attached.push(message);
       if (attached.length < workers.length) return;
-      if (!locked(channel)) return;
+      if (!locked(channel, config.lasting)) return;
       const { flows, nic } = message;
+      waiting = setTimeout(() => process.exit(1), GO_MS);
       channel.send({ type: 'attached', layouts: attached.map((a) => a.layout), flows, nic });
     } else if (message.type === 'ready') {
       readyCount += 1;
@@ -78,9 +84,9 @@ function run(config: DataplaneConfig): void {
   });
 }
 
-function locked(channel: Channel): boolean {
+function locked(channel: Channel, lasting = false): boolean {
   try {
-    lockDown();
+    lockDown(lasting);
     return true;
   } catch (error) {
     channel.last({ type: 'failed', code: 'IX_CONFINE', message: (error as Error).message }, 1);

@@ -11,7 +11,7 @@
  * - Native mode where the driver has it, else generic mode on every driver: `mode` and `fallback`
  *   say which and why.
  * - The program leaves the interface when `detach` is called or the process dies, however it dies
- *   (BPF link).
+ *   (BPF link), and so does every other process that was given `linkFd`.
  * - A process that hands a socket on must close its own copy: the queue is busy as long as one is
  *   open.
  *
@@ -49,15 +49,20 @@ export class Attachment {
   readonly mode: XdpMode;
   /** Why native mode was refused; empty if it was not. */
   readonly fallback: string;
-  readonly #mapFd: number;
+  /** Whoever has both of these can go on with it: another control plane. */
+  readonly mapFd: number;
   #linkFd: number;
 
   constructor(found: Interface, mode: XdpMode, fallback: string, mapFd: number, linkFd: number) {
     this.interface = found;
     this.mode = mode;
     this.fallback = fallback;
-    this.#mapFd = mapFd;
+    this.mapFd = mapFd;
     this.#linkFd = linkFd;
+  }
+
+  get linkFd(): number {
+    return this.#linkFd;
   }
 
   /** An AF_XDP socket for one queue. The descriptor is the caller's: AfXdp closes it. */
@@ -67,18 +72,18 @@ export class Attachment {
 
   /** From now on frames of this queue go to the socket, which has its rings. */
   enable(queue: number, socketFd: number): void {
-    updateMap(this.#mapFd, queue, socketFd);
+    updateMap(this.mapFd, queue, socketFd);
   }
 
   /** Frames of this queue go to the kernel again. */
   disable(queue: number): boolean {
-    return deleteFromMap(this.#mapFd, queue);
+    return deleteFromMap(this.mapFd, queue);
   }
 
   detach(): void {
     if (this.#linkFd < 0) return;
     sys.syscall(SYS.close, this.#linkFd);
-    sys.syscall(SYS.close, this.#mapFd);
+    sys.syscall(SYS.close, this.mapFd);
     this.#linkFd = -1;
   }
 }

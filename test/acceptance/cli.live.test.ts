@@ -45,6 +45,9 @@ const REFUSED: readonly [words: string, says: RegExp][] = [
   ['serve kv --impair loss=2', /--impair: 'loss=2' is not an impairment; it takes loss/],
   ['run nosuch.ts', /there is no file .*nosuch.ts; give the path/],
   ['stat', /nothing runs here; start it with: npm start/],
+  ['stop', /stop takes a name or an address, or --all; see: bin\/ix stat/],
+  ['stop kv --all', /stop takes a name or an address, or --all/],
+  ['stop kv', /nothing runs here as kv; see: bin\/ix stat/],
   ['stat --ip x', /'x' is not an IPv4 address/],
   ['bench nosuch', /there is no benchmark nosuch; there are: /],
   ['bench echo --rounds 0', /rounds.*; see: bin\/ix bench echo --help/],
@@ -113,8 +116,8 @@ describe('endings', { skip: needs('setpriv'), timeout: 120_000 }, () => {
   });
 
   for (const domain of ['inline', 'process']) {
-    test(`${domain}_killed9_everythingDiesAndNextStartSweeps`, async () => {
-      const first = await Serving.start(['kv', '--domain', domain]);
+    test(`${domain}_tiedKilled9_everythingDiesAndNextStartSweeps`, async () => {
+      const first = await Serving.start(['kv', '--domain', domain, '--tied']);
       first.child.kill('SIGKILL');
       await first.exit;
       const started = Date.now();

@@ -5,9 +5,11 @@
  *   directory of their own.
  * - Without IX_VERIFY: what runs is what a user runs. `verify: true` for the tests that look for broken invariants.
  * - `stop` interrupts it and asserts an end in order: exit code 0, nothing said on standard error, no link left.
+ * - `kill9` is the end of its control plane alone; what goes on without it holds our pipes. Whatever a test leaves is
+ *   ended when it is disposed of.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -29,6 +31,8 @@ interface Facts {
   pid: number;
   dataplane: number;
   application?: number;
+  /** Pid of the control plane that it was adopted from. */
+  adoptedFrom?: number;
 }
 
 export interface ServingOptions {
@@ -44,10 +48,12 @@ export class Serving {
   readonly exit: Promise<number | null>;
   readonly #lines: AsyncIterableIterator<string>;
   facts!: Facts;
+  readonly #env: NodeJS.ProcessEnv;
   errors = '';
 
   private constructor(words: readonly string[], options: ServingOptions) {
     const env: NodeJS.ProcessEnv = { ...process.env, IX_VERIFY: options.verify ? '1' : '0' };
+    this.#env = env;
     if (options.state !== undefined) env['IX_STATE_DIR'] = options.state;
     const [program = '', ...rest] = [...(options.prefix ?? []), IX, ...words, '--json'];
     const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], env });
@@ -110,13 +116,25 @@ export class Serving {
     assert.deepEqual(linkNames(), []);
   }
 
+  /** The control plane dies, nothing else. */
+  async kill9(): Promise<void> {
+    const died = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await died;
+  }
+
   /** For a test that has failed: nothing must be left running. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    this.child.kill('SIGTERM');
-    const timer = setTimeout(() => this.child.kill('SIGKILL'), 5000);
-    await this.exit;
-    clearTimeout(timer);
+    if (this.child.exitCode !== null) return;
+    if (this.child.signalCode === null) {
+      const died = once(this.child, 'exit');
+      this.child.kill('SIGTERM');
+      const timer = setTimeout(() => this.child.kill('SIGKILL'), 5000);
+      await died;
+      clearTimeout(timer);
+    }
+    if (this.child.signalCode !== null)
+      spawnSync(IX, ['stop', this.facts?.address ?? '--all'], { env: this.#env });
   }
 }
 

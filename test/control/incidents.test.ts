@@ -62,6 +62,21 @@ for (const [incident, line] of SAID) {
   });
 }
 
+test('incident_dataplane_namesItWithItsAddress', () => {
+  const named = { application: 'kv', address: '10.77.0.2' };
+  const ended = { event: 'dataplane-ended', ...named, ...AGAIN } as const;
+  assert.equal(
+    explain({ ...ended, pid: 12, how: 'signal SIGKILL' }),
+    'dataplane of kv at 10.77.0.2 (pid 12): ended (signal SIGKILL), its connections are lost, restarted in 0.1 s (3rd time)',
+  );
+  assert.equal(
+    explain({ ...ended, how: 'could not start', message: 'queue 0: busy' }),
+    'dataplane of kv at 10.77.0.2: ended (could not start: queue 0: busy), its connections are lost, restarted in 0.1 s (3rd time)',
+  );
+  const again = { event: 'dataplane-restarted', ...named, pid: 13, restarts: 3 } as const;
+  assert.equal(explain(again), 'dataplane of kv at 10.77.0.2 (pid 13): ready again');
+});
+
 test('ordinal_elevenToThirteen_areTh', () => {
   const shown = [1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 111].map(ordinal).join(' ');
   assert.equal(shown, '1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 101st 111th');
@@ -157,7 +172,9 @@ class Puppet {
     const { ready, ended } = this;
     const stop = async () => kill();
     const confined = undefined;
-    this.process = { pid, confined, ready: ready.promise, ended: ended.promise, stop, kill };
+    const channel = { fd: 5, what: 'socket' };
+    const promises = { ready: ready.promise, ended: ended.promise };
+    this.process = { pid, channel, confined, ...promises, stop, kill };
   }
 }
 

@@ -9,12 +9,14 @@ import {
   forget,
   holderOf,
   type Instance,
+  isOrphan,
   liveInstances,
+  orphans,
   record,
-  sweep,
   withLock,
 } from '../../src/control/instances.ts';
 import { networkNamespace, processName } from '../../src/control/process.ts';
+import { sweep } from '../../src/control/sweep.ts';
 
 let directory = '';
 beforeEach(() => {
@@ -86,25 +88,94 @@ test('sweep_linkOfALiveInstance_isKept', () => {
   assert.deepEqual(files().length, 1);
 });
 
-test('sweep_otherNamespace_linksAreLeftToAStartInThere', () => {
+test('sweep_otherNamespaceThatIsGone_fileIsForgotten', () => {
   const elsewhere = { control: deadProcess(), namespace: '1' };
   record(instance('10.77.0.2', elsewhere));
-  record(instance('10.77.0.3', { ...elsewhere, links: [] })); // made nothing: only its file is left
+  record(instance('10.77.0.3', { ...elsewhere, links: [] }));
   assert.deepEqual(
     sweep(() => true),
     [],
   );
-  assert.deepEqual(files(), ['10.77.0.2@1.json']);
+  assert.deepEqual(files(), []);
 });
 
-test('sweep_dataplaneOutlivedItsControlPlane_isKilled', async () => {
-  const orphan = spawn('sleep', ['60']);
-  const dataplane = processName(orphan.pid!)!;
-  record(instance('10.77.0.2', { control: deadProcess(), dataplane }));
-  const ended = once(orphan, 'exit');
+test('sweep_otherNamespaceWithSomebodyInIt_linksAreLeftToAStartInThere', async (t) => {
+  const other = spawn('unshare', ['-n', 'sh', '-c', 'readlink /proc/self/ns/net; exec sleep 60']);
+  t.after(() => other.kill('SIGKILL'));
+  const [said = ''] = await Promise.race([once(other.stdout, 'data'), once(other, 'close')]);
+  const namespace = `${said}`.replace(/\D/g, '');
+  if (!`${said}`.startsWith('net:')) return t.skip('needs root (unshare -n)');
+  record(instance('10.77.0.2', { control: deadProcess(), namespace }));
+  record(instance('10.77.0.3', { control: deadProcess(), namespace, links: [] })); // made nothing
+  assert.deepEqual(
+    sweep(() => true),
+    [],
+  );
+  assert.deepEqual(files(), [`10.77.0.2@${namespace}.json`]);
+});
+
+/** A process that stands for a dataplane or an application. */
+function child() {
+  const sleeping = spawn('sleep', ['60']);
+  const ended = once(sleeping, 'exit').then(([, signal]) => signal);
+  const record = { ...processName(sleeping.pid!)!, channel: { fd: 5, what: 'socket' } };
+  return { record, ended, kill: () => sleeping.kill('SIGKILL') };
+}
+
+const held = { fd: 6, what: 'memfd' };
+const ESTATE: NonNullable<Instance['estate']> = {
+  wish: 'echo',
+  network: {
+    kind: 'tap',
+    ifname: 'ix0',
+    ifindex: 2,
+    mac: [2, 0, 0, 0, 0, 1],
+    mtu: 1500,
+    gateway: 0,
+  },
+  ...{ statistics: held, layouts: [], flows: 1, driver: 'stub' },
+};
+
+test('sweep_childrenThatNeverServed_areKilled', async () => {
+  const [dataplane, application] = [child(), child()];
+  const children = { dataplane: dataplane.record, application: application.record };
+  record(instance('10.77.0.2', { control: deadProcess(), ...children }));
   sweep(() => true);
-  const [, signal] = await ended;
-  assert.equal(signal, 'SIGKILL');
+  assert.deepEqual(await Promise.all([dataplane.ended, application.ended]), ['SIGKILL', 'SIGKILL']);
+  assert.deepEqual(files(), []);
+});
+
+test('sweep_dataplaneServesWithoutItsControlPlane_isAnOrphanAndKept', async () => {
+  const dataplane = child();
+  const served = { control: deadProcess(), dataplane: dataplane.record, estate: ESTATE };
+  record(instance('10.77.0.2', served));
+  assert.deepEqual(
+    sweep(() => assert.fail('its links are in use')),
+    [],
+  );
+  assert.deepEqual(liveInstances(), []);
+  assert.equal(orphans().length, 1);
+  assert.equal(holderOf('10.77.0.2')?.dataplane?.pid, dataplane.record.pid, 'it has its address');
+  dataplane.kill();
+  await dataplane.ended;
+  assert.deepEqual(orphans(), []);
+  assert.deepEqual(
+    sweep(() => true),
+    ['ix0', 'ix1'],
+  );
+  assert.deepEqual(files(), []);
+});
+
+test('sweep_applicationOutlivedItsDataplane_isKilled', async () => {
+  const [dataplane, application] = [child(), child()];
+  dataplane.kill();
+  await dataplane.ended;
+  const children = { dataplane: dataplane.record, application: application.record };
+  const dead = instance('10.77.0.2', { control: deadProcess(), ...children, estate: ESTATE });
+  assert.equal(isOrphan(dead), false);
+  record(dead);
+  sweep(() => true);
+  assert.equal(await application.ended, 'SIGKILL');
 });
 
 test('withLock_twoProcesses_oneAtATime', async () => {

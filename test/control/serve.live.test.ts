@@ -94,22 +94,23 @@ describe('serve', { skip: needsRoot, timeout: 120_000 }, () => {
     assert.equal(await first.exit, 0);
   });
 
-  test('dataplaneKilled_reportedCleanedUpExit1', async () => {
-    const running = new Running(['serve', 'echo', '--json']);
+  test('tied_dataplaneKilled_reportedCleanedUpExit1', async () => {
+    const running = new Running(['serve', 'echo', '--tied', '--json']);
     const { dataplane } = JSON.parse(await running.line());
     process.kill(dataplane, 'SIGKILL');
     assert.equal(await running.exit, 1);
     assert.equal(running.errors, 'ix: the dataplane ended (signal SIGKILL)\n');
   });
 
-  test('controlPlaneKilled_nextStartSweepsAndServes', async () => {
-    const first = new Running(['serve', 'echo', '--json']);
+  test('tied_controlPlaneKilled_nextStartSweepsAndServes', async () => {
+    const first = new Running(['serve', 'echo', '--tied', '--json']);
     await first.line();
     first.child.kill('SIGKILL');
-    await first.exit;
+    await first.exit; // nobody holds its pipes: everything of it is dead
     assert.deepEqual(linkNames(), ['ix0', 'ix1'], 'a veth pair outlives its maker');
     const second = new Running(['serve', 'echo', '--json']);
-    await second.line();
+    const facts = JSON.parse(await second.line());
+    assert.equal(facts.adoptedFrom, undefined);
     assert.deepEqual(linkNames(), ['ix0', 'ix1']);
     assert.equal(await exchange('10.77.0.2', 7, 'again'), 'again');
     second.child.kill('SIGTERM');

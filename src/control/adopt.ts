@@ -1,0 +1,72 @@
+/**
+ * Services whose control plane has died: who may have them, and how they end.
+ *
+ * - `claim` makes this process the control plane of the orphan at an address, if what is asked for now is what was
+ *   asked for then (`wishOf`); nobody else can then. It only writes the record; service.ts `adoptService` does the rest.
+ * - `endOrphan` ends one in order, as Ctrl-C at its control plane would have: SIGTERM to the application, then to
+ *   the dataplane, which resets its connections; SIGKILL to who does not listen. Then its links go, and its record.
+ *
+ * Called by serve.ts and stop.ts.
+ */
+import { closeSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Application } from './applications.ts';
+import { openProcess, signalProcess } from './descriptors.ts';
+import { type ChildRecord, type Instance, orphans, record, withLock } from './instances.ts';
+import { removeNetwork } from './network.ts';
+import type { RunOptions } from './options.ts';
+import { isAlive, networkNamespace, processName } from './process.ts';
+
+/** To be counted up when record, channel or gate change: who was started by another version is not understood. */
+const VERSION = 1;
+const STOP_MS = 2000;
+const LOOK_MS = 20;
+const SIGKILL = 9;
+const SIGTERM = 15;
+
+/** What is asked for, in full: the application as it is on the disk now, and every option but how to print. */
+export function wishOf(app: Application, options: RunOptions, nic: string): string {
+  const { json: _json, tied: _tied, ...rest } = options;
+  const { mtimeMs, size } = statSync(app.module);
+  return JSON.stringify({ version: VERSION, ...app, mtimeMs, size, nic, ...rest });
+}
+
+/** The orphan that has `address` in this network namespace. */
+export function orphanAt(address: string): Instance | undefined {
+  const namespace = networkNamespace();
+  return orphans().find((each) => each.address === address && each.namespace === namespace);
+}
+
+/** True: `orphan` is ours now, and says so. False: it is somebody's already, or gone. */
+export function claim(orphan: Instance): boolean {
+  return withLock(() => {
+    const now = orphanAt(orphan.address);
+    const control = processName(process.pid);
+    if (now?.dataplane?.pid !== orphan.dataplane?.pid || !control) return false;
+    orphan.control = control;
+    record(orphan);
+    return true;
+  });
+}
+
+/** Its links stay if they are in another network namespace: a start in there sweeps them. */
+export async function endOrphan(orphan: Instance): Promise<void> {
+  const { application, dataplane, namespace } = orphan;
+  if (application) await endProcess(application);
+  if (dataplane) await endProcess(dataplane);
+  if (namespace === networkNamespace()) removeNetwork(orphan);
+}
+
+async function endProcess(child: ChildRecord): Promise<void> {
+  if (!isAlive(child)) return;
+  const pidfd = openProcess(child);
+  try {
+    signalProcess(pidfd, SIGTERM);
+    for (let waitedMs = 0; isAlive(child); waitedMs += LOOK_MS) {
+      if (waitedMs > STOP_MS) signalProcess(pidfd, SIGKILL);
+      await sleep(LOOK_MS);
+    }
+  } finally {
+    closeSync(pidfd);
+  }
+}

@@ -1,0 +1,314 @@
+/**
+ * One life of a service: a dataplane and, in domain process, its application, on what the service holds (holdings.ts).
+ *
+ * - `startLife` returns when the application serves. Whatever it made that must not stay is in `undo`, also when it
+ *   throws, and at any time before.
+ * - The privileged steps are all here: the dataplane is handed descriptors.
+ * - An AF_XDP socket may enter the XDP program's map only when the dataplane has given it its
+ *   rings, so frames flow from `go` on; then our own copy of the socket is closed, since an open
+ *   one keeps the queue busy.
+ * - `adoptLife` goes on with a life that another control plane began. Its application may have ended meanwhile: it is
+ *   started again.
+ *
+ * Called by service.ts.
+ */
+import { closeSync, openSync } from 'node:fs';
+import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
+import type { Attachment } from '../nic/attach.ts';
+import {
+  type ApplicationProcess,
+  adoptApplication,
+  launchApplication,
+  type Supervised,
+  superviseApplication,
+} from './application-process.ts';
+import { ApplicationWatch } from './application-watch.ts';
+import type { Application } from './applications.ts';
+import { Inherited } from './child.ts';
+import type { Confinements } from './confine-plan.ts';
+import { OptionError } from './errors.ts';
+import { type Adopted, estateOf, type Holdings, noteChild } from './holdings.ts';
+import type { Incident } from './incidents.ts';
+import { record } from './instances.ts';
+import {
+  type Attached,
+  adoptDataplane,
+  type Dataplane,
+  type End,
+  launch,
+  type Ready,
+} from './launch.ts';
+import type { RunOptions } from './options.ts';
+import { within } from './patience.ts';
+import { isAlive } from './process.ts';
+import { closeShared, makeShared, sealShared } from './shared.ts';
+import type { Undo } from './undo.ts';
+
+/**
+ * Application memory for `-m`: the values, 1/32 of that for their index, something for constants; and
+ * the buffers of libix, which take up to 3/16 of all of it.
+ */
+const applicationMiB = (memory: number): number => Math.ceil(((memory * 33) / 32 + 16) * (16 / 13));
+
+/** What all lives of a service have in common. */
+export interface LifePlan {
+  readonly app: Application;
+  readonly options: RunOptions;
+  readonly confinements: Confinements | undefined;
+  /** What an adopter must ask for; absent: the dataplane dies with us. */
+  readonly wish: string | undefined;
+  /** The program to start as the dataplane, if not src/dataplane/main.ts. */
+  readonly main?: string | undefined;
+  readonly report: (value: unknown) => void;
+  readonly incident: (incident: Incident) => void;
+  /** How long dataplane and application may take to start. */
+  readonly startMs: number | undefined;
+}
+
+export interface Life extends Ready {
+  readonly dataplane: Dataplane;
+  /** Domain process only. */
+  readonly application: Supervised | undefined;
+  /** It has ended although nobody asked it to: the dataplane died, or the application stopped itself. */
+  readonly ended: Promise<End>;
+  /** Application, then dataplane, in order. */
+  stop(): Promise<void>;
+}
+
+/** `number`: 0 for the first life of a service. */
+export async function startLife(
+  holdings: Holdings,
+  plan: LifePlan,
+  undo: Undo,
+  number: number,
+): Promise<Life> {
+  const { app, options, confinements, wish, main, report, startMs } = plan;
+  const { network, instance, statisticsFd, attachment } = holdings;
+  const captureFd =
+    options.capture === undefined ? undefined : openCapture(options.capture, number);
+  if (captureFd !== undefined) undo.push(() => closeSync(captureFd));
+  const drivers = openDrivers(holdings, options, undo);
+  const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;
+  const config: DataplaneConfig = {
+    ...baseConfig(app, options),
+    ...(shared === undefined ? {} : { shared }),
+    ...(wish === undefined ? {} : { lasting: true }),
+    nics: drivers.configs,
+    gateway: network.gateway,
+    ...(network.ipv6 && { ipv6: network.ipv6 }),
+    statisticsFd,
+    ...(captureFd === undefined ? {} : { captureFd }),
+  };
+  const inherited = new Inherited();
+  if (wish !== undefined && attachment) {
+    inherited.pass(attachment.mapFd);
+    inherited.pass(attachment.linkFd);
+  }
+  const dataplane = launch(config, main, report, confinements?.dataplane, inherited);
+  undo.push(() => dataplane.kill());
+  noteChild(instance, 'dataplane', dataplane);
+  const attached = await within(dataplane.attached, 'the dataplane', 'attached', startMs);
+  drivers.enable();
+  dataplane.go();
+  shared?.forEach(sealShared);
+  const application =
+    shared && (await startApplication({ holdings, plan, undo, dataplane, attached, shared }));
+  const isReady = () => within(dataplane.ready, `application ${app.name}`, 'ready', startMs);
+  instance.ports = application ? application.ports : (await isReady()).ports;
+  if (wish !== undefined) instance.estate = estateOf(holdings, wish, inherited, shared, attached);
+  noteChild(instance, 'dataplane', dataplane); // by now it has said how it is confined
+  record(instance);
+  watchApplication(holdings, plan, undo, () => application ?? dataplane);
+  return lifeOf(instance.ports, attached.nic, dataplane, application);
+}
+
+export async function adoptLife(holdings: Adopted, plan: LifePlan, undo: Undo): Promise<Life> {
+  const { instance, estate, shared } = holdings;
+  const { ports } = instance;
+  const { layouts, flows, driver } = estate;
+  const attached: Attached = { type: 'attached', layouts, flows, nic: driver };
+  const ready: Ready = { ports, nic: driver };
+  const dataplane = adoptDataplane(instance.dataplane!, attached, ready, plan.report);
+  undo.push(() => dataplane.kill());
+  const application =
+    shared.length > 0
+      ? await startApplication({ holdings, plan, undo, dataplane, attached, shared })
+      : undefined;
+  watchApplication(holdings, plan, undo, () => application ?? dataplane);
+  return lifeOf(ports, driver, dataplane, application);
+}
+
+function lifeOf(
+  ports: number[],
+  nic: string,
+  dataplane: Dataplane,
+  application: Supervised | undefined,
+): Life {
+  // Whoever looks after the application has failed: it goes the way of a dataplane that dies.
+  const givenUp = (error: unknown): Promise<End> => {
+    dataplane.kill();
+    return dataplane.ended.then((end) => ({ failure: `${error}`, ...end }));
+  };
+  return {
+    ...{ ports, nic, dataplane, application },
+    ended: Promise.race([
+      dataplane.ended,
+      ...(application ? [application.stopped.catch(givenUp)] : []),
+    ]),
+    stop: async () => {
+      await application?.stop();
+      await dataplane.stop();
+    },
+  };
+}
+
+interface ApplicationParts {
+  holdings: Holdings;
+  plan: LifePlan;
+  undo: Undo;
+  dataplane: Dataplane;
+  attached: Attached;
+  shared: readonly SharedDescriptors[];
+}
+
+/** Domain process: the application on memory that is sealed by now; or the one that is there already. */
+async function startApplication(parts: ApplicationParts): Promise<Supervised> {
+  const { holdings, plan, undo, dataplane, attached, shared } = parts;
+  const { app, options, confinements, wish, report } = plan;
+  const { instance } = holdings;
+  const { cpu } = options;
+  const threads = attached.layouts.map((layout, index) => ({
+    layout,
+    shared: shared[index]!,
+    flows: attached.flows,
+    ...(cpu === undefined ? {} : { cpu: cpu + index }),
+  }));
+  const lasting = wish === undefined ? {} : { lasting: true };
+  const config = { app: appConfig(app, options), ...lasting, threads };
+  let there = instance.application;
+  let current: ApplicationProcess | undefined;
+  undo.push(() => current?.kill());
+  const start = (): ApplicationProcess => {
+    const found = there && isAlive(there) ? there : undefined;
+    there = undefined;
+    const process = found
+      ? adoptApplication(found, instance.ports, report)
+      : launchApplication(config, report, confinements?.application);
+    current = process;
+    noteChild(instance, 'application', process);
+    void process.ready.then(() => noteChild(instance, 'application', process)).catch(() => {});
+    return process;
+  };
+  if (there && !isAlive(there)) await dataplane.dropApplication();
+  const { incident, startMs } = plan;
+  const supervise = { name: app.name, dataplane, start, incident, ...(startMs && { startMs }) };
+  const application = await superviseApplication(supervise);
+  undo.push(() => application.kill());
+  return application;
+}
+
+/** Names the application when it hangs or runs into a quota; restarts one that hangs for too long. */
+function watchApplication(
+  { statisticsFd }: Holdings,
+  { app, options, incident }: LifePlan,
+  undo: Undo,
+  who: () => Supervised | Dataplane,
+): void {
+  const { threads, hangTimeout } = options;
+  const application = app.name;
+  const watch = new ApplicationWatch({
+    ...{ statisticsFd, threads, hangMs: hangTimeout * 1000 },
+    hanging: (ms) => {
+      const limit = hangTimeout > 0 ? { restartAfterSeconds: hangTimeout } : {};
+      const { pid } = who();
+      incident({ event: 'hanging', application, pid, seconds: ms / 1000, ...limit });
+    },
+    hung: (ms) => {
+      const hung = who();
+      if ('restartHung' in hung) hung.restartHung(ms);
+    },
+    quota: (quota, refused) =>
+      incident({ event: 'quota', application, pid: who().pid, quota, refused }),
+  });
+  watch.start();
+  undo.push(() => watch.stop());
+}
+
+function openShared(threads: number, undo: Undo): SharedDescriptors[] {
+  const shared = Array.from({ length: threads }, makeShared);
+  undo.push(() => shared.forEach(closeShared));
+  return shared;
+}
+
+/** A life after the first has a file of its own: what the last one saw before it died is not overwritten. */
+function openCapture(path: string, number: number): number {
+  try {
+    return openSync(number === 0 ? path : `${path}.${number}`, 'w');
+  } catch (error) {
+    throw new OptionError(
+      `--capture ${path}: ${(error as NodeJS.ErrnoException).code}`,
+      'give the path of a file that can be written',
+    );
+  }
+}
+
+interface Drivers {
+  configs: NicConfig[];
+  /** Lets frames flow to sockets that are ready. */
+  enable(): void;
+}
+
+function openDrivers({ network, attachment }: Holdings, options: RunOptions, undo: Undo): Drivers {
+  const { ifname, ifindex, mac, mtu } = network;
+  if (network.fd !== undefined) {
+    return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
+  }
+  if (!attachment) throw new Error('a link has an XDP program');
+  const sockets = openSockets(attachment, options.threads, undo);
+  const { mode } = attachment;
+  return {
+    configs: sockets.map((socketFd, queue) => {
+      return { kind: 'afxdp', ifname, ifindex, queue, socketFd, mode, mac, mtu };
+    }),
+    enable: () => {
+      sockets.forEach((socket, queue) => {
+        attachment.enable(queue, socket);
+      });
+      for (const socket of sockets.splice(0)) closeSync(socket);
+    },
+  };
+}
+
+function openSockets(attachment: Attachment, count: number, undo: Undo): number[] {
+  const sockets: number[] = [];
+  undo.push(() => {
+    for (const socket of sockets.splice(0)) closeSync(socket);
+  });
+  for (let i = 0; i < count; i++) sockets.push(attachment.openSocket());
+  return sockets;
+}
+
+function appConfig(app: Application, { memory, port }: RunOptions): DataplaneConfig['app'] {
+  const given: Record<string, string> = { ...app.options };
+  if (port !== undefined) given['port'] = `${port}`;
+  if (memory !== undefined) given['m'] = `${memory}`;
+  return { name: app.name, module: app.module, options: given };
+}
+
+function baseConfig(app: Application, options: RunOptions) {
+  const { ip, idle, cpu, memory, batch, flows, trace, impair, quota } = options;
+  return {
+    ...ip,
+    idle,
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(batch === undefined ? {} : { batchMax: batch }),
+    trace,
+    ...(impair === undefined ? {} : { impair: { ...impair } }),
+    app: appConfig(app, options),
+    limits: {
+      ...(memory === undefined ? {} : { applicationMiB: applicationMiB(memory) }),
+      ...(flows === undefined ? {} : { flows }),
+      ...(quota === undefined ? {} : { quotas: quota }),
+    },
+  } satisfies Partial<DataplaneConfig>;
+}

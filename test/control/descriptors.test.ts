@@ -1,0 +1,76 @@
+/** What a control plane takes out of a process that it did not start, tried on ourselves and on a child. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { test } from 'node:test';
+import {
+  AdoptionError,
+  identityOf,
+  openProcess,
+  signalProcess,
+  socketPair,
+  takeDescriptor,
+} from '../../src/control/descriptors.ts';
+import { processName } from '../../src/control/process.ts';
+import { closeShared, makeShared } from '../../src/control/shared.ts';
+
+const ourselves = () => openProcess(processName(process.pid)!);
+const openCount = () => readdirSync('/proc/self/fd').length;
+
+test('takeDescriptor_whatTheRecordSays_isACopyOfTheSame', () => {
+  const [one, other] = socketPair();
+  const pidfd = ourselves();
+  const copy = takeDescriptor(pidfd, { fd: one, what: identityOf(one) });
+  assert.notEqual(copy, one);
+  assert.equal(identityOf(copy), identityOf(one));
+  assert.notEqual(identityOf(other), identityOf(one));
+  for (const fd of [one, other, pidfd, copy]) closeSync(fd);
+});
+
+test('takeDescriptor_somethingElseUnderThatNumber_refusedAndClosed', () => {
+  const shared = makeShared();
+  const pidfd = ourselves();
+  const before = openCount();
+  // Both memfds, both eventfds: of the same kind and yet not the same.
+  for (const [fd, meant] of [
+    [shared.memory, shared.receivePool],
+    [shared.wake, shared.bell],
+    [shared.memory, shared.wake],
+  ] as const) {
+    const take = () => takeDescriptor(pidfd, { fd, what: identityOf(meant) });
+    assert.throws(take, AdoptionError);
+  }
+  assert.throws(() => takeDescriptor(pidfd, { fd: 9999, what: 'nothing' }), /pidfd_getfd failed/);
+  assert.equal(openCount(), before);
+  closeShared(shared);
+  closeSync(pidfd);
+});
+
+test('identityOf_filesWrittenTo_staysTheSame', () => {
+  const fd = openSync('/dev/null', 'w');
+  const before = identityOf(fd);
+  writeSync(fd, 'x');
+  assert.equal(identityOf(fd), before);
+  closeSync(fd);
+});
+
+test('openProcess_gone_saysSo', async () => {
+  const child = spawn('sleep', ['60']);
+  const name = processName(child.pid!)!;
+  const pidfd = openProcess(name);
+  const ended = once(child, 'exit');
+  assert.equal(signalProcess(pidfd, 15), 0);
+  const [, signal] = await ended;
+  assert.equal(signal, 'SIGTERM');
+  assert.equal(signalProcess(pidfd, 15), -3, 'ESRCH, whoever has the number now');
+  closeSync(pidfd);
+  assert.throws(() => openProcess(name), /process \d+ is gone/);
+});
+
+test('openProcess_numberThatAnotherHasNow_refused', () => {
+  const { pid, start } = processName(process.pid)!;
+  const before = openCount();
+  assert.throws(() => openProcess({ pid, start: start - 1 }), AdoptionError);
+  assert.equal(openCount(), before);
+});
