@@ -189,11 +189,11 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
     ]);
     const { dataplane, application } = await running.next<Facts>();
     try {
-      const hasSaid = () => running.errors.includes('ended (signal SIGSEGV)');
+      const hasSaid = () => running.errors.includes('killed by SIGSEGV');
       for (let i = 0; i < 200 && !hasSaid(); i++) {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      assert.match(running.errors, /^ix: confine-application ended \(signal SIGSEGV\)/);
+      assert.match(running.errors, /^ix: application confine-application \(pid \d+\): killed by SIGSEGV/);
       assert.ok(threadsOf(dataplane)['Uid']);
       assert.throws(() => threadsOf(application!));
     } finally {
