@@ -224,20 +224,41 @@ onLink(
   },
 );
 
-onLink('lends at most half the receive pool and what is asked for', () => {
-  const { arena, a, b } = makeEnds();
-  const half = openXdp(arena, a.frames, a.counters, {
-    ...everything,
-    ifname: 'ixta',
-    ringEntries: 4096,
-  });
-  assert.equal(half.nic.framesLent(), a.frames.receiveCount / 2);
-  const few = openXdp(arena, b.frames, b.counters, { ...everything, ifname: 'ixtb', lend: 100 });
-  assert.equal(few.nic.framesLent(), 100);
-  half.close();
-  few.close();
-  assert.ok(a.frames.allHome() && b.frames.allHome());
-});
+onLink(
+  'lends few frames, more after a backlog, at most half the pool, few again after a calm',
+  () => {
+    const { arena, a, b } = makeEnds();
+    const nearly = { ...everything, ringEntries: 4096 };
+    const { nic, close } = openXdp(arena, a.frames, a.counters, { ...nearly, ifname: 'ixta' });
+    const other = openXdp(arena, b.frames, b.counters, {
+      ...everything,
+      ifname: 'ixtb',
+      lend: 100,
+    });
+    const receiver = { ...a, nic };
+    const sender = { ...b, nic: other.nic };
+    const half = a.frames.receiveCount / 2;
+    const lent = (): number => {
+      nic.reclaim();
+      return nic.framesLent();
+    };
+    assert.equal(other.nic.framesLent(), 100, 'what is asked for');
+    assert.ok(half > 512);
+    assert.equal(lent(), 512);
+    for (let i = 0; i < 300; i++) send(sender, i, 60);
+    assert.equal(collect(receiver, 300).length, 300);
+    assert.equal(lent(), half);
+    for (let i = 0; i < 40_000 && lent() > 512; i++) {
+      send(sender, i, 60);
+      collect(receiver, 1);
+    }
+    assert.equal(lent(), 512);
+    settle(sender);
+    close();
+    other.close();
+    assert.ok(a.frames.allHome() && b.frames.allHome());
+  },
+);
 
 onLink('offloads are switched off and on again; those already so are left', () => {
   assert.deepEqual(
