@@ -121,6 +121,7 @@ export class RawApplication implements Application {
         break;
       case EVENT.recv:
         this.#received(end, i32[w + WORD.a]!, i32[w + WORD.b]!);
+        if (i32[w + WORD.c] !== 0) this.#sent(e, i32[w + WORD.c]!);
         break;
       case EVENT.recv_end:
         e.check(!e.hasEnded, 'recv_end twice');

@@ -21,7 +21,8 @@ export const CALL = {
   /** [handle]: refuses a knocking flow with RST. */
   reject: 3,
   /** [handle, count, offset, length, ... up to 4 spans], or count = SENDV_VECTOR: [handle, SENDV_VECTOR, offset of
-   * (offset, length) pairs in application memory, pairs]. -> bytes accepted (a prefix; may be 0). */
+   * (offset, length) pairs in application memory, pairs]. -> bytes accepted (a prefix; may be 0). Word SENDV_DONE: received
+   * bytes that are consumed, as by a recv_done before it: 0 when that is done; if they are refused, nothing is sent. */
   sendv: 4,
   /** [handle, bytes]: received bytes are consumed, in order; reopens the window. */
   recv_done: 5,
@@ -60,6 +61,7 @@ export const CALL_RESULT = 15;
 export const SENDV_SPANS_MAX = 4;
 export const SENDV_VECTOR = 255;
 export const SENDV_VECTOR_MAX = 256;
+export const SENDV_DONE = 11;
 /** listen flag: knock at SYN (so that `reject` can refuse before SYN-ACK) instead of at handshake completion. */
 export const LISTEN_KNOCK_AT_SYN = 1;
 
@@ -69,7 +71,8 @@ export const EVENT = {
   knock: 1,
   /** [handle, cookie]: our connect succeeded. */
   connected: 2,
-  /** [handle, cookie, offset, length]: in-order bytes in the receive pool. */
+  /** [handle, cookie, offset, length, bytes, window]: in-order bytes in the receive pool; `bytes` and `window` as in `sent`, when
+   * there is something to say of both (0: not). */
   recv: 3,
   /** [handle, cookie]: the peer has sent FIN; no more recv. */
   recv_end: 4,

@@ -14,6 +14,7 @@ import {
   CALL as CALL_,
   CALL_RESULT as CALL_RESULT_,
   CODE as CODE_,
+  SENDV_DONE as SENDV_DONE_,
   SENDV_SPANS_MAX as SENDV_SPANS_MAX_,
   SENDV_VECTOR as SENDV_VECTOR_,
   SENDV_VECTOR_MAX as SENDV_VECTOR_MAX_,
@@ -40,6 +41,7 @@ const CALL = CALL_;
 const CALL_RESULT = CALL_RESULT_;
 const CODE = CODE_;
 const NOT_OURS = NOT_OURS_;
+const SENDV_DONE = SENDV_DONE_;
 const SENDV_SPANS_MAX = SENDV_SPANS_MAX_;
 const SENDV_VECTOR = SENDV_VECTOR_;
 const SENDV_VECTOR_MAX = SENDV_VECTOR_MAX_;
@@ -209,6 +211,12 @@ export class Gate {
   /** Spans in order until one is refused or partly accepted; returns the bytes accepted, or the first refusal. */
   #sendv(w: number, handle: number): number {
     const i32 = this.#i32;
+    const done = i32[w + SENDV_DONE]!;
+    if (done !== 0) {
+      const refusal = this.#tcp.recvDone(handle, done);
+      if (refusal < 0) return refusal;
+      i32[w + SENDV_DONE] = 0;
+    }
     const count = i32[w + 2]!;
     let pairs = (w + 3) | 0;
     let spans = count;

@@ -406,8 +406,11 @@ export class Ix {
     const c = this.#session.byCookie(cookie);
     if (c === undefined) return;
     switch (kind) {
-      case EVENT.recv:
+      case EVENT.recv: {
+        const sent = i32[w + 5]!;
+        if (sent !== 0) this.#session.sent(c, sent);
         return this.#session.received(c, i32[w + 3]!, i32[w + 4]!);
+      }
       case EVENT.sent:
         return this.#session.sent(c, i32[w + 3]!);
       case EVENT.connected:

@@ -2,7 +2,8 @@
  * The protocol between connections and the dataplane: which call is made when, and what each event does.
  *
  * - Handlers only mark a connection dirty; at the end of a batch `flushDirty` writes, per connection, at most one
- *   accept or connect, one coalesced recv_done, one coalesced sendv and one close or abort.
+ *   accept or connect, one coalesced sendv that says what was received too (without anything to send: one recv_done), and
+ *   one close or abort.
  * - The result of a sendv comes with the next batch; a prefix may have been accepted.
  * - `dead` ends a connection exactly once; its object is reused afterwards.
  *
@@ -13,6 +14,7 @@ import {
   CALL_RESULT as CALL_RESULT_,
   CODE as CODE_,
   DEAD as DEAD_,
+  SENDV_DONE as SENDV_DONE_,
 } from '../abi.ts';
 import { CALLS_MAX as CALLS_MAX_ } from '../limits.ts';
 import { Connection, type Handlers, PHASE as PHASE_ } from './connection.ts';
@@ -27,6 +29,7 @@ const CALL = CALL_;
 const CALL_RESULT = CALL_RESULT_;
 const CODE = CODE_;
 const DEAD = DEAD_;
+const SENDV_DONE = SENDV_DONE_;
 const CALLS_MAX = CALLS_MAX_;
 const PHASE = PHASE_;
 
@@ -315,17 +318,14 @@ export class Session {
       this.#gate.i32[w + 2] = c.id + 1;
       c.wants &= ~WANTS_ACCEPT;
     }
-    if (c.consumed > 0) {
-      const w = this.#call(CALL.recv_done, c);
-      if (w < 0) return false;
-      this.#gate.i32[w + 2] = c.consumed;
-      c.consumed = 0;
-    }
+    const isWaiting = c.phase === PHASE.connecting || c.sendPending || c.isBlocked;
+    const sends = !isWaiting && (c.wants & WANTS_ABORT) === 0 && this.#outbox.hasUnsent(c);
+    if (c.consumed > 0 && !sends && !this.#recvDoneCall(c)) return false;
     if (c.wants & WANTS_ABORT) return this.#endCall(CALL.abort, c, WANTS_ABORT);
     if (c.wants & WANTS_USER_TIMEOUT && !this.#userTimeoutCall(c)) return false;
-    if (c.phase === PHASE.connecting || c.sendPending || c.isBlocked) return true;
+    if (isWaiting) return true;
     if (c.wants & WANTS_KEEPALIVE && !this.#keepaliveCall(c)) return false;
-    if (this.#outbox.hasUnsent(c)) return this.#sendvCall(c);
+    if (sends) return this.#sendvCall(c);
     if (c.wants & WANTS_SHUTDOWN && !this.#endCall(CALL.shutdown, c, WANTS_SHUTDOWN)) return false;
     return c.wants & WANTS_CLOSE ? this.#endCall(CALL.close, c, WANTS_CLOSE) : true;
   }
@@ -340,6 +340,14 @@ export class Session {
   #endCall(kind: number, c: Connection, want: number): boolean {
     if (this.#call(kind, c) < 0) return false;
     c.wants &= ~want;
+    return true;
+  }
+
+  #recvDoneCall(c: Connection): boolean {
+    const w = this.#call(CALL.recv_done, c);
+    if (w < 0) return false;
+    this.#gate.i32[w + 2] = c.consumed;
+    c.consumed = 0;
     return true;
   }
 
@@ -379,6 +387,8 @@ export class Session {
     const w = this.#call(CALL.sendv, c);
     if (w < 0) return false;
     this.#outbox.writeSendv(c, spans, w);
+    this.#gate.i32[w + SENDV_DONE] = c.consumed;
+    c.consumed = 0;
     c.sendPending = true;
     return true;
   }
@@ -396,7 +406,10 @@ export class Session {
       const kind = i32[w]!;
       const result = i32[w + CALL_RESULT]!;
       const c = this.#connections[owner]!;
-      if (kind === CALL.sendv) this.#sendvResult(c, result);
+      if (kind === CALL.sendv) {
+        if (result === CODE.QUOTA) this.consume(c, i32[w + SENDV_DONE]!); // not made, if still there
+        this.#sendvResult(c, result);
+      } else if (kind === CALL.recv_done && result === CODE.QUOTA) this.consume(c, i32[w + 2]!);
       else if (kind === CALL.connect) this.#connectResult(c, result);
       else if (kind === CALL.accept && result < 0) this.dead(c, DEAD.reset);
     }

@@ -4,7 +4,8 @@
  * - A flow whose state holds something for the application is in the ready list, with a bit for each kind. `emit` turns
  *   bits into events; what finds no room stays in the list for the next iteration. So no event is ever lost, and
  *   `sent` of many acknowledgements is one event.
- * - Order for one flow: knock or connected, recv..., recv_end, sent, dead. Before `accept` there is only knock and dead.
+ * - Order for one flow: knock or connected, recv..., recv_end, sent, dead. A request and the acknowledgement of the last reply come
+ *   in one segment, and are one event: recv says what sent would. Before `accept` there is only knock and dead.
  *
  * Called by the facade's emit. Read first: src/abi.ts EVENT.
  */
@@ -83,11 +84,8 @@ export class Events {
     }
     if (sink.space() < EVENTS_PER_FLOW) return false;
     if (isOwned && (pending & PENDING.recvEnd) !== 0) sink.push(EVENT.recv_end, handle, cookie);
-    if (isOwned && (pending & PENDING.sent) !== 0) {
-      const w = sink.push(EVENT.sent, handle, cookie);
-      i32[w + WORD.a] = i32[row + TCB.sentBytes]!;
-      i32[w + WORD.b] = this.#sendQueue.room(row);
-      i32[row + TCB.sentBytes] = 0;
+    if (isOwned && (i32[row + TCB.pending]! & PENDING.sent) !== 0) {
+      this.#sent(row, sink.push(EVENT.sent, handle, cookie) + WORD.a);
     }
     if ((pending & PENDING.dead) !== 0) {
       i32[sink.push(EVENT.dead, handle, cookie) + WORD.a] = i32[row + TCB.deadReason]!;
@@ -123,8 +121,19 @@ export class Events {
       const w = sink.push(EVENT.recv, handle, cookie);
       i32[w + WORD.a] = i32[m + HELD.data]! + i32[m + HELD.emitted]!;
       i32[w + WORD.b] = i32[m + HELD.length]! - i32[m + HELD.emitted]!;
+      if ((i32[row + TCB.pending]! & PENDING.sent) !== 0) this.#sent(row, w + WORD.c);
+      else i32[w + WORD.c] = 0;
       queue.given(row, m);
     }
     return true;
+  }
+
+  /** What was acknowledged, and the room now, in two words of an event. */
+  #sent(row: number, w: number): void {
+    const i32 = this.#i32;
+    i32[w] = i32[row + TCB.sentBytes]!;
+    i32[w + 1] = this.#sendQueue.room(row);
+    i32[row + TCB.sentBytes] = 0;
+    i32[row + TCB.pending] = i32[row + TCB.pending]! & ~PENDING.sent;
   }
 }

@@ -2,7 +2,7 @@
  * The other side of a gate, for tests of libix alone: executes calls as a dataplane would, with a mind of its own
  * about how much of a sendv it accepts and when bytes are acknowledged.
  */
-import { CALL, CALL_RESULT, CODE, DEAD, EVENT, SENDV_VECTOR } from '../../src/abi.ts';
+import { CALL, CALL_RESULT, CODE, DEAD, EVENT, SENDV_DONE, SENDV_VECTOR } from '../../src/abi.ts';
 import { Arena } from '../../src/arena/arena.ts';
 import {
   EVENT_ARRAY_BYTES,
@@ -113,6 +113,7 @@ export class FakeGate {
     const w = this.sink.push(EVENT.recv, flow.handle, flow.cookie);
     this.arena.i32[w + 3] = offset;
     this.arena.i32[w + 4] = bytes.length;
+    this.arena.i32[w + 5] = 0;
     flow.received += bytes.length;
   }
 
@@ -174,6 +175,9 @@ export class FakeGate {
 
   #sendv(w: number, flow: FakeFlow): number {
     const i32 = this.arena.i32;
+    flow.done += i32[w + SENDV_DONE]!;
+    i32[w + SENDV_DONE] = 0;
+    if (flow.done > flow.received) return CODE.BAD_COUNT;
     const isVector = i32[w + 2] === SENDV_VECTOR;
     const pairs = isVector ? i32[w + 3]! >> 2 : w + 3;
     const spans = isVector ? i32[w + 4]! : i32[w + 2]!;

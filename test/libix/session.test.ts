@@ -419,6 +419,7 @@ describe('session, at random', () => {
       const w = sink.push(EVENT.recv, flow.handle, flow.cookie);
       arena.i32[w + 3] = offset;
       arena.i32[w + 4] = 64;
+      arena.i32[w + 5] = 0;
       sink.publish(0, 0);
       ix.dispatch();
       sink.clear();

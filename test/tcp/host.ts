@@ -96,7 +96,11 @@ export class Host {
     for (let i = 0; i < this.sink.count; i++) {
       const at = first + i * DESCRIPTOR_WORDS;
       const words = Array.from(i32.subarray(at + 3, at + DESCRIPTOR_WORDS));
-      events.push({ kind: i32[at]!, handle: i32[at + 1]!, cookie: i32[at + 2]!, words });
+      const event = { kind: i32[at]!, handle: i32[at + 1]!, cookie: i32[at + 2]!, words };
+      events.push(event);
+      // What recv says of acknowledged bytes is told like any other.
+      const isBoth = event.kind === EVENT.recv && words[2] !== 0;
+      if (isBoth) events.push({ ...event, kind: EVENT.sent, words: words.slice(2) });
     }
     this.dying.clear();
     for (const event of events) if (event.kind === EVENT.dead) this.dying.add(event.handle);
