@@ -9,6 +9,7 @@
  * Started by bin/ix, which also does `setup` and `test`.
  */
 import { Command, CommanderError, Option } from 'commander';
+import { withLoadOptions } from '../load/command-options.ts';
 import { NicError } from '../nic/errors.ts';
 import { UserError } from './errors.ts';
 
@@ -63,6 +64,13 @@ function build(): Command {
     .action(async (module: string, settings: string[], options) => {
       const path = /^[./]/.test(module) ? module : `./${module}`;
       await (await import('./serve.ts')).serve(path, settings, options);
+    });
+  withLoadOptions(program.command('load'))
+    .description(
+      'measure a memcached or echo server: rate, and latency from when requests were due',
+    )
+    .action(async (target: string | undefined, options) => {
+      await (await import('./load.ts')).load(target, options);
     });
   program
     .command('stat')

@@ -6,7 +6,8 @@
 import { fileURLToPath } from 'node:url';
 import { Inherited, startChild } from '../control/child.ts';
 import { UserError } from '../control/errors.ts';
-import { isLoadProgress, isLoadReport, type LoadProgress, type LoadReport } from './result.ts';
+import type { Generating } from './point.ts';
+import type { LoadReport } from './result.ts';
 
 const MAIN = fileURLToPath(new URL('./kernel-main.ts', import.meta.url));
 
@@ -14,13 +15,9 @@ export function runOnKernel(
   settings: Record<string, string>,
   memoryBytes: number,
   cpu: number | undefined,
-  onProgress: ((progress: LoadProgress) => void) | undefined,
-): { report: Promise<LoadReport>; stop(): Promise<void> } {
-  const reported = Promise.withResolvers<LoadReport>();
-  const hear = (value: unknown): void => {
-    if (isLoadProgress(value)) onProgress?.(value);
-    else if (isLoadReport(value)) reported.resolve(value);
-  };
+  hear: (value: unknown) => void,
+  reported: PromiseWithResolvers<LoadReport>,
+): Generating {
   const config = { settings, memoryBytes, ...(cpu === undefined ? {} : { cpu }) };
   const child = startChild(MAIN, new Inherited(), config, hear);
   void child.ended.then((how) =>

@@ -9,7 +9,7 @@
  *
  * - `settings` are the generator's (generator-options.ts); `carrier` says what the requests travel on.
  * - Each point is a fresh process: its own heap, its own connections. Keys are stored by each point unless
- *   `fill: 'no'`; a scan stores them once (scan.ts).
+ *   `fill: 'no'`; several points and several generators: together.ts, scan.ts.
  * - Throws a UserError with one sentence when the run fails or says nothing for too long.
  */
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,7 @@ import { findApplication } from '../control/applications.ts';
 import { DataplaneDiedError, UserError } from '../control/errors.ts';
 import { parseRunOptions } from '../control/options.ts';
 import { startService } from '../control/service.ts';
+import { type CableCarrier, runOnCable } from './cable-run.ts';
 import {
   type GeneratorOptions,
   type GeneratorSettings,
@@ -31,21 +32,25 @@ import {
   type LoadResult,
 } from './result.ts';
 
+/** Our dataplane on an interface; `veth` makes a pair. */
+export interface DataplaneCarrier {
+  via: 'dataplane';
+  nic: string;
+  /** The generator's own address, A/N. */
+  ip: string;
+  cpu?: number;
+  /** Where the XDP program runs (`--xdp` of serve). */
+  xdp?: 'auto' | 'native' | 'generic';
+}
+
+/** Ordinary sockets. */
+export interface KernelCarrier {
+  via: 'kernel';
+  cpu?: number;
+}
+
 /** What the requests travel on. */
-export type Carrier =
-  | {
-      /** Our dataplane on an interface; `veth` makes a pair. */
-      via: 'dataplane';
-      nic: string;
-      /** The generator's own address, A/N. */
-      ip: string;
-      cpu?: number;
-    }
-  | {
-      /** Ordinary sockets. */
-      via: 'kernel';
-      cpu?: number;
-    };
+export type Carrier = DataplaneCarrier | KernelCarrier | CableCarrier;
 
 export interface LoadPlan {
   settings: GeneratorSettings;
@@ -62,15 +67,12 @@ export interface Generating {
 const GENERATOR = fileURLToPath(new URL('./generator.ts', import.meta.url));
 /** Beyond what the options say: start of the process, and its end. */
 const EXTRA_MS = 15_000;
+const FLOWS_MIN = 16_384;
 
 export async function runPoint(plan: LoadPlan): Promise<LoadResult> {
   const settings = asText(plan.settings);
   const options = generatorOptions(settings);
-  const { carrier, onProgress } = plan;
-  const generating =
-    carrier.via === 'kernel'
-      ? runOnKernel(settings, memoryMiBFor(options) * 2 ** 20, carrier.cpu, onProgress)
-      : await runOnDataplane(settings, options, carrier, onProgress);
+  const generating = await start(plan, settings, options);
   try {
     const report = await within(generating.report, limitMsOf(options));
     if (report.kind === 'load-failed') throw new UserError('IX_LOAD', report.message, '');
@@ -81,10 +83,15 @@ export async function runPoint(plan: LoadPlan): Promise<LoadResult> {
 }
 
 export const asText = (settings: GeneratorSettings): Record<string, string> =>
-  Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
+  Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, String(value)]],
+    ),
+  );
 
 const limitMsOf = ({ openMs, startAtMs, warmupMs, durationMs, drainMs }: GeneratorOptions) =>
-  Math.max(openMs, startAtMs > 0 ? startAtMs - Date.now() : 0) +
+  openMs +
+  Math.max(0, startAtMs > 0 ? startAtMs - Date.now() : 0) +
   warmupMs +
   durationMs +
   drainMs +
@@ -101,26 +108,35 @@ async function within<T>(promise: Promise<T>, limitMs: number): Promise<T> {
   }
 }
 
-async function runOnDataplane(
+async function start(
+  { carrier, onProgress }: LoadPlan,
   settings: Record<string, string>,
   options: GeneratorOptions,
-  { nic, ip, cpu }: Extract<Carrier, { via: 'dataplane' }>,
-  onProgress: LoadPlan['onProgress'],
 ): Promise<Generating> {
-  const given = {
-    ip,
-    idle: 'spin',
-    domain: 'inline',
-    memory: `${memoryMiBFor(options)}`,
-    ...(cpu === undefined ? {} : { cpu: `${cpu}` }),
-  };
+  const memoryMiB = memoryMiBFor(options);
+  const flows = Math.max(FLOWS_MIN, options.connections * 2);
   const reported = Promise.withResolvers<LoadReport>();
-  const report = (value: unknown): void => {
+  reported.promise.catch(() => {}); // it may end before anybody waits
+  const hear = (value: unknown): void => {
     if (isLoadProgress(value)) onProgress?.(value);
     else if (isLoadReport(value)) reported.resolve(value);
   };
+  if (carrier.via === 'kernel') {
+    return runOnKernel(settings, memoryMiB * 2 ** 20, carrier.cpu, hear, reported);
+  }
   const application = findApplication(GENERATOR, settings);
-  const service = await startService(application, parseRunOptions(given), nic, { report });
+  if (carrier.via === 'cable') {
+    const limits = { memoryMiB: memoryMiB * 2, flows };
+    return runOnCable(application, carrier, limits, hear, reported);
+  }
+  const { nic, ip, cpu, xdp } = carrier;
+  const run = parseRunOptions({
+    ...{ ip, ip6: 'none', idle: 'spin', domain: 'inline', flows: `${flows}` },
+    memory: `${memoryMiB}`,
+    ...(cpu === undefined ? {} : { cpu: `${cpu}` }),
+    ...(xdp === undefined ? {} : { xdp }),
+  });
+  const service = await startService(application, run, nic, { report: hear });
   void service.dataplane.ended.then(({ how, failure }) =>
     reported.reject(new DataplaneDiedError(`the generator ended: ${failure ?? how}`)),
   );
@@ -133,8 +149,14 @@ async function runOnDataplane(
   };
 }
 
-/** Requests of keys at ETC's mean size, the pool of values, and slack for what is larger. */
-export function memoryMiBFor({ records, hitRatio, keySize }: GeneratorOptions): number {
+/** Requests of keys at about ETC's mean size, the pool of values, and slack for what is larger. */
+export function memoryMiBFor({
+  records,
+  hitRatio,
+  keySize,
+  connections,
+}: GeneratorOptions): number {
   const keyBytes = Number(keySize) || 64;
-  return Math.ceil((records / hitRatio) * ((keyBytes + 16) / 2 ** 20)) + 64;
+  const bytes = (records / hitRatio) * (keyBytes + 16) + connections * 512;
+  return Math.ceil(bytes / 2 ** 20) + 64;
 }

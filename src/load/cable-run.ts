@@ -1,0 +1,109 @@
+/**
+ * A generator and a server of ours at the two ends of a cable (src/nic/cable.ts): two processes, shared memory, nothing
+ * of the kernel, no privilege. What the generator itself can do.
+ *
+ * Called by point.ts.
+ */
+import { closeSync } from 'node:fs';
+import { findApplication } from '../control/applications.ts';
+import { DataplaneDiedError } from '../control/errors.ts';
+import { type Dataplane, launch } from '../control/launch.ts';
+import { makeStatistics } from '../control/statistics.ts';
+import type { DataplaneConfig } from '../dataplane/config.ts';
+import { parseAddress } from '../libix/address.ts';
+import { ETHERNET_MTU } from '../limits.ts';
+import { type CableParts, type CableSide, closeCable, makeCable } from '../nic/cable.ts';
+import type { Generating } from './point.ts';
+import type { LoadReport } from './result.ts';
+
+const SERVER_ADDRESS = '10.77.0.2';
+const GENERATOR_ADDRESS = '10.77.0.1';
+const ENTRIES = 4096;
+
+export interface CableCarrier {
+  /** The server is started with the generator. */
+  via: 'cable';
+  /** An application of ours. */
+  app: string;
+  cpu?: number;
+  serverCpu?: number;
+}
+
+/** Where the server of a cable is. */
+export const CABLE_HOST = SERVER_ADDRESS;
+
+interface EndPlan {
+  side: CableSide;
+  address: string;
+  cpu: number | undefined;
+  memoryMiB: number;
+  flows: number;
+  app: DataplaneConfig['app'];
+}
+
+export async function runOnCable(
+  generator: DataplaneConfig['app'],
+  { app, cpu, serverCpu }: CableCarrier,
+  limits: { memoryMiB: number; flows: number },
+  hear: (value: unknown) => void,
+  reported: PromiseWithResolvers<LoadReport>,
+): Promise<Generating> {
+  const cable = makeCable(ENTRIES);
+  const running: Dataplane[] = [];
+  const stop = async (): Promise<void> => {
+    for (const dataplane of running.reverse()) await dataplane.stop();
+    closeCable(cable);
+  };
+  try {
+    const { name, module, options } = findApplication(app, app === 'kv' ? { m: '512' } : {});
+    const served = { name, module, options };
+    const server = { side: 0, address: SERVER_ADDRESS, cpu: serverCpu, app: served } as const;
+    running.push(await start(cable, { ...server, ...limits, memoryMiB: 768 }, 'adaptive'));
+    const client = { side: 1, address: GENERATOR_ADDRESS, cpu, app: generator } as const;
+    running.push(await start(cable, { ...client, ...limits }, 'spin', hear));
+    for (const dataplane of running) {
+      void dataplane.ended.then(({ how, failure }) =>
+        reported.reject(new DataplaneDiedError(`an end of the cable ended: ${failure ?? how}`)),
+      );
+    }
+    return { report: reported.promise, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  cable: CableParts,
+  { side, address, cpu, memoryMiB, flows, app }: EndPlan,
+  idle: DataplaneConfig['idle'],
+  report?: (value: unknown) => void,
+): Promise<Dataplane> {
+  const mac = [2, 0x69, 0x78, 0, 0, side + 1];
+  const wakeFds: [number, number] = [...cable.wakeFds];
+  const statisticsFd = makeStatistics(1);
+  const config: DataplaneConfig = {
+    nics: [{ kind: 'cable', ...cable, wakeFds, side, mac, mtu: ETHERNET_MTU }],
+    address: parseAddress(address),
+    prefixLength: 24,
+    gateway: 0,
+    idle,
+    ...(cpu === undefined ? {} : { cpu }),
+    app,
+    limits: { applicationMiB: memoryMiB, flows },
+    statisticsFd,
+    trace: false,
+  };
+  const dataplane = launch(config, undefined, report);
+  try {
+    await dataplane.attached;
+    dataplane.go();
+    await dataplane.ready;
+    return dataplane;
+  } catch (error) {
+    dataplane.kill();
+    throw error;
+  } finally {
+    closeSync(statisticsFd);
+  }
+}
