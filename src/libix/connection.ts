@@ -7,6 +7,7 @@
  * - Nothing is allocated per message. Fields are int32.
  * - The protocol between a connection and the dataplane (which call when) is in session.ts.
  */
+import { formatWords } from './address.ts';
 import type { Session } from './session.ts';
 
 export interface Handlers {
@@ -38,8 +39,12 @@ export class Connection {
   /** The application's own. */
   state: unknown = undefined;
   handlers: Handlers;
-  /** The peer: an IPv4 address as a big-endian integer (int32), and its port. */
+  /** The peer: an IPv4 address as a big-endian integer (int32), or the last word of an IPv6 address; and its port. */
   remoteAddress = 0;
+  /** The words before it: 0, 0, 0xffff for IPv4. */
+  remote0 = 0;
+  remote1 = 0;
+  remote2 = 0;
   remotePort = 0;
   readonly #session: Session;
 
@@ -87,6 +92,11 @@ export class Connection {
     this.#session = session;
     this.id = id;
     this.handlers = handlers;
+  }
+
+  /** The peer's address as text: for messages, it allocates. */
+  get remoteText(): string {
+    return formatWords([this.remote0, this.remote1, this.remote2, this.remoteAddress]);
   }
 
   /** Whether more may be sent before the peer has taken what is queued. */

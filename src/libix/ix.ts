@@ -18,7 +18,7 @@ import {
 } from '../abi.ts';
 import type { Arena } from '../arena/arena.ts';
 import { FRAME_BYTES as FRAME_BYTES_ } from '../limits.ts';
-import { formatAddress, parseAddress } from './address.ts';
+import { formatAddress, formatWords, mapped, parseWords } from './address.ts';
 import type { Connection, Handlers } from './connection.ts';
 import {
   ApplicationMemory,
@@ -55,13 +55,21 @@ export interface ConnectOptions {
 }
 
 export interface UdpSocket {
-  /** Sends bytes of application memory; false when it cannot now. They must stay until `sent`. */
-  send(offset: number, length: number, address: number, port: number): boolean;
+  /**
+   * Sends bytes of application memory to an IPv4 address (int32) or to four words, `source` for one; false when it cannot
+   * now. They must stay until `sent`.
+   */
+  send(offset: number, length: number, address: number | ArrayLike<number>, port: number): boolean;
+  /** Where the datagram that is being handled came from: four words, overwritten by the next. */
+  readonly source: Int32Array;
   close(): void;
 }
 
 export interface UdpHandlers {
-  /** A datagram at `offset`; its memory is given back when the handler returns. */
+  /**
+   * A datagram at `offset`; its memory is given back when the handler returns. `address` is the sender's IPv4 address, or
+   * the last word of its IPv6 address: all of it stands in `socket.source`.
+   */
   received(
     socket: UdpSocket,
     offset: number,
@@ -232,7 +240,7 @@ export class Ix {
 
   listen(port: number, handlers: Handlers, options: ListenOptions = {}): void {
     const cookie = this.#listeners.push(handlers);
-    const address = options.address ? parseAddress(options.address) : 0;
+    const address = options.address ? parseWords(options.address) : 0;
     this.#request(
       () => {
         const w = this.#gate.call(CALL.listen, cookie);
@@ -252,12 +260,13 @@ export class Ix {
   }
 
   connect(
-    address: string | number,
+    address: string | number | ArrayLike<number>,
     port: number,
     handlers: Handlers,
     options: ConnectOptions = {},
   ): Connection {
-    const remote = typeof address === 'number' ? address : parseAddress(address);
+    const parsed = typeof address === 'string' ? parseWords(address) : address;
+    const remote = typeof parsed === 'number' ? mapped(parsed) : parsed;
     return this.#session.connect(remote, ((options.localPort ?? 0) << 16) | port, handlers);
   }
 
@@ -302,6 +311,7 @@ export class Ix {
   udp(port: number, handlers: UdpHandlers): UdpSocket {
     const cookie = this.#udp.length + 1;
     const socket: UdpSocket = {
+      source: new Int32Array(4),
       send: (offset, length, address, remotePort) =>
         this.#udpSend(binding, offset, length, address, remotePort),
       close: () =>
@@ -328,7 +338,13 @@ export class Ix {
     return socket;
   }
 
-  #udpSend(binding: UdpBinding, offset: number, length: number, address: number, port: number) {
+  #udpSend(
+    binding: UdpBinding,
+    offset: number,
+    length: number,
+    address: number | ArrayLike<number>,
+    port: number,
+  ): boolean {
     if (binding.handle === 0) return false;
     const w = this.#gate.call(CALL.udp_sendv, binding.handle);
     if (w < 0) return false;
@@ -394,7 +410,7 @@ export class Ix {
     const cookie = i32[w + 2]!;
     if (kind === EVENT.knock) {
       const handlers = this.#listeners[cookie - 1];
-      if (handlers) this.#session.accept(i32[w + 1]!, i32[w + 6]!, i32[w + 7]! & 0xffff, handlers);
+      if (handlers) this.#session.accept(i32[w + 1]!, w + 3, i32[w + 7]! & 0xffff, handlers);
       return;
     }
     if (kind === EVENT.timer) return this.#timer(cookie - 1);
@@ -434,6 +450,8 @@ export class Ix {
     if (!binding) return;
     const offset = i32[w + 3]!;
     const port = i32[w + 9]! & 0xffff;
+    const { source } = binding.socket;
+    for (let i = 0; i < 4; i++) source[i] = i32[w + 5 + i]!;
     binding.handlers.received(
       binding.socket,
       offset,
@@ -455,8 +473,13 @@ export class Ix {
       );
   }
 
-  #writeAddress(w: number, address: number): void {
+  /** An IPv4 address (0: any of both protocols) or four words. */
+  #writeAddress(w: number, address: number | ArrayLike<number>): void {
     const i32 = this.#gate.i32;
+    if (typeof address !== 'number') {
+      for (let i = 0; i < 4; i++) i32[w + i] = address[i]!;
+      return;
+    }
     i32[w] = 0;
     i32[w + 1] = 0;
     i32[w + 2] = address === 0 ? 0 : MAPPED_V4;
@@ -497,7 +520,7 @@ export class Ix {
   }
 
   /** For messages. */
-  formatAddress(address: number): string {
-    return formatAddress(address);
+  formatAddress(address: number | ArrayLike<number>): string {
+    return typeof address === 'number' ? formatAddress(address) : formatWords(address);
   }
 }

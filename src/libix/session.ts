@@ -102,9 +102,14 @@ export class Session {
 
   // --- opening ---
 
-  /** A flow knocked: takes it. */
+  /** A flow knocked: takes it. Its peer's address stands in four words at `address`. */
   accept(handle: number, address: number, port: number, handlers: Handlers): void {
-    const c = this.#take(handlers, address, port);
+    const c = this.#take(handlers, port);
+    const i32 = this.#gate.i32;
+    c.remote0 = i32[address]!;
+    c.remote1 = i32[address + 1]!;
+    c.remote2 = i32[address + 2]!;
+    c.remoteAddress = i32[address + 3]!;
     c.phase = PHASE.open;
     c.handle = handle;
     c.wants = WANTS_ACCEPT;
@@ -112,9 +117,13 @@ export class Session {
     handlers.opened?.(c);
   }
 
-  /** `address` is an IPv4 address as int32, `ports` local << 16 | remote; it opens or dies later. */
-  connect(address: number, ports: number, handlers: Handlers): Connection {
-    const c = this.#take(handlers, address, ports);
+  /** `address` is four words (abi.ts), `ports` local << 16 | remote; it opens or dies later. */
+  connect(address: ArrayLike<number>, ports: number, handlers: Handlers): Connection {
+    const c = this.#take(handlers, ports);
+    c.remote0 = address[0]!;
+    c.remote1 = address[1]!;
+    c.remote2 = address[2]!;
+    c.remoteAddress = address[3]!;
     c.phase = PHASE.connecting;
     c.wants = WANTS_CONNECT;
     this.#markDirty(c);
@@ -129,13 +138,12 @@ export class Session {
     c.handlers.opened?.(c);
   }
 
-  #take(handlers: Handlers, address: number, port: number): Connection {
+  #take(handlers: Handlers, port: number): Connection {
     this.#openCount = (this.#openCount + 1) | 0;
     const id = this.#freeIds.pop() ?? this.#connections.length;
     if (id === this.#connections.length) this.#connections.push(new Connection(this, id, handlers));
     const c = this.#connections[id]!;
     c.handlers = handlers;
-    c.remoteAddress = address;
     c.remotePort = port;
     return c;
   }
@@ -372,9 +380,9 @@ export class Session {
     if (w < 0) return false;
     const i32 = this.#gate.i32;
     i32[w + 1] = c.id + 1;
-    i32[w + 2] = 0;
-    i32[w + 3] = 0;
-    i32[w + 4] = 0xffff;
+    i32[w + 2] = c.remote0;
+    i32[w + 3] = c.remote1;
+    i32[w + 4] = c.remote2;
     i32[w + 5] = c.remoteAddress;
     i32[w + 6] = c.remotePort;
     c.wants &= ~WANTS_CONNECT;

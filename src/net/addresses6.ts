@@ -7,7 +7,7 @@
  * - A TENTATIVE address is not ours yet (RFC 4862 5.4): `find` does not know it, only neighbour discovery asks for it by
  *   `findAny`. A DUPLICATED one is somebody else's and never becomes ours.
  * - `sourceFor` is RFC 6724 5 as far as it matters with one interface: link-local to link-local, else the address whose
- *   prefix the destination shares longest, one that is preferred if there is any.
+ *   prefix the destination shares longest, one that is preferred if there is any, and the link-local one when no other is ours.
  *
  * Called by net/. Read first: RFC 4862 5.4 and 5.5.4; RFC 6724 5.
  */
@@ -162,7 +162,7 @@ export class Addresses6 {
       most = worth;
       best = token;
     }
-    return best;
+    return best === 0 && this.isOurs(LINK_LOCAL) ? LINK_LOCAL : best;
   }
 
   #sharedBits(a: number, b: number): number {

@@ -6,7 +6,7 @@
  *   both, and IPv4 pays nothing.
  * - An entry that is *held* (by a flow, a neighbour entry, a router, a datagram under reassembly) keeps its token; of the
  *   others the one that was looked up longest ago goes when room is needed. There is room for everything that may hold
- *   one and SPARE more, so `token` always finds some.
+ *   one and SPARE_DESTINATIONS more, so `token` always finds some.
  * - A token means nothing to those who hold none but for the packet under way. `key` is what an address is to keyed
  *   hashes: it does not change when the entry comes and goes.
  * - Beside the address stand the sum for the pseudo-header, the path MTU (RFC 8201; forgotten after ten minutes), and
@@ -25,7 +25,7 @@ import type { Clock, Environment } from './environment.ts';
 const VERIFY = VERIFY_;
 
 /** Entries that nobody holds: peers of UDP and ICMP, and SYNs that come to nothing. */
-const SPARE = 1024;
+export const SPARE_DESTINATIONS = 1024;
 const PATH_MTU_MS = 600_000;
 
 /** Words of an entry: one cache line. */
@@ -51,7 +51,7 @@ const HOP_ROUTES = 11;
 export const isToken = (address: number): boolean => address >>> 24 === 0;
 
 export const destinationCount = (limits: Limits): number =>
-  limits.flows + limits.neighbours + limits.reassemblies + SPARE;
+  limits.flows + limits.neighbours + limits.reassemblies + SPARE_DESTINATIONS;
 
 export class Destinations {
   readonly #i32: Int32Array;

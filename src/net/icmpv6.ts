@@ -191,7 +191,10 @@ export class Icmp6 {
     if (quote + ip6.IP6_HEADER_BYTES > end || this.#view.getUint8(quote) >> 4 !== 6) return 0;
     if (!quoted.walkQuoted(quote, end) || quoted.at + QUOTED_BYTES > end) return 0;
     const { next } = quoted;
-    if (next !== PROTOCOL_TCP && next !== PROTOCOL_UDP && next !== ip6.PROTOCOL_ICMP6) return 0;
+    const isPlain = quoted.at === quote + ip6.IP6_HEADER_BYTES; // our segments have no other headers
+    if (next === PROTOCOL_TCP ? !isPlain : next !== PROTOCOL_UDP && next !== ip6.PROTOCOL_ICMP6) {
+      return 0;
+    }
     return this.#ip.addresses.find(quote + ip6.IP6_SOURCE);
   }
 

@@ -116,6 +116,13 @@ export class Routers {
     this.#gateway = gateway;
   }
 
+  /** Routers that advertise themselves now. */
+  get count(): number {
+    let count = 0;
+    while (count < ROUTERS6_MAX && this.#routers[count * ROUTER_WORDS] !== 0) count++;
+    return count;
+  }
+
   /** Token of where a packet to `token` goes first; 0: nowhere. */
   hopFor(token: number): number {
     const words = this.#destinations.wordsOf(token);
