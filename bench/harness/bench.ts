@@ -19,6 +19,14 @@ export const progress = (line: string): void => console.error(`ix bench: ${line}
 
 const exitBySignal = (): never => process.exit(130);
 
+/** SIGINT and its like end the process with 130; the returned function takes that back. */
+export function exitsBySignal(): () => void {
+  for (const signal of SIGNALS) process.once(signal, exitBySignal);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, exitBySignal);
+  };
+}
+
 export interface BenchPlan {
   name: string;
   options: BenchOptions;
@@ -29,7 +37,7 @@ export interface BenchPlan {
 
 export async function runBench(plan: BenchPlan): Promise<void> {
   const machine = describeMachine();
-  for (const signal of SIGNALS) process.once(signal, exitBySignal);
+  const restore = exitsBySignal();
   try {
     enterPrivateNetwork();
     const results = await runRounds(plan.contenders, plan.options.rounds, progress);
@@ -47,7 +55,7 @@ export async function runBench(plan: BenchPlan): Promise<void> {
       plan.options.json,
     );
   } finally {
-    for (const signal of SIGNALS) process.off(signal, exitBySignal);
+    restore();
   }
 }
 

@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SIZE_MAX_BYTES = 4 << 20, UNMEASURED = 20, SAMPLES_MAX = 1 << 20, LINK_WAIT_US = 5000000 };
+enum { SIZE_MAX_BYTES = 4 << 20, UNMEASURED = 20, WARM_MS = 400, SAMPLES_MAX = 1 << 20, LINK_WAIT_US = 5000000 };
 
 static uint8_t message[SIZE_MAX_BYTES];
 static int64_t samples[SAMPLES_MAX];
@@ -111,9 +111,11 @@ static void exchange(int fd, uint32_t size) {
 }
 
 static void measure(int fd, uint32_t size, int64_t limit_ns, int is_first) {
+  int64_t start = now_ns();
+  while (is_first && now_ns() - start < WARM_MS * 1000000ll) exchange(fd, size);
   for (int i = 0; i < UNMEASURED; i++) exchange(fd, size);
   int count = 0;
-  int64_t start = now_ns(), before = start;
+  int64_t before = start = now_ns();
   while (count < SAMPLES_MAX && (before - start < limit_ns || count < 3)) {
     exchange(fd, size);
     int64_t after = now_ns();

@@ -1,0 +1,76 @@
+/**
+ * The summary for docs/RESULTS.md: the targets with what was measured, losses as plainly as wins, then the numbers of every
+ * experiment.
+ */
+import { describeMachine, type Finding, formatSpread, type PaperReport } from './report.ts';
+import { tableOf } from './table.ts';
+
+const WORD = {
+  reached: 'reached',
+  missed: '**missed**',
+  void: 'undecided: the rounds disagree',
+  'not measured': '**not measured**',
+} as const;
+
+const row = (cells: readonly string[]): string =>
+  `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
+  row(head),
+  row(head.map(() => '---')),
+  ...rows.map(row),
+];
+
+export function summaryOf(report: PaperReport): string {
+  const count = (verdict: string) => report.targets.filter((t) => t.verdict === verdict).length;
+  const undecided = count('void') + count('not measured');
+  return [
+    '# Results: the evaluation of the paper, repeated',
+    '',
+    `Written by \`bin/ix bench paper --publish\` on ${report.date} (${report.settings.level} run, ${Math.round(report.seconds / 60)} minutes). ${describeMachine(report)}.`,
+    '',
+    'Ours runs beside what a user would pick instead, in turn (A B A B), on the same link, behind the same client. Numbers are',
+    'medians of the rounds, in brackets the least and the most. Only ratios within one run are claims; all of it is in',
+    '[results.json](results.json), by the names used here.',
+    '',
+    '## What was to be shown',
+    '',
+    `${count('reached')} of ${report.targets.length} targets are reached, ${count('missed')} are missed, ${undecided} are undecided or not measured.`,
+    '',
+    ...table(
+      ['target', 'wanted', 'measured', 'verdict', 'ratio'],
+      report.targets.map(({ what, bound, value, ratio, verdict }) => {
+        const spread = report.ratios[ratio];
+        const measured = spread ? formatSpread(spread) : '-';
+        return [what, `${bound} ${value}`, measured, WORD[verdict], `\`${ratio}\``];
+      }),
+    ),
+    '',
+    ...(report.warnings.length > 0 ? ['Warnings of this run:', ''] : []),
+    ...report.warnings.map((warning) => `- ${warning}`),
+    ...Object.entries(report.results).flatMap(([name, finding]) => section(name, finding)),
+    '',
+  ].join('\n');
+}
+
+function section(name: string, finding: Finding): string[] {
+  const { title, paper, ours, differs, error, notes, ratios } = finding;
+  const { head, rows } = tableOf(finding);
+  const found = Object.entries(ratios).map(([ratio, spread]) => `${ratio} ${formatSpread(spread)}`);
+  return [
+    '',
+    `## ${title}`,
+    '',
+    `*The paper:* ${paper}`,
+    '',
+    `*Here:* ${ours}`,
+    '',
+    `*What differs:* ${differs}`,
+    '',
+    ...(error === undefined ? [] : [`**Failed:** ${error}`, '']),
+    ...(found.length > 0 ? [`Ours over theirs: ${found.join(', ')}.`, ''] : []),
+    ...notes.map((note) => `- ${note}`),
+    ...(notes.length > 0 ? [''] : []),
+    ...(rows.length > 0 ? table(head, rows) : [`No numbers (results.${name}).`]),
+  ];
+}
