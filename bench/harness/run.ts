@@ -59,7 +59,7 @@ async function startDataplane(
   report: (value: unknown) => void = () => {},
 ): Promise<Service> {
   // A veth pair whose ends have no offloads (network.ts): what `ix serve` chooses on a link of its own.
-  const options = parseRunOptions({ xdp: 'generic', ...given });
+  const options = parseRunOptions({ xdp: 'generic', ip6: 'none', ...given });
   return await startService(app, options, link, { report });
 }
 
