@@ -112,8 +112,12 @@ export class Acknowledging {
   synAcknowledged(row: number, ack: number): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
-    if ((flags & FLAG.timing) !== 0)
-      sampleRtt(i32, row, (this.#clock.us - i32[row + TCB.rttAt]!) | 0);
+    if ((flags & FLAG.timing) !== 0) {
+      const rtt = (this.#clock.us - i32[row + TCB.rttAt]!) | 0;
+      sampleRtt(i32, row, rtt);
+      i32[row + TCB.minRtt] = Math.max(rtt, 1); // tells the first flight's retransmissions from late originals
+      i32[row + TCB.minRttMs] = this.#clock.ms;
+    }
     i32[row + TCB.flags] = flags & ~FLAG.timing;
     i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = ack;
   }

@@ -127,7 +127,10 @@ export class Output {
         if (i32[row + TCB.sndNxt] === i32[row + TCB.iss]) return this.#syn(row, SYN | ACK);
         return this.#acknowledge(row);
       default:
-        if ((flags & SPECIAL) !== 0 && !this.#special(row)) return false;
+        if ((flags & SPECIAL) !== 0) {
+          if (!this.#special(row)) return false;
+          if (this.#pathMtu.holdsBack(row)) return this.#acknowledge(row);
+        }
         return this.#data(row) && this.#acknowledge(row);
     }
   }

@@ -42,6 +42,9 @@ const STATE = STATE_;
 const TCB = TCB_;
 const TIMER = TIMER_;
 
+const TROUBLE =
+  FLAG.disorder | FLAG.recovery | FLAG.loss | FLAG.tail | FLAG.tailDue | FLAG.finQueued;
+
 const C_LOWERED = COUNTER.tcpPathMtuLowered;
 const C_RAISED = COUNTER.tcpPathMtuRaised;
 const C_PROBES = COUNTER.tcpPathMtuProbes;
@@ -161,6 +164,16 @@ export class PathMtu {
     if (bytes === 0) this.#i32[row + TCB.flags] = this.#i32[row + TCB.flags]! & ~FLAG.mtuProbe;
     const more = bytes + this.#i32[row + TCB.mss]!;
     return left > more && room >= more ? bytes : 0;
+  }
+
+  /** Whether new data waits for what is in flight to make room for the probe: it would take that room for ever. */
+  holdsBack(row: number): boolean {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & (FLAG.mtuProbe | TROUBLE)) !== FLAG.mtuProbe) return false;
+    const out = (i32[row + TCB.sndNxt]! - i32[row + TCB.sndUna]!) | 0;
+    const more = this.#larger(row) + i32[row + TCB.mss]!;
+    const most = Math.min(i32[row + TCB.sndWnd]!, i32[row + TCB.cwnd]!);
+    return out > 0 && i32[row + TCB.txBytes]! - out > more && most >= more;
   }
 
   probed(row: number, seq: number, bytes: number): void {

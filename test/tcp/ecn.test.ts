@@ -32,6 +32,7 @@ function flight(choices: PeerChoices = {}): Peer {
   const row = p.host.tcp.flows.resolve(p.handle);
   i32[row + TCB.srtt] = 10_000 << 3; // the handshake took no time at all
   i32[row + TCB.rttvar] = 1000 << 2;
+  i32[row + TCB.minRtt] = 10_000;
   i32[row + TCB.rto] = 200_000;
   p.write(1000, 10_000).replies();
   p.pass(10);

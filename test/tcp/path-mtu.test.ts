@@ -23,6 +23,7 @@ function opened(fields: Fields = SACK): Peer {
   const row = p.host.tcp.flows.resolve(p.handle);
   i32[row + TCB.srtt] = 10_000 << 3;
   i32[row + TCB.rttvar] = 1000 << 2;
+  i32[row + TCB.minRtt] = 10_000;
   i32[row + TCB.rto] = 200_000;
   return p;
 }

@@ -16,6 +16,7 @@ function flight(count: number, options: Fields = SACK, cubic = true): Peer {
   const row = p.host.tcp.flows.resolve(p.handle);
   i32[row + TCB.srtt] = 10_000 << 3; // the handshake took no time at all
   i32[row + TCB.rttvar] = 1000 << 2;
+  i32[row + TCB.minRtt] = 10_000;
   i32[row + TCB.rto] = 200_000;
   p.write(1000, count * 1000).replies();
   p.pass(10);
