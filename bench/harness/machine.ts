@@ -35,3 +35,18 @@ export function describeMachine(): Machine {
     loadAverage: Number(readText('/proc/loadavg').split(' ')[0]),
   };
 }
+
+/** Share of all cores' time that nobody used, over the next `lookMs`. proc(5): user nice system idle iowait ... */
+export async function idleShare(lookMs: number): Promise<number> {
+  const before = coreTicks();
+  await new Promise((resolve) => setTimeout(resolve, lookMs));
+  const after = coreTicks();
+  return (after.idle - before.idle) / Math.max(1, after.all - before.all);
+}
+
+function coreTicks(): { idle: number; all: number } {
+  const line = /^cpu +(.*)$/m.exec(readText('/proc/stat'))?.[1] ?? '';
+  const ticks = line.split(' ').map(Number);
+  const all = ticks.slice(0, 8).reduce((sum, each) => sum + each, 0);
+  return { idle: (ticks[3] ?? 0) + (ticks[4] ?? 0), all };
+}
