@@ -160,6 +160,8 @@ export class Stack {
 
   /** Frames flow from now on: neighbours hear of us, and of our IPv6 addresses when they are ours. */
   start(): void {
+    // The wheel learns what time it is before its first timer: the last quarter of a round looks like the past to a new one.
+    this.advance();
     this.arp.announce();
     this.discovery.start();
   }

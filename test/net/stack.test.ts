@@ -25,6 +25,19 @@ test('expired_timers_find_their_owners', () => {
   f.close();
 });
 
+test('start_atAnyTimeOfTheClocksRound_timersExpire', () => {
+  for (const us of [0, 2 ** 30, -(2 ** 31), -(2 ** 30), -(2 ** 30) + 5, -1_000_000]) {
+    const f = new Fixture();
+    f.env.clock.us = us;
+    f.stack.start();
+    f.env.wheel.arm(timerRanges(f.env.limits).application + 5, (us + 1000) | 0);
+    f.env.clock.us = (us + 2000) | 0;
+    f.stack.advance();
+    assert.deepEqual(f.timers, [5], `at ${us}`);
+    f.close();
+  }
+});
+
 /** Frames of every kind that the stack knows, to be damaged. */
 function specimens(random: Random): Uint8Array[] {
   const id = random.below(3);
