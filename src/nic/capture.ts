@@ -52,8 +52,9 @@ export class Capture implements Nic {
   #fill = 0;
   #file: number;
   readonly #isOurs: boolean;
-  /** The clock when last read, and the time of day then. */
-  #lastUs: number;
+  /** The clock when last read, and the time of day then. Until the first frame the clock has not been read. */
+  #lastUs = 0;
+  #isRunning = false;
   #seconds: number;
   #microseconds: number;
 
@@ -72,7 +73,6 @@ export class Capture implements Nic {
     this.#bufferBytes = options.bufferBytes ?? 2 ** 20;
     this.#buffer = arena.carve('capture', this.#bufferBytes);
     const startMs = options.startMs ?? Date.now();
-    this.#lastUs = clock.us;
     this.#seconds = Math.floor(startMs / 1000) | 0;
     this.#microseconds = Math.round((startMs % 1000) * 1000) | 0;
     const { path } = options;
@@ -151,6 +151,10 @@ export class Capture implements Nic {
   }
 
   #readClock(): void {
+    if (!this.#isRunning) {
+      this.#isRunning = true;
+      this.#lastUs = this.#clock.us;
+    }
     const elapsedUs = (this.#clock.us - this.#lastUs) | 0;
     if (elapsedUs <= 0) return;
     this.#lastUs = this.#clock.us;

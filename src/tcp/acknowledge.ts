@@ -15,6 +15,7 @@ import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
 import { DUPLICATES } from './constants.ts';
 import type { LossTimer } from './loss-timer.ts';
+import type { OptionReader } from './options.ts';
 import { type Recovery, TROUBLE as TROUBLE_ } from './recovery.ts';
 import { sampleRtt } from './rto.ts';
 import type { Scoreboard } from './scoreboard.ts';
@@ -83,10 +84,7 @@ export class Acknowledging {
         sampleRtt(i32, row, (this.#clock.us - i32[row + TCB.rttAt]!) | 0);
         i32[row + TCB.flags] = flags & ~FLAG.timing;
       }
-    } else if (hasEcho && i32[row + TCB.retries] !== 0) {
-      const ms = (this.#clock.ms + i32[row + TCB.tsOffset]! - echo) | 0;
-      if (ms >= 0 && ms < 60_000) sampleRtt(i32, row, ms * 1000);
-    }
+    } else if (hasEcho && i32[row + TCB.retries] !== 0) this.#sampleEcho(row, echo);
     this.#release(row, acked);
     i32[row + TCB.sndUna] = ack;
     if ((flags & FLAG.sack) !== 0) {
@@ -108,8 +106,11 @@ export class Acknowledging {
     if (this.#hasMore(row)) this.#flows.output.push(row);
   }
 
-  /** Our SYN is acknowledged: sndUna moves past it. */
-  synAcknowledged(row: number, ack: number): void {
+  /**
+   * Our SYN is acknowledged: sndUna moves past it. A SYN that was sent again has a round trip only by its timestamp
+   * (RFC 7323 4.1); without one the first data would wait three seconds when it is lost (RFC 6298 5.7).
+   */
+  synAcknowledged(row: number, ack: number, options: OptionReader): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
     if ((flags & FLAG.timing) !== 0) {
@@ -117,9 +118,15 @@ export class Acknowledging {
       sampleRtt(i32, row, rtt);
       i32[row + TCB.minRtt] = Math.max(rtt, 1); // tells the first flight's retransmissions from late originals
       i32[row + TCB.minRttMs] = this.#clock.ms;
-    }
+    } else if (options.hasTimestamps && options.tsEcr !== 0) this.#sampleEcho(row, options.tsEcr);
     i32[row + TCB.flags] = flags & ~FLAG.timing;
     i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = ack;
+  }
+
+  #sampleEcho(row: number, echo: number): void {
+    const i32 = this.#i32;
+    const ms = (this.#clock.ms + i32[row + TCB.tsOffset]! - echo) | 0;
+    if (ms >= 0 && ms < 60_000) sampleRtt(i32, row, ms * 1000);
   }
 
   /** Any acknowledgement of a flow with SACK that header prediction has not taken. */

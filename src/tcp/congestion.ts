@@ -17,8 +17,8 @@ const TCB = TCB_;
 
 /** `row` is the flow; sizes are bytes. `flight` is what was not acknowledged before the event. */
 export interface Congestion {
-  /** The handshake is complete; `hasLostSyn`: not at the first attempt. */
-  opened(row: number, hasLostSyn: boolean): void;
+  /** The handshake is complete; `hasLostSyns`: after more than one timeout, which is no chance (RFC 6928 2). */
+  opened(row: number, hasLostSyns: boolean): void;
   /** New data was acknowledged, outside recovery. */
   acknowledged(row: number, bytes: number, flight: number): void;
   /** Recovery begins; with SACK the caller then sets cwnd itself (PRR). */
@@ -52,10 +52,10 @@ export class NewReno implements Congestion {
     this.#i32 = i32;
   }
 
-  opened(row: number, hasLostSyn: boolean): void {
+  opened(row: number, hasLostSyns: boolean): void {
     const i32 = this.#i32;
     const mss = i32[row + TCB.mss]!;
-    i32[row + TCB.cwnd] = hasLostSyn ? mss : mss * INITIAL_WINDOW_SEGMENTS;
+    i32[row + TCB.cwnd] = hasLostSyns ? mss : mss * INITIAL_WINDOW_SEGMENTS;
     i32[row + TCB.ssthresh] = SSTHRESH_INITIAL;
   }
 

@@ -43,10 +43,10 @@ export class Cubic implements Congestion {
     this.#clock = clock;
   }
 
-  opened(row: number, hasLostSyn: boolean): void {
+  opened(row: number, hasLostSyns: boolean): void {
     const i32 = this.#i32;
     const mss = i32[row + TCB.mss]!;
-    i32[row + TCB.cwnd] = hasLostSyn ? mss : mss * INITIAL_WINDOW_SEGMENTS;
+    i32[row + TCB.cwnd] = hasLostSyns ? mss : mss * INITIAL_WINDOW_SEGMENTS;
     i32[row + TCB.ssthresh] = SSTHRESH_INITIAL;
     i32[row + TCB.roundEnd] = i32[row + TCB.sndNxt]!;
     i32[row + TCB.roundMin] = i32[row + TCB.roundMinLast] = NO_RTT;

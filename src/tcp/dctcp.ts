@@ -33,8 +33,8 @@ export class Dctcp extends NewReno {
     this.#i32 = i32;
   }
 
-  override opened(row: number, hasLostSyn: boolean): void {
-    super.opened(row, hasLostSyn);
+  override opened(row: number, hasLostSyns: boolean): void {
+    super.opened(row, hasLostSyns);
     const i32 = this.#i32;
     i32[row + ALPHA] = 1 << ALPHA_BITS;
     i32[row + ACKED] = i32[row + MARKED] = 0;

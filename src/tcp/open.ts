@@ -106,7 +106,7 @@ export class Opening {
   /** Sets the initial send sequence number of a flow that has sent nothing. */
   startAt(row: number, iss: number): void {
     const i32 = this.#i32;
-    i32[row + TCB.iss] = i32[row + TCB.recover] = iss;
+    i32[row + TCB.iss] = i32[row + TCB.recover] = i32[row + TCB.reoRound] = iss;
     i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = i32[row + TCB.sndMax] = iss;
   }
 
@@ -148,12 +148,13 @@ export class Opening {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
     const hasLostSyn = (flags & FLAG.synLost) !== 0;
+    const hasLostSyns = i32[row + TCB.retries]! > 1;
     i32[row + TCB.retries] = 0;
     this.#timers.clear(row, TIMER.rto | TIMER.long);
     if (hasLostSyn && i32[row + TCB.rto]! < RTO_AFTER_SYN_LOSS_US && i32[row + TCB.srtt] === 0) {
       i32[row + TCB.rto] = RTO_AFTER_SYN_LOSS_US;
     }
-    this.#congestion.opened(row, hasLostSyn);
+    this.#congestion.opened(row, hasLostSyns);
     i32[row + TCB.state] = (flags & FLAG.finQueued) !== 0 ? STATE.finWait1 : STATE.established;
     this.#counters.bump(C_OPENED);
     if ((flags & FLAG.active) !== 0) {

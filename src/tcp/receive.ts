@@ -84,12 +84,15 @@ export class Receiving {
     this.#flows.output.push(row);
   }
 
-  /** The application was done with `bytes`: a buffer that is used grows, so that long paths can be filled. */
+  /**
+   * The application was done with `bytes`: a buffer that is used grows, so that long paths can be filled. It must be
+   * ahead of a sender that doubles its window every round trip, so a quarter of it is use enough.
+   */
   grow(row: number, bytes: number): void {
     const i32 = this.#i32;
     const buffer = i32[row + TCB.rcvBuf]!;
     const since = i32[row + TCB.rxSince]! + bytes;
-    if (since < buffer || buffer >= RECEIVE_BUFFER_MAX) {
+    if (since < buffer >> 2 || buffer >= RECEIVE_BUFFER_MAX) {
       i32[row + TCB.rxSince] = Math.min(since, buffer);
       return;
     }

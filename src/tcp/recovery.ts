@@ -299,7 +299,7 @@ export class Recovery {
       if (leq(i32[row + TCB.fack]!, i32[row + TCB.recover]!)) return true; // F-RTO: never sent again, yet there
     }
     const stamp = i32[row + TCB.undoStamp]!;
-    if (stamp === 0) return false;
+    if (stamp === 0) return (flags & FLAG.recovery) !== 0 && i32[row + TCB.lost] === 0; // all turned up, nothing left again
     const { options } = a;
     if (hasAdvanced && board.hasResent && options.hasTimestamps && options.tsEcr !== 0) {
       if (lt(options.tsEcr, stamp)) return true; // Eifel (RFC 3522): an answer to the first transmission

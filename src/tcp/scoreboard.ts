@@ -63,7 +63,11 @@ export class Scoreboard {
   #take(row: number): number {
     const i32 = this.#i32;
     const held = i32[row + TCB.runs]!;
-    if (held > 0 && (held >= RUNS_MAX || this.#free.free <= this.#reserve)) return 0;
+    if (held > 0 && this.#free.free <= this.#reserve) return 0;
+    if (held >= RUNS_MAX) {
+      const flight = (i32[row + TCB.sndMax]! - i32[row + TCB.sndUna]!) | 0;
+      if ((held - RUNS_MAX) * i32[row + TCB.mss]! >= flight) return 0;
+    }
     i32[row + TCB.runs] = held + 1;
     return this.#base + (this.#free.take() << RUN_SHIFT);
   }

@@ -253,8 +253,9 @@ export class SegmentWriter {
   }
 
   /**
-   * The window field, and rcvEdge moved to what it promises. While something is missing the edge stays, so that our
-   * duplicate acknowledgements are recognised as such (RFC 5681 2: same window).
+   * The window field, and rcvEdge moved to what it promises. Without SACK the edge stays while something is missing, so
+   * that our duplicate acknowledgements are recognised as such (RFC 5681 2: same window); with it they are told by their
+   * blocks, and a sender in recovery may go on with new data.
    */
   #advertise(row: number): number {
     const i32 = this.#i32;
@@ -263,7 +264,8 @@ export class SegmentWriter {
     const scale = Math.max(i32[row + TCB.rcvScale]!, 0);
     let window = (edge - next) | 0;
     let units = (window + (1 << scale) - 1) >> scale; // rounded up: rounding down would move the edge left
-    if (i32[row + TCB.oooHead] === 0 || window < i32[row + TCB.rcvMss]! << 1) {
+    const stays = i32[row + TCB.oooHead] !== 0 && (i32[row + TCB.flags]! & FLAG.sack) === 0;
+    if (!stays || window < i32[row + TCB.rcvMss]! << 1) {
       const offer = this.#offer(row, scale);
       const growth = offer - window;
       const buffer = i32[row + TCB.rcvBuf]!;

@@ -86,7 +86,7 @@ export class SynSent {
     this.#opening.synchronize(row, a.seq, hasAck ? a.ack : iss, a.window, a.options);
     this.#ecn.negotiate(row, a.flags);
     if (hasAck) {
-      this.#acknowledging.synAcknowledged(row, a.ack);
+      this.#acknowledging.synAcknowledged(row, a.ack, a.options);
       this.#opening.established(row);
       this.#receiving.acknowledgeNow(row);
     } else this.#simultaneous(row);

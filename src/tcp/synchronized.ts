@@ -314,7 +314,7 @@ export class Synchronized {
       this.#counters.bump(C_BACKLOG_FULL);
       return false;
     }
-    this.#acknowledging.synAcknowledged(row, a.ack);
+    this.#acknowledging.synAcknowledged(row, a.ack, a.options);
     i32[row + TCB.sndWnd] = i32[row + TCB.maxWnd] = a.window << i32[row + TCB.sndScale]!;
     i32[row + TCB.sndWl1] = a.seq;
     i32[row + TCB.sndWl2] = a.ack;
