@@ -229,6 +229,17 @@ export class Netlink {
     this.#ask(`add a host route to link ${index}`, request);
   }
 
+  /** The default route, through `gateway`, which must be on the link already. */
+  addDefaultRoute(index: number, gateway: number): void {
+    const request = new Message(RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE_NEW);
+    const main = 254;
+    const boot = 3;
+    const unicast = 1;
+    request.header(12, [AF_INET, 0, 0, 0, main, boot, 0, unicast]);
+    request.address(RTA_GATEWAY, gateway).word(RTA_OIF, index);
+    this.#ask(`add the default route through link ${index}`, request);
+  }
+
   /**
    * Sends a request and returns the bodies of the answers of type `want`, after the kernel's last
    * word on it.
