@@ -8,7 +8,8 @@
  *
  * Called by serve.ts and stop.ts.
  */
-import { closeSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Application } from './applications.ts';
 import { openProcess, signalProcess } from './descriptors.ts';
@@ -17,8 +18,16 @@ import { removeNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
 import { isAlive, networkNamespace, processName } from './process.ts';
 
-/** To be counted up when record, channel or gate change: who was started by another version is not understood. */
-const VERSION = 1;
+/** What the parts of a service must understand alike: who was started from other files is not adopted. */
+const SPOKEN = [
+  '../abi.ts',
+  '../counters.ts',
+  '../limits.ts',
+  '../dataplane/channel.ts',
+  '../dataplane/config.ts',
+  '../dataplane/events.ts',
+  './instances.ts',
+];
 const STOP_MS = 2000;
 const LOOK_MS = 20;
 const SIGKILL = 9;
@@ -28,7 +37,13 @@ const SIGTERM = 15;
 export function wishOf(app: Application, options: RunOptions, nic: string): string {
   const { json: _json, tied: _tied, ...rest } = options;
   const { mtimeMs, size } = statSync(app.module);
-  return JSON.stringify({ version: VERSION, ...app, mtimeMs, size, nic, ...rest });
+  return JSON.stringify({ spoken: digestOf(SPOKEN), ...app, mtimeMs, size, nic, ...rest });
+}
+
+function digestOf(files: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(readFileSync(new URL(file, import.meta.url)));
+  return hash.digest('base64url');
 }
 
 /** The orphan that has `address` in this network namespace. */

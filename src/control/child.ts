@@ -14,7 +14,7 @@ import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
-import { CHANNEL_FD } from '../dataplane/channel.ts';
+import { CHANNEL_FD, LINE_BYTES_MAX } from '../dataplane/channel.ts';
 import { must, sys, type Watch } from '../native/sys.ts';
 import { Confined, confinedArguments, confinedEnvironment, inOwnPidNamespace } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
@@ -88,13 +88,15 @@ export function startChild(
   closeSync(theirs);
   let confined: Confined | undefined;
   const exited = exitOf(child);
-  const channel = openChannel(ours, (message) => {
+  const signal = (name: NodeJS.Signals) => void child.kill(name);
+  const hear = (message: unknown): void => {
     const said = v.safeParse(Confined, message);
     if (said.success) confined = said.output;
     else onMessage(message);
-  });
-  channel.write(JSON.stringify(config));
-  const signal = (name: NodeJS.Signals) => void child.kill(name);
+  };
+  const channel = openChannel(ours, hear, () => signal('SIGKILL'));
+  // Not before our caller has put it on record: who dies in between leaves a child that nobody knows, and that does nothing.
+  process.nextTick(() => channel.write(JSON.stringify(config)));
   return {
     pid: child.pid ?? -1,
     channel: held,
@@ -128,10 +130,10 @@ export function adoptChild(
     throw error;
   }
   const exited = exitByDescriptor(pidfd);
-  const channel = openChannel(fd, onMessage);
-  channel.write(''); // ends a line that the other one may not have ended
   const signal = (name: NodeJS.Signals) =>
     void signalProcess(pidfd, name === 'SIGKILL' ? SIGKILL : SIGTERM);
+  const channel = openChannel(fd, onMessage, () => signal('SIGKILL'));
+  channel.write(''); // ends a line that the other one may not have ended
   return {
     ...{ pid, channel: held, confined, write: channel.write },
     ended: Promise.all([exited, channel.closed]).then(() => 'adopted, so without an exit code'),
@@ -158,9 +160,23 @@ interface Channel {
   readonly closed: Promise<void>;
 }
 
-function openChannel(fd: number, onMessage: (message: unknown) => void): Channel {
+/** `endIt`: it says a line that does not end, which would fill our memory. */
+function openChannel(
+  fd: number,
+  onMessage: (message: unknown) => void,
+  endIt: () => void,
+): Channel {
   const socket = new Socket({ fd, readable: true, writable: true });
   socket.on('error', () => {}); // It died while we wrote: `ended` says so.
+  let lineBytes = 0;
+  socket.on('data', (chunk: Buffer) => {
+    const end = chunk.lastIndexOf(10);
+    lineBytes = end < 0 ? lineBytes + chunk.length : chunk.length - end - 1;
+    if (lineBytes <= LINE_BYTES_MAX) return;
+    onMessage({ type: 'failed', code: 'IX_CHANNEL', message: 'it said a line without an end' });
+    socket.destroy();
+    endIt();
+  });
   const lines = createInterface({ input: socket });
   lines.on('line', (line) => {
     const message = parseJson(line);

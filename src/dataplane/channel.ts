@@ -15,6 +15,7 @@ import { readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
+import { callNumber } from '../native/seccomp-numbers.ts';
 import { must, SYS, sys } from '../native/sys.ts';
 import { type ApplicationMessage, DataplaneConfig, type DataplaneMessage } from './config.ts';
 
@@ -22,8 +23,10 @@ export const CHANNEL_FD = 3;
 
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
-/** A configuration is a few kilobytes; more is not one. */
-const LINE_BYTES_MAX = 1 << 20;
+/** A configuration is a few kilobytes; more is not one. Nor is it a message. */
+export const LINE_BYTES_MAX = 1 << 20;
+/** A control plane that has died says nothing, and its channel does not close. */
+const SILENCE_MS = 30_000;
 const REPORT_BYTES_MAX = 1 << 20;
 const LAST_MS = 1000;
 
@@ -36,12 +39,20 @@ export function readLine(fd = CHANNEL_FD): string {
   const chunk = Buffer.alloc(65_536);
   let text = '';
   while (!text.endsWith('\n')) {
+    if (!hasInput(fd)) throw new ChannelError('the control plane has said nothing');
     const n = readSync(fd, chunk);
     if (n === 0) throw new ChannelError('the control plane went away');
     text += chunk.toString('latin1', 0, n);
     if (text.length > LINE_BYTES_MAX) throw new ChannelError('a line of the channel is too long');
   }
   return Buffer.from(text, 'latin1').toString();
+}
+
+function hasInput(fd: number): boolean {
+  const POLLIN = 1;
+  const pollfd = Int32Array.of(fd, POLLIN);
+  const timeout = BigInt64Array.of(BigInt(SILENCE_MS / 1000), 0n); // struct timespec
+  return sys.syscall(callNumber('ppoll'), pollfd, 1, timeout, 0, 0) !== 0;
 }
 
 /** The line that the control plane sends before anything else. */

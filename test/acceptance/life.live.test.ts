@@ -3,7 +3,9 @@
  * replaced, and the clients of its service do not notice.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { liveInstances, orphans } from '../../src/control/instances.ts';
@@ -31,6 +33,22 @@ async function until(what: string, condition: () => boolean, limitMs = 10_000): 
     assert.ok(Date.now() < end, what);
     await sleep(10);
   }
+}
+
+/** Dataplanes and applications that work with our state directory, whoever started them. */
+function childrenIn(): number[] {
+  const ours = `IX_STATE_DIR=${process.env['IX_STATE_DIR']}`;
+  const isOurs = (pid: string): boolean => {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+      if (!/\/src\/(dataplane|application)\/main\.ts/.test(words)) return false;
+      return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(ours);
+    } catch {
+      return false;
+    }
+  };
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.filter(isOurs).map(Number);
 }
 
 /** Echoes over one connection until `stop`, which says how long the longest answer took and how many there were. */
@@ -234,6 +252,36 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
     const { stop } = await beat(second.address);
     await stop();
     await second.stop();
+  });
+
+  test('process_killedAtAnyMomentOfAStart_nextStartServesAndNobodyIsLeft', async (t) => {
+    const words = ['serve', 'echo', '--domain', 'process', '--json'];
+    const beganMs = Date.now();
+    const whole = await Serving.start(words.slice(1, -1));
+    const startMs = Date.now() - beganMs;
+    await whole.stop();
+    for (const part of [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1]) {
+      const afterMs = Math.round(startMs * part);
+      const started = spawn(IX, words, { stdio: 'ignore' });
+      await sleep(afterMs);
+      const died = once(started, 'exit');
+      started.kill('SIGKILL');
+      await died;
+      const known = orphans().length;
+      await using serving = await Serving.start(words.slice(1, -1));
+      const { adoptedFrom } = serving.facts;
+      t.diagnostic(
+        `killed after ${afterMs} ms: ${adoptedFrom === undefined ? 'swept' : 'adopted'}`,
+      );
+      assert.equal(adoptedFrom !== undefined, known === 1);
+      const { stop } = await beat(serving.address);
+      assert.ok((await stop()).count > 0);
+      const { dataplane, application } = serving.facts;
+      await until('one dataplane, one application', () => {
+        return childrenIn().sort().join() === [dataplane, application!].sort().join();
+      });
+      await serving.stop();
+    }
   });
 
   test('tap_controlPlaneKilled_adoptedWithItsDevice', async () => {

@@ -193,7 +193,10 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
       for (let i = 0; i < 200 && !hasSaid(); i++) {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      assert.match(running.errors, /^ix: application confine-application \(pid \d+\): killed by SIGSEGV/);
+      assert.match(
+        running.errors,
+        /^ix: application confine-application \(pid \d+\): killed by SIGSEGV/,
+      );
       assert.ok(threadsOf(dataplane)['Uid']);
       assert.throws(() => threadsOf(application!));
     } finally {

@@ -131,6 +131,16 @@ test('channel_wordsThatAreNoMessage_areIgnored', async () => {
   await dataplane.stop();
 });
 
+test('channel_lineWithoutAnEnd_isKilledAndNamed', async () => {
+  const body = `readConfig(); ${READY}
+    const piece = Buffer.alloc(65536, 'x');
+    try { for (;;) writeSync(3, piece); } catch {} ${STAY}`;
+  const dataplane = start(body);
+  const { how, failure } = await dataplane.ended;
+  assert.equal(how, 'signal SIGKILL');
+  assert.equal(failure, 'it said a line without an end');
+});
+
 test('endWithParent_controlPlaneKilled_dataplaneDies', async () => {
   const module = new URL('../../src/control/launch.ts', import.meta.url).href;
   const main = join(directory, 'orphan.mts');
