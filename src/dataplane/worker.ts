@@ -53,6 +53,7 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
   const { layout, limits, nic } = dataplane;
   parentPort?.on('message', (message: string) => {
     if (message === 'go') {
+      dataplane.thread.readClock();
       dataplane.stack.start();
       go();
     }

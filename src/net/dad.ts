@@ -47,6 +47,14 @@ export class DuplicateDetection {
     this.#onOurs = onOurs;
   }
 
+  /** Asks for every tentative address. */
+  start(): void {
+    for (let local = 1; local <= this.#addresses.last; local++) {
+      this.#i32[this.#addresses.at(local) + DUE] = this.#clock.ms;
+    }
+    this.expire();
+  }
+
   /** Every tentative address whose time has come takes its next step. */
   expire(): void {
     const i32 = this.#i32;

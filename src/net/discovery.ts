@@ -95,11 +95,11 @@ export class Discovery {
     );
   }
 
-  /** For the start of a dataplane, when frames flow. */
+  /** For the start of a dataplane, when frames flow and the clock is set. */
   start(): void {
     if (!this.#addresses.isOn) return;
     this.#mld.join();
-    this.#dad.expire();
+    this.#dad.start();
     for (let local = 1; local <= this.#addresses.last; local++) {
       if (this.#addresses.isOurs(local)) this.#ours(local);
     }

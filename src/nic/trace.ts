@@ -21,6 +21,7 @@ import {
   ETH_TYPE,
   ETH_TYPE_ARP,
   ETH_TYPE_IPV4,
+  ETH_TYPE_IPV6,
 } from '../wire/ethernet.ts';
 import { ICMP_CODE, ICMP_HEADER_BYTES, ICMP_TYPE } from '../wire/icmp.ts';
 import {
@@ -54,6 +55,7 @@ import {
   URG,
 } from '../wire/tcp.ts';
 import type { Nic } from './nic.ts';
+import { describeIpv6 } from './trace-ipv6.ts';
 
 type View = DataView<ArrayBufferLike>;
 
@@ -101,6 +103,19 @@ function describeTcp(view: View, tcp: number, bytes: number, from: string, to: s
   return `${ends} [${flagsText(flags)}] ${numbers} win ${view.getUint16(tcp + TCP_WINDOW)} len ${bytes - header}`;
 }
 
+function describeTransport(
+  view: View,
+  protocol: number,
+  at: number,
+  bytes: number,
+  from: string,
+  to: string,
+): string | undefined {
+  if (protocol === PROTOCOL_TCP) return describeTcp(view, at, bytes, from, to);
+  if (protocol !== PROTOCOL_UDP || bytes < 8) return undefined;
+  return `${from}.${view.getUint16(at)} > ${to}.${view.getUint16(at + 2)} udp len ${bytes - 8}`;
+}
+
 function describeIpv4(view: View, ip: number, bytes: number): string {
   if (bytes < IP_HEADER_BYTES) return 'ip, short';
   const header = (view.getUint8(ip + IP_VERSION_IHL) & 15) * 4;
@@ -116,10 +131,8 @@ function describeIpv4(view: View, ip: number, bytes: number): string {
     const more = fragment & IP_MORE_FRAGMENTS ? '+' : '';
     return `${from} > ${to} protocol ${protocol} fragment ${(fragment & IP_OFFSET_MASK) * 8}${more} len ${length}`;
   }
-  if (protocol === PROTOCOL_TCP) return describeTcp(view, payload, length, from, to);
-  if (protocol === PROTOCOL_UDP && length >= 8) {
-    return `${from}.${view.getUint16(payload)} > ${to}.${view.getUint16(payload + 2)} udp len ${length - 8}`;
-  }
+  const transport = describeTransport(view, protocol, payload, length, from, to);
+  if (transport !== undefined) return transport;
   if (protocol === PROTOCOL_ICMP && length >= ICMP_HEADER_BYTES) {
     const kind = `type ${view.getUint8(payload + ICMP_TYPE)} code ${view.getUint8(payload + ICMP_CODE)}`;
     return `${from} > ${to} icmp ${kind} len ${length}`;
@@ -134,6 +147,9 @@ export function describeFrame(view: View, offset: number, length: number): strin
   const payload = offset + ETH_PAYLOAD;
   const bytes = length - ETH_HEADER_BYTES;
   if (type === ETH_TYPE_IPV4) return describeIpv4(view, payload, bytes);
+  if (type === ETH_TYPE_IPV6) {
+    return describeIpv6(view, payload, bytes, (...what) => describeTransport(view, ...what));
+  }
   if (type === ETH_TYPE_ARP) return describeArp(view, payload, bytes);
   const ends = `${macText(view, offset + ETH_SOURCE)} > ${macText(view, offset)}`;
   return `${ends} type 0x${type.toString(16).padStart(4, '0')} len ${bytes}`;

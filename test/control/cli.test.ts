@@ -26,6 +26,9 @@ const WRONG: [string, string[], RegExp][] = [
     /'port' is not a setting; write it like name=value/,
   ],
   ['ipNotAnAddress', ['serve', 'echo', '--ip', '10.77.0'], /'10\.77\.0' is not an IPv4 address/],
+  ['ip6NotAnAddress', ['serve', 'echo', '--ip6', 'fd77'], /'fd77' is not an IPv6 address/],
+  ['ip6OfNetwork', ['serve', 'echo', '--ip6', 'fd77::/64'], /cannot be the address of a host/],
+  ['slaacShared', ['serve', 'echo', '--nic', 'lo', '--slaac'], /needs IPv6 on a link of our own/],
   ['ipOfNetwork', ['serve', 'echo', '--ip', '10.77.0.0/24'], /cannot be the address of a host/],
   ['nicName', ['serve', 'echo', '--nic', 'a/b'], /--nic takes veth, tap, cable or the name/],
   [

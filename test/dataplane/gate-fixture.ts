@@ -10,15 +10,15 @@ import {
 import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
 import { ApplicationTimers } from '../../src/dataplane/timers.ts';
 import { DESCRIPTOR_WORDS, limitsFor, type Quotas } from '../../src/limits.ts';
-import { timerRanges } from '../../src/net/environment.ts';
+import { type NetConfig, timerRanges } from '../../src/net/environment.ts';
 import { Stack } from '../../src/net/stack.ts';
 import { address, makeEnvironment } from '../net/harness.ts';
 
 const MEMORY_BYTES = 65_536;
 
-export function makeGate(given: Partial<Quotas> = {}) {
+export function makeGate(given: Partial<Quotas> = {}, net: Partial<NetConfig> = {}) {
   const { quotas } = limitsFor({ quotas: given });
-  const env = makeEnvironment({ config: { gateway: 0 }, limits: { quotas } });
+  const env = makeEnvironment({ config: { gateway: 0, ...net }, limits: { quotas } });
   const { arena } = env;
   const ranges = timerRanges(env.limits);
   const timers = new ApplicationTimers(env, ranges.application);

@@ -54,6 +54,46 @@ test('UDP, ICMP, fragments and ARP are shown as what they are', () => {
   );
 });
 
+const ETHERNET6 = '02000000000102000000000286dd';
+const ip6 = (length: string, next: string, to = 'fd770000000000000000000000000001') =>
+  `${ETHERNET6} 60000000 ${length} ${next}40 fd770000000000000000000000000002 ${to}`;
+
+test('IPv6 is shown with short addresses, what it went through, and what it carries', () => {
+  assert.equal(
+    describe(`${ip6('0018', '06')} 2bcb9c40 00000001 ffffffff 5012ffff 00000000 61626364`),
+    'fd77::2.11211 > fd77::1.40000 [S.] seq 1 ack 4294967295 win 65535 len 4',
+  );
+  assert.equal(
+    describe(`${ip6('0014', '3c')} 11000104 00000000 00350400 000c0000 61626364`),
+    'fd77::2.53 > fd77::1.1024 udp len 4 (destination options)',
+  );
+  assert.equal(
+    describe(`${ip6('0008', '3a')} 80000000 00010002`),
+    'fd77::2 > fd77::1 icmp6 echo request len 8',
+  );
+  assert.equal(
+    describe(`${ip6('0008', '3a')} 01040000 00000000`),
+    'fd77::2 > fd77::1 icmp6 unreachable code 4 len 8',
+  );
+  const target = 'fd770000000000000000000000000007';
+  assert.equal(
+    describe(
+      `${ip6('0018', '3a', 'ff0200000000000000000001ff000007')} 87000000 00000000 ${target}`,
+    ),
+    'fd77::2 > ff02::1:ff00:7 icmp6 neighbour solicitation fd77::7 len 24',
+  );
+  assert.equal(
+    describe(`${ip6('0010', '2c')} 11000001 00000007 00350400 000c0000`),
+    'fd77::2.53 > fd77::1.1024 udp len 0 (fragment 0+)',
+  );
+  assert.equal(
+    describe(`${ip6('0010', '2c')} 110005a9 00000007 61626364 65666768`),
+    'fd77::2 > fd77::1 fragment 1448+ protocol 17 len 8',
+  );
+  assert.equal(describe(ip6('0000', '3b')), 'fd77::2 > fd77::1 nothing');
+  assert.equal(describe(ip6('0009', '3b')), 'ip6, bad length');
+});
+
 test('any bytes of any length are one line', () => {
   let state = SEED;
   const next = (): number => {

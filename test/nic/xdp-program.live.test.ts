@@ -18,6 +18,8 @@ const OURS = 0x0a4d0002;
 const ALSO_OURS = 0xc0a80a63 | 0; // above 2^31: sign extension would show
 const NOT_OURS = 0x0a4d0003;
 const OURS_6 = Buffer.from('fd770000000000000000000000123456', 'hex');
+const MADE_6 = Buffer.from('20010db800000007a1a2a3a4a5a6a7a8', 'hex');
+const ALL_NODES = Buffer.from('ff020000000000000000000000000001', 'hex');
 const SOLICITED = Buffer.from('ff0200000000000000000001ff123456', 'hex');
 
 const bytes = (...parts: (number | Uint8Array)[]): Buffer =>
@@ -78,6 +80,10 @@ const CASES: [name: string, frame: Buffer, isOurs: boolean][] = [
   ['ARP cut before the target ends', ethernet(0x0806, arp(1, OURS).subarray(0, 27)), false],
   ['IPv6 to our address', ethernet(0x86dd, ipv6(OURS_6)), true],
   ['IPv6 to our solicited-node address', ethernet(0x86dd, ipv6(SOLICITED)), true],
+  ['IPv6 to our identifier under another prefix', ethernet(0x86dd, ipv6(MADE_6)), true],
+  ['IPv6 to an identifier that differs', ethernet(0x86dd, ipv6(changed(MADE_6, 8))), false],
+  ['IPv6 to a group that is named', ethernet(0x86dd, ipv6(ALL_NODES)), true],
+  ['IPv6 to another group', ethernet(0x86dd, ipv6(changed(ALL_NODES, 14))), false],
   ...[0, 5, 10, 15].map((at): [string, Buffer, boolean] => [
     `IPv6 to an address that differs in byte ${at}`,
     ethernet(0x86dd, ipv6(changed(OURS_6, at))),
@@ -105,7 +111,8 @@ for (const mode of ['native', 'generic'] as const) {
   test(`frames for our addresses are redirected, all others passed (${mode})`, { skip }, (t) => {
     t.after(makeVeth('ixta', 'ixtb'));
     const near = makeEnds();
-    const addresses = { ipv4: [OURS, ALSO_OURS], ipv6: [OURS_6] };
+    const made = { groups: [ALL_NODES], interfaceIds: [MADE_6.subarray(8)] };
+    const addresses = { ipv4: [OURS, ALSO_OURS], ipv6: [OURS_6], ...made };
     const { a } = near;
     const opened = openXdp(a.arena, a.frames, a.counters, {
       ...addresses,
