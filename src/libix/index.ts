@@ -12,8 +12,9 @@
  */
 export { CODE, DEAD } from '../abi.ts';
 export { Connection, type Handlers, HIGH_WATER_BYTES } from './connection.ts';
-export type { ConnectOptions, Ix, ListenOptions, Span, UdpHandlers, UdpSocket } from './ix.ts';
+export type { ConnectOptions, Ix, ListenOptions, Span } from './ix.ts';
 export { RawGate } from './raw.ts';
+export type { UdpHandlers, UdpSocket } from './udp.ts';
 
 import type { Ix } from './ix.ts';
 
