@@ -166,9 +166,9 @@ function progressTeller(): (progress: LoadProgress) => void {
 
 async function beAgent(given: Given): Promise<void> {
   const address = parseAgentAddress(`${given['agent']}`);
-  const run: Member['run'] = (settings: GeneratorSettings, startInMs) => {
+  const run: Member['run'] = (settings: GeneratorSettings, startInMs, signal) => {
     const [carrier] = carriersFor(String(settings.host), given);
-    return localMember(carrier!).run(settings, startInMs);
+    return localMember(carrier!).run(settings, startInMs, signal);
   };
   await serveAgent(address, tokenOf(given), { name: 'agent', run });
   console.log(`ix: load agent at ${address.host}:${address.port}, Ctrl-C ends it`);

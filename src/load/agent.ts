@@ -52,7 +52,7 @@ export function serveAgent(address: AgentAddress, token: string, member: Member)
     throw new OptionError('an agent that others can reach needs a token', remedy);
   }
   let isBusy = false;
-  const answer = async (line: string): Promise<unknown> => {
+  const answer = async (line: string, signal: AbortSignal): Promise<unknown> => {
     const parsed = v.safeParse(Request, parseJson(line));
     if (!parsed.success) return { error: parsed.issues[0].message };
     const { settings, startInMs } = parsed.output;
@@ -60,7 +60,8 @@ export function serveAgent(address: AgentAddress, token: string, member: Member)
     if (isBusy) return { error: 'it is running another load' };
     isBusy = true;
     try {
-      const result = await member.run(settings as GeneratorSettings, startInMs ?? undefined);
+      const startIn = startInMs ?? undefined;
+      const result = await member.run(settings as GeneratorSettings, startIn, signal);
       return { result };
     } catch (error) {
       return { error: (error as Error).message };
@@ -69,9 +70,10 @@ export function serveAgent(address: AgentAddress, token: string, member: Member)
     }
   };
   const server = createServer((socket) => {
-    socket.on('error', () => {});
+    const gone = new AbortController();
+    socket.on('error', () => {}).on('close', () => gone.abort());
     firstLine(socket, (line) => {
-      answer(line).then((reply) => socket.end(`${JSON.stringify(reply)}\n`));
+      answer(line, gone.signal).then((reply) => socket.end(`${JSON.stringify(reply)}\n`));
     });
   });
   const listening = Promise.withResolvers<Server>();

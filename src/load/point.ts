@@ -56,6 +56,8 @@ export interface LoadPlan {
   settings: GeneratorSettings;
   carrier: Carrier;
   onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Ends the run before its time. */
+  signal?: AbortSignal | undefined;
 }
 
 /** A generator while it runs. */
@@ -74,7 +76,7 @@ export async function runPoint(plan: LoadPlan): Promise<LoadResult> {
   const options = generatorOptions(settings);
   const generating = await start(plan, settings, options);
   try {
-    const report = await within(generating.report, limitMsOf(options));
+    const report = await within(generating.report, limitMsOf(options), plan.signal);
     if (report.kind === 'load-failed') throw new UserError('IX_LOAD', report.message, '');
     return report;
   } finally {
@@ -97,14 +99,22 @@ const limitMsOf = ({ openMs, startAtMs, warmupMs, durationMs, drainMs }: Generat
   drainMs +
   EXTRA_MS;
 
-async function within<T>(promise: Promise<T>, limitMs: number): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const error = new UserError('IX_LOAD', 'the generator has not reported in time', '');
-  const timer = setTimeout(() => late.reject(error), limitMs);
+async function within<T>(
+  promise: Promise<T>,
+  limitMs: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const ended = Promise.withResolvers<never>();
+  const end = (why: string) => () => ended.reject(new UserError('IX_LOAD', why, ''));
+  const timer = setTimeout(end('the generator has not reported in time'), limitMs);
+  const aborted = end('the load was given up');
+  signal?.addEventListener('abort', aborted);
+  if (signal?.aborted) aborted();
   try {
-    return await Promise.race([promise, late.promise]);
+    return await Promise.race([promise, ended.promise]);
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', aborted);
   }
 }
 

@@ -15,7 +15,11 @@ export interface Member {
   /** For messages. */
   readonly name: string;
   /** `startInMs`: from now until the warm-up begins; undefined: as soon as it is ready. */
-  run(settings: GeneratorSettings, startInMs: number | undefined): Promise<LoadResult>;
+  run(
+    settings: GeneratorSettings,
+    startInMs: number | undefined,
+    signal?: AbortSignal,
+  ): Promise<LoadResult>;
 }
 
 /** Runs a load as its settings say, on however many generators. */
@@ -23,9 +27,9 @@ export type RunLoad = (settings: GeneratorSettings) => Promise<LoadResult>;
 
 export const localMember = (carrier: Carrier, onProgress?: LoadPlan['onProgress']): Member => ({
   name: 'this machine',
-  run: (settings, startInMs) => {
+  run: (settings, startInMs, signal) => {
     const startAtMs = startInMs === undefined ? 0 : Date.now() + startInMs;
-    return runPoint({ settings: { ...settings, startAtMs }, carrier, onProgress });
+    return runPoint({ settings: { ...settings, startAtMs }, carrier, onProgress, signal });
   },
 });
 

@@ -140,6 +140,30 @@ test('an_agent_refuses_a_wrong_token_a_second_load_and_what_it_does_not_understa
   server.close();
 });
 
+test('an_agent_whose_caller_goes_away_gives_its_load_up', async () => {
+  const started = Promise.withResolvers<void>();
+  const givenUp = Promise.withResolvers<void>();
+  const endless: Member = {
+    name: 'endless',
+    run: (_settings, _startInMs, signal) =>
+      new Promise((_resolve, reject) => {
+        started.resolve();
+        signal?.addEventListener('abort', () => {
+          reject(new Error('given up'));
+          givenUp.resolve();
+        });
+      }),
+  };
+  const { server, address } = await agentWith(endless);
+  const socket = connect(address.port, address.host);
+  const request = { version: 1, token: 'secret', settings: TARGET, startInMs: null };
+  socket.write(`${JSON.stringify(request)}\n`);
+  await started.promise;
+  socket.destroy();
+  await givenUp.promise;
+  server.close();
+});
+
 test('an_agent_that_fails_says_why_and_one_that_is_not_there_is_named', async () => {
   const failing: Member = { name: 'x', run: () => Promise.reject(new Error('no interface')) };
   const { server, address } = await agentWith(failing);
