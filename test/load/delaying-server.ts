@@ -1,7 +1,7 @@
 /**
  * An echo server that holds every message for a known time, to the microsecond: what two generators must agree on.
  *
- * - Of 50 messages in a row 30 are held 100 ms, 17 are held 150 ms and 3 are held 200 ms: p50, p90 and p99 are known.
+ * - Of 50 messages in a row 30 are held 400 ms, 17 are held 600 ms and 3 are held 800 ms: p50, p90 and p99 are known.
  * - It never sleeps while messages wait, so that it is not late itself.
  *
  * Usage: node delaying-server.ts PORT. Prints "ready" when it listens, on all addresses.
@@ -10,7 +10,7 @@ import { createServer, type Socket } from 'node:net';
 
 const holdMs = (n: number): number => {
   const i = (n * 7) % 50;
-  return i < 30 ? 100 : i < 47 ? 150 : 200;
+  return i < 30 ? 400 : i < 47 ? 600 : 800;
 };
 
 interface Held {
