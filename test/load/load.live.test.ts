@@ -17,7 +17,7 @@ import { enterNamespace, linkNames } from '../control/namespace.ts';
 
 enterNamespace();
 
-const SHORT = ['--time', '400ms', '--warmup', '100ms', '--records', '500'];
+const SHORT = ['--time', '400ms', '--warmup', '100ms', '--drain', '5s', '--records', '500'];
 const RESOLUTION = 1 / 128;
 /** The generator and the server each on a core, where there are two. */
 const PINNED = availableParallelism() > 1 ? ['--cpu', '0'] : [];
