@@ -32,6 +32,8 @@ export class Endpoint {
   isClosing = false;
   isShut = false;
   isAborted = false;
+  /** It has aborted because its peer was gone. */
+  hasGivenUp = false;
   /** It will never be: its flow did not reach it. */
   isAbsent = false;
   deaths = 0;

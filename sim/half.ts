@@ -39,6 +39,17 @@ export class Half {
   deliveries = 0;
   /** The same when X first sent data; -1: it has not. */
   deliveriesAtData = -1;
+  // --- ECN (ecn-rules.ts): what X's SYN asked or agreed to ---
+  asksEcn = false;
+  agreesEcn = false;
+  /** Marks that have reached X; those since X's last echo; CWRs that have reached X since the last mark. */
+  marks = 0;
+  marksUnechoed = 0;
+  cwrSinceMark = 0;
+  /** Echoes that have reached X; since X's last CWR, echoes and segments of new data sent. */
+  echoes = 0;
+  echoesUnanswered = 0;
+  dataUnanswered = 0;
   // --- the last retransmission without anything delivered in between ---
   again = -1;
   againAt = 0;

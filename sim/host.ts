@@ -16,7 +16,10 @@ import { ApplicationTimers } from '../src/dataplane/timers.ts';
 import { Ix } from '../src/libix/ix.ts';
 import type { Limits } from '../src/limits.ts';
 import { Clock, type Environment, timerRanges } from '../src/net/environment.ts';
+import type { Ip } from '../src/net/ip.ts';
 import { Stack } from '../src/net/stack.ts';
+import type { EcnOption } from '../src/tcp/ecn.ts';
+import { type CongestionName, Tcp } from '../src/tcp/tcp.ts';
 import { addressOf, macOf, PREFIX_LENGTH } from './address.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Memories } from './memories.ts';
@@ -37,6 +40,8 @@ export interface HostPlan {
   secret0: number;
   secret1: number;
   limits: Limits;
+  congestion?: CongestionName;
+  ecn?: EcnOption;
 }
 
 /** What runs on a host. */
@@ -128,7 +133,12 @@ export class Host {
     };
     this.env = { arena, frames, nic: this.nic, wheel, clock, counters, limits, config };
     this.timers = new ApplicationTimers(this.env, ranges.application);
-    this.stack = new Stack(this.env, (timer) => this.timers.expired(timer));
+    const tcpOptions = {
+      congestion: plan.congestion ?? 'cubic',
+      ...(plan.ecn && { ecn: plan.ecn }),
+    };
+    const makeTcp = (env: Environment, ip: Ip): Tcp => new Tcp(env, ip, tcpOptions);
+    this.stack = new Stack(this.env, (timer) => this.timers.expired(timer), makeTcp);
     const layout = {
       events: { offset: arena.carve('gate events', EVENT_ARRAY_BYTES) },
       calls: { offset: arena.carve('gate calls', CALL_ARRAY_BYTES) },

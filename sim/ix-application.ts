@@ -177,6 +177,10 @@ export class IxApplication implements Application {
     if (e.isDead || !e.isOpen) return;
     this.#write(end);
     e.acked = e.accepted - end.connection!.queuedBytes;
+    if (e.plan.shutsDown && !e.isShut && !e.isClosing && e.accepted === e.plan.total) {
+      e.isShut = true;
+      end.connection!.end();
+    }
     if (!e.wantsClose) return;
     if (e.plan.closeGapUs > 0 && e.mayCloseAt < 0) {
       e.mayCloseAt = this.#world.schedule.now + e.plan.closeGapUs;
@@ -193,7 +197,7 @@ export class IxApplication implements Application {
     const { plan } = e;
     const c = end.connection!;
     const now = this.#world.schedule.now;
-    while (e.accepted < e.allowed && !e.isClosing && c.writable) {
+    while (e.accepted < e.allowed && !e.isClosing && !e.isShut && c.writable) {
       if (now < e.mayWriteAt) return;
       const want = Math.min(e.allowed - e.accepted, this.#random.between(1, plan.chunk), 60_000);
       const offset = this.#host.pattern + patternIndex(e.key, e.accepted);

@@ -23,6 +23,7 @@ import {
 import { IP_DONT_FRAGMENT, IP_FRAGMENT } from '../src/wire/ipv4.ts';
 import { MAC_HIGH, MAC_LOW_BASE } from './address.ts';
 import type { FrameLog } from './frame-log.ts';
+import { markCongestion, mayMark } from './mark.ts';
 import type { Observer } from './observer.ts';
 import { FATE, Path, type PathOptions } from './path.ts';
 import type { Random } from './random.ts';
@@ -137,8 +138,8 @@ export class Network {
     if (path.mtu > 0 && isIp && length - ETH_HEADER_BYTES > path.mtu) {
       this.harmed++;
       this.#log(at, length, `too big for ${path.mtu}`);
-      if (view.getUint16(at + ETH_PAYLOAD + IP_FRAGMENT) & IP_DONT_FRAGMENT)
-        this.#tooBig(from, to, at);
+      const mayNot = (view.getUint16(at + ETH_PAYLOAD + IP_FRAGMENT) & IP_DONT_FRAGMENT) !== 0;
+      if (mayNot && !path.isSilent) this.#tooBig(from, to, at);
       return;
     }
     const arrival = path.send(this.#schedule.now, length, isIp);
@@ -150,15 +151,23 @@ export class Network {
       arrival < 0 ? FATE_TEXT[arrival]! : bit >= 0 ? 'corrupted' : again > 0 ? 'duplicated' : '';
     this.#log(at, length, fate);
     if (arrival < 0) return;
-    this.#fly(at, length, to, arrival, bit);
-    if (again > 0) this.#fly(at, length, to, again, -1);
+    const isMarked = isIp && path.isMarked && mayMark(view, at + ETH_PAYLOAD);
+    this.#fly(at, length, to, arrival, bit, isMarked);
+    if (again > 0) this.#fly(at, length, to, again, -1, isMarked);
   }
 
   #log(at: number, length: number, fate: string): void {
     this.#parts.log.add(this.#schedule.now, this.#arena.u8, at, length, fate);
   }
 
-  #fly(at: number, length: number, to: number, arrival: number, bit: number): void {
+  #fly(
+    at: number,
+    length: number,
+    to: number,
+    arrival: number,
+    bit: number,
+    isMarked = false,
+  ): void {
     if (this.#free.length < 2) {
       this.harmed++;
       return;
@@ -167,6 +176,7 @@ export class Network {
     const slot = this.#take(length);
     const copy = this.#at(slot);
     u8.copyWithin(copy, at, at + length);
+    if (isMarked) markCongestion(this.#arena.view, copy + ETH_PAYLOAD);
     this.#isCorrupt[slot] = bit < 0 ? 0 : 1;
     if (bit >= 0) u8[copy + (bit >> 3)] = u8[copy + (bit >> 3)]! ^ (1 << (bit & 7));
     this.#schedule.at(arrival, () => {

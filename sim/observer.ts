@@ -11,6 +11,7 @@ import type { Arena } from '../src/arena/arena.ts';
 import { ACK, FIN, RST, SYN, URG } from '../src/wire/tcp.ts';
 import { HOSTS_MAX, hostOf } from './address.ts';
 import { firstWrong, keyOf } from './content.ts';
+import { ecnDelivered, ecnSent, ecnSyn } from './ecn-rules.ts';
 import { Conversation, type Half } from './half.ts';
 import type { Schedule } from './schedule.ts';
 import { Segment } from './segment.ts';
@@ -99,6 +100,7 @@ export class Observer {
     rule(s.length === 0 && (s.flags & FIN) === 0, 'SYN with data or FIN');
     rule(s.mss >= 64, 'a SYN without MSS');
     if (x.hasSyn && (x.iss !== s.seq || x.fin >= 0)) conversation.isConfused = true;
+    ecnSyn(s, x, y);
     if (x.hasSyn) return;
     x.hasSyn = true;
     x.iss = s.seq;
@@ -123,6 +125,7 @@ export class Observer {
     const end = dataStart + s.length;
     rule(isSyn || start > 0 || s.length === 0, 'data at the sequence number of the SYN');
     if (start > x.maxSent && this.mayHaveHeld(hostOf(s.source))) x.maxSent = start;
+    ecnSent(s, x, y, s.length > 0 && start >= x.maxSent);
     rule(start >= 0 && start <= x.maxSent, 'a sequence number beyond what was sent: a hole');
     if (x.fin >= 0 && (s.length > 0 || isFin))
       rule(end <= x.fin && (!isFin || end === x.fin), 'data beyond FIN, or another FIN');
@@ -235,6 +238,7 @@ export class Observer {
     if (start < 0 || end > y.maxSent) return; // of another incarnation
     if (isSyn) x.hasPeerSyn = true;
     if (end > start) x.arrived.add(start, end);
+    ecnDelivered(s, x, y);
     if (s.hasTimestamps && (!x.hasPeerTs || ((s.tsVal - x.peerTsVal) | 0) > 0)) {
       x.hasPeerTs = true;
       x.peerTsVal = s.tsVal;

@@ -17,6 +17,9 @@ export interface PathOptions extends Impairment {
   queueBytes?: number;
   /** Largest IP packet; 0: without limit. Larger ones are dropped, and the sender is told by ICMP. */
   mtu?: number;
+  /** So many bytes in the queue, or this share in any case: packets that know ECN are marked. */
+  markBytes?: number;
+  mark?: number;
   /** Jitter does not reorder. */
   inOrder?: boolean;
 }
@@ -31,8 +34,11 @@ export class Path {
   readonly options: PathOptions;
   /** Partitions in force. */
   downs = 0;
-  /** Largest IP packet now. */
+  /** Largest IP packet now; whether the sender of a larger one is told. */
   mtu: number;
+  isSilent = false;
+  /** The last frame's: a router was congested. */
+  isMarked = false;
   /** The last frame's: it arrives a second time at this time (0: it does not). */
   duplicateAt = 0;
   /** The last frame's: this bit is inverted (-1: none). */
@@ -63,11 +69,13 @@ export class Path {
     const random = this.#random;
     this.duplicateAt = 0;
     this.corruptBit = -1;
+    this.isMarked = o.mark !== undefined && random.chance(o.mark);
     if (this.downs > 0) return FATE.down;
     let out = now;
     if (o.rate) {
       const start = Math.max(now, this.#freeAt);
       if ((start - now) * o.rate + length > (o.queueBytes ?? 262_144)) return FATE.queueFull;
+      if (o.markBytes && (start - now) * o.rate > o.markBytes) this.isMarked = true;
       out = this.#freeAt = start + length / o.rate;
     }
     if (this.#isLost()) return FATE.lost;

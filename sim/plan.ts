@@ -32,6 +32,8 @@ export interface EndPlan {
   /** Aborts when so many bytes were sent and received; -1: it does not. */
   abortAt: number;
   keepaliveMs: number;
+  /** 0: the usual retries. */
+  userTimeoutMs: number;
 }
 
 export interface FlowPlan {
@@ -56,6 +58,17 @@ export interface FlowPlan {
   ends: readonly [EndPlan, EndPlan];
 }
 
+/** Datagrams from one raw host to another, on a port of their own. */
+export interface DatagramPlan {
+  from: number;
+  to: number;
+  port: number;
+  atUs: number;
+  gapUs: number;
+  count: number;
+  bytesMax: number;
+}
+
 export interface Scenario {
   seed: number;
   hosts: HostPlan[];
@@ -65,11 +78,14 @@ export interface Scenario {
   paths: PathOptions[][];
   /** Nothing passes between the two hosts in both directions. */
   partitions: { atUs: number; us: number; a: number; b: number }[];
-  /** The path's MTU changes. */
-  mtuChanges: { atUs: number; from: number; to: number; mtu: number }[];
+  /** The path's MTU changes; silent: nobody is told what does not fit. */
+  mtuChanges: { atUs: number; from: number; to: number; mtu: number; isSilent?: boolean }[];
   /** A host does nothing for a while. */
   stalls: { atUs: number; us: number; host: number }[];
   deaths: { atUs: number; host: number }[];
+  /** A host dies and is there again after a while, remembering nothing; its clients may connect again as before. */
+  reboots: { atUs: number; us: number; host: number; reconnects: boolean }[];
+  datagrams: DatagramPlan[];
   /** Loss is rare and partitions are short: a clean flow must survive. */
   isGentle: boolean;
   /** No frame is harmed and no host stalls: nothing may time out. */
@@ -105,4 +121,5 @@ export const reader = (): EndPlan => ({
   shutsDown: false,
   abortAt: -1,
   keepaliveMs: 0,
+  userTimeoutMs: 0,
 });

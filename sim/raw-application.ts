@@ -9,6 +9,7 @@ import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/dataplane/events.ts';
 import { DESCRIPTOR_WORDS } from '../src/limits.ts';
 import type { Tcp } from '../src/tcp/tcp.ts';
 import { addressOf, hostOf } from './address.ts';
+import { DatagramEnds, type Datagrams } from './datagrams.ts';
 import type { Endpoint } from './endpoint.ts';
 import { HeldSpans } from './held-spans.ts';
 import type { Application, Host } from './host.ts';
@@ -39,6 +40,7 @@ export class RawApplication implements Application {
   readonly #byHandle = new Map<number, RawEnd>();
   /** Had an event in this batch: they act when all events of it are read. */
   readonly #touched = new Set<RawEnd>();
+  #datagrams: DatagramEnds | undefined;
   /** To be done in the next turn. */
   #due: (() => void)[] = [];
 
@@ -65,6 +67,20 @@ export class RawApplication implements Application {
     });
   }
 
+  /** One end of a stream of datagrams. */
+  addDatagrams(d: Datagrams, isSender: boolean): void {
+    this.#datagrams ??= new DatagramEnds(this.#host, this.#world, this.#host.alloc(8192));
+    const ends = this.#datagrams;
+    this.#at(0, () => {
+      const handle = ends.bind(d);
+      const send = (): void => {
+        if (!ends.send(d, handle)) return;
+        this.#at(this.#world.schedule.now + d.plan.gapUs, send);
+      };
+      if (isSender) this.#at(d.plan.atUs, send);
+    });
+  }
+
   add(e: Endpoint): void {
     const end = { e, handle: 0, spans: new HeldSpans() };
     this.#ends.push(end);
@@ -88,6 +104,7 @@ export class RawApplication implements Application {
     }
     end.handle = handle;
     this.#byHandle.set(handle, end);
+    if (end.e.plan.userTimeoutMs > 0) this.#tcp.userTimeout(handle, end.e.plan.userTimeoutMs);
     if (end.e.plan.sendsEarly) this.#write(end);
   }
 
@@ -107,6 +124,7 @@ export class RawApplication implements Application {
   #event(i32: Int32Array, w: number): void {
     const kind = i32[w]!;
     const handle = i32[w + WORD.handle]!;
+    if (this.#datagrams?.event(i32, w)) return;
     if (kind === EVENT.knock) return this.#knock(handle, i32[w + WORD.d]!, i32[w + WORD.e]!);
     const end = this.#byHandle.get(handle);
     if (!end)

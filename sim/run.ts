@@ -6,10 +6,11 @@
  * - A Simulator is used for many runs, one after the other: memory is made once.
  */
 import { makePattern } from './content.ts';
+import { Datagrams } from './datagrams.ts';
 import { Endpoint } from './endpoint.ts';
 import { FrameLog } from './frame-log.ts';
 import { heldDropped } from './home.ts';
-import { type Application, Host } from './host.ts';
+import { type Application, Host, type HostPlan } from './host.ts';
 import { IxApplication } from './ix-application.ts';
 import { Memories } from './memories.ts';
 import { NETWORK_ARENA_BYTES, Network } from './network.ts';
@@ -32,6 +33,8 @@ const PERFECT_US = 120 * SECOND;
 const DRAIN_US = 900 * SECOND;
 /** The longest that an application's own timer may still run. */
 const TIMERS_US = 4000 * SECOND;
+/** From a reboot until its clients connect again: nothing of before is under way any more. */
+const RECONNECT_US = 8 * SECOND;
 /** No scenario takes longer. */
 const END_US = 12 * 3600 * SECOND;
 
@@ -57,6 +60,7 @@ export interface Run {
   readonly observer: Observer;
   readonly world: World;
   readonly hosts: Host[];
+  readonly datagrams: readonly Datagrams[];
 }
 
 export class Simulator {
@@ -108,22 +112,30 @@ export class Simulator {
       arrived: (host) => hosts[host]!.wake(schedule.now),
     });
     const world = new World(schedule, pattern);
-    scenario.hosts.forEach((plan, index) => {
+    const boot = (index: number, plan: HostPlan, own: Random): void => {
       const parts = { index, plan, schedule, network, memories: this.#memories, pattern };
       const host = new Host(parts);
-      hosts.push(host);
+      hosts[index] = host;
       network.plug(index, host.nic);
-      const own = random.fork(50 + index);
       const Kind = plan.kind === 'ix' ? IxApplication : RawApplication;
       host.application = new Kind(host, world, own);
-    });
+    };
+    for (const [index, plan] of scenario.hosts.entries()) {
+      boot(index, plan, random.fork(50 + index));
+    }
     for (const { host, port, backlog } of scenario.listeners) {
       hosts[host]!.application.listen(port, backlog);
     }
-    const run: Run = { scenario, schedule, network, observer, world, hosts };
+    const datagrams = scenario.datagrams.map((plan) => new Datagrams(plan));
+    for (const d of datagrams) {
+      (hosts[d.plan.from]!.application as RawApplication).addDatagrams(d, true);
+      (hosts[d.plan.to]!.application as RawApplication).addDatagrams(d, false);
+    }
+    const run: Run = { scenario, schedule, network, observer, world, hosts, datagrams };
     world.addFlow = (flow) => this.#addFlow(run, flow);
     for (const flow of scenario.flows) this.#addFlow(run, flow);
     this.#addAccidents(run);
+    this.#addReboots(run, (index, plan) => boot(index, plan, random.fork(90 + index)));
     return run;
   }
 
@@ -144,9 +156,10 @@ export class Simulator {
       schedule.at(atUs, set(1));
       schedule.at(atUs + us, set(-1));
     }
-    for (const { atUs, from, to, mtu } of scenario.mtuChanges) {
+    for (const { atUs, from, to, mtu, isSilent } of scenario.mtuChanges) {
       schedule.at(atUs, () => {
         network.paths[from]![to]!.mtu = mtu;
+        network.paths[from]![to]!.isSilent = isSilent === true;
       });
     }
     for (const { atUs, us, host } of scenario.stalls) {
@@ -156,6 +169,31 @@ export class Simulator {
       schedule.at(atUs, () => {
         hosts[host]!.die();
         network.plug(host, null);
+      });
+    }
+  }
+
+  /** A host that comes back knows nothing of what it had, and keeps its addresses. */
+  #addReboots(run: Run, boot: (index: number, plan: HostPlan) => void): void {
+    const { scenario, schedule, network, hosts, world } = run;
+    for (const { atUs, us, host, reconnects } of scenario.reboots) {
+      schedule.at(atUs, () => {
+        hosts[host]!.die();
+        network.plug(host, null);
+        if (reconnects) world.pending++;
+      });
+      schedule.at(atUs + us, () => {
+        const plan = hosts[host]!.plan;
+        boot(host, { ...plan, startUs: plan.startUs + us, secret0: plan.secret0 ^ us });
+        if (!reconnects) return;
+        schedule.after(RECONNECT_US, () => {
+          world.pending--;
+          for (const flow of scenario.flows) {
+            const isOld = flow.client === host && flow.startUs < atUs && !flow.isSimultaneous;
+            if (isOld)
+              world.addFlow({ ...flow, id: flow.id + 2000, again: 0, startUs: schedule.now });
+          }
+        });
       });
     }
   }

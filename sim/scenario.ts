@@ -7,6 +7,7 @@
  * Called by run.ts. Read first: plan.ts, workloads.ts; Groce et al., "Swarm testing" (2012).
  */
 import { limitsFor } from '../src/limits.ts';
+import { drawExtras } from './extras.ts';
 import type { HostPlan } from './host.ts';
 import { Path, type PathOptions } from './path.ts';
 import type { FlowPlan, Scenario } from './plan.ts';
@@ -39,7 +40,7 @@ function drawHost(random: Random, mtu: number, isTight: boolean): HostPlan {
       transmitFrames: isTight ? random.pick([16, 32, 64]) : 256,
       flows,
       listeners: 4,
-      udpSockets: 2,
+      udpSockets: 8,
       sendSpans: flows * (isTight ? 8 : 16), // 8 is what TCP promises to each
       neighbours: 8,
       reassemblies: 2,
@@ -172,7 +173,17 @@ export function makeScenario(seed: number): Scenario {
     }),
   );
   const s: Scenario = {
-    ...{ seed, hosts, paths, partitions: [], mtuChanges: [], stalls: [], deaths: [] },
+    ...{
+      seed,
+      hosts,
+      paths,
+      partitions: [],
+      mtuChanges: [],
+      stalls: [],
+      deaths: [],
+      reboots: [],
+      datagrams: [],
+    },
     flows: drawFlows(root.fork(4), hosts),
     listeners: hosts.map((_, host) => ({ host, port: SERVER_PORT, backlog: isTight ? 4 : 128 })),
     isGentle: !isHarsh && !isTight,
@@ -181,6 +192,7 @@ export function makeScenario(seed: number): Scenario {
   const hunter = root.fork(6);
   if (hunter.chance(0.4)) startBeforeWrap(s, hunter.pick(s.flows), hunter);
   if (!isPlain) drawAccidents(root.fork(5), s, isHarsh);
+  drawExtras(root.fork(7), s, isPlain);
   s.isPerfect &&= paths.every((row) => row.every((path) => Path.isPerfect(path)));
   return s;
 }

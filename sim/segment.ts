@@ -25,6 +25,8 @@ export class Segment {
   /** Payload in the arena. */
   data = 0;
   length = 0;
+  /** The two ECN bits of the IP header. */
+  ecn = 0;
   // options; -1 or false: not there
   mss = -1;
   scale = -1;
@@ -53,6 +55,8 @@ export class Segment {
     if (view.getUint8(ip + 9) !== PROTOCOL_TCP) return false;
     if (view.getUint16(ip + 6) !== 0x4000)
       throw new Violation('wire: a TCP segment that may be fragmented');
+    if (view.getUint8(ip + 1) > 3) throw new Violation('wire: a type of service');
+    this.ecn = view.getUint8(ip + 1);
     this.source = view.getInt32(ip + 12);
     this.destination = view.getInt32(ip + 16);
     this.#header(ip + 20, total - 20);

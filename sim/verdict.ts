@@ -51,6 +51,7 @@ export function watch(run: Run): void {
   for (const e of world.endpoints) {
     if (e.isDead || !e.host.isAlive || e.isAbsent || now < e.flow.startUs) continue;
     const silent = now - Math.max(lastOf(e), lastOf(e.peer), e.flow.startUs);
+    checkPatience(e, silent);
     const isForsaken = e.peer.isDead || !e.peer.host.isAlive;
     if (e.side === 1 && !e.isOpen && isForsaken && silent > 200 * SECOND) {
       e.isAbsent = true; // its client never came through
@@ -59,7 +60,10 @@ export function watch(run: Run): void {
     if (isLopsided(e)) {
       const isHolding = e.flow.ends.some((end) => !Number.isFinite(end.pauseUs));
       const patience = isHolding ? PATIENCE_HOLDING_US : PATIENCE_US;
-      if (silent > patience && !e.isAborted) e.host.application.giveUp(e);
+      if (silent > patience && !e.isAborted) {
+        e.hasGivenUp = true;
+        e.host.application.giveUp(e);
+      }
       if (silent <= 2 * PATIENCE_US) continue;
     }
     const longest = scenario.partitions.reduce((most, p) => Math.max(most, p.us), 0);
@@ -67,6 +71,14 @@ export function watch(run: Run): void {
     if (silent > bound) e.fail(`stuck for ${(silent / SECOND).toFixed(1)} s`);
   }
   checkFrames(run);
+}
+
+/** An application that has set a user timeout must not wait longer; the first look comes with a timeout, at most 60 s. */
+function checkPatience(e: Endpoint, silentUs: number): void {
+  const { userTimeoutMs } = e.plan;
+  if (userTimeoutMs === 0 || !e.isOpen || e.accepted === e.acked) return;
+  const most = userTimeoutMs * 1000 + 130 * SECOND;
+  if (silentUs > most) e.fail(`waits for more than its ${userTimeoutMs} ms`);
 }
 
 /** Two stacks must not talk for ever about nothing. */
@@ -98,7 +110,8 @@ export function checkOutcomes(run: Run): void {
   const { scenario, world } = run;
   for (const e of world.endpoints) {
     const { flow, peer } = e;
-    if (!e.host.isAlive || !peer.host.isAlive || e.isAborted || peer.isAborted) continue;
+    if (!e.host.isAlive || !peer.host.isAlive || e.isAborted) continue;
+    if (peer.isAborted && !peer.hasGivenUp) continue;
     if (isUnreachable(e) || isUnreachable(peer)) continue;
     if (flow.isClean && scenario.isGentle) {
       e.check(e.deaths === 1, 'has never lived');
@@ -109,7 +122,7 @@ export function checkOutcomes(run: Run): void {
       if (e.host.plan.kind === 'raw')
         e.check(e.acked === e.plan.total, 'was not told of all acknowledgements');
     }
-    if (flow.serverPort === 9 && e.side === 0 && scenario.isGentle) {
+    if (flow.serverPort === 9 && e.side === 0 && scenario.isGentle && e.plan.userTimeoutMs === 0) {
       e.check(e.reason === DEAD.refused, `nobody listens, but it died for reason ${e.reason}`);
     }
   }
@@ -131,8 +144,23 @@ function checkPerfect({ hosts, observer, scenario }: Run): void {
     throw new Violation(`${observer.resentInside} bytes were sent twice on a perfect network`);
 }
 
+/** Nothing may be lost where nothing is harmed, but what a receiver had no room for. */
+function checkDatagrams(run: Run): void {
+  const drops = ['udpQueueFull', 'ipReassemblyFull', 'ipReassemblyTimeout', 'txNoFrame'] as const;
+  const isWhole = run.hosts.every(({ env }) => drops.every((name) => env.counters.get(name) === 0));
+  if (!isPerfect(run) || !isWhole) return;
+  for (const { plan, sent, arrived } of run.datagrams) {
+    if (arrived.length === sent.length) continue;
+    const text = `${sent.length} datagrams were sent, ${arrived.length} arrived`;
+    throw new Violation(`port ${plan.port}: ${text} on a perfect network`);
+  }
+}
+
 /** Long after the last flow: everything is home. */
-export function checkEnd({ hosts, network }: Run): void {
+export function checkEnd(run: Run): void {
+  const { hosts, network } = run;
+  checkDatagrams(run);
+
   for (const host of hosts) if (host.isAlive) checkHome(host);
   if (network.inFlight > 0) throw new Violation('frames are on their way for ever');
 }

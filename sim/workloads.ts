@@ -179,7 +179,7 @@ export const WORKLOADS: readonly Workload[] = [
   { name: 'both ways', weight: 6, draw: both },
   { name: 'echo', weight: 5, draw: echo },
   { name: 'requests', weight: 6, draw: requests },
-  { name: 'half-close', weight: 3, draw: halfClose, raw: 'client' },
+  { name: 'half-close', weight: 3, draw: halfClose },
   { name: 'slow reader', weight: 4, draw: slowReader },
   { name: 'zero window', weight: 4, draw: zeroWindow },
   { name: 'long pause', weight: 1, draw: longPause },

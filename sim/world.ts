@@ -11,6 +11,8 @@ export class World {
   readonly endpoints: Endpoint[] = [];
   /** What an application found wrong where it could not be thrown. */
   failure: unknown;
+  /** Datagrams that have arrived. */
+  datagrams = 0;
   /** Flows that are to be repeated and have not begun yet. */
   pending = 0;
   /** Adds a flow now. */

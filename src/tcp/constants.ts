@@ -39,7 +39,7 @@ export const INITIAL_WINDOW_SEGMENTS = 10;
 export const SEND_MSS_MIN = 64;
 /** No path has a smaller MTU than this that would be worth a segment (RFC 1191: 68; RFC 5927 7.2 on why not). */
 export const PATH_MTU_MIN = 552;
-/** A full segment that so many timeouts have not got through is too long; then packets of these sizes (path-mtu.ts). */
+/** A segment that so many timeouts have not got through may be too long; then packets of these sizes (path-mtu.ts). */
 export const BLACK_HOLE_TIMEOUTS = 2;
 export const BLACK_HOLE_MTUS: readonly number[] = [1280, PATH_MTU_MIN];
 /** Sizes on the way up: IPv6's smallest, and a margin for one tunnel. The last step is what peer and link allow. */

@@ -88,6 +88,11 @@ export class Ecn {
     this.#counters.bump(C_FLOWS);
   }
 
+  /** A simultaneous open: who has agreed to what would depend on which segments cross. */
+  decline(row: number): void {
+    this.#i32[row + RARE.ecn] = 0;
+  }
+
   // --- receiving ---
 
   /** Data has arrived, in any order. */

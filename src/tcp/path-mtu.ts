@@ -1,8 +1,8 @@
 /**
  * How long a segment the path takes, when ICMP does not say: black holes are found, and larger segments tried again.
  *
- * - A full-sized segment that two timeouts have not got through is taken for too long: the MSS falls to what the next
- *   smaller packet of BLACK_HOLE_MTUS carries. If the path was only down, little is lost: see the next point.
+ * - A segment that two timeouts have not got through is taken for too long if it is longer than the smallest of
+ *   BLACK_HOLE_MTUS carries: the MSS falls to what the next smaller packet of them does. If the path was only down, little is lost: see the next point.
  * - Some time after the MSS has fallen, by this or by ICMP, one segment of the next larger size is sent among the data.
  *   If it arrives, that is the MSS; if it has to be sent again (in smaller pieces), nothing more for ten minutes. Its
  *   loss alone is no sign of congestion.
@@ -112,11 +112,12 @@ export class PathMtu {
     if (retries < BLACK_HOLE_TIMEOUTS || i32[row + TCB.state]! < STATE.established) return;
     const mss = i32[row + TCB.mss]!;
     const out = (i32[row + TCB.sndMax]! - i32[row + TCB.sndUna]!) | 0;
-    if (out < mss || i32[row + TCB.txBytes]! < mss || retries % BLACK_HOLE_TIMEOUTS !== 0) return;
+    const bytes = Math.min(out, i32[row + TCB.txBytes]!, mss); // of the first segment
+    if (retries % BLACK_HOLE_TIMEOUTS !== 0) return;
     const least = isToken(i32[row + TCB.remote]!) ? IP6_MTU_MIN : 0;
     for (let i = 0; i < BLACK_HOLE_MTUS.length; i++) {
       const payload = this.#payload(row, BLACK_HOLE_MTUS[i]!);
-      if (payload >= mss || BLACK_HOLE_MTUS[i]! < least) continue;
+      if (payload >= bytes || BLACK_HOLE_MTUS[i]! < least) continue;
       i32[row + TCB.mss] = payload;
       this.lowered(row, true);
       return;

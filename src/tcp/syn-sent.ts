@@ -84,7 +84,8 @@ export class SynSent {
       return FREE_FRAME;
     }
     this.#opening.synchronize(row, a.seq, hasAck ? a.ack : iss, a.window, a.options);
-    this.#ecn.negotiate(row, a.flags);
+    if (hasAck) this.#ecn.negotiate(row, a.flags);
+    else this.#ecn.decline(row);
     if (hasAck) {
       this.#acknowledging.synAcknowledged(row, a.ack, a.options);
       this.#opening.established(row);

@@ -67,10 +67,19 @@ test('blackHole_smallerPiecesDoNotPassEither_smallest', () => {
 
 test('timeouts_shortSegments_noBlackHole', () => {
   const p = opened();
-  p.write(1000, 1000).replies();
+  p.write(1000, 500).replies();
   for (let i = 0; i < 400; i++) p.pass(10);
   assert.ok(p.host.count('tcpTimeouts') >= 3);
   assert.equal(field(p, 'mss'), 1460);
+  p.close();
+});
+
+test('blackHole_segmentShorterThanTheMss_foundToo', () => {
+  const p = opened();
+  p.write(1000, 800).replies();
+  for (let i = 0; i < 200 && field(p, 'mss') === 1460; i++) p.pass(10).replies();
+  assert.equal(field(p, 'mss'), LOWEST);
+  p.send('A', { ack: 1001 + LOWEST }).expect({ seq: 1001 + LOWEST, length: 800 - LOWEST });
   p.close();
 });
 

@@ -1,0 +1,74 @@
+/**
+ * Features of a scenario that joined later: drawn from streams of their own, so that a seed keeps all it had.
+ *
+ * - ECN and congestion controllers of hosts, routers that mark, black holes (a smaller MTU, and no word about it), hosts that
+ *   reboot, applications that lose patience, datagrams.
+ *
+ * Called by scenario.ts.
+ */
+import type { Scenario } from './plan.ts';
+import type { Random } from './random.ts';
+
+const SECOND = 1_000_000;
+const UDP_PORT_FIRST = 30_000;
+
+/** `random` is for this alone. `isPlain`: nothing that harms a frame. */
+export function drawExtras(random: Random, s: Scenario, isPlain: boolean): void {
+  drawEcn(random.fork(1), s, isPlain);
+  drawDatagrams(random.fork(2), s);
+  if (isPlain) return;
+  const own = random.fork(3);
+  const span = 60 * SECOND;
+  const host = (): number => own.below(s.hosts.length);
+  if (own.chance(0.08)) {
+    const from = host();
+    const to = (from + own.between(1, s.hosts.length - 1)) % s.hosts.length;
+    const mtu = own.pick([600, 900, 1280, 1400]);
+    const atUs = own.chance(0.5) ? 0 : own.magnitude(1, span);
+    s.mtuChanges.push({ atUs, from, to, mtu, isSilent: true });
+    if (own.chance(0.5)) {
+      const later = atUs + own.magnitude(SECOND, 2 * span);
+      s.mtuChanges.push({ atUs: later, from, to, mtu: 1500, isSilent: true });
+    }
+  }
+  if (own.chance(0.05) && s.deaths.length === 0) {
+    const us = own.magnitude(1000, 30 * SECOND);
+    s.reboots.push({ atUs: own.magnitude(1000, span), us, host: host(), reconnects: own.chance(0.7) }); // biome-ignore format: one line
+  }
+  for (const flow of s.flows) {
+    if (!own.chance(0.15) || s.hosts[flow.client]!.kind !== 'raw') continue;
+    flow.ends[0].userTimeoutMs = own.magnitude(500, 400_000);
+    flow.isClean = false;
+  }
+}
+
+function drawEcn(random: Random, s: Scenario, isPlain: boolean): void {
+  const isEverywhere = random.chance(0.2);
+  for (const host of s.hosts) {
+    if (random.chance(0.2)) host.congestion = random.pick(['newReno', 'dctcp']);
+    if (isEverywhere) host.ecn = 'ask';
+    else if (random.chance(0.3)) host.ecn = random.pick(['ask', 'off']);
+  }
+  if (isPlain) return;
+  for (const path of s.paths.flat()) {
+    if (!isEverywhere && !random.chance(0.1)) continue;
+    if (path.rate) path.markBytes = (path.queueBytes ?? 262_144) / 4;
+    else if (random.chance(0.5)) path.mark = random.pick([0.01, 0.1, 0.5]);
+  }
+}
+
+function drawDatagrams(random: Random, s: Scenario): void {
+  const raw = s.hosts.flatMap(({ kind }, index) => (kind === 'raw' ? [index] : []));
+  if (raw.length < 2 || !random.chance(0.25)) return;
+  for (let i = random.between(1, 4); i > 0; i--) {
+    const from = random.pick(raw);
+    const to = random.pick(raw.filter((host) => host !== from));
+    s.datagrams.push({
+      ...{ from, to, port: UDP_PORT_FIRST + s.datagrams.length },
+      atUs: random.magnitude(1, 20 * SECOND),
+      gapUs: random.magnitude(1, SECOND),
+      count: random.between(1, 60),
+      bytesMax: random.pick([40, 1400, 1472, 1900, 6000]),
+    });
+  }
+}

@@ -1,0 +1,17 @@
+/**
+ * What a congested router does to a packet whose sender knows ECN: CE instead of a drop.
+ *
+ * Called by network.ts. Read first: RFC 3168 5; RFC 1624 (the checksum).
+ */
+import { finish, sumShort } from '../src/wire/checksum.ts';
+import { ECN_CE, IP_CHECKSUM, IP_HEADER_BYTES, IP_TOS } from '../src/wire/ipv4.ts';
+
+/** ECT(0) or ECT(1), or marked already. */
+export const mayMark = (view: DataView, ip: number): boolean =>
+  (view.getUint8(ip + IP_TOS) & ECN_CE) !== 0;
+
+export function markCongestion(view: DataView, ip: number): void {
+  view.setUint8(ip + IP_TOS, view.getUint8(ip + IP_TOS) | ECN_CE);
+  view.setUint16(ip + IP_CHECKSUM, 0);
+  view.setUint16(ip + IP_CHECKSUM, finish(sumShort(view, ip, IP_HEADER_BYTES)), true);
+}
