@@ -74,19 +74,19 @@ async function measure(
   const lines = linesFor(context, names).map((line) => ({
     ...line,
     round: async (round: Parameters<typeof line.round>[0]) => {
-      await untilIdle();
-      await line.round(round);
+      if (await untilIdle()) await line.round(round);
+      else progress(`${line.title}: not this round, others use this machine`);
     },
   }));
   return measuredRatios(await sweep(lines, context), names);
 }
 
-async function untilIdle(): Promise<void> {
+async function untilIdle(): Promise<boolean> {
   const deadline = performance.now() + WAIT_MS;
   for (;;) {
     const idle = await idleShare(LOOK_MS);
-    if (idle >= IDLE_MIN) return;
-    if (performance.now() > deadline) throw new Error('others use this machine');
+    if (idle >= IDLE_MIN) return true;
+    if (performance.now() > deadline) return false;
     await sleep(LOOK_MS);
   }
 }
