@@ -165,8 +165,11 @@ export function ratioOfMetrics(
   return ratioOf(at(mine), at(theirs));
 }
 
-/** Those of the ratios that there are. */
+/** Those of the ratios that there are; a rate that was never reached (0) makes none. */
 export const present = (ratios: Record<string, Spread | undefined>): Record<string, Spread> =>
   Object.fromEntries(
-    Object.entries(ratios).filter((entry): entry is [string, Spread] => entry[1] !== undefined),
+    Object.entries(ratios).filter(
+      (entry): entry is [string, Spread] =>
+        entry[1] !== undefined && Number.isFinite(entry[1].min) && Number.isFinite(entry[1].max),
+    ),
   );
