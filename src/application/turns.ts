@@ -22,6 +22,8 @@ import type { Ix } from '../libix/ix.ts';
 import { must, SYS, sys, type Watch } from '../native/sys.ts';
 
 const SLICE_US = 4000;
+/** Bytes of wakes that one look takes. */
+const WAKES_MAX = 64;
 
 export interface TurnsParts {
   readonly arena: Arena;
@@ -46,7 +48,8 @@ export class Turns {
   readonly #dataplaneFd: number;
   readonly #clockWord: number;
   readonly #watch: Watch;
-  readonly #value = BigUint64Array.of(1n);
+  readonly #one = new Uint8Array(1);
+  readonly #woke = new Uint8Array(WAKES_MAX);
   readonly #run = () => this.#slice();
   #done: number;
 
@@ -107,8 +110,7 @@ export class Turns {
   }
 
   #ring(): void {
-    this.#value[0] = 1n;
-    sys.syscall(SYS.write, this.#dataplaneFd, this.#value, 8);
+    sys.syscall(SYS.write, this.#dataplaneFd, this.#one, 1);
   }
 
   /** No turn for a slice: wait in the event loop. */
@@ -120,7 +122,7 @@ export class Turns {
 
   #woken(): void {
     sys.armWatch(this.#watch, false);
-    sys.syscall(SYS.read, this.#wakeFd, this.#value, 8);
+    sys.syscall(SYS.read, this.#wakeFd, this.#woke, this.#woke.length);
     this.#slice();
   }
 

@@ -11,11 +11,10 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
-import { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import * as v from 'valibot';
-import { CHANNEL_FD, LINE_BYTES_MAX } from '../dataplane/channel.ts';
+import { CHANNEL_FD } from '../dataplane/channel.ts';
 import { must, sys, type Watch } from '../native/sys.ts';
+import { ChannelEnd } from './channel-end.ts';
 import { Confined, confinedArguments, confinedEnvironment, inOwnPidNamespace } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
 import {
@@ -90,8 +89,9 @@ export function startChild(
   const exited = exitOf(child);
   const signal = (name: NodeJS.Signals) => void child.kill(name);
   const hear = (message: unknown): void => {
-    const said = v.safeParse(Confined, message);
-    if (said.success) confined = said.output;
+    // Said once, by the step before Node: what comes later is the program's own claim.
+    const said = confinement && !confined ? v.safeParse(Confined, message) : undefined;
+    if (said?.success) confined = said.output;
     else onMessage(message);
   };
   const channel = openChannel(ours, hear, () => signal('SIGKILL'));
@@ -104,7 +104,7 @@ export function startChild(
     get confined() {
       return confined;
     },
-    write: channel.write,
+    write: (line) => channel.write(line),
     stop: () => stop(signal, exited),
     kill: () => signal('SIGKILL'),
   };
@@ -135,7 +135,7 @@ export function adoptChild(
   const channel = openChannel(fd, onMessage, () => signal('SIGKILL'));
   channel.write(''); // ends a line that the other one may not have ended
   return {
-    ...{ pid, channel: held, confined, write: channel.write },
+    ...{ pid, channel: held, confined, write: (line) => channel.write(line) },
     ended: Promise.all([exited, channel.closed]).then(() => 'adopted, so without an exit code'),
     stop: () => stop(signal, exited),
     kill: () => signal('SIGKILL'),
@@ -154,39 +154,19 @@ function exitByDescriptor(pidfd: number): Promise<string> {
   });
 }
 
-interface Channel {
-  write(line: string): void;
-  /** Read to its last line. */
-  readonly closed: Promise<void>;
-}
-
-/** `endIt`: it says a line that does not end, which would fill our memory. */
-function openChannel(
+/** `endIt`: it says a line that does not end. */
+const openChannel = (
   fd: number,
   onMessage: (message: unknown) => void,
   endIt: () => void,
-): Channel {
-  const socket = new Socket({ fd, readable: true, writable: true });
-  socket.on('error', () => {}); // It died while we wrote: `ended` says so.
-  let lineBytes = 0;
-  socket.on('data', (chunk: Buffer) => {
-    const end = chunk.lastIndexOf(10);
-    lineBytes = end < 0 ? lineBytes + chunk.length : chunk.length - end - 1;
-    if (lineBytes <= LINE_BYTES_MAX) return;
-    onMessage({ type: 'failed', code: 'IX_CHANNEL', message: 'it said a line without an end' });
-    socket.destroy();
-    endIt();
+): ChannelEnd =>
+  new ChannelEnd(fd, {
+    message: onMessage,
+    tooLong: () => {
+      onMessage({ type: 'failed', code: 'IX_CHANNEL', message: 'it said a line without an end' });
+      endIt();
+    },
   });
-  const lines = createInterface({ input: socket });
-  lines.on('line', (line) => {
-    const message = parseJson(line);
-    if (message !== undefined) onMessage(message);
-  });
-  // A reset: it died with our line unread. What it said before comes first.
-  lines.on('error', () => {});
-  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-  return { write: (line) => void socket.write(`${line}\n`), closed };
-}
 
 function forkAndExec(
   argv: readonly string[],
@@ -220,14 +200,6 @@ function exitOf(child: ChildProcess): Promise<string> {
       resolve(signal ? `signal ${signal}` : `exit code ${code}`),
     );
   });
-}
-
-function parseJson(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }
 
 async function stop(

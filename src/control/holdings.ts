@@ -176,6 +176,8 @@ const eachOf = <From, To>(all: OfShared<From>, to: (one: From) => To): OfShared<
   memory: to(all.memory),
   wake: to(all.wake),
   bell: to(all.bell),
+  theirWake: to(all.theirWake),
+  theirBell: to(all.theirBell),
 });
 
 export function noteChild(

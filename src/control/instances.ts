@@ -55,6 +55,8 @@ const SharedHeld = v.object({
   memory: Held,
   wake: Held,
   bell: Held,
+  theirWake: Held,
+  theirBell: Held,
 });
 
 /** What the dataplane of a lasting service holds for an adopter, and what else one has to know. */

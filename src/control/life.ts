@@ -41,7 +41,7 @@ import {
 import type { RunOptions } from './options.ts';
 import { within } from './patience.ts';
 import { isAlive } from './process.ts';
-import { closeShared, makeShared, sealShared } from './shared.ts';
+import { closeShared, forApplication, makeShared, sealShared } from './shared.ts';
 import type { Undo } from './undo.ts';
 
 /**
@@ -179,7 +179,7 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   const { cpu } = options;
   const threads = attached.layouts.map((layout, index) => ({
     layout,
-    shared: shared[index]!,
+    shared: forApplication(shared[index]!),
     flows: attached.flows,
     ...(cpu === undefined ? {} : { cpu: cpu + index }),
   }));

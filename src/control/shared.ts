@@ -1,21 +1,25 @@
 /**
  * What a dataplane and an application in another process share, made by the control plane: per elastic thread four
- * memfds and two eventfds.
+ * memfds and two pipes.
  *
  * - The dataplane gives the memfds their size and maps them; then `seal` makes that final: no memfd can change its
  *   size, and of the receive pool and the event array nobody can make a writable mapping any more, whoever holds the
  *   descriptor (F_SEAL_FUTURE_WRITE keeps the dataplane's own mapping). No seal can be taken off (F_SEAL_SEAL).
+ * - Each side wakes the other by a pipe, of which it has its own end only: the flags of an end are shared by all who hold it,
+ *   and who could clear O_NONBLOCK of the dataplane's could make it wait for ever. (An eventfd has no ends.) The dataplane
+ *   keeps the application's ends for a control plane that adopts it, and never uses them.
  *
- * Called by service.ts. Read first: man 2 memfd_create, man 2 fcntl (file sealing).
+ * Called by life.ts. Read first: man 2 memfd_create, man 7 pipe, man 2 fcntl (file sealing).
  */
 import { closeSync } from 'node:fs';
-import type { SharedDescriptors } from '../dataplane/config.ts';
+import type { ApplicationDescriptors, SharedDescriptors } from '../dataplane/config.ts';
+import { callNumber } from '../native/seccomp-numbers.ts';
 import { must, SYS, sys } from '../native/sys.ts';
 import type { Inherited } from './child.ts';
 
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
-const EFD_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
+const O_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
 const F_ADD_SEALS = 1033;
 const F_SEAL_SEAL = 1;
 const F_SEAL_SHRINK = 2;
@@ -28,16 +32,22 @@ const memfd = (name: string): number =>
     `memory for ${name}`,
   );
 
-const eventfd = (): number => must(sys.syscall(SYS.eventfd2, 0, EFD_CLOEXEC_NONBLOCK), 'eventfd');
+/** Its end to read and its end to write. */
+function pipe(): [number, number] {
+  const ends = new Int32Array(2);
+  must(sys.syscall(callNumber('pipe2'), ends, O_CLOEXEC_NONBLOCK), 'pipe2');
+  return [ends[0]!, ends[1]!];
+}
 
 export function makeShared(): SharedDescriptors {
+  const [theirWake, wake] = pipe();
+  const [bell, theirBell] = pipe();
   return {
     receivePool: memfd('receive pool'),
     events: memfd('events'),
     calls: memfd('calls'),
     memory: memfd('application memory'),
-    wake: eventfd(),
-    bell: eventfd(),
+    ...{ wake, bell, theirWake, theirBell },
   };
 }
 
@@ -52,17 +62,20 @@ export function sealShared(shared: SharedDescriptors): void {
   seal(shared.memory, fixed, 'application memory');
 }
 
-/** The same with the numbers that a child will have. */
-export function passShared(shared: SharedDescriptors, inherited: Inherited): SharedDescriptors {
-  return {
-    receivePool: inherited.pass(shared.receivePool),
-    events: inherited.pass(shared.events),
-    calls: inherited.pass(shared.calls),
-    memory: inherited.pass(shared.memory),
-    wake: inherited.pass(shared.wake),
-    bell: inherited.pass(shared.bell),
-  };
+/** What the application gets of it. */
+export function forApplication(shared: SharedDescriptors): ApplicationDescriptors {
+  const { receivePool, events, calls, memory, theirWake: wake, theirBell: bell } = shared;
+  return { receivePool, events, calls, memory, wake, bell };
 }
+
+/** The same with the numbers that a child will have. */
+export const passShared = <Shared extends ApplicationDescriptors>(
+  shared: Shared,
+  inherited: Inherited,
+): Shared =>
+  Object.fromEntries(
+    Object.entries(shared).map(([name, fd]) => [name, inherited.pass(fd)]),
+  ) as Shared;
 
 export function closeShared(shared: SharedDescriptors): void {
   for (const fd of Object.values(shared)) closeSync(fd);

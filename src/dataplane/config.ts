@@ -79,18 +79,28 @@ const PAGE = 4096;
  */
 export const STATISTICS_BYTES = Math.ceil(COUNTERS_BYTES / PAGE) * PAGE;
 
-/** What one elastic thread shares with an application in another process: four memfds and two eventfds. */
-export const SharedDescriptors = v.object({
+const shared = {
   receivePool: fd,
   events: fd,
   calls: fd,
   memory: fd,
-  /** Wakes the application. */
+};
+/** What one elastic thread shares with an application in another process: four memfds and two pipes. */
+export const SharedDescriptors = v.object({
+  ...shared,
+  /** Wakes the application: written. */
   wake: fd,
-  /** Wakes the dataplane. */
+  /** Wakes the dataplane: read. */
   bell: fd,
+  /** The application's ends of both, kept for whoever adopts this dataplane. */
+  theirWake: fd,
+  theirBell: fd,
 });
 export type SharedDescriptors = v.InferOutput<typeof SharedDescriptors>;
+
+/** The same as the application has it: wakes by `bell`, is woken by `wake`. */
+export const ApplicationDescriptors = v.object({ ...shared, wake: fd, bell: fd });
+export type ApplicationDescriptors = v.InferOutput<typeof ApplicationDescriptors>;
 
 const Segment = v.object({ name: v.string(), offset: count, bytes: count });
 export const Layout = v.object({
@@ -220,7 +230,7 @@ export const ApplicationConfig = v.object({
     v.array(
       v.object({
         layout: Layout,
-        shared: SharedDescriptors,
+        shared: ApplicationDescriptors,
         flows: count,
         /** The elastic thread's core; absent: not pinned. */
         cpu: v.optional(count),

@@ -39,7 +39,7 @@ export const WAITING = {
   polling: 0,
   /** in the kernel, on the turn word's futex */
   futex: 1,
-  /** in its own event loop: write its eventfd */
+  /** in its own event loop: write its pipe */
   eventLoop: 2,
   /** nobody is there */
   absent: 3,

@@ -47,7 +47,7 @@ export class ProcessDomain implements Domain {
   readonly #awayWord: number;
   readonly #callHeader: number;
   readonly #wakeFd: number;
-  readonly #one = BigUint64Array.of(1n);
+  readonly #one = new Uint8Array(1);
   #turn: number;
   #isPresent = false;
 
@@ -84,7 +84,7 @@ export class ProcessDomain implements Domain {
     Atomics.store(i32, this.#turnWord, this.#turn);
     const waiting = Atomics.load(i32, this.#waitingWord);
     if (waiting === WAITING.futex) sys.futexWake(this.#turnWord << 2, 1);
-    else if (waiting === WAITING.eventLoop) sys.syscall(SYS.write, this.#wakeFd, this.#one, 8);
+    else if (waiting === WAITING.eventLoop) sys.syscall(SYS.write, this.#wakeFd, this.#one, 1);
     // An honest application changes the word once; one that keeps changing it is not waited for.
     for (let look = 0; look < LOOKS_MAX; look++) {
       const done = Atomics.load(i32, this.#doneWord);

@@ -1,6 +1,6 @@
 /**
  * The application's side of an elastic thread when the application is another process: shared memory under the four
- * segments it may see, and two eventfds.
+ * segments it may see, and two pipes.
  *
  * - The control plane makes the descriptors (`SharedDescriptors`) and hands them to both processes. This side gives the
  *   memfds their size and maps them; afterwards the control plane seals them, so that nobody can map the receive
@@ -22,9 +22,12 @@ export function backWith(shared: SharedDescriptors): (segment: Segment) => void 
   };
 }
 
+/** Bytes of rings that one look takes: an application may have rung often. */
+const RINGS_MAX = 4096;
+
 export function openProcessSide(parts: SideParts, shared: SharedDescriptors): Side {
   const { arena, layout } = parts;
-  const count = new BigUint64Array(1);
+  const rung = new Uint8Array(RINGS_MAX);
   const domain = new ProcessDomain({
     arena,
     eventArray: layout.events.offset,
@@ -36,7 +39,7 @@ export function openProcessSide(parts: SideParts, shared: SharedDescriptors): Si
     leave: () => domain.leave(),
     doorbell: {
       fd: shared.bell,
-      drain: () => void sys.syscall(SYS.read, shared.bell, count, 8),
+      drain: () => void sys.syscall(SYS.read, shared.bell, rung, RINGS_MAX),
     },
   };
 }

@@ -32,7 +32,7 @@ test('takeDescriptor_somethingElseUnderThatNumber_refusedAndClosed', () => {
   const shared = makeShared();
   const pidfd = ourselves();
   const before = openCount();
-  // Both memfds, both eventfds: of the same kind and yet not the same.
+  // Both memfds, both pipes: of the same kind and yet not the same.
   for (const [fd, meant] of [
     [shared.memory, shared.receivePool],
     [shared.wake, shared.bell],
