@@ -1,0 +1,93 @@
+/**
+ * A hostile dataplane (hostile/dataplane.ts), confined as in production, against its control plane and the dataplanes of others:
+ * neither notices, and its control plane ends it when told to, whatever it does.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { enterNamespace, needsRoot } from '../control/namespace.ts';
+import { Scene, VICTIMS } from './scene.ts';
+import { HostileService } from './service.ts';
+
+enterNamespace();
+
+const DATAPLANE = fileURLToPath(new URL('./hostile/dataplane.ts', import.meta.url));
+const ECHO = fileURLToPath(new URL('../../src/apps/echo.ts', import.meta.url));
+const ADDRESS = '10.77.0.9';
+
+interface Report {
+  attack: string;
+  value: unknown;
+}
+
+let scene: Scene;
+let service: HostileService;
+
+const start = (last = ''): Promise<HostileService> =>
+  HostileService.start({
+    ...{ address: ADDRESS, module: ECHO, main: DATAPLANE },
+    settings: [`last=${last}`, `pids=${scene.victimPids}`, `victims=${VICTIMS}`],
+  });
+
+/** What each attack must see. */
+const ATTACKS: Record<string, unknown> = {
+  callsOutsideItsList: [-1],
+  processesOfOthers: [-1],
+  sealsAndFlagsOfWhatItHas: [-1],
+  everyDescriptorMadeToBlock: 'done',
+  messagesThatLie: 'done',
+  countersThatLie: 'done',
+  addressesOfOthers: 'done',
+  resetsInTheNameOfOthers: 'done',
+  framesOfNoProtocol: 'done',
+  descriptorsOfFramesThatAreNotItsOwn: 'done',
+};
+
+describe('hostile dataplane', { skip: needsRoot, timeout: 120_000 }, () => {
+  before(async () => {
+    scene = await Scene.open();
+    service = await start();
+    await scene.mark();
+  });
+  after(async () => {
+    await service.stop();
+    await scene.close();
+  });
+
+  for (const [name, expected] of Object.entries(ATTACKS)) {
+    test(`dataplane_${name}_nobodyElseNotices`, async () => {
+      const answered = service.state(10_000);
+      const report = await service.report<Report>((value) => value?.attack === name, 10_000);
+      assert.deepEqual(report.value, expected);
+      await answered;
+      await service.ping();
+      await scene.assertUndisturbed();
+    });
+  }
+
+  test('dataplane_countersHaveLied_statAnswers', () => {
+    const counters = scene.statistics(service.facts.control);
+    assert.ok(Object.keys(counters).length > 50);
+  });
+
+  test('dataplane_deafToSigterm_isStopped', async () => {
+    await service.stop();
+    assert.equal(service.exitCode, 0, service.errors);
+    await scene.assertUndisturbed();
+  });
+
+  test('dataplane_lineWithoutEnd_isEndedAndSaysWhy', async () => {
+    service = await start('line');
+    const ended = service.message('ended', 10_000);
+    void service.state(10_000).catch(() => {});
+    const { end } = (await ended) as { end: { how: string; failure: string } };
+    assert.deepEqual([end.how, end.failure], ['signal SIGKILL', 'it said a line without an end']);
+    await service.stop();
+    await scene.assertUndisturbed();
+  });
+
+  test('dataplane_layoutBeyondAllMemory_startFailsInOneLine', async () => {
+    await assert.rejects(start('layout'), /the control plane has ended/);
+    await scene.assertUndisturbed();
+  });
+});
