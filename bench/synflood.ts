@@ -9,7 +9,7 @@
  *   served. Ratios: `floodVsCalm`, answers a second with the flood over those without.
  */
 import { Command, InvalidArgumentError } from 'commander';
-import { formatAddress, parseAddress } from '../src/control/address.ts';
+import { parseAddress } from '../src/control/address.ts';
 import { findApplication } from '../src/control/applications.ts';
 import { OptionError } from '../src/control/errors.ts';
 import { liveInstances } from '../src/control/instances.ts';
@@ -213,9 +213,7 @@ async function clientsAndFlood(service: Service, options: FloodOptions): Promise
       throw new Error(`${name} failed: ${errors.trim().split('\n').at(-1)}`);
     };
     const [told, sent] = await Promise.all([result(client), result(flood)]);
-    const mine = liveInstances().find(
-      (each) => each.address === formatAddress(parseAddress(server)),
-    );
+    const mine = liveInstances().find(({ control }) => control.pid === process.pid);
     const all = mine ? readStatistics(mine) : {};
     return {
       client: told as ClientResult,

@@ -41,6 +41,9 @@ export const pathOptions = ({ loss, rttMs, reorders }: Conditions): PathOptions 
   ...(reorders ? { reorder: REORDER, reorderUs: REORDER_US } : {}),
 });
 
+/** Queues and the machine's own delays make a millisecond of round trip about three. */
+const LIVE_ROUND_TRIP_MS = 3;
+
 /**
  * What a good TCP gets here, roughly, Mbit/s: to choose how many flows run side by side. Square root of the loss
  * (Mathis et al., 1997), at most the bottleneck.
@@ -48,7 +51,8 @@ export const pathOptions = ({ loss, rttMs, reorders }: Conditions): PathOptions 
 export function expectedMbits({ loss, rttMs }: Conditions): number {
   if (loss === 0) return RATE_MBITS;
   const segments = 1.5 / Math.sqrt(loss / 100);
-  return Math.min(RATE_MBITS, (segments * 1448 * 8) / (rttMs * 1000));
+  const roundTripUs = Math.max(rttMs, LIVE_ROUND_TRIP_MS) * 1000;
+  return Math.min(RATE_MBITS, (segments * 1448 * 8) / roundTripUs);
 }
 
 /** `loss=0,1 rtt=20 reorder=off`: the cells that match every word. Throws a sentence. */
