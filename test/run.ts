@@ -6,6 +6,8 @@
  * - A test that cannot run on this machine skips itself and says what is missing; the reasons are
  *   listed at the end. With IX_REQUIRE_ALL=1 (as .ci/run sets it) a test left out is a failure.
  * - The last line is `N passed, N failed, N skipped`; exit code 1 when anything failed.
+ * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run (coverage.ts);
+ *   below its floor that is a failure too.
  */
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -14,6 +16,13 @@ import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import {
+  COVERED_FOLDERS,
+  type Coverage,
+  coverageOptions,
+  isCoverable,
+  judgeCoverage,
+} from './coverage.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** How long a whole pass may take; what still runs then is killed, and fails. */
@@ -28,13 +37,23 @@ interface Tally {
   failed: number;
   /** One line each: file, test, reason. */
   left: string[];
+  coverage?: Coverage;
 }
 
-async function pass(files: string[], concurrency: number, limit: number): Promise<Tally> {
+async function pass(
+  files: string[],
+  concurrency: number,
+  limit: number,
+  isCovered = false,
+): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: 0, left: [] };
   if (files.length === 0) return tally;
   const signal = AbortSignal.timeout(limit);
-  const events = run({ files, concurrency, signal, execArgv: FILE_FLAGS });
+  const covered = isCovered ? coverageOptions(ROOT) : {};
+  const events = run({ files, concurrency, signal, execArgv: FILE_FLAGS, ...covered });
+  events.on('test:coverage', ({ summary }) => {
+    tally.coverage = summary;
+  });
   events.on('test:pass', ({ name, file, details, skip, todo }) => {
     if (details.type === 'suite' && !skip) return;
     const why = skip ?? todo;
@@ -54,16 +73,22 @@ async function pass(files: string[], concurrency: number, limit: number): Promis
   return tally;
 }
 
-async function main(named: string[]): Promise<number> {
-  const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ROOT }).sort();
+async function main(words: string[]): Promise<number> {
+  const isCovered = words.includes('--coverage');
+  const named = words.filter((word) => word !== '--coverage');
+  const all = isCovered ? `test/{${COVERED_FOLDERS.join(',')}}/*.test.ts` : 'test/**/*.test.ts';
+  const found = globSync(all, { cwd: ROOT }).filter((file) => !isCovered || isCoverable(file));
+  const files = named.length > 0 ? named : found.sort();
   const base = named.length > 0 ? process.cwd() : ROOT;
   const paths = files.map((file) => resolve(base, file));
   const pure = await pass(
     paths.filter((file) => !isLive(file)),
     availableParallelism(),
     PURE_MS,
+    isCovered,
   );
-  const live = await pass(paths.filter(isLive), 1, LIVE_MS);
+  const isThorough = !isCovered || judgeCoverage(ROOT, pure.coverage);
+  const live = await pass(isCovered ? [] : paths.filter(isLive), 1, LIVE_MS);
   const left = [...pure.left, ...live.left];
   const passed = pure.passed + live.passed;
   const failed = pure.failed + live.failed;
@@ -73,7 +98,7 @@ async function main(named: string[]): Promise<number> {
     for (const line of left) console.log(`  ${line}`);
   }
   console.log(`\n${passed} passed, ${failed} failed, ${left.length} skipped`);
-  return failed === 0 && passed > 0 && isComplete ? 0 : 1;
+  return failed === 0 && passed > 0 && isComplete && isThorough ? 0 : 1;
 }
 
 process.env['IX_VERIFY'] = '1';
