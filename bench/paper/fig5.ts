@@ -62,22 +62,15 @@ async function run(context: Context, workload: Workload): Promise<Outcome> {
   const limited = { ...context, settings: { ...context.settings, rounds } };
   const measure: Measure = (address, round) => curve(limited, workload, address, round);
   const plan = { app: 'kv', cpu, idle, memory: MEMORY_MIB, domain: 'inline' } as const;
-  const isQuick = context.settings.level === 'quick';
+  const { level } = context.settings;
   const series = await sweep(
     [
       oursLine('ours', 'ours, kv', plan, measure),
       peerLine(peerNamed('memcached'), limited, measure),
-      ...(isQuick ? [] : [peerLine(peerNamed('nodeKv'), limited, measure)]),
-      ...(isQuick
-        ? []
-        : [
-            oursLine(
-              'oursProcess',
-              'ours, domain process',
-              { ...plan, domain: 'process' },
-              measure,
-            ),
-          ]),
+      ...(level === 'quick' ? [] : [peerLine(peerNamed('nodeKv'), limited, measure)]),
+      ...(level === 'full' && workload === 'usr'
+        ? [oursLine('oursProcess', 'ours, domain process', { ...plan, domain: 'process' }, measure)]
+        : []),
     ],
     limited,
   );
@@ -118,7 +111,7 @@ async function run(context: Context, workload: Workload): Promise<Outcome> {
 
 /** Percent of the closed loop's rate: the points of the curve. */
 const percentsOf = (context: Context): number[] =>
-  byLevel(context, [20, 40, 60, 75, 90], [30, 60, 85], []);
+  byLevel(context, [20, 40, 60, 80], [30, 60, 85], []);
 
 async function curve(
   context: Context,

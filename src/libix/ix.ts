@@ -79,7 +79,8 @@ function sessionSizesFor(flows: number, memoryBytes: number, receiveBytes: numbe
   const eighth = memoryBytes / 8;
   return {
     receiveSpans: receiveBytes / FRAME_BYTES,
-    spans: Math.max(16_384, flows * 4),
+    // Four a flow, but of very many flows few have anything on the way.
+    spans: Math.max(16_384, Math.min(flows * 4, 65_536), flows),
     sendBlocks: Math.max(64, Math.min(flows * 2, Math.floor(eighth / SEND_BLOCK_BYTES))),
     gatherBlocks: Math.max(16, Math.min(flows, Math.floor(eighth / 2 / GATHER_BYTES))),
   };
