@@ -1,6 +1,8 @@
 /**
  * Services whose control plane has died: who may have them, and how they end.
  *
+ * - `mayAdopt`: whether who dies here can be replaced at all. In a user namespace nobody may be left who could go back
+ *   into its network; without CAP_SYS_PTRACE nobody gets at the descriptors. There, control plane and service die together.
  * - `claim` makes this process the control plane of the orphan at an address, if what is asked for now is what was
  *   asked for then (`wishOf`); nobody else can then. It only writes the record; service.ts `adoptService` does the rest.
  * - `endOrphan` ends one in order, as Ctrl-C at its control plane would have: SIGTERM to the application, then to
@@ -12,11 +14,12 @@ import { createHash } from 'node:crypto';
 import { closeSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Application } from './applications.ts';
+import { hasAllUsers } from './confine-plan.ts';
 import { openProcess, signalProcess } from './descriptors.ts';
 import { type ChildRecord, type Instance, orphans, record, withLock } from './instances.ts';
 import { removeNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
-import { isAlive, networkNamespace, processName } from './process.ts';
+import { hasCapability, isAlive, networkNamespace, processName } from './process.ts';
 
 /** What the parts of a service must understand alike: who was started from other files is not adopted. */
 const SPOKEN = [
@@ -32,6 +35,8 @@ const STOP_MS = 2000;
 const LOOK_MS = 20;
 const SIGKILL = 9;
 const SIGTERM = 15;
+
+export const mayAdopt = (): boolean => hasAllUsers() && hasCapability('CAP_SYS_PTRACE');
 
 /** What is asked for, in full: the application as it is on the disk now, and every option but how to print. */
 export function wishOf(app: Application, options: RunOptions, nic: string): string {

@@ -109,8 +109,11 @@ export function ownUser(profile: Profile, pid = process.pid): User | string {
   return { uid: USER_BASE_SMALL + (pid % USERS_SMALL) * 2 + second, gid };
 }
 
+/** Not of a user namespace only. */
+export const hasAllUsers = (): boolean => mappedUsers('uid_map') === ALL_USERS;
+
 const isMachineRoot = (): boolean =>
-  mappedUsers('uid_map') === ALL_USERS &&
+  hasAllUsers() &&
   (['CAP_SYS_ADMIN', 'CAP_SETUID', 'CAP_SETGID', 'CAP_SETPCAP'] as const).every(hasCapability);
 
 export interface Confinements {

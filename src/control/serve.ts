@@ -5,14 +5,14 @@
  *   --json: one object).
  * - SIGINT, SIGTERM and SIGHUP stop it in order, exit code 0. A dataplane that dies by itself is reported (one line
  *   on standard error, one object with --json) and started again; with --tied it is exit code 1.
- * - When this command dies in another way (kill -9), the service goes on. The same command again adopts it; a command
+ * - When this command dies in another way (kill -9, a fault of its own), the service goes on. The same command again adopts it; a command
  *   for the same address with other options ends it first, and says so.
  * - Without the privileges for the network that was asked for: an error if one was asked for,
  *   otherwise the same application with a built-in client over the cable, in one process
  *   (src/dataplane/demo.ts).
  */
 import { formatAddress } from './address.ts';
-import { claim, endOrphan, orphanAt, wishOf } from './adopt.ts';
+import { claim, endOrphan, mayAdopt, orphanAt, wishOf } from './adopt.ts';
 import { type Application, commandsToTry, findApplication } from './applications.ts';
 import { enforced } from './confine.ts';
 import { DataplaneDiedError, PrivilegeError } from './errors.ts';
@@ -89,12 +89,20 @@ interface Begun {
 async function adoptOrStart(app: Application, options: RunOptions, nic: string): Promise<Begun> {
   const wish = wishOf(app, options, nic);
   const incident = (each: Incident): void => printIncident(each, options.json);
-  const given = { report: printReport, incident, ...(options.tied ? {} : { wish }) };
+  const restarts = !options.tied;
+  const given = {
+    report: printReport,
+    incident,
+    restarts,
+    ...(restarts && mayAdopt() && { wish }),
+  };
+  // Who read what we print may go: that is no reason to end.
+  if (restarts) for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const address = formatAddress(options.ip.address);
   const orphan = orphanAt(address);
   if (orphan) {
     const from = orphan.control.pid;
-    const isSame = !options.tied && orphan.estate?.wish === wish;
+    const isSame = given.wish !== undefined && orphan.estate?.wish === wish;
     if (isSame && claim(orphan)) {
       try {
         return { service: await adoptService(orphan, app, options, given), from };

@@ -4,11 +4,11 @@
  *
  * - `startService` returns when the application serves. If it throws, nothing that was made is
  *   left.
- * - A `lasting` service outlives its dataplane and its control plane. A dataplane that dies is reported, what was its is
- *   cleaned up (its application, too), and another one starts on the same link, address and counters, after a while
- *   (backoff.ts): its peers see resets. When the control plane dies, dataplane and application go on, and
- *   `adoptService` goes on with them.
- * - One that is not lasting ends with either: benchmarks, tests, `--tied`.
+ * - With `restarts`, a dataplane that dies is reported, what was its is cleaned up (its application, too), and another
+ *   one starts on the same link, address and counters, after a while (backoff.ts): its peers see resets.
+ * - With a `wish`, dataplane and application go on when the control plane dies, by a signal or an exception that nobody
+ *   caught, and `adoptService` goes on with them.
+ * - Without them it ends with either: benchmarks, tests, `--tied`.
  * - `takeDown` is synchronous and may be called at any time, also from an exit handler: processes, links, XDP
  *   program, record.
  *
@@ -41,8 +41,8 @@ export interface Service extends Ready {
   /** Domain process only. */
   application: Supervised | undefined;
   /**
-   * Settles when it has ended although nobody asked it to: the application stopped itself; or the dataplane died, if it
-   * is not lasting, or cannot be started again.
+   * Settles when it has ended although nobody asked it to: the application stopped itself; or the dataplane died and is
+   * not, or cannot be, started again.
    */
   ended: Promise<End>;
   /** Stops application and dataplane in order; `takeDown` comes after it. */
@@ -54,7 +54,9 @@ export interface LaunchOptions {
   /** The program to start as the dataplane, if not src/dataplane/main.ts. */
   main?: string | undefined;
   report?: (value: unknown) => void;
-  /** Lasting, and adopted by who wishes the same (adopt.ts `wishOf`). */
+  /** Outlives its dataplane. */
+  restarts?: boolean;
+  /** Outlives its control plane, and is adopted by who wishes the same (adopt.ts `wishOf`). */
   wish?: string;
   /** What had to be dealt with; default: one line each on standard error. */
   incident?: (incident: Incident) => void;
@@ -72,7 +74,7 @@ export async function startService(
 ): Promise<Service> {
   const plan = planOf(app, options, nic, given);
   const holdings = makeHoldings(app, options, nic);
-  const running = new Running(holdings, plan);
+  const running = new Running(holdings, plan, given.restarts);
   return await running.begin((undo) => startLife(holdings, plan, undo, 0));
 }
 
@@ -85,7 +87,7 @@ export async function adoptService(
 ): Promise<Service> {
   const plan = planOf(app, options, instance.nic, given);
   const holdings = adoptHoldings(instance);
-  const running = new Running(holdings, plan);
+  const running = new Running(holdings, plan, given.restarts);
   return await running.begin((undo) => adoptLife(holdings, plan, undo));
 }
 
@@ -94,16 +96,26 @@ class Running implements Service {
   readonly #plan: LifePlan;
   readonly #ended = Promise.withResolvers<End>();
   readonly #backoff = new Backoff();
-  readonly #exit = () => this.takeDown();
+  readonly #restartsLives: boolean;
+  readonly #crashed = () => {
+    this.#hasCrashed = true;
+  };
+  readonly #exit = () => {
+    // It serves, and can be adopted: what is wrong with us is not wrong with it.
+    if (!this.#hasCrashed || this.#holdings.instance.estate === undefined) this.takeDown();
+  };
+  #hasCrashed = false;
   #life: Life | undefined;
   #undo = new Undo();
   #restarts = 0;
   #isStopping = false;
 
-  constructor(holdings: Holdings, plan: LifePlan) {
+  constructor(holdings: Holdings, plan: LifePlan, restarts = false) {
     this.#holdings = holdings;
     this.#plan = plan;
+    this.#restartsLives = restarts;
     process.on('exit', this.#exit);
+    process.on('uncaughtExceptionMonitor', this.#crashed);
   }
 
   async begin(live: (undo: Undo) => Promise<Life>): Promise<this> {
@@ -147,6 +159,7 @@ class Running implements Service {
   takeDown(): void {
     this.#isStopping = true;
     process.off('exit', this.#exit);
+    process.off('uncaughtExceptionMonitor', this.#crashed);
     try {
       this.#undo.run();
     } finally {
@@ -166,9 +179,7 @@ class Running implements Service {
       const startedMs = Date.now();
       const end: End = await current.ended;
       if (this.#isStopping) return;
-      if (end.stopped !== undefined || this.#plan.wish === undefined) {
-        return this.#ended.resolve(end);
-      }
+      if (end.stopped !== undefined || !this.#restartsLives) return this.#ended.resolve(end);
       current = await this.#again(end, Date.now() - startedMs);
     }
   }

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { liveInstances, orphans } from '../../src/control/instances.ts';
 import { processName } from '../../src/control/process.ts';
 import { enterNamespace, linkNames, needsRoot } from '../control/namespace.ts';
@@ -18,6 +19,7 @@ enterNamespace();
 
 /** Longer than a lost frame costs (the kernel's RTO is at least 200 ms), a busy machine's scheduler aside. */
 const GAP_MS_MAX = 200;
+const CRASHING = fileURLToPath(new URL('../control/crashing-control.ts', import.meta.url));
 const SECOND = ['--ip', '10.77.0.3/24'];
 
 function ix(...words: string[]): { status: number | null; stdout: string; stderr: string } {
@@ -127,7 +129,7 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
   });
 
   for (const domain of DOMAINS) {
-    test(`${domain}_dataplaneKilledUnderLoad_restartedAndTheOtherServiceNeverMissesABeat`, async () => {
+    test(`${domain}_dataplaneKilledUnderLoad_restartedAndTheOtherServiceNeverMissesABeat`, async (t) => {
       await using other = await Serving.start(['echo', '--domain', domain, ...SECOND]);
       await using serving = await Serving.start(['kv', '--domain', domain]);
       const { dataplane, application } = serving.facts;
@@ -137,6 +139,7 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
       const loading = load(client);
       await sleep(500);
       const before = serving.counters()['tcpBytesIn']!;
+      const killedMs = performance.now();
       process.kill(dataplane, 'SIGKILL');
       const ended = await event(serving, 'dataplane-ended');
       const { how, restartInSeconds, application: app, address } = ended;
@@ -145,6 +148,7 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
         ['signal SIGKILL', 0.1, 'kv', '10.77.0.2', dataplane],
       );
       const again = await event(serving, 'dataplane-restarted');
+      t.diagnostic(`ready again after ${Math.round(performance.now() - killedMs)} ms`);
       assert.notEqual(again['pid'], dataplane);
       await assert.rejects(loading.stop(), /ECONNRESET/, 'the peer is told, by the next dataplane');
       assert.equal(isAlive(dataplane), false);
@@ -159,6 +163,7 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
       assert.deepEqual(linkNames(), links, 'the same interfaces');
       assert.ok(serving.counters()['tcpBytesIn']! > before, 'the counters go on');
       const { worstMs, count } = await beating.stop();
+      t.diagnostic(`${count} beats of the other service, the longest ${worstMs.toFixed(1)} ms`);
       assert.ok(count > 200, `${count} beats`);
       assert.ok(worstMs < GAP_MS_MAX, `a beat took ${worstMs} ms`);
       assert.equal(other.counters()['tcpRetransmits'], 0);
@@ -355,6 +360,51 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
     assert.deepEqual(JSON.parse(stdout), { stopped, swept: [] });
     assert.equal(await live.exit, 0, 'as by Ctrl-C');
     assert.equal(ix('stop', '--all').stdout, 'ix: nothing runs here\n');
+  });
+
+  test('controlPlaneThrows_serviceGoesOn', async () => {
+    const control = spawn(process.execPath, [CRASHING], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let errors = '';
+    control.stderr.on('data', (text) => {
+      errors += text;
+    });
+    const [said] = await once(control.stdout, 'data');
+    const { dataplane } = JSON.parse(`${said}`);
+    const beating = await beat('10.77.0.2');
+    const died = once(control, 'exit');
+    control.kill('SIGUSR2');
+    const [exitCode] = await died;
+    assert.equal(exitCode, 1);
+    assert.match(errors, /a fault of the control plane/);
+    assert.deepEqual(
+      orphans().map((each) => each.dataplane?.pid),
+      [dataplane],
+    );
+    await sleep(300);
+    assert.ok((await beating.stop()).count > 20);
+    assert.match(ix('stop', 'echo').stdout, /stopped echo/);
+  });
+
+  test('printedToNobody_controlPlaneGoesOn', async () => {
+    await using serving = await Serving.start(['echo']);
+    serving.child.stdout?.destroy();
+    serving.child.stderr?.destroy();
+    process.kill(serving.facts.dataplane, 'SIGKILL'); // which it reports
+    const restarted = () => liveInstances()[0]?.estate !== undefined;
+    await until('it has ended', () => !isAlive(serving.facts.dataplane));
+    await sleep(200);
+    await until('it serves again', restarted);
+    const { stop } = await beat(serving.address);
+    await stop();
+    assert.equal(ix('stop', 'echo').status, 0);
+  });
+
+  test('userNamespace_controlPlaneKilled_everythingDies', async () => {
+    const prefix = ['unshare', '-Urn'];
+    const serving = await Serving.start(['echo', '--nic', 'tap'], { prefix });
+    const { dataplane } = serving.facts;
+    await serving.kill9();
+    await until('nobody could adopt it', () => !isAlive(dataplane));
   });
 
   test('unconfined_dataplaneCrashes_restarted', async () => {

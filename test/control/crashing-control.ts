@@ -1,0 +1,15 @@
+/**
+ * `ix serve echo --nic tap` whose control plane throws where nobody catches it, on SIGUSR2. Not a test itself.
+ */
+import { findApplication } from '../../src/control/applications.ts';
+import { parseRunOptions } from '../../src/control/options.ts';
+import { startService } from '../../src/control/service.ts';
+
+const options = parseRunOptions({ nic: 'tap' });
+const given = { restarts: true, wish: 'to be a test' };
+const service = await startService(findApplication('echo'), options, 'tap', given);
+console.log(JSON.stringify({ dataplane: service.dataplane.pid }));
+process.once('SIGUSR2', () => {
+  throw new Error('a fault of the control plane');
+});
+setInterval(() => {}, 1000);
