@@ -80,6 +80,6 @@ async function start(): Promise<void> {
 
 start().catch((error) => {
   const code = (error as { code?: string }).code ?? 'IX_APPLICATION';
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   say({ type: 'failed', code, message });
 });

@@ -14,14 +14,18 @@
  */
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
-import { type ApplicationConfig, ApplicationMessage } from '../dataplane/config.ts';
+import {
+  type ApplicationConfig,
+  type ApplicationDescriptors,
+  ApplicationMessage,
+} from '../dataplane/config.ts';
 import { type Adoptable, adoptChild, type Child, Inherited, startChild } from './child.ts';
 import type { Confined } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
 import type { Held } from './descriptors.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
 import type { Ended, Incident } from './incidents.ts';
-import type { Dataplane, End } from './launch.ts';
+import type { Attached, Dataplane, End } from './launch.ts';
 import { START_MS, StartTimeoutError, within } from './patience.ts';
 import { passShared } from './shared.ts';
 
@@ -42,19 +46,36 @@ export interface ApplicationProcess {
   kill(): void;
 }
 
-/** `config` names descriptors of this process. */
+/** What an application is started with; `shared` names descriptors of this process. */
+export interface ApplicationPlan extends Omit<ApplicationConfig, 'threads'> {
+  readonly shared: readonly ApplicationDescriptors[];
+  /** Core of the first thread; the others follow. */
+  readonly cpu?: number | undefined;
+}
+
+/**
+ * Starts the process at once, so that Node starts while the dataplane does. It loads the application when `attached` is
+ * known: when everything shared is mapped and sealed.
+ */
 export function launchApplication(
-  config: ApplicationConfig,
+  plan: ApplicationPlan,
+  attached: Attached | Promise<Attached>,
   report: (value: unknown) => void,
   confinement?: Confinement,
   main: string = MAIN,
 ): ApplicationProcess {
   const inherited = new Inherited();
-  const threads = config.threads.map((thread) => {
-    return { ...thread, shared: passShared(thread.shared, inherited) };
+  const { cpu, shared, ...rest } = plan;
+  const theirs = shared.map((each) => passShared(each, inherited));
+  const configOf = ({ layouts, flows }: Attached): ApplicationConfig => ({
+    ...rest,
+    threads: layouts.map((layout, index) => ({
+      ...{ layout, shared: theirs[index]!, flows },
+      ...(cpu === undefined ? {} : { cpu: cpu + index }),
+    })),
   });
-  const theirs = { ...config, threads };
-  return converse((hear) => startChild(main, inherited, theirs, hear, confinement), report);
+  const config = Promise.resolve(attached).then(configOf);
+  return converse((hear) => startChild(main, inherited, config, hear, confinement), report);
 }
 
 /** One that serves already, and whose control plane has died. */

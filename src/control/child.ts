@@ -73,7 +73,10 @@ export interface Child {
   kill(): void;
 }
 
-/** Starts `main` under this Node; `onMessage` gets every line of the channel that is JSON. */
+/**
+ * Starts `main` under this Node; `onMessage` gets every line of the channel that is JSON. A `config` that comes later is
+ * waited for; should it never come, somebody kills the child.
+ */
 export function startChild(
   main: string,
   inherited: Inherited,
@@ -96,7 +99,10 @@ export function startChild(
   };
   const channel = openChannel(ours, hear, () => signal('SIGKILL'));
   // Not before our caller has put it on record: who dies in between leaves a child that nobody knows, and that does nothing.
-  process.nextTick(() => channel.write(JSON.stringify(config)));
+  Promise.resolve(config).then(
+    (known) => channel.write(JSON.stringify(known)),
+    () => {},
+  );
   return {
     pid: child.pid ?? -1,
     channel: held,

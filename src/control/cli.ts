@@ -21,7 +21,7 @@ function withRunOptions(command: Command): Command {
     .option('--ip <address/length>', 'the address to serve at (default: 10.77.0.2/24)')
     .option('--ip6 <address/length>', 'and at this IPv6 address, or none (default: fd77::2/64)')
     .option('--slaac', 'and at addresses made from what routers advertise')
-    .option('--domain <domain>', 'inline: application inside the dataplane; process: protected')
+    .option('--domain <domain>', 'process: protected (default); inline: trusted, inside it')
     .option('--threads <count>', 'elastic threads')
     .option('--xdp <mode>', 'auto, native or generic: where the XDP program runs (default: auto)')
     .option('--idle <policy>', 'spin, adaptive or sleep (default: adaptive)')

@@ -49,7 +49,7 @@ export class InterfaceError extends UserError {
 }
 
 /** Codes of what is a fault in the code, of the application or ours, and no refusal. */
-const FAULTS = /^(ERR_|IX_DATAPLANE|IX_INVARIANT|IX_WORKER)|^[^_]*$/;
+const FAULTS = /^(ERR_|IX_DATAPLANE|IX_INVARIANT|IX_WORKER|IX_APPLICATION$)|^[^_]*$/;
 
 /**
  * The dataplane says why it cannot start. A refusal (wrong setting, busy queue) is one line and

@@ -107,14 +107,21 @@ export async function startLife(
   const dataplane = launch(config, main, report, confinements?.dataplane, inherited);
   undo.push(() => dataplane.kill());
   noteChild(instance, 'dataplane', dataplane);
-  const attached = await within(dataplane.attached, 'the dataplane', 'attached', startMs);
+  const sealed = dataplane.attached.then((it) => {
+    shared?.forEach(sealShared);
+    return it;
+  });
+  const starting =
+    shared && startApplication({ holdings, plan, undo, dataplane, attached: sealed, shared });
+  starting?.catch(() => {}); // awaited below, or the dataplane's failure comes first
+  const attached = await within(sealed, 'the dataplane', 'attached', startMs);
   drivers.enable();
   dataplane.go();
-  shared?.forEach(sealShared);
-  const application =
-    shared && (await startApplication({ holdings, plan, undo, dataplane, attached, shared }));
-  const isReady = () => within(dataplane.ready, `application ${app.name}`, 'ready', startMs);
-  instance.ports = application ? application.ports : (await isReady()).ports;
+  // Domain process: `ready` only fails, when the dataplane ends before the application listens.
+  const isReady = dataplane.ready.then(({ ports }) => ports);
+  const application = starting && (await Promise.race([starting, isReady as Promise<never>]));
+  instance.ports =
+    application?.ports ?? (await within(isReady, `application ${app.name}`, 'ready', startMs));
   if (wish !== undefined) instance.estate = estateOf(holdings, wish, inherited, shared, attached);
   noteChild(instance, 'dataplane', dataplane); // by now it has said how it is confined
   record(instance);
@@ -167,24 +174,19 @@ interface ApplicationParts {
   plan: LifePlan;
   undo: Undo;
   dataplane: Dataplane;
-  attached: Attached;
+  /** When everything shared is mapped and sealed. */
+  attached: Attached | Promise<Attached>;
   shared: readonly SharedDescriptors[];
 }
 
-/** Domain process: the application on memory that is sealed by now; or the one that is there already. */
+/** Domain process: the application's process, started at once; or the one that is there already. */
 async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   const { holdings, plan, undo, dataplane, attached, shared } = parts;
   const { app, options, confinements, wish, report } = plan;
   const { instance } = holdings;
-  const { cpu } = options;
-  const threads = attached.layouts.map((layout, index) => ({
-    layout,
-    shared: forApplication(shared[index]!),
-    flows: attached.flows,
-    ...(cpu === undefined ? {} : { cpu: cpu + index }),
-  }));
   const lasting = wish === undefined ? {} : { lasting: true };
-  const config = { app: appConfig(app, options), ...lasting, threads };
+  const theirs = shared.map(forApplication);
+  const config = { app: appConfig(app, options), ...lasting, shared: theirs, cpu: options.cpu };
   let there = instance.application;
   let current: ApplicationProcess | undefined;
   undo.push(() => current?.kill());
@@ -193,7 +195,7 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
     there = undefined;
     const process = found
       ? adoptApplication(found, instance.ports, report)
-      : launchApplication(config, report, confinements?.application);
+      : launchApplication(config, attached, report, confinements?.application);
     current = process;
     noteChild(instance, 'application', process);
     void process.ready.then(() => noteChild(instance, 'application', process)).catch(() => {});

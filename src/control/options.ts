@@ -93,7 +93,7 @@ const RunOptions = v.object({
     ),
   ),
   slaac: v.optional(v.boolean(), false),
-  domain: v.optional(oneOf(['inline', 'process']), 'inline'),
+  domain: v.optional(oneOf(['inline', 'process']), 'process'),
   threads: v.optional(integer(1, 64), '1'),
   idle: v.optional(oneOf(IDLE_POLICIES), 'adaptive'),
   cpu: v.optional(integer(0, 1023)),

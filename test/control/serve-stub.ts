@@ -9,7 +9,7 @@ import { startService } from '../../src/control/service.ts';
 
 const [ip = '10.77.0.2/24'] = process.argv.slice(2);
 const main = fileURLToPath(new URL('./stub-dataplane.ts', import.meta.url));
-const options = parseRunOptions({ nic: 'tap', ip });
+const options = parseRunOptions({ nic: 'tap', ip, domain: 'inline' });
 const service = await startService(findApplication('echo'), options, 'tap', { main });
 console.log(JSON.stringify({ address: service.address, dataplane: service.dataplane.pid }));
 process.once('SIGTERM', () => process.exit());
