@@ -25,6 +25,8 @@ function withRunOptions(command: Command): Command {
     .option('--threads <count>', 'elastic threads')
     .option('--xdp <mode>', 'auto, native or generic: where the XDP program runs (default: auto)')
     .option('--idle <policy>', 'spin, adaptive or sleep (default: adaptive)')
+    .option('--congestion <name>', 'of TCP: cubic, newReno or dctcp (default: cubic)')
+    .option('--ecn <use>', 'of TCP: off, accept or ask (default: accept; with dctcp ask)')
     .option('--cpu <core>', 'pin the dataplane to this core')
     .option('-m, --memory <MiB>', 'memory for values (kv)')
     .option('-p, --port <port>', 'port to listen on')

@@ -298,10 +298,12 @@ function appConfig(app: Application, { memory, port }: RunOptions): DataplaneCon
 }
 
 function baseConfig(app: Application, options: RunOptions) {
-  const { ip, idle, cpu, memory, batch, flows, trace, impair, quota } = options;
+  const { ip, idle, cpu, memory, batch, flows, trace, impair, quota, congestion, ecn } = options;
+  const tcp = { ...(congestion && { congestion }), ...(ecn && { ecn }) };
   return {
     ...ip,
     idle,
+    tcp,
     ...(cpu === undefined ? {} : { cpu }),
     ...(batch === undefined ? {} : { batchMax: batch }),
     trace,

@@ -16,6 +16,7 @@ import {
   QUOTAS_MIN,
   type Quotas,
 } from '../limits.ts';
+import { CONGESTION_NAMES, ECN_OPTIONS } from '../tcp/constants.ts';
 import { parseSubnet } from './address.ts';
 import { parseSubnet6 } from './address6.ts';
 import { realPaths } from './confine-plan.ts';
@@ -96,6 +97,8 @@ const RunOptions = v.object({
   domain: v.optional(oneOf(['inline', 'process']), 'process'),
   threads: v.optional(integer(1, 64), '1'),
   idle: v.optional(oneOf(IDLE_POLICIES), 'adaptive'),
+  congestion: v.optional(oneOf(CONGESTION_NAMES)),
+  ecn: v.optional(oneOf(ECN_OPTIONS)),
   cpu: v.optional(integer(0, 1023)),
   memory: v.optional(integer(1, MEMORY_MIB_MAX)),
   port: v.optional(integer(1, 65_535)),

@@ -13,6 +13,7 @@
 import * as v from 'valibot';
 import { COUNTERS_BYTES } from '../counters.ts';
 import { BATCH_MAX, QUOTA_NAMES } from '../limits.ts';
+import { CONGESTION_NAMES, ECN_OPTIONS } from '../tcp/constants.ts';
 
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -137,6 +138,13 @@ export const DataplaneConfig = v.object({
   /** Absent: no IPv6. Addresses are four words (net/environment.ts). */
   ipv6: v.optional(Ipv6Config),
   idle: v.picklist(IDLE_POLICIES),
+  /** Of TCP; absent: CUBIC, and ECN when a peer asks for it. */
+  tcp: v.optional(
+    v.object({
+      congestion: v.optional(v.picklist(CONGESTION_NAMES)),
+      ecn: v.optional(v.picklist(ECN_OPTIONS)),
+    }),
+  ),
   /** Core of the first thread (the others follow); absent: not pinned. */
   cpu: v.optional(count),
   /** B: most frames of one iteration; absent: BATCH_MAX. */

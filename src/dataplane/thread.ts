@@ -15,8 +15,10 @@ import { Wheel } from '../arena/wheel.ts';
 import { Counters } from '../counters.ts';
 import { arenaBytesFor, CALLS_MAX, type Limits, limitsFor } from '../limits.ts';
 import { Clock, type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
+import type { Ip } from '../net/ip.ts';
 import { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
+import { Tcp, type TcpOptions } from '../tcp/tcp.ts';
 import type { IdlePolicy, ThreadState } from './config.ts';
 import { type Domain, ElasticThread } from './elastic-thread.ts';
 import { EVENT_ARRAY_BYTES, EventSink } from './events.ts';
@@ -64,6 +66,7 @@ export interface ThreadOptions<S extends Side> {
   limits?: Parameters<typeof limitsFor>[0];
   net: Pick<NetConfig, 'address' | 'prefixLength' | 'gateway' | 'ipv6'>;
   policy: IdlePolicy;
+  tcp?: Pick<TcpOptions, 'congestion' | 'ecn'>;
   openNic(parts: NicParts): Nic;
   openSide(parts: SideParts): S;
   /** Puts shared memory under a segment, before its first use. */
@@ -114,7 +117,8 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const config: NetConfig = { ...options.net, secret0: secretWord(), secret1: secretWord() };
   const env: Environment = { arena, frames, nic, wheel, clock, counters, limits, config };
   const timers = new ApplicationTimers(env, ranges.application);
-  const stack = new Stack(env, (index) => timers.expired(index));
+  const makeTcp = (_env: Environment, ip: Ip): Tcp => new Tcp(env, ip, options.tcp);
+  const stack = new Stack(env, (index) => timers.expired(index), makeTcp);
   const sink = new EventSink(arena, layout.events.offset);
   sink.announceCalls(Math.min(CALLS_MAX, limits.quotas.calls));
   const parts = { arena, counters, ip: stack.ip, tcp: stack.tcp, udp: stack.udp, timers };

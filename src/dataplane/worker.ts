@@ -36,6 +36,7 @@ const common = {
   limits: config.limits,
   net: config,
   policy: config.idle,
+  ...(config.tcp === undefined ? {} : { tcp: config.tcp }),
   ...(config.batchMax === undefined ? {} : { batchMax: config.batchMax }),
   openNic: (parts: Parameters<typeof openNicFor>[2]) => openNicFor(config, index, parts),
   shareCounters: (counters: Parameters<typeof shareCountersFor>[2]) =>

@@ -33,6 +33,10 @@ export const KEEPALIVE_PROBES_MAX = 9;
 /** The wheel takes deadlines below 2^31 us; longer waits are made of several. */
 export const WAIT_MAX_MS = 1_000_000;
 
+/** What may be chosen: the congestion controller, and whether ECN is used (ecn.ts). */
+export const CONGESTION_NAMES = ['cubic', 'newReno', 'dctcp'] as const;
+export const ECN_OPTIONS = ['off', 'accept', 'ask'] as const;
+
 /** Initial window in segments (RFC 6928). */
 export const INITIAL_WINDOW_SEGMENTS = 10;
 /** The smallest MSS that we believe a peer: below it headers would be nearly all that is sent. */

@@ -16,6 +16,7 @@ import type { Environment } from '../net/environment.ts';
 import { ECN_ECT0 } from '../wire/ipv4.ts';
 import { ACK, CWR, ECE } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
+import type { ECN_OPTIONS } from './constants.ts';
 import { geq, lt } from './seq.ts';
 import { FLAG as FLAG_, RARE as RARE_, TCB as TCB_ } from './tcb.ts';
 
@@ -33,7 +34,7 @@ const ECHO = 1;
 const REDUCED = 2;
 const ASKED = 4;
 
-export type EcnOption = 'off' | 'accept' | 'ask';
+export type EcnOption = (typeof ECN_OPTIONS)[number];
 
 /** Who sends an acknowledgement at once. */
 interface Acknowledger {

@@ -26,6 +26,7 @@ import { VERIFY as VERIFY_ } from '../verify.ts';
 import { Acknowledging } from './acknowledge.ts';
 import { Calls } from './calls.ts';
 import { type Congestion, NewReno } from './congestion.ts';
+import type { CONGESTION_NAMES } from './constants.ts';
 import { Cubic } from './cubic.ts';
 import { Dctcp } from './dctcp.ts';
 import { Ecn, type EcnOption } from './ecn.ts';
@@ -64,7 +65,7 @@ export interface TcpOptions {
   ecn?: EcnOption;
 }
 
-export type CongestionName = 'cubic' | 'newReno' | 'dctcp';
+export type CongestionName = (typeof CONGESTION_NAMES)[number];
 
 function makeCongestion(name: CongestionName, env: Environment, flows: Flows): Congestion {
   if (name === 'newReno') return new NewReno(flows.i32);

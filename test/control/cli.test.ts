@@ -40,6 +40,16 @@ const WRONG: [string, string[], RegExp][] = [
   ['threadsText', ['serve', 'echo', '--threads', '1.5'], /--threads takes a whole number/],
   ['threadsTwo', ['serve', 'echo', '--threads', '2'], /not in this version yet/],
   [
+    'congestionUnknown',
+    ['serve', 'echo', '--congestion', 'vegas'],
+    /--congestion takes cubic, newReno, dctcp, not 'vegas'/,
+  ],
+  [
+    'ecnUnknown',
+    ['serve', 'echo', '--ecn', 'perhaps'],
+    /--ecn takes off, accept, ask, not 'perhaps'/,
+  ],
+  [
     'idleUnknown',
     ['serve', 'echo', '--idle', 'nap'],
     /--idle takes spin, adaptive, sleep, not 'nap'/,
