@@ -18,6 +18,7 @@ import { linesFor, measuredRatios } from './guard/lines.ts';
 import { exitsBySignal, progress } from './harness/bench.ts';
 import { describeMachine, idleShare } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
+import { needTwoCores } from './harness/options.ts';
 import type { Spread } from './harness/statistics.ts';
 import type { Context, Settings } from './paper/experiment.ts';
 import { formatSpread } from './paper/report.ts';
@@ -37,6 +38,7 @@ interface Options {
 
 export default async function guard(args: string[]): Promise<void> {
   const options = parse(args);
+  needTwoCores();
   const machine = describeMachine();
   const kept = JSON.parse(readFileSync(KEPT, 'utf8')) as Kept;
   const restore = exitsBySignal();

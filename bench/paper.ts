@@ -16,6 +16,7 @@ import { OptionError } from '../src/control/errors.ts';
 import { exitsBySignal, progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
+import { needTwoCores } from './harness/options.ts';
 import type { Experiment, Level, Settings } from './paper/experiment.ts';
 import fig2 from './paper/fig2.ts';
 import { fig3messages, fig3sizes } from './paper/fig3.ts';
@@ -62,6 +63,7 @@ interface Options {
 export default async function paper(args: string[]): Promise<void> {
   const options = parse(args);
   if (!options) return;
+  needTwoCores();
   const machine = describeMachine();
   const restore = exitsBySignal();
   try {

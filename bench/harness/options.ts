@@ -97,3 +97,9 @@ function complete(given: Partial<BenchOptions>, cores: number): BenchOptions {
   }
   return options;
 }
+
+/** For benchmarks whose server is on core 1 and whose client on core 0. */
+export function needTwoCores(): void {
+  if (availableParallelism() >= 2) return;
+  throw new OptionError('server and client need a core each', 'run it on a machine with two cores');
+}

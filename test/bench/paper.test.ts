@@ -11,6 +11,8 @@ import { draw, short } from '../../bench/paper/plot.ts';
 import { type Finding, summarise } from '../../bench/paper/report.ts';
 import { type Line, metricAt, ratioOfMetrics, sweep } from '../../bench/paper/sweep.ts';
 import { TARGETS, verdictOf } from '../../bench/paper/targets.ts';
+import paper from '../../bench/paper.ts';
+import { OptionError } from '../../src/control/errors.ts';
 
 const SETTINGS: Settings = {
   ...{ level: 'full', rounds: 3, seconds: 1, warmupSeconds: 0 },
@@ -171,4 +173,10 @@ test('numbers_inPlots_areShort', () => {
   assert.deepEqual([0, 0.1234, 64, 1500, 250_000, 1_234_567].map(short), [
     ...['0', '0.123', '64', '1500', '250 k', '1.23 M'],
   ]);
+});
+
+test('options_thatAreWrong_areRefusedBeforeAnythingIsMade', async () => {
+  await assert.rejects(paper(['--only', 'fig9']), OptionError);
+  await assert.rejects(paper(['--only', 'fig9']), /there are: fig2, fig3b, .*fig5usr.*, stages/);
+  await assert.rejects(paper(['--sort']), OptionError);
 });
