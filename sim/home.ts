@@ -17,6 +17,12 @@ export const pressure = (host: Host): number =>
   host.nic.dropped +
   sum(host, ['tcpReceivePressure', 'tcpOutOfOrderDropped', 'tcpNoFrame', 'tcpNoSpan']);
 
+/**
+ * Whether a connection may rise from the dead: a segment that the network has doubled acknowledges a SYN cookie again, and
+ * nothing is remembered that could tell (RFC 4987 3.6). Who then knocks is refused.
+ */
+export const mayHaveGhosts = (host: Host): boolean => host.env.counters.get('tcpCookiesIn') > 0;
+
 /** At the end of a run: no flow, no frame, no timer, nothing lent. */
 export function checkHome(host: Host): void {
   const name = `host ${host.index + 1}`;

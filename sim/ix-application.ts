@@ -9,6 +9,7 @@ import type { Ix } from '../src/libix/ix.ts';
 import { addressOf, hostOf } from './address.ts';
 import { patternIndex } from './content.ts';
 import type { Endpoint } from './endpoint.ts';
+import { mayHaveGhosts } from './home.ts';
 import type { Application, Host } from './host.ts';
 import type { Random } from './random.ts';
 import { Violation } from './violation.ts';
@@ -16,6 +17,9 @@ import type { World } from './world.ts';
 
 /** libix gathers so much of a message: a reader must not wait for more. */
 const GATHERED_MAX = 8192;
+
+/** Of a connection that is refused. */
+const GHOST: Handlers = { received: (_c, _offset, length) => length };
 
 interface IxEnd {
   readonly e: Endpoint;
@@ -99,6 +103,11 @@ export class IxApplication implements Application {
       const e = this.#world.serverOf(this.#host.index, hostOf(c.remoteAddress), c.remotePort);
       end = e && this.#ends.get(e);
       if (!end) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+      if (end.connection && mayHaveGhosts(this.#host)) {
+        c.handlers = GHOST;
+        c.abort();
+        return;
+      }
       end.e.check(!end.connection, 'knocks again: a connection made of old segments');
       c.state = end;
       end.connection = c;

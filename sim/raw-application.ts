@@ -12,6 +12,7 @@ import { addressOf, hostOf } from './address.ts';
 import { DatagramEnds, type Datagrams } from './datagrams.ts';
 import type { Endpoint } from './endpoint.ts';
 import { HeldSpans } from './held-spans.ts';
+import { mayHaveGhosts } from './home.ts';
 import type { Application, Host } from './host.ts';
 import type { Random } from './random.ts';
 import { giveBack, place } from './ring.ts';
@@ -41,6 +42,8 @@ export class RawApplication implements Application {
   /** Had an event in this batch: they act when all events of it are read. */
   readonly #touched = new Set<RawEnd>();
   #datagrams: DatagramEnds | undefined;
+  /** Refused: they may still have an event. */
+  readonly #ghosts = new Set<number>();
   /** To be done in the next turn. */
   #due: (() => void)[] = [];
 
@@ -126,6 +129,7 @@ export class RawApplication implements Application {
     const handle = i32[w + WORD.handle]!;
     if (this.#datagrams?.event(i32, w)) return;
     if (kind === EVENT.knock) return this.#knock(handle, i32[w + WORD.d]!, i32[w + WORD.e]!);
+    if (this.#ghosts.has(handle)) return;
     const end = this.#byHandle.get(handle);
     if (!end)
       throw new Violation(`host ${this.#host.index + 1}: event ${kind} of an unknown handle`);
@@ -163,6 +167,11 @@ export class RawApplication implements Application {
     const e = this.#world.serverOf(this.#host.index, client, ports & 0xffff);
     const end = this.#ends.find((candidate) => candidate.e === e);
     if (!e || !end) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
+    if (end.handle !== 0 && mayHaveGhosts(this.#host)) {
+      this.#ghosts.add(handle);
+      this.#tcp.reject(handle);
+      return;
+    }
     e.check(end.handle === 0, 'knocks again: a connection made of old segments');
     this.#world.progress(e);
     end.handle = handle;

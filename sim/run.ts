@@ -139,7 +139,10 @@ export class Simulator {
     return run;
   }
 
-  #addFlow({ world, hosts }: Run, flow: Scenario['flows'][number]): void {
+  #addFlow({ world, hosts, scenario }: Run, given: Scenario['flows'][number]): void {
+    const index = given.server;
+    const isReborn = hosts[index]!.plan !== scenario.hosts[index]; // nobody listens there any more
+    const flow = isReborn ? { ...given, isClean: false } : given;
     const client = new Endpoint(flow, 0, hosts[flow.client]!);
     const server = new Endpoint(flow, 1, hosts[flow.server]!);
     client.progressAt = server.progressAt = flow.startUs;
@@ -189,8 +192,8 @@ export class Simulator {
         schedule.after(RECONNECT_US, () => {
           world.pending--;
           for (const flow of scenario.flows) {
-            const isOld = flow.client === host && flow.startUs < atUs && !flow.isSimultaneous;
-            if (isOld)
+            const isOld = flow.client === host && flow.startUs < atUs && flow.again === 0;
+            if (isOld && !flow.isSimultaneous)
               world.addFlow({ ...flow, id: flow.id + 2000, again: 0, startUs: schedule.now });
           }
         });
