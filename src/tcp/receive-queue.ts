@@ -25,7 +25,7 @@ import {
   FRAMES_ALWAYS,
   RESERVE_FRAMES,
 } from './constants.ts';
-import { geq, leq, lt } from './seq.ts';
+import { geq, gt, leq, lt } from './seq.ts';
 import { TCB as TCB_ } from './tcb.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
@@ -290,9 +290,16 @@ export class ReceiveQueue {
     i32[row + TCB.sackRecent1] = i32[last + HELD.seq]!;
   }
 
-  /** [start, end) has arrived before: the next acknowledgement says so (RFC 2883). */
+  /**
+   * [start, end) has arrived before: the next acknowledgement says so (RFC 2883). What is held around it counts as the
+   * latest arrival, so that its block comes first (RFC 2018 4).
+   */
   duplicate(row: number, start: number, end: number): void {
     const i32 = this.#i32;
+    const m = this.#before(row, start);
+    if (m !== 0 && gt((i32[m + HELD.seq]! + i32[m + HELD.length]!) | 0, start)) {
+      this.#latest(row, m, start);
+    }
     i32[row + TCB.dsackStart] = start;
     i32[row + TCB.dsackEnd] = end;
   }

@@ -19,6 +19,8 @@ const TCB = TCB_;
 
 /** Blocks are told apart by whose arrival they hold: the latest, the two before it, somebody else's. */
 const OTHERS = 3;
+/** The block around a duplicate comes right behind the DSACK that names it (RFC 2883 4, fourth rule). */
+const AROUND_DUPLICATE = -1;
 
 export class SackWriter {
   readonly #i32: Int32Array;
@@ -26,6 +28,9 @@ export class SackWriter {
   /** Where the next block goes, and how many fit. */
   #at = 0;
   #room = 0;
+  /** A DSACK stands in front, and where its duplicate begins. */
+  #hasDuplicate = false;
+  #duplicate = 0;
 
   constructor(i32: Int32Array, view: DataView) {
     this.#i32 = i32;
@@ -44,12 +49,16 @@ export class SackWriter {
     this.#room = max;
     const start = i32[row + TCB.dsackStart]!;
     const end = i32[row + TCB.dsackEnd]!;
+    this.#hasDuplicate = start !== end;
     if (start !== end) {
+      this.#duplicate = start;
       this.#block(start, end);
       i32[row + TCB.dsackStart] = end; // once
     }
     const latest = i32[row + TCB.oooLast]!;
-    for (let rank = latest === 0 ? 1 : 0; rank <= OTHERS && this.#room > 0; rank++) {
+    let rank = latest === 0 ? 1 : 0;
+    if (this.#hasDuplicate) rank = AROUND_DUPLICATE;
+    for (; rank <= OTHERS && this.#room > 0; rank++) {
       if (this.#rank(row, rank)) break;
     }
     const bytes = this.#at - at - 4;
@@ -79,6 +88,7 @@ export class SackWriter {
 
   #rankOf(row: number, start: number, end: number): number {
     const i32 = this.#i32;
+    if (this.#hasDuplicate && isIn(this.#duplicate, start, end)) return AROUND_DUPLICATE;
     const latest = i32[row + TCB.oooLast]!;
     if (latest !== 0 && isIn(i32[latest + HELD.seq]!, start, end)) return 0;
     if (isIn(i32[row + TCB.sackRecent1]!, start, end)) return 1;
