@@ -9,7 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { liveInstances, orphans } from '../../src/control/instances.ts';
+import { liveInstances, orphans, record } from '../../src/control/instances.ts';
 import { processName } from '../../src/control/process.ts';
 import { enterNamespace, linkNames, needsRoot } from '../control/namespace.ts';
 import { Client } from './client.ts';
@@ -316,6 +316,25 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
     assert.deepEqual(linkNames(), ['ix0', 'ix1']);
     await second.stop(
       /^ix: echo at 10\.77\.0\.2 was left by pid \d+, which died; not adopted \(what is asked for now is something else\): ended, starting anew\n$/,
+    );
+  });
+
+  test('orphanHoldsSomethingElse_notBelievedEndedAndStartedAnew', async () => {
+    await using first = await Serving.start(['echo', '--domain', 'process']);
+    await first.kill9();
+    const [orphan] = orphans();
+    // As if it had put its event array where the receive pool was.
+    const [shared] = orphan!.estate!.shared!;
+    shared!.receivePool.fd = shared!.events.fd;
+    record(orphan!);
+    await using second = await Serving.start(['echo', '--domain', 'process']);
+    assert.equal(second.facts.adoptedFrom, undefined);
+    const { dataplane, application } = first.facts;
+    assert.ok(![dataplane, application!].some(isAlive));
+    const { stop } = await beat(second.address);
+    assert.ok((await stop()).count > 0);
+    await second.stop(
+      /^ix: echo at 10\.77\.0\.2 was left by pid \d+, which died; not adopted \(its descriptor \d+ is \/memfd:ix events .*, not \/memfd:ix receive pool .*\): ended, starting anew\n$/,
     );
   });
 
