@@ -2,7 +2,7 @@
  * Another application, with V8's sampling profiler beside it in the same thread: where the elastic thread's own time goes.
  *
  * - Settings: `module` (absolute path of the application), `afterMs`, `forMs`; the others are the application's.
- * - Reports { kind: 'profile', selfUs: { area: microseconds } } once; areas are folders of src.
+ * - Reports { kind: 'profile', selfUs: { area: microseconds } } once; areas are folders of src, or what V8 calls it.
  * - Domain inline and unconfined only: the profiler wants a thread of its own.
  */
 import { Session } from 'node:inspector';
@@ -19,11 +19,12 @@ interface CpuProfile {
 
 /** Our folder, or what V8 calls it. */
 function areaOf({ url, functionName }: CpuProfile['nodes'][number]['callFrame']): string {
-  const folder = /\/(?:src|bench)\/([\w-]+)\//.exec(url)?.[1];
+  const folder = /\/(?:src|bench)\/([\w-]+)(?:\/|\.ts)/.exec(url)?.[1];
   if (folder !== undefined) return folder;
   if (url.startsWith('wasm:')) return 'kernels';
   if (url.startsWith('node:')) return 'node';
-  return functionName === '' ? 'native' : functionName;
+  // System calls and V8's builtins have a name and no place; the others are V8's own, in brackets.
+  return functionName === '' ? '(native)' : functionName;
 }
 
 function selfUsOf({ nodes, samples, timeDeltas }: CpuProfile): Record<string, number> {

@@ -156,10 +156,14 @@ interface Profile {
   selfUs: Record<string, number>;
 }
 
+/** Not the program's own time: idle, and native/sys.c, whose calls are the kernel's time. */
+const NOT_USER = /^\((program|idle|root|native)\)$|^(syscall|kick|clock|wait|futex\w+|armWatch)$/;
+
 /** What a reader wants to know of the areas of the source. */
 const PARTS: Record<string, string> = {
   ...{ apps: 'application', libix: 'libix', tcp: 'stack', net: 'stack', wire: 'stack' },
-  ...{ arena: 'stack', kernels: 'stack', nic: 'driver', dataplane: 'loop' },
+  ...{ arena: 'stack', kernels: 'stack', counters: 'stack', nic: 'driver', dataplane: 'loop' },
+  ...{ '(garbage collector)': 'collector', node: 'node' },
 };
 
 function ours(context: Context): Line {
@@ -212,7 +216,7 @@ const within = <T>(promise: Promise<T>): Promise<T> =>
 function divide(sample: Sample, selfUs: Record<string, number>): Sample {
   const sums: Record<string, number> = {};
   for (const [area, us] of Object.entries(selfUs)) {
-    if (/^\(program\)|^\(idle\)|^\(root\)|^native$|^syscall|^clock/.test(area)) continue;
+    if (NOT_USER.test(area)) continue;
     const part = PARTS[area] ?? 'other';
     sums[part] = (sums[part] ?? 0) + us;
   }

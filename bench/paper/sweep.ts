@@ -80,7 +80,11 @@ class Recorder {
     this.#round = number;
     const add = (x: number, sample: Sample) => this.#add(x, sample);
     const point = async (x: number, measure: () => Promise<Sample>) => {
-      if (this.#failed.has(x) || this.isLate) return;
+      if (this.#failed.has(x)) return;
+      if (this.isLate) {
+        this.#failed.add(x);
+        return this.failed(`at ${x}: no time left in round ${number}`);
+      }
       try {
         add(x, await measure());
       } catch (error) {
