@@ -21,8 +21,9 @@ export const CALL = {
   /** [handle]: refuses a knocking flow with RST. */
   reject: 3,
   /** [handle, count, offset, length, ... up to 4 spans], or count = SENDV_VECTOR: [handle, SENDV_VECTOR, offset of
-   * (offset, length) pairs in application memory, pairs]. -> bytes accepted (a prefix; may be 0). Word SENDV_DONE: received
-   * bytes that are consumed, as by a recv_done before it: 0 when that is done; if they are refused, nothing is sent. */
+   * (offset, length) pairs in application memory, pairs]. -> bytes accepted (a prefix; 0, or QUOTA, only while other
+   * flows hold what there is: again after the next `sent` or `dead` of any). Word SENDV_DONE: received bytes that are
+   * consumed, as by a recv_done before it: 0 when that is done; if they are refused, nothing is sent. */
   sendv: 4,
   /** [handle, bytes]: received bytes are consumed, in order; reopens the window. */
   recv_done: 5,

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAddress } from './address.ts';
+import { enforced } from './confine.ts';
 import { OptionError, UserError } from './errors.ts';
 import { type Instance, isOrphan, liveInstances, orphans } from './instances.ts';
 import { readStatistics } from './statistics.ts';
@@ -39,6 +40,7 @@ export async function stat(options: StatOptions): Promise<void> {
   }
   for (const instance of instances) {
     console.log(title(instance));
+    for (const line of confinement(instance)) console.log(`  ${line}`);
     printTable(readStatistics(instance), '');
   }
 }
@@ -67,8 +69,23 @@ const facts = (instance: Instance, counters: Counts) => ({
   ports: instance.ports,
   pid: instance.control.pid,
   ...(isOrphan(instance) && { orphan: true }),
+  confined: {
+    dataplane: enforced(instance.dataplane?.confined),
+    ...(instance.application && { application: enforced(instance.application.confined) }),
+  },
   counters,
 });
+
+/** One line a child: what the kernel holds it to, and what is missing here. */
+function confinement({ dataplane, application }: Instance): string[] {
+  const line = (who: string, child: Instance['dataplane']): string[] => {
+    if (!child) return [];
+    const missing = child.confined?.missing ?? [];
+    const without = missing.length > 0 ? `; not enforced: ${missing.join(', ')}` : '';
+    return [`${who} confined: ${enforced(child.confined).join(', ') || 'no'}${without}`];
+  };
+  return [...line('dataplane', dataplane), ...line('application', application)];
+}
 
 async function watch(instances: readonly Instance[], options: StatOptions): Promise<void> {
   let before = instances.map(readStatistics);

@@ -74,6 +74,10 @@ export class Connection {
   isBlocked = false;
   /** libix had no block or span for it: no more input until some come back. */
   isStarved = false;
+  /** Starved: the blocks it lacked; 0: a span. */
+  missing = 0;
+  /** The dataplane took nothing, and nothing is on the way whose `sent` would be the time to ask again. */
+  isHungry = false;
   /** Received spans not yet handed to the application. */
   pendingHead = -1;
   pendingTail = -1;
@@ -180,6 +184,7 @@ export class Connection {
     this.sendPending = false;
     this.isBlocked = false;
     this.isStarved = false;
+    this.isHungry = false;
     this.hasEnded = false;
     this.endedTold = false;
     this.hasShutDown = false;

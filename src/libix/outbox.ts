@@ -57,9 +57,17 @@ export class Outbox {
     return this.#blocks.free === this.#blocks.count;
   }
 
-  /** True when at least a quarter of blocks and spans is free: starved connections may go on. */
-  isFed(): boolean {
-    return this.#blocks.free * 4 >= this.#blocks.count && this.#nodes.free * 4 >= this.#nodes.count;
+  /**
+   * Whether a starved connection may go on: when a quarter of everything is free, so that it reads what it need not answer;
+   * or when its own share has room for what it lacked, though others hold all the rest and never give it back.
+   */
+  isFed(c: Connection): boolean {
+    const blocks = this.#blocks;
+    const nodes = this.#nodes;
+    if (blocks.free * 4 >= blocks.count && nodes.free * 4 >= nodes.count) return true;
+    const { missing } = c;
+    if (missing === 0) return c.spanCount < nodes.free;
+    return missing <= blocks.free && this.#hasShare(c, missing);
   }
 
   hasUnsent(c: Connection): boolean {
@@ -68,7 +76,10 @@ export class Outbox {
 
   /** Queues a span of the application's; false when the connection's share is used up. */
   appendSpan(c: Connection, offset: number, length: number, tag: number): boolean {
-    if (c.spanCount >= this.#nodes.free) return false;
+    if (c.spanCount >= this.#nodes.free) {
+      c.missing = 0;
+      return false;
+    }
     this.#append(c, this.#nodes.take(offset, length, tag), length);
     return true;
   }
@@ -90,7 +101,10 @@ export class Outbox {
     }
     const missing = length - room;
     const blocks = missing > 0 ? ((missing + SEND_BLOCK_BYTES - 1) / SEND_BLOCK_BYTES) | 0 : 0;
-    if (blocks > this.#blocks.free || !this.#hasShare(c, blocks)) return false;
+    if (blocks > this.#blocks.free || !this.#hasShare(c, blocks)) {
+      c.missing = blocks;
+      return false;
+    }
     if (room > 0) {
       const part = Math.min(length, room);
       this.#arena.copy(end, offset, part);
@@ -114,7 +128,10 @@ export class Outbox {
   appendBytes(c: Connection, bytes: Uint8Array): boolean {
     for (let done = 0; done < bytes.length; done += SEND_BLOCK_BYTES) {
       const part = bytes.subarray(done, done + SEND_BLOCK_BYTES);
-      if (this.#blocks.free === 0 || !this.#hasShare(c, 1)) return false;
+      if (this.#blocks.free === 0 || !this.#hasShare(c, 1)) {
+        c.missing = 1;
+        return false;
+      }
       const block = this.#blocks.take();
       this.#arena.u8.set(part, block);
       this.#append(c, this.#nodes.take(block, part.length, -block), part.length);

@@ -39,6 +39,9 @@ const WANTS_CLOSE = 4;
 const WANTS_ABORT = 8;
 const WANTS_SHUTDOWN = 16;
 const WANTS_KEEPALIVE = 32;
+
+/** Hungry connections that are asked again in one batch. */
+const HUNGRY_MAX = 16;
 const WANTS_USER_TIMEOUT = 64;
 
 export interface SessionSizes {
@@ -58,7 +61,11 @@ export class Session {
   readonly #inbox: Inbox;
   readonly #connections: Connection[] = [];
   readonly #freeIds: number[] = [];
-  #starved: number[] = [];
+  readonly #starved: number[] = [];
+  /** Connections whose sendv is to be repeated when others have given something back, oldest first. */
+  readonly #hungry: number[] = [];
+  /** An event of this batch has given something back to the dataplane: bytes were acknowledged, or a flow died. */
+  #hasReleased = false;
   /** Connection of each call of the batch at the gate. */
   readonly #owners = new Int32Array(CALLS_MAX).fill(-1);
   #dirtyHead = -1;
@@ -210,22 +217,49 @@ export class Session {
     return done;
   }
 
-  /** Once a batch: goes on with starved connections when there is something to go on with. */
+  /** Once a batch: goes on with those starved connections that can have what they lacked, and with some hungry ones. */
   feedStarved(): void {
-    if (this.#starved.length === 0 || !this.#outbox.isFed()) return;
-    const waiting = this.#starved;
-    this.#starved = [];
-    for (const id of waiting) {
-      const c = this.#connections[id]!;
-      if (!c.isStarved) continue;
-      c.isStarved = false;
-      if (c.isOpen && !c.isPaused) this.resume(c);
-      if (c.queuedBytes === 0 && c.isOpen) c.handlers.drained?.(c);
+    if (this.#hasReleased && this.#hungry.length > 0) this.#askAgain();
+    this.#hasReleased = false;
+    const list = this.#starved;
+    const count = list.length;
+    if (count === 0) return;
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      const c = this.#connections[list[i]!]!;
+      if (c.isStarved && !this.#outbox.isFed(c)) list[kept++] = c.id;
+      else if (c.isStarved) this.#feed(c); // it may starve again: then it is behind the others
     }
+    for (let i = count; i < list.length; i++) list[kept++] = list[i]!;
+    list.length = kept;
+  }
+
+  #feed(c: Connection): void {
+    c.isStarved = false;
+    if (c.isOpen && !c.isPaused) this.resume(c);
+    if (c.queuedBytes === 0 && c.isOpen && !c.isStarved) c.handlers.drained?.(c);
+  }
+
+  /**
+   * A few of them a batch: each that gets something has a `sent` coming, with which the next ones are asked; and none is
+   * asked while there is nothing new to have.
+   */
+  #askAgain(): void {
+    const list = this.#hungry;
+    const asked = Math.min(list.length, HUNGRY_MAX);
+    for (let i = 0; i < asked; i++) {
+      const c = this.#connections[list[i]!]!;
+      if (!c.isHungry) continue;
+      c.isHungry = c.isBlocked = false;
+      this.#markDirty(c);
+    }
+    list.copyWithin(0, asked);
+    list.length -= asked;
   }
 
   /** The peer acknowledged `bytes` more. */
   sent(c: Connection, bytes: number): void {
+    this.#hasReleased = true;
     const wasWritable = c.writable;
     c.isBlocked = false;
     this.#outbox.acknowledged(c, bytes);
@@ -276,6 +310,7 @@ export class Session {
   /** The flow is gone: everything it held comes back, the object is free again. */
   dead(c: Connection, reason: number): void {
     if (c.phase === PHASE.free) return;
+    this.#hasReleased = true;
     c.phase = PHASE.closing;
     this.#inbox.drop(c);
     this.#outbox.releaseAll(c);
@@ -437,9 +472,12 @@ export class Session {
     if (result > 0) this.#outbox.accepted(c, result);
     if (this.#outbox.hasUnsent(c)) {
       const isGone = result < 0 && result !== CODE.AGAIN && result !== CODE.QUOTA; // `dead` will come
-      // With bytes on the way `sent` will come; without any, ask again.
-      c.isBlocked = isGone || c.inFlight > 0;
-      if (!c.isBlocked) this.#markDirty(c);
+      // With bytes on the way `sent` will come; without any, others must give something back first.
+      c.isBlocked = true;
+      if (!isGone && c.inFlight === 0 && !c.isHungry) {
+        c.isHungry = true;
+        this.#hungry.push(c.id);
+      }
     } else if (c.wants !== 0) this.#markDirty(c);
   }
 }

@@ -85,7 +85,11 @@ describe('service', { skip: needsRoot, timeout: 120_000 }, () => {
     const { instances } = JSON.parse(stat('--json').stdout);
     assert.equal(instances[0].address, '10.77.0.2');
     assert.equal(instances[0].counters.rxFrames, 0);
-    assert.match(stat().stdout, /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}nothing yet\n$/);
+    assert.ok(instances[0].confined.dataplane.includes('system calls'));
+    assert.match(
+      stat().stdout,
+      /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}dataplane confined: .*system calls\n {2}nothing yet\n$/,
+    );
     const exposition = stat('--prometheus').stdout;
     assert.match(exposition, /^# TYPE ix_rx_frames_total counter$/m);
     assert.match(exposition, /^ix_rx_frames_total\{app="echo",address="10\.77\.0\.2"\} 0$/m);
@@ -105,7 +109,7 @@ describe('service', { skip: needsRoot, timeout: 120_000 }, () => {
         const options = parseRunOptions({ nic: 'tap', domain });
         const starting = startService(findApplication(endless), options, 'tap', {
           main: module,
-          startMs: module === undefined ? 3000 : 500,
+          startMs: module === undefined ? 8000 : 500,
         });
         await assert.rejects(starting, (error: Error & { exitCode: number; code: string }) => {
           assert.deepEqual([error.code, error.exitCode], ['IX_START_TIMEOUT', 1]);
