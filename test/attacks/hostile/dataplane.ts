@@ -173,8 +173,8 @@ const ATTACKS: (() => unknown)[] = [
       call('fcntl', fd, 4, 0);
       call('ioctl', fd, 0x5421, new Uint8Array(4));
     }
-    // Reports of all sizes: one of them ends where a reader would ask for more.
-    for (let bytes = 65_000; bytes < 66_100; bytes += 4) {
+    // Reports as long as a reader's buffer: who believes the flags asks for more, and waits.
+    for (const bytes of [65_535, 65_536, 65_537, 131_072, 65_536, 65_536]) {
       const head = '{"type":"report","value":"';
       say(`${head}${'x'.repeat(bytes - head.length - 3)}"}\n`);
     }
