@@ -6,7 +6,7 @@
  */
 import type { Connection, Handlers } from '../src/libix/connection.ts';
 import type { Ix } from '../src/libix/ix.ts';
-import { addressOf, hostOf } from './address.ts';
+import { address6Of, addressOf, hostOf } from './address.ts';
 import { patternIndex } from './content.ts';
 import type { Endpoint } from './endpoint.ts';
 import { mayHaveGhosts } from './home.ts';
@@ -80,9 +80,14 @@ export class IxApplication implements Application {
   #connect(end: IxEnd): void {
     const { e } = end;
     const { flow } = e;
-    const c = this.#ix.connect(addressOf(flow.server), flow.serverPort, this.#handlers, {
-      localPort: flow.clientPort,
-    });
+    const c = this.#ix.connect(
+      this.#host.plan.isIpv6 ? address6Of(flow.server) : addressOf(flow.server),
+      flow.serverPort,
+      this.#handlers,
+      {
+        localPort: flow.clientPort,
+      },
+    );
     c.state = end;
     end.connection = c;
     this.#world.progress(e);

@@ -16,11 +16,13 @@ import {
   ETH_PAYLOAD,
   ETH_TYPE,
   ETH_TYPE_IPV4,
+  ETH_TYPE_IPV6,
   MAC_GROUP,
   macHigh,
   macLow,
 } from '../src/wire/ethernet.ts';
 import { IP_DONT_FRAGMENT, IP_FRAGMENT } from '../src/wire/ipv4.ts';
+import { IP6_HOP_LIMIT, IP6_MTU_MIN } from '../src/wire/ipv6.ts';
 import { MAC_HIGH, MAC_LOW_BASE } from './address.ts';
 import type { FrameLog } from './frame-log.ts';
 import { markCongestion, mayMark } from './mark.ts';
@@ -29,7 +31,7 @@ import { FATE, Path, type PathOptions } from './path.ts';
 import type { Random } from './random.ts';
 import type { Schedule } from './schedule.ts';
 import type { SimNic } from './sim-nic.ts';
-import { writeTooBig } from './too-big.ts';
+import { writeTooBig, writeTooBig6 } from './too-big.ts';
 
 const SLOTS = 3584;
 /** Headers are hashed well, the rest by its sum: the observer has compared it already. */
@@ -134,12 +136,15 @@ export class Network {
     const path = this.paths[from]![to]!;
     const at = this.#at(slot);
     const length = this.#lengths[slot]!;
-    const isIp = view.getUint16(at + ETH_TYPE) === ETH_TYPE_IPV4;
-    if (path.mtu > 0 && isIp && length - ETH_HEADER_BYTES > path.mtu) {
+    const type = view.getUint16(at + ETH_TYPE);
+    const isIpv6 = type === ETH_TYPE_IPV6;
+    const isIp = isIpv6 || type === ETH_TYPE_IPV4;
+    const mtu = isIpv6 && path.mtu > 0 ? Math.max(path.mtu, IP6_MTU_MIN) : path.mtu;
+    if (mtu > 0 && isIp && length - ETH_HEADER_BYTES > mtu) {
       this.harmed++;
-      this.#log(at, length, `too big for ${path.mtu}`);
-      const mayNot = (view.getUint16(at + ETH_PAYLOAD + IP_FRAGMENT) & IP_DONT_FRAGMENT) !== 0;
-      if (mayNot && !path.isSilent) this.#tooBig(from, to, at);
+      this.#log(at, length, `too big for ${mtu}`);
+      const isWhole = (view.getUint16(at + ETH_PAYLOAD + IP_FRAGMENT) & IP_DONT_FRAGMENT) !== 0;
+      if ((isIpv6 || isWhole) && !path.isSilent) this.#tooBig(from, to, at, mtu, isIpv6);
       return;
     }
     const arrival = path.send(this.#schedule.now, length, isIp);
@@ -177,7 +182,7 @@ export class Network {
     const copy = this.#at(slot);
     u8.copyWithin(copy, at, at + length);
     if (isMarked) markCongestion(this.#arena.view, copy + ETH_PAYLOAD);
-    this.#isCorrupt[slot] = bit < 0 ? 0 : 1;
+    this.#isCorrupt[slot] = bit < 0 || this.#isUnguarded(at, bit) ? 0 : 1;
     if (bit >= 0) u8[copy + (bit >> 3)] = u8[copy + (bit >> 3)]! ^ (1 << (bit & 7));
     this.#schedule.at(arrival, () => {
       const nic = this.#nics[to];
@@ -187,12 +192,21 @@ export class Network {
     });
   }
 
+  /** Bits of an IPv6 header that no checksum covers: traffic class, flow label, hop limit. The packet is taken as it is. */
+  #isUnguarded(at: number, bit: number): boolean {
+    if (this.#arena.view.getUint16(at + ETH_TYPE) !== ETH_TYPE_IPV6) return false;
+    const place = bit - ETH_HEADER_BYTES * 8;
+    const isClassOrLabel = place >= 8 ? place < 32 : place >= 0 && (place & 7) < 4;
+    return isClassOrLabel || place >> 3 === IP6_HOP_LIMIT;
+  }
+
   /** The way back takes as long as the way there, and is as bad. */
-  #tooBig(from: number, to: number, at: number): void {
+  #tooBig(from: number, to: number, at: number, mtu: number, isIpv6: boolean): void {
     const slot = this.#take(0);
     const reply = this.#at(slot);
-    const path = this.paths[from]![to]!;
-    const length = writeTooBig(this.#arena.view, this.#arena.u8, reply, at, path.mtu);
+    const { view, u8 } = this.#arena;
+    const write = isIpv6 ? writeTooBig6 : writeTooBig;
+    const length = write(view, u8, reply, at, mtu);
     const arrival = this.paths[to]![from]!.send(this.#schedule.now, length, false);
     this.#log(reply, length, arrival < 0 ? FATE_TEXT[arrival]! : '');
     if (arrival >= 0) this.#fly(reply, length, from, arrival, -1);

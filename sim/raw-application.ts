@@ -8,7 +8,7 @@ import { CODE, DEAD, EVENT, WORD } from '../src/abi.ts';
 import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/dataplane/events.ts';
 import { DESCRIPTOR_WORDS } from '../src/limits.ts';
 import type { Tcp } from '../src/tcp/tcp.ts';
-import { addressOf, hostOf } from './address.ts';
+import { address6Of, addressOf, hostOf } from './address.ts';
 import { DatagramEnds, type Datagrams } from './datagrams.ts';
 import type { Endpoint } from './endpoint.ts';
 import { HeldSpans } from './held-spans.ts';
@@ -90,11 +90,18 @@ export class RawApplication implements Application {
     if (e.side === 0 || e.flow.isSimultaneous) this.#at(e.flow.startUs, () => this.#connect(end));
   }
 
+  /** A host's address as the stack has it. */
+  #peer(remote: number): number {
+    if (!this.#host.plan.isIpv6) return addressOf(remote);
+    const [w0, w1, w2, w3] = address6Of(remote) as [number, number, number, number];
+    return this.#host.stack.ip.peerOf(w0, w1, w2, w3);
+  }
+
   #connect(end: RawEnd): void {
     const { flow } = end.e;
     const { remote, from, to } = end.e.route;
     const cookie = this.#ends.indexOf(end) + 1;
-    const handle = this.#tcp.connect(cookie, addressOf(remote), (from << 16) | to);
+    const handle = this.#tcp.connect(cookie, this.#peer(remote), (from << 16) | to);
     this.#world.progress(end.e);
     if (handle === CODE.IN_USE && flow.id > REPEATED) {
       end.e.mayWriteAt = this.#world.schedule.now + IN_USE_US; // TIME-WAIT

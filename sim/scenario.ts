@@ -7,6 +7,7 @@
  * Called by run.ts. Read first: plan.ts, workloads.ts; Groce et al., "Swarm testing" (2012).
  */
 import { limitsFor } from '../src/limits.ts';
+import { IP6_MTU_MIN } from '../src/wire/ipv6.ts';
 import { drawExtras } from './extras.ts';
 import type { HostPlan } from './host.ts';
 import { Path, type PathOptions } from './path.ts';
@@ -20,14 +21,15 @@ const SERVER_PORT = 7;
 const CLIENT_PORT_FIRST = 20_000;
 const BYTES_MAX = [1000, 30_000, 100_000, 300_000, 1_500_000] as const;
 
-function drawHost(random: Random, mtu: number, isTight: boolean): HostPlan {
+function drawHost(random: Random, mtu: number, isTight: boolean, isIpv6: boolean): HostPlan {
   const wraps = random.pick([2 ** 31, 2 ** 32, 2 ** 31 * 1000, 2 ** 32 * 1000, 2 ** 33]);
   const flows = isTight ? random.pick([4, 8, 64]) : 128;
   const isNear = random.chance(0.6);
   const startUs = isNear ? wraps - random.magnitude(1, 100 * SECOND) : random.magnitude(1, 2 ** 43);
   return {
     kind: random.chance(0.35) ? 'ix' : 'raw',
-    mtu,
+    isIpv6,
+    mtu: isIpv6 ? Math.max(mtu, IP6_MTU_MIN) : mtu,
     startUs: Math.floor(startUs),
     turnUs: random.pick([1, 1, 5, 20, 100]),
     txRing: isTight ? random.pick([16, 64]) : 192,
@@ -158,10 +160,11 @@ export function makeScenario(seed: number): Scenario {
   const isHarsh = !isPlain && random.chance(0.15);
   const isTight = !isPlain && random.chance(0.15);
   const hostCount = random.pick([2, 2, 2, 3, 4]);
+  const isIpv6 = (seed & 3) === 3; // every fourth run
   const mtu = random.pick([1500, 1500, 1500, 1400, 576]);
   const hosts = Array.from({ length: hostCount }, (_, i) => {
     const own = root.fork(100 + i);
-    return drawHost(own, own.chance(0.15) ? 1000 : mtu, isTight);
+    return drawHost(own, own.chance(0.15) ? 1000 : mtu, isTight, isIpv6);
   });
   const isSame = random.chance(0.3);
   const shared = drawPath(root.fork(3), isHarsh);

@@ -1,5 +1,5 @@
 /**
- * A frame as the observer reads it: IPv4 and TCP, parsed and checked from nothing but the RFCs.
+ * A frame as the observer reads it: IPv4 or IPv6, and TCP, parsed and checked from nothing but the RFCs.
  *
  * - Shares no code with src/tcp; offsets and the checksum kernels are src/wire's.
  * - A frame that a stack of ours must never send (bad checksum, wrong lengths, broken options) is a Violation.
@@ -44,8 +44,10 @@ export class Segment {
   /** False: not TCP. */
   read(at: number, frameBytes: number): boolean {
     const { view } = this.#arena;
-    if (view.getUint16(at + 12) !== 0x0800) return false;
     const ip = at + ETH;
+    const type = view.getUint16(at + 12);
+    if (type === 0x86dd) return this.#ipv6(ip, frameBytes - ETH);
+    if (type !== 0x0800) return false;
     if (view.getUint8(ip) !== 0x45)
       throw new Violation('wire: an IP header with options or of another version');
     const total = view.getUint16(ip + 2);
@@ -59,11 +61,27 @@ export class Segment {
     this.ecn = view.getUint8(ip + 1);
     this.source = view.getInt32(ip + 12);
     this.destination = view.getInt32(ip + 16);
-    this.#header(ip + 20, total - 20);
+    this.#header(ip + 20, total - 20, 8);
     return true;
   }
 
-  #header(tcp: number, bytes: number): void {
+  /** RFC 8200 3; the hop limit may have been harmed on the way, nothing guards it. Of the addresses the last words are kept: they say whose they are (address.ts). */
+  #ipv6(ip: number, available: number): boolean {
+    const { view } = this.#arena;
+    if (view.getUint8(ip) >> 4 !== 6)
+      throw new Violation('wire: an IPv6 header of another version');
+    const bytes = view.getUint16(ip + 4);
+    if (bytes + 40 > available) throw new Violation('wire: IPv6 length exceeds the frame');
+    if (view.getUint8(ip + 6) !== PROTOCOL_TCP) return false;
+    this.ecn = (view.getUint8(ip + 1) >> 4) & 3;
+    this.source = view.getInt32(ip + 20);
+    this.destination = view.getInt32(ip + 36);
+    this.#header(ip + 40, bytes, 32);
+    return true;
+  }
+
+  /** `addressBytes`: of both addresses, which stand before the header. */
+  #header(tcp: number, bytes: number, addressBytes: number): void {
     const { view } = this.#arena;
     if (bytes < 20) throw new Violation('wire: a TCP segment of less than 20 bytes');
     this.sourcePort = view.getUint16(tcp);
@@ -78,16 +96,17 @@ export class Segment {
     if (this.headerBytes < 20 || this.length < 0)
       throw new Violation('wire: wrong TCP data offset');
     if ((view.getUint8(tcp + 12) & 15) !== 0) throw new Violation('wire: reserved bits are set');
-    if (this.#sum(tcp, bytes) !== 0xffff) throw new Violation('wire: wrong TCP checksum');
+    if (this.#sum(tcp, bytes, addressBytes) !== 0xffff)
+      throw new Violation('wire: wrong TCP checksum');
     this.#options(tcp + 20, this.data);
   }
 
   /** Over the pseudo-header (RFC 9293 3.1), by words as they come from the wire. */
-  #sum(tcp: number, bytes: number): number {
+  #sum(tcp: number, bytes: number, addressBytes: number): number {
     const { view, kernels } = this.#arena;
     const swapped = (word: number): number => ((word & 0xff) << 8) | (word >>> 8);
     let seed = swapped(PROTOCOL_TCP) + swapped(bytes);
-    for (let i = 8; i > 0; i -= 2) seed += view.getUint16(tcp - i, true);
+    for (let i = addressBytes; i > 0; i -= 2) seed += view.getUint16(tcp - i, true);
     return kernels.sum(tcp, bytes, seed);
   }
 
