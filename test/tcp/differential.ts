@@ -27,8 +27,8 @@ const isFinBlock = ([start, end]: [number, number]): boolean => end - start === 
 /** The application's side of one connection. */
 export interface Side {
   peer: Peer;
-  write(bytes: number): void;
-  close(): void;
+  write(bytes: number): Promise<void> | void;
+  close(): Promise<void> | void;
   pass(): Promise<void> | void;
 }
 
@@ -37,7 +37,7 @@ interface Step {
   /** It carries a FIN, or data. */
   hasFin?: boolean;
   hasData?: boolean;
-  run(side: Side): void;
+  run(side: Side): Promise<void> | void;
 }
 
 const bytes = (length: number): Uint8Array => new Uint8Array(length).fill(0x41);
@@ -133,6 +133,8 @@ function describe(peer: Peer, replies: readonly Segment[]): string[] {
     const number = flags.includes('S') ? '' : ` ${seq}`; // another connection's, perhaps
     return [`${flags}${number} ack ${ack} length ${length}${flags.includes('R') ? '' : options}`];
   });
+  // On a busy machine the answer comes late, and the other side says it again.
+  said.splice(0, said.length, ...new Set(said));
   const last = replies.findLast(({ flags }) => flags.includes('A') && !flags.includes('R'));
   if (last) {
     // Linux names them with its own data too; ours only on pure acknowledgements
@@ -147,14 +149,23 @@ function describe(peer: Peer, replies: readonly Segment[]): string[] {
   return said;
 }
 
-/** Linux counts a FIN among the blocks; ours are of data. From the first FIN on blocks are not compared. */
-export function withoutFinBlocks({ steps }: Sequence, heard: readonly string[][]): string[][] {
+/**
+ * Without the blocks that are documented to differ: from the first FIN on (Linux counts it among them), and where data in
+ * order may cover what is held (Linux names that as a duplicate).
+ */
+export function withoutOwnBlocks({ steps }: Sequence, heard: readonly string[][]): string[][] {
   const offset = heard.length - steps.length;
-  const first = steps.findIndex(({ hasFin }) => hasFin);
-  if (first < 0) return heard.map((words) => [...words]);
-  return heard.map((words, i) =>
-    i < offset + first ? [...words] : words.map((word) => word.replace(/blocks [^,]*/, '')),
-  );
+  let hasFin = false;
+  let mayHold = false;
+  return heard.map((words, i) => {
+    const step = steps[i - offset];
+    if (step?.hasFin) hasFin = true;
+    const isHole = step?.name.includes('hole') === true;
+    const mayCover = mayHold && step?.hasData === true && !isHole;
+    if (isHole) mayHold = true;
+    if (!hasFin && !mayCover) return [...words];
+    return words.map((word) => word.replace(/blocks [^,]*/, ''));
+  });
 }
 
 /**
@@ -169,7 +180,6 @@ export function incomparableFrom({ steps }: Sequence, heard: readonly string[][]
     if (heard[offset + i]!.some((word) => word.startsWith('SA'))) return offset + i + 1;
     if (hasFin && step.hasData) return offset + i;
     if (mayHold && step.hasFin && !step.name.includes('hole')) return offset + i;
-    if (mayHold && step.name === 'data with PSH') return offset + i;
     if (step.name.includes('hole')) mayHold = true;
     if (step.hasFin && !step.name.includes('hole')) hasFin = true;
   }
@@ -191,7 +201,7 @@ export async function play(side: Side, { handshake, steps }: Sequence): Promise<
   await take();
   for (const step of steps) {
     peer.tsVal += STEP_MS;
-    step.run(side);
+    await step.run(side);
     await take();
   }
   return heard;
