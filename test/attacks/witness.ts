@@ -20,7 +20,10 @@ export interface Seen {
   gapMs: number;
   errors: string[];
 }
-export type Testimony = Record<'kv' | 'echo' | 'refused', Seen>;
+export type Testimony = Record<'kv' | 'echo' | 'refused', Seen> & {
+  /** By how much the machine was late to wake a thread that slept a millisecond, at most. */
+  lateMs: number;
+};
 
 const PAUSE_MS = 1;
 const CLOSED_PORT = 9;
@@ -98,6 +101,15 @@ const echoRequest = (n: number) => {
 const records = { kv: new Notes(), echo: new Notes(), refused: new Notes() };
 let refusedAddress = '';
 
+let lateMs = 0;
+async function noteLateness(): Promise<never> {
+  for (;;) {
+    const asleep = performance.now();
+    await sleep(PAUSE_MS);
+    lateMs = Math.max(lateMs, performance.now() - asleep - PAUSE_MS);
+  }
+}
+
 async function askRefused(): Promise<never> {
   const record = records.refused;
   for (;;) {
@@ -125,7 +137,9 @@ async function answer(): Promise<void> {
   const end = performance.now() + ANSWER_MS;
   const isSilent = () => all.some((each, i) => each.answers === before[i]);
   while (isSilent() && performance.now() < end) await sleep(1);
-  port.postMessage({ kv: kv.take(), echo: echo.take(), refused: refused.take() });
+  const seen = { kv: kv.take(), echo: echo.take(), refused: refused.take() };
+  port.postMessage({ ...seen, lateMs } satisfies Testimony);
+  lateMs = 0;
 }
 
 const port = parentPort!;
@@ -141,3 +155,4 @@ const { kv, echo } = workerData as { kv: string; echo: string };
 void ask(records.kv, { host: kv, port: 11_211 }, kvRequest);
 void ask(records.echo, { host: echo, port: 7 }, echoRequest);
 void askRefused();
+void noteLateness();

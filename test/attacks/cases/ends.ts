@@ -117,6 +117,6 @@ export const cases: Case[] = [
     run: () => {
       throw new RangeError('thrown on purpose');
     },
-    ends: { cause: 'failure', message: 'thrown on purpose' },
+    ends: { cause: 'failure', message: 'RangeError: thrown on purpose' },
   },
 ];
