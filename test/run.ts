@@ -16,6 +16,7 @@ import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { INLINING_FLAGS } from '../src/control/node-flags.ts';
 import {
   COVERED_FOLDERS,
   type Coverage,
@@ -29,7 +30,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PURE_MS = 10 * 60_000;
 const LIVE_MS = 25 * 60_000;
 /** Not `--test-force-exit`: with many quick tests in a file it loses results, without a word. */
-const FILE_FLAGS = ['--disable-warning=ExperimentalWarning'];
+const FILE_FLAGS = ['--disable-warning=ExperimentalWarning', ...INLINING_FLAGS];
 const isLive = (file: string): boolean => file.endsWith('.live.test.ts');
 
 interface Tally {

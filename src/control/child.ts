@@ -25,6 +25,7 @@ import {
   socketPair,
   takeDescriptor,
 } from './descriptors.ts';
+import { INLINING_FLAGS } from './node-flags.ts';
 import type { ProcessName } from './process.ts';
 
 /** How long a child may take to end in order after SIGTERM. */
@@ -35,10 +36,7 @@ const SIGTERM = 15;
  * files needs --unconfined. */
 const NODE_FLAGS = [
   '--disable-warning=ExperimentalWarning',
-  // V8 inlines up to these sizes (its defaults: 460 and 920). The way of a segment is many small functions: an echoed message
-  // takes 580 instead of 675 ns of JavaScript.
-  '--max-inlined-bytecode-size=1000',
-  '--max-inlined-bytecode-size-cumulative=4000',
+  ...INLINING_FLAGS,
   ...(process.env['IX_NODE_FLAGS']?.split(' ').filter(Boolean) ?? []),
 ];
 
