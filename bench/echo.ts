@@ -32,24 +32,24 @@ const RATIOS: readonly RatioPlan[] = [
 export default async function echo(args: string[]): Promise<void> {
   const options = parseBenchOptions('echo', 'echo servers, ours beside others', args);
   if (!options) return;
-  const { connections, depth, size, seconds } = options;
+  const { connections, depth, size, seconds, idle, domain } = options;
   await runBench({
     name: 'echo',
     options,
-    settings: { connections, depth, size, seconds, idle: options.idle },
+    settings: { connections, depth, size, seconds, idle, domain },
     contenders: contendersFor(options),
     ratios: RATIOS,
   });
 }
 
 function contendersFor(options: BenchOptions): Contender[] {
-  const { serverCpu: cpu, idle } = options;
+  const { serverCpu: cpu, idle, domain } = options;
   const both = async (address: string): Promise<Sample> => ({
     ...(await echoSaturation(address, options)),
     ...(await echoRoundTrip(address, options)),
   });
   return [
-    ours('ours, AF_XDP', { app: 'echo', cpu, idle }, both),
+    ours('ours, AF_XDP', { app: 'echo', cpu, idle, domain }, both),
     theirs(peerNamed('epoll'), cpu, both),
     theirs(peerNamed('nodeNet'), cpu, both),
     theirs(peerNamed('epollSpin'), cpu, (address) => echoRoundTrip(address, options)),

@@ -20,14 +20,14 @@ export default async function kv(args: string[]): Promise<void> {
     args,
   );
   if (!options) return;
-  const { connections, depth, seconds, serverCpu: cpu, idle } = options;
+  const { connections, depth, seconds, serverCpu: cpu, idle, domain } = options;
   const measure = (address: string) => kvSaturation(address, options);
   await runBench({
     name: 'kv',
     options,
-    settings: { connections, depth, seconds, keys: KEYS, hitRatio: HIT_RATIO, idle },
+    settings: { connections, depth, seconds, keys: KEYS, hitRatio: HIT_RATIO, idle, domain },
     contenders: [
-      ours('ours, AF_XDP', { app: 'kv', cpu, idle, memory: MEMORY_MIB }, measure),
+      ours('ours, AF_XDP', { app: 'kv', cpu, idle, domain, memory: MEMORY_MIB }, measure),
       theirs(peerNamed('memcached'), cpu, measure),
     ],
     ratios: [{ name: 'vsMemcached', metric: 'messagesPerSecond', theirs: 'memcached' }],

@@ -25,6 +25,8 @@ export interface BenchOptions {
   clientCpu: number;
   /** Idle policy of our server. */
   idle: string;
+  /** Where our server's application runs; benchmarks that compare the two do not ask. */
+  domain: 'inline' | 'process';
 }
 
 const number = (minimum: number, maximum: number, isWhole: boolean) => (text: string) => {
@@ -38,6 +40,11 @@ const number = (minimum: number, maximum: number, isWhole: boolean) => (text: st
   throw new InvalidArgumentError(
     `takes a ${isWhole ? 'whole ' : ''}number from ${minimum} to ${maximum}.`,
   );
+};
+
+const domain = (text: string): string => {
+  if (text === 'inline' || text === 'process') return text;
+  throw new InvalidArgumentError('takes inline or process.');
 };
 
 const policy = (text: string): string => {
@@ -68,6 +75,7 @@ export function parseBenchOptions(
     .option('--server-cpu <core>', 'core of the server', number(0, cores - 1, true), 1)
     .option('--client-cpu <core>', 'core of the client', number(0, cores - 1, true), 0)
     .option('--idle <policy>', 'idle policy of our server', policy, 'adaptive')
+    .option('--domain <name>', 'inline or process: domain of our server', domain, 'process')
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
