@@ -11,7 +11,6 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import { OptionError } from '../src/control/errors.ts';
 import {
   CELLS,
   type Conditions,
@@ -39,6 +38,7 @@ import {
 import { progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
+import { readOptions } from './harness/options.ts';
 import { spreadOf } from './harness/statistics.ts';
 
 export const SNAPSHOT: URL = new URL('goodput/snapshot.json', import.meta.url);
@@ -100,17 +100,8 @@ function parse(args: string[]): Options | undefined {
     .option('--seeds <count>', 'seeds of a cell with loss (default: 5; quick: 1)', whole)
     .option('--first <seed>', 'the first of them', whole, 1)
     .option('--seconds <time>', 'of one flow (default: 4, with 100 ms 8; quick: 3)', whole)
-    .option('--save', 'merge the cells into the snapshot and its table', false)
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({ outputError: () => {} });
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    if (code === 'commander.helpDisplayed') return undefined;
-    throw new OptionError(message.replace(/^error: /, ''), 'see: bin/ix bench goodput --help');
-  }
+    .option('--save', 'merge the cells into the snapshot and its table', false);
+  if (!readOptions(command, args)) return undefined;
   const given = command.opts();
   const isQuick = given['quick'] as boolean;
   const chosen = isQuick

@@ -16,7 +16,7 @@ import { OptionError } from '../src/control/errors.ts';
 import { exitsBySignal, progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
-import { needTwoCores } from './harness/options.ts';
+import { needTwoCores, readOptions } from './harness/options.ts';
 import type { Experiment, Level, Settings } from './paper/experiment.ts';
 import fig2 from './paper/fig2.ts';
 import { fig3messages, fig3sizes } from './paper/fig3.ts';
@@ -146,18 +146,8 @@ function parse(args: readonly string[]): Options | undefined {
     .option('--only <names>', `experiments, separated by commas: ${names.join(', ')}`)
     .option('--out <directory>', 'where report.html, results.json and RESULTS.md go', DEFAULT_OUT)
     .option('--publish', 'also write docs/RESULTS.md and docs/results.json', false)
-    .option('--json', 'print one JSON object', false)
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({ outputError: () => {} });
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    if (code === 'commander.helpDisplayed') return undefined;
-    const problem = message.replace(/^error: /, '').replace(/\.$/, '');
-    throw new OptionError(problem, 'see: bin/ix bench paper --help');
-  }
+    .option('--json', 'print one JSON object', false);
+  if (!readOptions(command, args)) return undefined;
   const given = command.opts<{
     short: boolean;
     quick: boolean;

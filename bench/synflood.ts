@@ -11,7 +11,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { parseAddress } from '../src/control/address.ts';
 import { findApplication } from '../src/control/applications.ts';
-import { OptionError } from '../src/control/errors.ts';
 import { liveInstances } from '../src/control/instances.ts';
 import { Netlink } from '../src/control/netlink.ts';
 import { parseRunOptions } from '../src/control/options.ts';
@@ -29,6 +28,7 @@ import {
   PREFIX_LENGTH,
   SERVER_LINK,
 } from './harness/network.ts';
+import { readOptions } from './harness/options.ts';
 import { type Running, startPinned } from './harness/process.ts';
 import { ratioOf, type Spread, spreadOf } from './harness/statistics.ts';
 import type { ClientResult } from './synflood/client.ts';
@@ -99,17 +99,8 @@ function parse(args: string[]): { options: FloodOptions; json: boolean } | undef
     .option('--seconds <time>', 'of each half of a round (default: 5; quick: 2)', number)
     .option('--rate <count>', 'SYNs a second', number, 200_000)
     .option('--load <count>', 'requests a second on established connections', number, 20_000)
-    .option('--domain <name>', 'inline or process', 'inline')
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({ outputError: () => {} });
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    if (code === 'commander.helpDisplayed') return undefined;
-    throw new OptionError(message.replace(/^error: /, ''), 'see: bin/ix bench synflood --help');
-  }
+    .option('--domain <name>', 'inline or process', 'inline');
+  if (!readOptions(command, args)) return undefined;
   const { json, quick, rounds, seconds, rate, load, domain } = command.opts();
   const some = { rounds: rounds ?? (quick ? 1 : 3), seconds: seconds ?? (quick ? 2 : 5) };
   return { options: { ...some, rate, load, domain }, json };

@@ -52,6 +52,23 @@ const policy = (text: string): string => {
   throw new InvalidArgumentError(`takes ${IDLE_POLICIES.join(', ')}.`);
 };
 
+/** Reads a benchmark's options into `command`; false: help was asked for and printed. Throws an OptionError. */
+export function readOptions(command: Command, args: readonly string[]): boolean {
+  command
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  try {
+    command.parse(args, { from: 'user' });
+    return true;
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code === 'commander.helpDisplayed') return false;
+    const problem = message.replace(/^error: /, '').replace(/\.$/, '');
+    throw new OptionError(problem, `see: bin/${command.name()} --help`);
+  }
+}
+
 /** undefined: help was asked for and printed. */
 export function parseBenchOptions(
   name: string,
@@ -75,20 +92,8 @@ export function parseBenchOptions(
     .option('--server-cpu <core>', 'core of the server', number(0, cores - 1, true), 1)
     .option('--client-cpu <core>', 'core of the client', number(0, cores - 1, true), 0)
     .option('--idle <policy>', 'idle policy of our server', policy, 'adaptive')
-    .option('--domain <name>', 'inline or process: domain of our server', domain, 'process')
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({ outputError: () => {} });
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    if (code === 'commander.helpDisplayed') return undefined;
-    throw new OptionError(
-      message.replace(/^error: /, '').replace(/\.$/, ''),
-      `see: bin/ix bench ${name} --help`,
-    );
-  }
+    .option('--domain <name>', 'inline or process: domain of our server', domain, 'process');
+  if (!readOptions(command, args)) return undefined;
   return complete(command.opts(), cores);
 }
 

@@ -3,8 +3,7 @@
  * although nobody asked it to.
  *
  * - An end is first told to the dataplane (its flows are reset, everything it held comes back), then the application
- *   starts again: at once the first time, then after twice the last delay, up to RESTART_MAX_MS. An application that
- *   has run for STEADY_MS is forgiven.
+ *   starts again, after a while (backoff.ts).
  * - An application that cannot start the first time, or not within START_MS, is the command's failure.
  * - One that hangs (application-watch.ts) is killed, and started again like any other. Who ended, and why, is reported
  *   (incidents.ts).
@@ -19,6 +18,7 @@ import {
   type ApplicationDescriptors,
   ApplicationMessage,
 } from '../dataplane/config.ts';
+import { Backoff } from './backoff.ts';
 import { type Adoptable, adoptChild, type Child, Inherited, startChild } from './child.ts';
 import type { Confined } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
@@ -30,9 +30,6 @@ import { START_MS, StartTimeoutError, within } from './patience.ts';
 import { passShared } from './shared.ts';
 
 const MAIN = fileURLToPath(new URL('../application/main.ts', import.meta.url));
-const RESTART_MIN_MS = 100;
-const RESTART_MAX_MS = 10_000;
-const STEADY_MS = 30_000;
 
 export interface ApplicationProcess {
   readonly pid: number;
@@ -175,7 +172,7 @@ class Supervisor implements Supervised {
   #current: ApplicationProcess;
   #verdict: Verdict | undefined;
   #isStopping = false;
-  #delayMs = RESTART_MIN_MS;
+  readonly #backoff = new Backoff();
   #restarts = 0;
 
   constructor(parts: SuperviseParts, current: ApplicationProcess, ports: number[]) {
@@ -212,9 +209,7 @@ class Supervisor implements Supervised {
     if (this.#isStopping) return;
     await this.#parts.dataplane.dropApplication();
     if (end.stopped !== undefined) return this.#stopped.resolve(end);
-    if (Date.now() - startedMs > STEADY_MS) this.#delayMs = RESTART_MIN_MS;
-    const delayMs = this.#delayMs;
-    this.#delayMs = Math.min(delayMs * 2, RESTART_MAX_MS);
+    const delayMs = this.#backoff.delayAfter(Date.now() - startedMs);
     this.#restarts += 1;
     const { name, incident } = this.#parts;
     const named = { application: name, pid: process.pid };

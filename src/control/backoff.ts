@@ -2,7 +2,7 @@
  * How long to wait before something that ended is started again: at once, nearly, the first time, then twice the last
  * delay. What has run for a while is forgiven.
  *
- * Called by service.ts.
+ * Called by service.ts (dataplanes) and application-process.ts.
  */
 const MIN_MS = 100;
 const MAX_MS = 10_000;
