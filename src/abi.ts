@@ -54,6 +54,9 @@ export const CALL = {
   /** [handle, ms]: the flow dies (timeout) when nothing was acknowledged for so long; 0: after the usual retries. Also
    * right after `connect`, for the handshake. */
   user_timeout: 18,
+  /** [handle, hops, class]: the TTL or hop limit (1..255; 0: the usual 64) and the DiffServ code point (0..63) of the
+   * flow's segments from now on. Also right after `connect`, for the SYN, or after `accept`. */
+  marking: 19,
 } as const;
 
 /** Where the result of a call is written (the last word). */

@@ -166,6 +166,8 @@ export class Gate {
         return this.#tcp.keepalive(handle, i32[w + 2]!);
       case CALL.user_timeout:
         return this.#tcp.userTimeout(handle, i32[w + 2]!);
+      case CALL.marking:
+        return this.#tcp.marking(handle, i32[w + 2]!, i32[w + 3]!);
       case CALL.abort:
         return this.#tcp.abort(handle);
       case CALL.reject:

@@ -91,6 +91,8 @@ export class Connection {
   hasShutDown = false;
   keepaliveMs = 0;
   userTimeoutMs = 0;
+  hops = 0;
+  codePoint = 0;
 
   constructor(session: Session, id: number, handlers: Handlers) {
     this.#session = session;
@@ -157,6 +159,18 @@ export class Connection {
     this.#session.userTimeout(this);
   }
 
+  /**
+   * What routers read on our packets from the next batch on: DiffServ code point (0..63, RFC 2474), and TTL or hop limit
+   * (1..255; 0: the usual 64). Throws RangeError.
+   */
+  mark(codePoint: number, hops = 0): void {
+    if (!(codePoint >= 0 && codePoint <= 63)) throw new RangeError(`code point ${codePoint}`);
+    if (!(hops >= 0 && hops <= 255)) throw new RangeError(`hop limit ${hops}`);
+    this.codePoint = codePoint | 0;
+    this.hops = hops | 0;
+    this.#session.marking(this);
+  }
+
   /** Resets the connection now. */
   abort(): void {
     this.#session.abort(this);
@@ -190,5 +204,7 @@ export class Connection {
     this.hasShutDown = false;
     this.keepaliveMs = 0;
     this.userTimeoutMs = 0;
+    this.hops = 0;
+    this.codePoint = 0;
   }
 }

@@ -43,6 +43,7 @@ const WANTS_KEEPALIVE = 32;
 /** Hungry connections that are asked again in one batch. */
 const HUNGRY_MAX = 16;
 const WANTS_USER_TIMEOUT = 64;
+const WANTS_MARKING = 128;
 
 export interface SessionSizes {
   /** Spans sent and not acknowledged, all connections. */
@@ -299,6 +300,12 @@ export class Session {
     this.#markDirty(c);
   }
 
+  marking(c: Connection): void {
+    if (c.phase === PHASE.free) return;
+    c.wants |= WANTS_MARKING;
+    this.#markDirty(c);
+  }
+
   abort(c: Connection): void {
     if (c.phase === PHASE.free) return;
     c.phase = PHASE.closing;
@@ -366,6 +373,7 @@ export class Session {
     if (c.consumed > 0 && !sends && !this.#recvDoneCall(c)) return false;
     if (c.wants & WANTS_ABORT) return this.#endCall(CALL.abort, c, WANTS_ABORT);
     if (c.wants & WANTS_USER_TIMEOUT && !this.#userTimeoutCall(c)) return false;
+    if (c.wants & WANTS_MARKING && !this.#markingCall(c)) return false;
     if (isWaiting) return true;
     if (c.wants & WANTS_KEEPALIVE && !this.#keepaliveCall(c)) return false;
     if (sends) return this.#sendvCall(c);
@@ -407,6 +415,15 @@ export class Session {
     if (w < 0) return false;
     this.#gate.i32[w + 2] = c.userTimeoutMs;
     c.wants &= ~WANTS_USER_TIMEOUT;
+    return true;
+  }
+
+  #markingCall(c: Connection): boolean {
+    const w = this.#call(CALL.marking, c);
+    if (w < 0) return false;
+    this.#gate.i32[w + 2] = c.hops;
+    this.#gate.i32[w + 3] = c.codePoint;
+    c.wants &= ~WANTS_MARKING;
     return true;
   }
 

@@ -74,6 +74,12 @@ export class Ip {
     else this.v4.writeHeader(frame, remote, local, protocol, tos, payloadBytes);
   }
 
+  /** Another TTL or hop limit in a header that `writeHeader` has written. */
+  setHops(frame: number, remote: number, hops: number): void {
+    if (isToken(remote)) this.v6.setHops(frame, hops);
+    else this.v4.setHops(frame, hops);
+  }
+
   /** The same for a datagram that routers may fragment if they can. */
   writeDatagramHeader(
     frame: number,

@@ -166,6 +166,17 @@ export class Ipv4 {
     this.#write(frame, destination, source, protocol, tos, payloadBytes, IP_DONT_FRAGMENT);
   }
 
+  /** Another TTL in a header that `writeHeader` has written; its checksum follows (RFC 1624 3, equation 3). */
+  setHops(frame: number, hops: number): void {
+    const view = this.#view;
+    const ip = frame + ETH_HEADER_BYTES;
+    const old = view.getUint16(ip + IP_TTL);
+    const now = (hops << 8) | (old & 0xff);
+    const sum = (~view.getUint16(ip + IP_CHECKSUM) & 0xffff) + (~old & 0xffff) + now;
+    view.setUint16(ip + IP_TTL, now);
+    view.setUint16(ip + IP_CHECKSUM, finish(sum));
+  }
+
   /** The same for a datagram that routers may fragment (UDP, ICMP), from our address. */
   writeDatagramHeader(
     frame: number,

@@ -35,6 +35,7 @@ import {
   HEADER_FRAGMENT as HEADER_FRAGMENT_,
   IP6_DESTINATION as IP6_DESTINATION_,
   IP6_HEADER_BYTES as IP6_HEADER_BYTES_,
+  IP6_HOP_LIMIT as IP6_HOP_LIMIT_,
   IP6_HOP_LIMIT_DEFAULT as IP6_HOP_LIMIT_DEFAULT_,
   IP6_LENGTH as IP6_LENGTH_,
   IP6_PAYLOAD as IP6_PAYLOAD_,
@@ -65,6 +66,7 @@ const FRAGMENT_OFFSET = FRAGMENT_OFFSET_;
 const HEADER_FRAGMENT = HEADER_FRAGMENT_;
 const IP6_DESTINATION = IP6_DESTINATION_;
 const IP6_HEADER_BYTES = IP6_HEADER_BYTES_;
+const IP6_HOP_LIMIT = IP6_HOP_LIMIT_;
 const IP6_HOP_LIMIT_DEFAULT = IP6_HOP_LIMIT_DEFAULT_;
 const IP6_LENGTH = IP6_LENGTH_;
 const IP6_PAYLOAD = IP6_PAYLOAD_;
@@ -199,6 +201,11 @@ export class Ipv6 {
     view.setInt32(destination + 4, i32[to + 1]!);
     view.setInt32(destination + 8, i32[to + 2]!);
     view.setInt32(destination + 12, i32[to + 3]!);
+  }
+
+  /** Another hop limit in a header that `writeHeader` has written. */
+  setHops(frame: number, hops: number): void {
+    this.#view.setUint8(frame + ETH_HEADER_BYTES + IP6_HOP_LIMIT, hops);
   }
 
   /** Consumes a frame that `writeHeader` began, for `token`; `ipBytes` is header and payload. */

@@ -283,6 +283,17 @@ export class Calls {
     return CODE.OK;
   }
 
+  /** TTL or hop limit (0: the usual one) and DiffServ code point of every segment from now on (RFC 9293 3.9.2). */
+  marking(handle: number, hops: number, codePoint: number): number {
+    const row = this.#flows.resolve(handle);
+    if (row === 0) return CODE.BAD_HANDLE;
+    if (hops < 0 || hops > 255 || codePoint < 0 || codePoint > 63) return CODE.BAD_RANGE;
+    const state = this.#i32[row + TCB.state]!;
+    if (state === STATE.closed || state === STATE.timeWait) return CODE.BAD_STATE;
+    this.#writer.mark(row, hops, codePoint);
+    return CODE.OK;
+  }
+
   /** The application is gone: every listener closes, every flow is reset; TIME-WAIT goes on, it has no owner. */
   dropApplication(): void {
     this.#parts.listeners.closeAll((handle) => this.unlisten(handle));

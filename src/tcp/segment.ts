@@ -38,10 +38,11 @@ import type { ReceiveQueue } from './receive-queue.ts';
 import { SackWriter } from './sack-writer.ts';
 import type { SendQueue } from './send-queue.ts';
 import { gt } from './seq.ts';
-import { FLAG as FLAG_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
+import { FLAG as FLAG_, RARE as RARE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
+const RARE = RARE_;
 const TCB = TCB_;
 const TIMER = TIMER_;
 
@@ -57,6 +58,7 @@ export type IpLayer = Pick<
   | 'remoteSum'
   | 'localSum'
   | 'writeHeader'
+  | 'setHops'
   | 'transmit'
   | 'neighbourFor'
   | 'sourceFor'
@@ -84,6 +86,8 @@ export class SegmentWriter {
   readonly #receiveQueue: ReceiveQueue;
   readonly #sackWriter: SackWriter;
   readonly #ecn: Ecn;
+  /** Some flow was marked: until then nobody reads RARE.marking, which lies on a cache line of its own. */
+  #hasMarkings = false;
 
   constructor(
     env: Environment,
@@ -165,10 +169,18 @@ export class SegmentWriter {
       sum,
     );
     this.#counters.bump(C_OUT);
-    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, tos, tcpBytes);
+    const marking = this.#hasMarkings ? i32[row + RARE.marking]! : 0;
+    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, tos | (marking & 0xff), tcpBytes);
+    if (marking >= 0x100) this.#ip.setHops(eth, remote, marking >> 8);
     this.#ip.transmit(eth, tcpBytes, i32[row + TCB.neighbour]!, remote);
     if ((flags & ACK) !== 0) this.#acknowledged(row, ack);
     return true;
+  }
+
+  /** The flow's segments leave with these from now on; hops 0: the usual ones. The ECN bits are ecn.ts's alone. */
+  mark(row: number, hops: number, codePoint: number): void {
+    this.#i32[row + RARE.marking] = (hops << 8) | (codePoint << 2);
+    this.#hasMarkings = true;
   }
 
   #acknowledged(row: number, ack: number): void {
@@ -326,7 +338,7 @@ export class SegmentWriter {
   }
 
   /**
-   * A segment that is in no flow's name: RST, with ACK or not. Addresses and ports as received (`ports` is
+   * RST, with ACK or not, marked as flow `row` is; 0: in no flow's name. Addresses and ports as received (`ports` is
    * remote << 16 | local).
    */
   reset(
@@ -336,6 +348,7 @@ export class SegmentWriter {
     seq: number,
     ack: number,
     flags: number,
+    row = 0,
   ): void {
     const neighbour = this.#ip.neighbourFor(remote);
     if (neighbour < 0) return;
@@ -352,7 +365,10 @@ export class SegmentWriter {
     ); // biome-ignore format: one line
     this.#counters.bump(C_OUT);
     this.#counters.bump(C_RESETS_OUT);
-    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, 0, TCP_HEADER_BYTES);
+    const marking = row !== 0 ? this.#i32[row + RARE.marking]! : 0;
+    const tos = marking & 0xff;
+    this.#ip.writeHeader(eth, remote, local, PROTOCOL_TCP, tos, TCP_HEADER_BYTES);
+    if (marking >= 0x100) this.#ip.setHops(eth, remote, marking >> 8);
     this.#ip.transmit(eth, TCP_HEADER_BYTES, neighbour, remote);
   }
 }

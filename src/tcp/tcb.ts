@@ -223,6 +223,8 @@ export const RARE = {
   userSinceMs: 134,
   /** When the rest of a burst may go (output.ts). */
   paceAt: 135,
+  /** TTL or hop limit (0: the usual one) << 8 | DiffServ code point << 2 (segment.ts). */
+  marking: 136,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */

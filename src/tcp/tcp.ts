@@ -256,6 +256,10 @@ export class Tcp {
     return this.#calls.userTimeout(handle, ms);
   }
 
+  marking(handle: number, hops: number, codePoint: number): number {
+    return this.#calls.marking(handle, hops, codePoint);
+  }
+
   /** The application is gone: no listener and no live flow is left (RST); see calls.ts. */
   dropApplication(): void {
     this.#calls.dropApplication();

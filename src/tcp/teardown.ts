@@ -147,6 +147,7 @@ export class Teardown {
       i32[row + TCB.sndMax]!,
       i32[row + TCB.rcvNxt]!,
       ACK,
+      row,
     );
     this.finish(row, reason);
   }

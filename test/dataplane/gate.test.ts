@@ -145,6 +145,17 @@ describe('gate', () => {
     assert.deepEqual(g.call([CALL.user_timeout, flow + 1, 1000]), [CODE.BAD_HANDLE]);
   });
 
+  test('marking_badRangeOrStale_isRefused', () => {
+    const flow = open();
+    for (const [hops, codePoint] of [[1, 0], [255, 63], [0, 0]]) {
+      assert.deepEqual(g.call([CALL.marking, flow, hops!, codePoint!]), [CODE.OK]);
+    } // biome-ignore format: pairs
+    for (const [hops, codePoint] of [[-1, 0], [256, 0], [64, 64], [64, -1], [2 ** 31 - 1, 0]]) {
+      assert.deepEqual(g.call([CALL.marking, flow, hops!, codePoint!]), [CODE.BAD_RANGE]);
+    } // biome-ignore format: pairs
+    assert.deepEqual(g.call([CALL.marking, flow + 1, 64, 0]), [CODE.BAD_HANDLE]);
+  });
+
   test('randomCalls_neverThrowAndLeaveNothing', () => {
     const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
     let state = seed | 1;

@@ -27,6 +27,7 @@ export interface FakeFlow {
   isClosed: boolean;
   isDead: boolean;
   userTimeoutMs?: number;
+  marking?: [hops: number, codePoint: number];
 }
 
 const RECEIVE_BYTES = 1 << 20;
@@ -163,6 +164,9 @@ export class FakeGate {
         return this.#sendv(w, flow);
       case CALL.user_timeout:
         flow.userTimeoutMs = i32[w + 2]!;
+        return CODE.OK;
+      case CALL.marking:
+        flow.marking = [i32[w + 2]!, i32[w + 3]!];
         return CODE.OK;
       case CALL.close:
       case CALL.abort:

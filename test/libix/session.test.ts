@@ -258,6 +258,26 @@ describe('session', () => {
     finish(gate);
   });
 
+  it('open_mark_isToldOnce_badOnesThrow', () => {
+    const gate: FakeGate = serving({
+      opened: (c) => {
+        assert.throws(() => c.mark(64), RangeError);
+        assert.throws(() => c.mark(-1), RangeError);
+        assert.throws(() => c.mark(0, 256), RangeError);
+        c.mark(46, 255);
+      },
+      received: (_c, _o, length) => length,
+    });
+    const flow = gate.knock();
+    gate.turn();
+    assert.deepEqual(flow.marking, [255, 46]);
+    delete flow.marking;
+    gate.receive(flow, Uint8Array.of(1));
+    gate.turn();
+    assert.equal(flow.marking, undefined);
+    finish(gate);
+  });
+
   it('open_close_waitsForWhatIsQueued', () => {
     const gate: FakeGate = serving({
       received(c, offset, length) {

@@ -35,6 +35,7 @@ const ip = {
   isLocal: () => true,
   describe: () => {},
   writeHeader: () => {},
+  setHops: () => {},
   transmit(frame: number) {
     lastFrame = frame;
     frames.free(frame);
