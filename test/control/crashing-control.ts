@@ -8,8 +8,9 @@ import { startService } from '../../src/control/service.ts';
 const options = parseRunOptions({ nic: 'tap' });
 const given = { restarts: true, wish: 'to be a test' };
 const service = await startService(findApplication('echo'), options, 'tap', given);
-console.log(JSON.stringify({ dataplane: service.dataplane.pid }));
 process.once('SIGUSR2', () => {
   throw new Error('a fault of the control plane');
 });
 setInterval(() => {}, 1000);
+// Last: whoever reads this may send the signal at once.
+console.log(JSON.stringify({ dataplane: service.dataplane.pid }));

@@ -508,11 +508,15 @@ describe('session, at random', () => {
       const sent = sink.push(EVENT.sent, flow.handle, flow.cookie);
       arena.i32[sent + 3] = 64;
     };
-    for (let i = 0; i < 300_000; i++) round();
-    const before = v8.getHeapStatistics().total_allocated_bytes;
-    for (let i = 0; i < 1_000_000; i++) round();
-    const bytes = v8.getHeapStatistics().total_allocated_bytes - before;
-    assert.ok(bytes / 1_000_000 < 1, `${bytes / 1_000_000} bytes a message`);
+    // V8 compiles, and compiles again, when it finds the time: the first windows may hold that. What allocates for
+    // each message does so in all of them.
+    const windows: number[] = [];
+    while (windows.length < 20 && !(windows.at(-1)! < 1)) {
+      const before = v8.getHeapStatistics().total_allocated_bytes;
+      for (let i = 0; i < 500_000; i++) round();
+      windows.push((v8.getHeapStatistics().total_allocated_bytes - before) / 500_000);
+    }
+    assert.ok(windows.at(-1)! < 1, `bytes a message, window by window: ${windows.join(' ')}`);
     gate.turn();
     finish(gate);
   });
