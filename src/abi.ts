@@ -90,6 +90,9 @@ export const EVENT = {
   udp_sent: 8,
   /** [timer, cookie] */
   timer: 9,
+  /** [handle, cookie, bytes]: the peer calls the next so many bytes of the flow's `recv` urgent (RFC 9293 3.8.5). They come in
+   * line. Again when it calls more urgent. */
+  urgent: 10,
 } as const;
 
 /** Results below zero. */

@@ -18,6 +18,8 @@ export interface Handlers {
    * with more behind it and contiguous (up to 8 KiB are gathered).
    */
   received(c: Connection, offset: number, length: number): number;
+  /** The peer calls the next `bytes` bytes that come urgent; they come in line (RFC 6093: nothing new should use it). */
+  urgent?(c: Connection, bytes: number): void;
   /** A span sent with this tag is acknowledged, or the connection died. Exactly once per tagged send. */
   released?(c: Connection, tag: number): void;
   /** Everything sent has been acknowledged. */

@@ -286,7 +286,7 @@ export class Ix {
       `ix: application error: ${error instanceof Error ? error.stack : String(error)}\n`,
     );
     const kind = i32[w]!;
-    if (kind >= EVENT.connected && kind <= EVENT.dead) {
+    if ((kind >= EVENT.connected && kind <= EVENT.dead) || kind === EVENT.urgent) {
       const c = this.#session.byCookie(i32[w + 2]!);
       if (c) this.#session.abort(c);
     }
@@ -318,6 +318,8 @@ export class Ix {
         return this.#session.connected(c);
       case EVENT.recv_end:
         return this.#session.ended(c);
+      case EVENT.urgent:
+        return c.handlers.urgent?.(c, i32[w + 3]!);
       case EVENT.dead:
         return this.#session.dead(c, i32[w + 3]!);
     }

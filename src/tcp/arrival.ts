@@ -12,7 +12,9 @@ import {
   TCP_FLAGS,
   TCP_OPTIONS,
   TCP_SEQUENCE,
+  TCP_URGENT,
   TCP_WINDOW,
+  URG,
 } from '../wire/tcp.ts';
 import { OptionReader } from './options.ts';
 
@@ -31,6 +33,8 @@ export class Arrival {
   window = 0;
   /** The IP header says congestion (ECN). */
   isMarked = false;
+  /** With URG: the sequence number behind the urgent data (SEG.UP). */
+  urgentEnd = 0;
   /** Payload: arena offset and bytes. */
   data = 0;
   length = 0;
@@ -54,6 +58,8 @@ export class Arrival {
     this.ack = view.getInt32(tcp + TCP_ACK);
     this.flags = u8[tcp + TCP_FLAGS]!;
     this.window = view.getUint16(tcp + TCP_WINDOW);
+    if ((this.flags & URG) !== 0)
+      this.urgentEnd = (this.seq + view.getUint16(tcp + TCP_URGENT)) | 0;
     this.data = tcp + header;
     this.length = bytes - header;
     return this.options.read(view, tcp + TCP_OPTIONS, tcp + header);

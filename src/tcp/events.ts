@@ -4,7 +4,7 @@
  * - A flow whose state holds something for the application is in the ready list, with a bit for each kind. `emit` turns
  *   bits into events; what finds no room stays in the list for the next iteration. So no event is ever lost, and
  *   `sent` of many acknowledgements is one event.
- * - Order for one flow: knock or connected, recv..., recv_end, sent, dead. A request and the acknowledgement of the last reply come
+ * - Order for one flow: knock or connected, urgent, recv..., recv_end, sent, dead. A request and the acknowledgement of the last reply come
  *   in one segment, and are one event: recv says what sent would. Before `accept` there is only knock and dead.
  *
  * Called by the facade's emit. Read first: src/abi.ts EVENT.
@@ -16,7 +16,13 @@ import type { Environment } from '../net/environment.ts';
 import { HELD as HELD_, type ReceiveQueue } from './receive-queue.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG as FLAG_, type Flows, PENDING as PENDING_, TCB as TCB_ } from './tcb.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  PENDING as PENDING_,
+  RARE as RARE_,
+  TCB as TCB_,
+} from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
@@ -25,6 +31,7 @@ const WORD = WORD_;
 const HELD = HELD_;
 const FLAG = FLAG_;
 const PENDING = PENDING_;
+const RARE = RARE_;
 const TCB = TCB_;
 
 const C_DEFERRED = COUNTER.eventsDeferred;
@@ -78,6 +85,7 @@ export class Events {
     const pending = i32[row + TCB.pending]!;
     if ((pending & (PENDING.knock | PENDING.connected)) !== 0) this.#opened(row, sink, pending);
     const isOwned = (i32[row + TCB.flags]! & FLAG.owned) !== 0;
+    if (isOwned && (pending & PENDING.urgent) !== 0) this.#urgent(row, sink);
     if (isOwned && (pending & PENDING.recv) !== 0) {
       if (!this.#received(row, sink, handle, cookie)) return false;
       i32[row + TCB.pending] = i32[row + TCB.pending]! & ~PENDING.recv;
@@ -92,9 +100,22 @@ export class Events {
       this.#teardown.gone(row);
     }
     // what an owner has not seen yet waits for accept
-    const kept = isOwned ? 0 : PENDING.recv | PENDING.recvEnd | PENDING.sent;
+    const kept = isOwned ? 0 : PENDING.urgent | PENDING.recv | PENDING.recvEnd | PENDING.sent;
     i32[row + TCB.pending] = i32[row + TCB.pending]! & kept;
     return true;
+  }
+
+  /** Counted from the first byte that was not given yet; a FIN behind them is none. */
+  #urgent(row: number, sink: EventSink): void {
+    const i32 = this.#i32;
+    const pending = i32[row + TCB.pending]! & ~PENDING.urgent;
+    i32[row + TCB.pending] = pending;
+    const waiting = i32[row + TCB.rxBytes]! - i32[row + TCB.rxGiven]!;
+    const fin = (pending & PENDING.recvEnd) !== 0 ? 1 : 0;
+    const bytes = (i32[row + RARE.urgentEnd]! - i32[row + TCB.rcvNxt]! + fin + waiting) | 0;
+    if (bytes <= 0) return;
+    const w = sink.push(EVENT.urgent, this.#flows.handle(row), i32[row + TCB.cookie]!);
+    i32[w + WORD.a] = bytes;
   }
 
   #opened(row: number, sink: EventSink, pending: number): void {

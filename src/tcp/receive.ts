@@ -11,14 +11,25 @@ import { type Environment, FREE_FRAME } from '../net/environment.ts';
 import { RECEIVE_BUFFER_MAX } from './constants.ts';
 import type { Output } from './output.ts';
 import { REFUSED, type ReceiveQueue } from './receive-queue.ts';
-import { FLAG as FLAG_, type Flows, PENDING as PENDING_, TCB as TCB_ } from './tcb.ts';
+import { gt, leq } from './seq.ts';
+import {
+  FLAG as FLAG_,
+  type Flows,
+  PENDING as PENDING_,
+  RARE as RARE_,
+  STATE as STATE_,
+  TCB as TCB_,
+} from './tcb.ts';
 
 // Bound here because V8 folds a module's own constants only (tcb.ts).
 const FLAG = FLAG_;
 const PENDING = PENDING_;
+const RARE = RARE_;
+const STATE = STATE_;
 const TCB = TCB_;
 
 const C_BYTES_IN = COUNTER.tcpBytesIn;
+const C_URGENT = COUNTER.tcpUrgent;
 
 export class Receiving {
   readonly #i32: Int32Array;
@@ -66,6 +77,26 @@ export class Receiving {
     const result = this.#queue.insert(row, frame, data, length, seq);
     if (!this.#output.pureAck(row)) this.acknowledgeNow(row);
     return result;
+  }
+
+  /**
+   * RFC 9293 3.10.7.4, sixth: RCV.UP, and the application is told when it moves while there is something ahead. The data
+   * stays in line, as RFC 6093 asks.
+   */
+  urgent(row: number, end: number): void {
+    const i32 = this.#i32;
+    const state = i32[row + TCB.state]!;
+    if (state < STATE.established || state > STATE.finWait2) return;
+    if (leq(end, i32[row + TCB.rcvNxt]!)) return;
+    if ((i32[row + TCB.flags]! & FLAG.noReader) !== 0) return;
+    const before = i32[row + RARE.urgentEnd]!;
+    const isAhead = i32[row + RARE.hasUrgent] !== 0 && gt(before, i32[row + TCB.rcvNxt]!);
+    if (isAhead && leq(end, before)) return;
+    i32[row + RARE.urgentEnd] = end;
+    i32[row + RARE.hasUrgent] = 1;
+    this.#counters.bump(C_URGENT);
+    i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.urgent;
+    this.#flows.ready.push(row);
   }
 
   /** The peer's FIN is in order: what it sent beyond it was never a part of the stream. */

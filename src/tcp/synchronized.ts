@@ -11,7 +11,7 @@
 import { DEAD } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/environment.ts';
-import { ACK, ECE, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
+import { ACK, ECE, FIN, RST, SYN, segmentLength, URG } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';
 import {
@@ -124,6 +124,7 @@ export class Synchronized {
     if (a.length > 0 && (this.#i32[row + TCB.flags]! & FLAG.ecn) !== 0) {
       this.#ecn.received(row, a.isMarked, a.flags);
     }
+    if ((a.flags & URG) !== 0) this.#receiving.urgent(row, a.urgentEnd);
     return this.#text(row, a);
   }
 

@@ -225,6 +225,9 @@ export const RARE = {
   paceAt: 135,
   /** TTL or hop limit (0: the usual one) << 8 | DiffServ code point << 2 (segment.ts). */
   marking: 136,
+  /** Urgent data: RCV.UP, and whether there ever was one (synchronized.ts). */
+  urgentEnd: 137,
+  hasUrgent: 138,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */
@@ -318,7 +321,15 @@ export const TIMER = {
   pace: 256,
 } as const;
 
-export const PENDING = { knock: 1, connected: 2, recv: 4, recvEnd: 8, sent: 16, dead: 32 } as const;
+export const PENDING = {
+  knock: 1,
+  connected: 2,
+  recv: 4,
+  recvEnd: 8,
+  sent: 16,
+  dead: 32,
+  urgent: 64,
+} as const;
 
 const GENERATION_MAX = 2047;
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;

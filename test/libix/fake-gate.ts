@@ -129,6 +129,10 @@ export class FakeGate {
     this.arena.i32[w + 3] = bytes;
   }
 
+  urgent(flow: FakeFlow, bytes: number): void {
+    this.arena.i32[this.sink.push(EVENT.urgent, flow.handle, flow.cookie) + 3] = bytes;
+  }
+
   die(flow: FakeFlow, reason: number = DEAD.closed): void {
     flow.isDead = true;
     const w = this.sink.push(EVENT.dead, flow.handle, flow.cookie);

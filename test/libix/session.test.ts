@@ -258,6 +258,27 @@ describe('session', () => {
     finish(gate);
   });
 
+  it('open_urgent_isToldBeforeItsData', () => {
+    const seen: [string, number][] = [];
+    const gate: FakeGate = serving({
+      urgent: (_c, bytes) => void seen.push(['urgent', bytes]),
+      received: (_c, _o, length) => {
+        seen.push(['received', length]);
+        return length;
+      },
+    });
+    const flow = gate.knock();
+    gate.turn();
+    gate.urgent(flow, 3);
+    gate.receive(flow, Uint8Array.of(1, 2, 3, 4));
+    gate.turn();
+    assert.deepEqual(seen, [
+      ['urgent', 3],
+      ['received', 4],
+    ]);
+    finish(gate);
+  });
+
   it('open_mark_isToldOnce_badOnesThrow', () => {
     const gate: FakeGate = serving({
       opened: (c) => {

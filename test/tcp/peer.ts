@@ -36,6 +36,8 @@ export interface Fields {
   blocks?: [number, number][];
   /** Raw option bytes, instead. */
   options?: number[];
+  /** The urgent pointer; counts with U. */
+  urgent?: number;
   badChecksum?: boolean;
   dataOffset?: number;
   sourcePort?: number;
@@ -137,7 +139,7 @@ export class Peer {
       (fields.dataOffset ?? 5 + options.length / 4) << 4,
       bits,
       ...half(fields.window ?? this.window),
-      0, 0, 0, 0,
+      0, 0, ...half(fields.urgent ?? 0),
       ...options,
       ...data,
     ]; // biome-ignore format: words of the header
