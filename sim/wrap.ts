@@ -4,13 +4,13 @@
  *
  * Called by scenario.ts. Read first: src/tcp/iss.ts.
  */
-import { initialSequence } from '../src/tcp/iss.ts';
+import { initialSequence, TICKS_PER_MS } from '../src/tcp/iss.ts';
 import { addressOf, PREFIX_LENGTH } from './address.ts';
 import type { FlowPlan, Scenario } from './plan.ts';
 import type { Random } from './random.ts';
 
-/** The handshake's time moves the clock part of the number. */
-const SLACK = 20_000;
+/** The clock part of the number moves until the SYN is there, some 20 ms; the client's own only by what waits before it. */
+const SLACK = { client: 20_000, server: 20 * TICKS_PER_MS };
 const TRIES = 30_000;
 
 /** Changes the secrets of one end's host. Without luck nothing changes. */
@@ -23,7 +23,7 @@ export function startBeforeWrap(s: Scenario, flow: FlowPlan, random: Random): vo
   if (host.isIpv6) return; // what the number is made from is a hash with the same secrets
   const us = host.startUs + flow.startUs;
   const edge = random.pick([0, -(2 ** 31)]);
-  const near = flow.ends[side]!.total + SLACK;
+  const near = flow.ends[side]!.total + (side === 0 ? SLACK.client : SLACK.server);
   const config = {
     address: addressOf(own),
     prefixLength: PREFIX_LENGTH,

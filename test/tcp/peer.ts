@@ -10,7 +10,7 @@
 import assert from 'node:assert/strict';
 import { CODE, EVENT } from '../../src/abi.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
-import { initialSequence } from '../../src/tcp/iss.ts';
+import { initialSequence, TICKS_PER_MS } from '../../src/tcp/iss.ts';
 import type { CongestionName } from '../../src/tcp/tcp.ts';
 import type { EnvironmentChoices } from '../net/harness.ts';
 import { arp, checksum, ipFrame, OUR_MAC, parseEthernet, parseIpv4 } from '../net/packets.ts';
@@ -77,6 +77,13 @@ export interface PeerChoices {
   ecn?: EcnOption;
 }
 
+/** The number that an odd one must be multiplied by to give 1 in 32 bits. */
+function inverseOf(odd: number): number {
+  let inverse = odd; // right in three bits; each step doubles them
+  for (let i = 0; i < 4; i++) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
+  return inverse;
+}
+
 export class Peer {
   readonly host: Host;
   readonly sourcePort: number;
@@ -119,8 +126,11 @@ export class Peer {
     const { config, clock } = this.host.env;
     const ports = (this.sourcePort << 16) | this.port;
     const hash = initialSequence(config, 0, 0x0a4d0001, ports, config.address) >>> 0;
-    const distance = (wrap - 20 - hash) >>> 0;
-    clock.ms = Math.floor(distance / 250) | 0;
+    const inverse = inverseOf(TICKS_PER_MS);
+    const times = Array.from({ length: 230 }, (_, i) =>
+      Math.imul(wrap - 20 - i - hash, inverse),
+    ).map((ms) => ms >>> 0);
+    clock.ms = Math.min(...times) | 0;
   }
 
   /** The frame of one segment. */
