@@ -2,6 +2,7 @@
  * The endpoints of a host whose application uses libix: the same plans, through handlers.
  *
  * - Half of what is sent is copied (`write`), half is not (`send`, with a tag that must be released exactly once).
+ * - Where both ends stream they read while they cannot write: their streams do not depend on each other.
  * - A reader that leaves bytes unconsumed must be offered them again, with more behind them.
  */
 import type { Connection, Handlers } from '../src/libix/connection.ts';
@@ -119,6 +120,7 @@ export class IxApplication implements Application {
     }
     end.e.check(!end.e.isOpen, 'opened twice');
     end.e.isOpen = true;
+    c.readsWhileBlocked = end.e.plan.total > 0 && end.e.peer.plan.total > 0;
     this.#world.progress(end.e);
     this.#pump(end);
   }

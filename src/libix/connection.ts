@@ -30,7 +30,7 @@ export interface Handlers {
   closed?(c: Connection, reason: number): void;
 }
 
-/** Above this many queued bytes a connection is not `writable`, and no more input is handed to it. */
+/** With more bytes queued a connection is not `writable`, and gets no more input (but: `readsWhileBlocked`). */
 export const HIGH_WATER_BYTES = 262_144;
 
 /** Where a connection stands, as libix sees it. */
@@ -59,6 +59,14 @@ export class Connection {
   /** Received bytes consumed, not yet told to the dataplane. */
   consumed = 0;
   isPaused = false;
+  /**
+   * The application's own, to be set in `opened`: input comes also while the connection is not `writable`.
+   *
+   * - False is right where input makes output, as in a server: who does not take its answers is not read.
+   * - Where both ends stream on their own account one must set it, better both: with both queues full neither would
+   *   read, and neither queue would ever drain.
+   */
+  readsWhileBlocked = false;
   /** Span queue: first unacknowledged node, last node, first node with unsent bytes, bytes of it already accepted. */
   sendHead = -1;
   sendTail = -1;
@@ -118,7 +126,7 @@ export class Connection {
 
   /** Whether received bytes may be handed over now. */
   get mayRead(): boolean {
-    return !this.isPaused && this.writable;
+    return !this.isPaused && (this.writable || this.readsWhileBlocked);
   }
 
   /**
@@ -197,6 +205,7 @@ export class Connection {
     this.sendCursor = -1;
     this.sendCursorDone = 0;
     this.isPaused = false;
+    this.readsWhileBlocked = false;
     this.sendPending = false;
     this.isBlocked = false;
     this.isStarved = false;

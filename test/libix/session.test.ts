@@ -221,6 +221,36 @@ describe('session', () => {
     finish(gate);
   });
 
+  for (const readsWhileBlocked of [false, true]) {
+    const what = readsWhileBlocked ? 'comesAllTheSame' : 'waitsUntilThePeerHasTakenSome';
+    it(`queueFull_input_${what}`, () => {
+      let seen = '';
+      const gate: FakeGate = serving({
+        opened(c) {
+          c.readsWhileBlocked = readsWhileBlocked;
+          while (c.writable) assert.ok(c.send(stream, 60_000));
+        },
+        received(_c, offset, length) {
+          seen += Buffer.from(gate.ix.u8.subarray(offset, offset + length)).toString();
+          return length;
+        },
+      });
+      const stream = gate.arena.carve('a stream', 60_000);
+      gate.accept = () => 1000;
+      const flow = gate.knock();
+      gate.turn();
+      gate.receive(flow, bytesOf('one'));
+      gate.turn();
+      assert.equal(seen, readsWhileBlocked ? 'one' : '');
+      gate.accept = (asked) => asked;
+      gate.acknowledge(flow, 1000);
+      gate.turn();
+      settle(gate);
+      assert.equal(seen, 'one');
+      finish(gate);
+    });
+  }
+
   it('open_taggedSend_isReleasedExactlyOnceEvenWhenItDies', () => {
     const released: number[] = [];
     const gate = serving({
