@@ -10,7 +10,8 @@ function sum(host: Host, names: readonly CounterName[]): number {
 }
 
 /** Frames that were dropped because their neighbour was not known yet. */
-export const heldDropped = (host: Host): number => sum(host, ['arpHeldReplaced', 'arpUnresolved']);
+export const heldDropped = (host: Host): number =>
+  sum(host, ['arpHeldReplaced', 'arpUnresolved', 'ndpHeldReplaced', 'ndpUnresolved']);
 
 /** Frames and segments that the host had no room for. */
 export const pressure = (host: Host): number =>
