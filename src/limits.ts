@@ -33,6 +33,9 @@ export const EVENTS_MAX = 512;
 /** System calls that one batch can hold; libix keeps the rest for the next batch. */
 export const CALLS_MAX = 512;
 
+/** What a dataplane may take to say that all its dead application held is back. Later: it hangs, and is ended. */
+export const APPLICATION_GONE_MS = 5000;
+
 /** Flow groups: entries of the NIC's receive-side-scaling table, the unit in which flows move between threads. */
 export const FLOW_GROUPS = 128;
 

@@ -4,6 +4,7 @@
  * - `launch` replaces our descriptor numbers in the configuration by those that the child will have.
  * - `attached` settles when its drivers are bound and wait for `go`; `ready` when an inline
  *   application listens. Both fail with the reason when it ends before.
+ * - One that does not answer `dropApplication` within APPLICATION_GONE_MS hangs: it is killed, and `ended` says why.
  * - `ended` settles when it is gone; by itself or because of `stop`.
  * - `adoptDataplane` is the same for one that serves already and whose control plane has died.
  *
@@ -17,6 +18,7 @@ import {
   type NicConfig,
   type ThreadState,
 } from '../dataplane/config.ts';
+import { APPLICATION_GONE_MS } from '../limits.ts';
 import { type Adoptable, adoptChild, type Child, Inherited, startChild } from './child.ts';
 import type { Confined } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
@@ -53,7 +55,7 @@ export interface Dataplane {
   readonly ended: Promise<End>;
   /** Frames may flow. */
   go(): void;
-  /** The application's process has ended; settles when all it held is back. */
+  /** The application's process has ended; settles when all it held is back, fails when the dataplane ends instead. */
   dropApplication(): Promise<void>;
   /** What its pools hold, one entry a thread. One question at a time. */
   state(): Promise<ThreadState[]>;
@@ -139,6 +141,13 @@ function converse(
     go: () => child.write('go'),
     dropApplication: () => {
       dropped = Promise.withResolvers<void>();
+      const hung = setTimeout(() => {
+        const limit = `${APPLICATION_GONE_MS / 1000} s`;
+        said.failure = `it hung: it did not answer for ${limit} that its application has ended`;
+        child.kill();
+      }, APPLICATION_GONE_MS);
+      const settled = (): void => clearTimeout(hung);
+      dropped.promise.then(settled, settled);
       child.write('application-gone');
       return dropped.promise;
     },

@@ -15,10 +15,12 @@ const [, , module = '', ip = '', main, options = '{}', ...settings] = process.ar
 
 const say = (message: unknown): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
 
-const given = { ip, domain: 'process', ...JSON.parse(options) };
+const { restarts = false, ...rest } = JSON.parse(options);
+const given = { ip, domain: 'process', ...rest };
 const app = findApplication(module, parseSettings(settings));
 const service = await startService(app, parseRunOptions(given), 'veth', {
   main: main || undefined,
+  restarts,
   report: (value) => say({ type: 'report', value }),
   incident: (incident) => say({ type: 'incident', incident }),
 });

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { APPLICATION_GONE_MS } from '../../src/limits.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import { Scene, VICTIMS } from './scene.ts';
 import { HostileService } from './service.ts';
@@ -23,9 +24,9 @@ interface Report {
 let scene: Scene;
 let service: HostileService;
 
-const start = (last = ''): Promise<HostileService> =>
+const start = (last = '', options = {}): Promise<HostileService> =>
   HostileService.start({
-    ...{ address: ADDRESS, module: ECHO, main: DATAPLANE },
+    ...{ address: ADDRESS, module: ECHO, main: DATAPLANE, options },
     settings: [`last=${last}`, `pids=${scene.victimPids}`, `victims=${VICTIMS}`],
   });
 
@@ -82,6 +83,20 @@ describe('hostile dataplane', { skip: needsRoot, timeout: 120_000 }, () => {
     void service.state(10_000).catch(() => {});
     const { end } = (await ended) as { end: { how: string; failure: string } };
     assert.deepEqual([end.how, end.failure], ['signal SIGKILL', 'it said a line without an end']);
+    await service.stop();
+    await scene.assertUndisturbed();
+  });
+
+  test('dataplane_neverAnswersThatItsApplicationIsGone_isNamedKilledAndRestarted', async () => {
+    service = await start('deaf', { restarts: true });
+    const { application, dataplane } = service.facts;
+    process.kill(application, 'SIGKILL');
+    const ended = await service.incident('dataplane-ended', APPLICATION_GONE_MS + 5000);
+    assert.deepEqual([ended.pid, ended.how], [dataplane, 'signal SIGKILL']);
+    assert.match(ended.message ?? '', /^it hung: it did not answer for 5 s/);
+    const again = await service.incident('dataplane-restarted', 10_000);
+    assert.notEqual(again.pid, dataplane);
+    await service.ping();
     await service.stop();
     await scene.assertUndisturbed();
   });
