@@ -70,6 +70,7 @@ export function send(message: DataplaneMessage | ApplicationMessage, fd = CHANNE
 /** The channel once the configuration has been read: lines in by callback, messages out. */
 export class Channel {
   readonly #socket: Socket;
+  #hasEnded = false;
 
   constructor(onLine: (line: string) => void, fd = CHANNEL_FD) {
     this.#socket = new Socket({ fd, readable: true, writable: true });
@@ -83,8 +84,10 @@ export class Channel {
     this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 
-  /** Sends what is said last, then ends the process. */
+  /** Sends what is said last, then ends the process. The first one counts: what follows is its consequence. */
   last(message: DataplaneMessage, exitCode: number): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     const end = (): never => process.exit(exitCode);
     this.#socket.end(`${JSON.stringify(message)}\n`, end);
     setTimeout(end, LAST_MS); // nobody may be reading

@@ -7,6 +7,7 @@
  *   `ready` out when the application listens.
  * - Later: `application-gone` in when the application's process has ended: its flows end, its buffers come back;
  *   `state` in, and out what every thread holds.
+ * - A thread that ends, by an exception or by process.exit() of an inline application, ends the process: `failed` says why.
  * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
  * - Ends with the control plane until it has locked itself down; afterwards only if its service is not `lasting`
  *   (channel.ts). One that is told nothing more then has lost its control plane and ends by itself.
@@ -50,6 +51,11 @@ function run(config: DataplaneConfig): void {
     worker.on('error', (error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       channel.last({ type: 'failed', code: 'IX_WORKER', message: text }, 1);
+    });
+    // What it said last has been heard by now: nobody asked for this. A process without it would serve nobody.
+    worker.on('exit', (code) => {
+      const message = `thread ${index} ended by itself (exit code ${code}); an application ends with ix.stop`;
+      channel.last({ type: 'failed', code: 'IX_WORKER', message }, 1);
     });
     return worker;
   });

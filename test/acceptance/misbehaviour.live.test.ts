@@ -67,6 +67,26 @@ describe('misbehaviour', { skip: needs('ping'), timeout: 120_000 }, () => {
     });
   }
 
+  for (const [misdeed, message] of [
+    ['exit', /^thread 0 ended by itself \(exit code 7\)/],
+    ['throw', /not my day/],
+  ] as const) {
+    test(`${misdeed}_inline_dataplaneEndsNamedAndIsRestarted`, async () => {
+      await using serving = await Serving.start([APP, '--domain', 'inline']);
+      const { dataplane } = serving.facts;
+      const client = await Client.open(serving.address, serving.port);
+      client.socket.on('error', () => {}); // reset by the next life
+      await client.write(misdeed);
+      const ended = await heard(serving, 'dataplane-ended');
+      assert.deepEqual([ended.pid, ended.how], [dataplane, 'exit code 1']);
+      assert.match(ended.message ?? '', message);
+      const again = await heard(serving, 'dataplane-restarted');
+      assert.notEqual(again.pid, dataplane);
+      await answers(serving);
+      client.socket.destroy();
+    });
+  }
+
   test('hang_dataplaneGoesOnReportedThenRestarted', async () => {
     await using serving = await start('--hang-timeout', '2.5');
     const { application } = serving.facts;
