@@ -9,13 +9,13 @@
  *   for the same address with other options ends it first, and says so.
  * - Without the privileges for the network that was asked for: an error if one was asked for,
  *   otherwise the same application with a built-in client over the cable, in one process
- *   (src/dataplane/demo.ts).
+ *   (src/dataplane/demo.ts). The demonstration is domain inline; if --domain process was asked for, that is an error.
  */
 import { formatAddress } from './address.ts';
 import { claim, endOrphan, mayAdopt, orphanAt, wishOf } from './adopt.ts';
 import { type Application, commandsToTry, findApplication } from './applications.ts';
 import { enforced } from './confine.ts';
-import { DataplaneDiedError, PrivilegeError } from './errors.ts';
+import { DataplaneDiedError, OptionError, PrivilegeError } from './errors.ts';
 import { describe, type Incident } from './incidents.ts';
 import type { End } from './launch.ts';
 import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
@@ -35,11 +35,19 @@ export async function serve(
   const options = parseRunOptions(given);
   const app = findApplication(name, parseSettings(settings));
   const nic = options.nic ?? 'veth';
+  // Not options.domain, which has a default: a demonstration that nobody wanted protected is inline.
+  const mustBeProcess = given['domain'] === 'process';
+  if (nic === 'cable' && mustBeProcess) {
+    throw new OptionError(
+      '--domain process cannot be with --nic cable, which is server and client in one process',
+      'use --domain inline, or --nic veth or tap',
+    );
+  }
   if (nic === 'cable') return demonstrate(app, options);
   const missing = missingFor(nic);
   if (missing.length > 0) {
     const refusal = new PrivilegeError(nic, missing);
-    if (options.nic !== undefined) throw refusal;
+    if (options.nic !== undefined || mustBeProcess) throw refusal;
     console.error(`ix: ${refusal.message}`);
     console.error(`ix: showing ${app.name} with a built-in client instead, in one process`);
     return demonstrate(app, options);

@@ -36,6 +36,11 @@ const WRONG: [string, string[], RegExp][] = [
     ['serve', 'echo', '--domain', 'ring0'],
     /--domain takes inline, process, not 'ring0'/,
   ],
+  [
+    'domainProcessOnCable',
+    ['serve', 'echo', '--nic', 'cable', '--domain', 'process'],
+    /--domain process cannot be with --nic cable, .*; use --domain inline, or --nic veth or tap/,
+  ],
   ['threadsZero', ['serve', 'echo', '--threads', '0'], /--threads takes a whole number/],
   ['threadsText', ['serve', 'echo', '--threads', '1.5'], /--threads takes a whole number/],
   ['threadsTwo', ['serve', 'echo', '--threads', '2'], /not in this version yet/],
