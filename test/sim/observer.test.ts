@@ -134,6 +134,24 @@ test('window_movesLeft_violation', () => {
   );
 });
 
+test('window_synSentAgain_saysAtMost65535_butNotLess', () => {
+  const options = [...MSS_1000, 3, 3, 7, 1];
+  const open = (): Exchange =>
+    new Exchange()
+      .pass(0, { flags: SYN, options })
+      .pass(1, { flags: SYN | ACK, ack: 1, window: 65_535, options })
+      .pass(1, { flags: ACK, seq: 1, ack: 1, window: 512 }); // 65,536: rounded up to the scale
+  open().send(1, { flags: SYN | ACK, ack: 1, window: 65_535, options });
+  breaks(/right edge of the window moves left/, () =>
+    open().send(1, { flags: SYN | ACK, ack: 1, window: 65_534, options }),
+  );
+  breaks(/right edge of the window moves left/, () =>
+    open()
+      .pass(1, { flags: SYN | ACK, ack: 1, window: 65_535, options })
+      .send(1, { flags: ACK, seq: 1, ack: 1, window: 511 }),
+  );
+});
+
 test('acknowledgement_ofLostData_violation', () => {
   const e = new Exchange().open();
   e.data(0, 0, 600); // lost

@@ -32,6 +32,15 @@ test('seeds_afewHundred_breakNoRule', { timeout: 240_000 }, () => {
   assert.ok(speed > 100, `only ${speed.toFixed(0)} times real time`);
 });
 
+/** 3227: a SYN's window; 3861: the clock of sequence numbers; 7912: both ends stream and neither reads. */
+for (const seed of [3227, 3861, 7912]) {
+  test(`seed${seed}_thatFailedOnce_breaksNoRule`, () => {
+    const result = new Simulator().run(seed);
+    if (result.error !== undefined) assert.fail(explain(result));
+    assert.ok(result.frames > 500, 'still a run with traffic');
+  });
+}
+
 test('seed_runTwice_sameHash', () => {
   for (const seed of [FIRST, FIRST + 1, FIRST + 2]) {
     const a = new Simulator().run(seed);
