@@ -6,6 +6,7 @@ import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import type { Case } from './case.ts';
 import { cases as channel } from './cases/channel.ts';
 import { cases as ends } from './cases/ends.ts';
+import { cases as exhaustion } from './cases/exhaustion.ts';
 import { cases as handles } from './cases/handles.ts';
 import { HANG_SECONDS, cases as hangs } from './cases/hangs.ts';
 import { cases as kernel } from './cases/kernel.ts';
@@ -34,6 +35,7 @@ const SUITES: Record<string, Suite> = {
   channel: { cases: channel },
   ends: { cases: ends },
   hangs: { cases: hangs, options: { hangTimeout: `${HANG_SECONDS}` } },
+  exhaustion: { cases: exhaustion },
   quotas: { cases: quotas, options: { quota: QUOTA } },
 };
 /** How soon the control plane must have said what it has to say. */
@@ -53,7 +55,9 @@ function assertNamed(said: Incident, expected: Partial<Incident>, pid: number): 
 async function attempt(each: Case): Promise<void> {
   const { hostile } = scene;
   const before = await hostile.state();
-  const { value, error, ended, observed } = await scene.attack(each.name);
+  const attack = scene.attack(each.name);
+  await each.meanwhile?.(hostile.address);
+  const { value, error, ended, observed } = await attack;
   if (each.ends) {
     assert.notEqual(ended, undefined, `it answered ${JSON.stringify(value)} ${error}`);
     endCount += 1;

@@ -44,6 +44,8 @@ export interface Case {
   name: string;
   run(gate: HostileGate, given: Given): unknown;
   expects?: unknown;
+  /** On the host, while it runs. */
+  meanwhile?(address: string): Promise<void>;
   check?(value: never, observed: Observed): void;
   ends?: Partial<Ended>;
   /** It survives, and is named all the same: what is said of it, in order. */

@@ -23,6 +23,7 @@ const FILES = [
   'kernel',
   'ends',
   'hangs',
+  'exhaustion',
   'quotas',
   'channel',
 ];

@@ -1,0 +1,40 @@
+/** Bytes from the network that the application never takes: windows close, and nobody else pays. */
+import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleepFor } from 'node:timers/promises';
+import { type Case, type Observed, sleep } from '../case.ts';
+
+const PORT = 7;
+const FLOODERS = 200;
+const FLOOD_MS = 350;
+
+/** As many connections as write as much as they can, for a while. */
+async function flood(address: string): Promise<void> {
+  await sleepFor(100); // The application has been asked, and is asleep.
+  const piece = Buffer.alloc(2 ** 20, 'x');
+  const sockets: Socket[] = Array.from({ length: FLOODERS }, () => {
+    const socket = connect(PORT, address);
+    socket.on('error', () => {});
+    socket.write(piece);
+    return socket;
+  });
+  await sleepFor(FLOOD_MS);
+  for (const socket of sockets) socket.resetAndDestroy();
+}
+
+export const cases: Case[] = [
+  {
+    name: 'network_floodIsNeverTaken_framesAreHeldAndComeBack',
+    run: () => {
+      sleep(FLOOD_MS + 350);
+      return true;
+    },
+    meanwhile: flood,
+    expects: true,
+    // The windows closed: far less came than was offered.
+    check: (_: never, { counters }: Observed) => {
+      const bytes = counters['tcpBytesIn']!;
+      assert.ok(bytes > 2 ** 20 && bytes < (FLOODERS * 2 ** 20) / 2, `${bytes} bytes`);
+    },
+  },
+];
