@@ -109,7 +109,9 @@ test('cable: garbage from the other end is dropped and counted', () => {
   assert.ok(b.frames.allHome());
 });
 
-test('cable: two processes, the idle one woken for each frame', { timeout: 30_000 }, async () => {
+test('cable: two processes, a sleeping one woken, an awake one not', {
+  timeout: 30_000,
+}, async (t) => {
   const parts = makeCable(64);
   const child = spawn(
     process.execPath,
@@ -117,6 +119,7 @@ test('cable: two processes, the idle one woken for each frame', { timeout: 30_00
     { stdio: ['ignore', 'pipe', 'inherit', parts.memoryFd, ...parts.wakeFds] },
   );
   const exited = once(child, 'exit');
+  t.after(() => child.kill('SIGKILL')); // it would spin for ever
   await once(child.stdout!, 'data'); // ready
   const ends = makeEnds();
   const a: End = {
@@ -130,7 +133,7 @@ test('cable: two processes, the idle one woken for each frame', { timeout: 30_00
     if (i % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5)); // it falls asleep
   }
   assert.ok(a.counters.get('kicks') > 0, 'a sleeping end was woken');
-  assert.ok(a.counters.get('kicks') < rounds, 'one that is awake was not');
+  assert.ok(a.counters.get('kicks') <= rounds / 50, 'one that is awake was not');
   send(a, 0xffff_ffff, 60); // the end
   const [status] = await exited;
   assert.equal(status, 0);
