@@ -163,7 +163,10 @@ export class Host {
     this.#thread = new ElasticThread({
       ...{ arena, counters, clock, nic: this.nic, stack: this.stack, sink, gate: this.#gate },
       timers: this.timers,
-      domain: { enter: () => this.#enter(), isBack: () => true },
+      domain: {
+        enter: () => this.#enter(),
+        ...{ patienceUs: 0, goOn: () => true, isBack: () => true },
+      },
       readTime: () => this.#setClock(),
     });
   }

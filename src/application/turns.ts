@@ -4,12 +4,15 @@
  * - While turns come often the thread waits on the turn word's futex (one crossing each way). Every SLICE_US, and
  *   when no turn came for a slice, it goes around its event loop, so that the application's own asynchronous code
  *   (timers, promises, files) runs between batches; an idle application sleeps there and costs nothing.
+ * - Placement `split` (`polls`): it polls the turn word after a turn, for as long as the idle policy says, before it waits
+ *   on the futex, and the dataplane, which polls too, is not woken at the end of a turn.
  * - Calls made outside a turn set GATE_AGAIN and wake the dataplane. So does the end of a turn that took so long that
  *   the dataplane went on (GATE_AWAY): it may be asleep.
  *
  * Called by worker.ts. The other side is src/dataplane/process-domain.ts.
  */
 import type { Arena } from '../arena/arena.ts';
+import type { IdlePolicy } from '../dataplane/config.ts';
 import {
   GATE_AGAIN,
   GATE_AWAY,
@@ -22,6 +25,10 @@ import type { Ix } from '../libix/ix.ts';
 import { must, SYS, sys, type Watch } from '../native/sys.ts';
 
 const SLICE_US = 4000;
+/** Placement split: how long it polls after its last turn. */
+const POLL_US: Record<IdlePolicy, number> = { spin: SLICE_US, adaptive: 200, sleep: 0 };
+/** Looks at the turn word between two at the clock. */
+const LOOKS = 64;
 /** Bytes of wakes that one look takes. */
 const WAKES_MAX = 64;
 
@@ -34,6 +41,8 @@ export interface TurnsParts {
   readonly wakeFd: number;
   /** Wakes the dataplane. */
   readonly dataplaneFd: number;
+  /** Placement split; absent: same-core. */
+  readonly polls?: IdlePolicy;
 }
 
 export class Turns {
@@ -47,6 +56,8 @@ export class Turns {
   readonly #wakeFd: number;
   readonly #dataplaneFd: number;
   readonly #clockWord: number;
+  /** undefined: same-core. */
+  readonly #pollsUs: number | undefined;
   readonly #watch: Watch;
   readonly #one = new Uint8Array(1);
   readonly #woke = new Uint8Array(WAKES_MAX);
@@ -63,6 +74,7 @@ export class Turns {
     this.#awayWord = (parts.eventArray >> 2) + GATE_AWAY;
     this.#wakeFd = parts.wakeFd;
     this.#dataplaneFd = parts.dataplaneFd;
+    this.#pollsUs = parts.polls && POLL_US[parts.polls];
     this.#clockWord = parts.arena.carve('application clock', 64, 64) >> 2;
     this.#done = Atomics.load(this.#i32, this.#doneWord);
     const watch = sys.watch(this.#wakeFd, () => this.#woken());
@@ -93,7 +105,9 @@ export class Turns {
         if (((this.#us() - start) | 0) > SLICE_US) break;
         continue;
       }
+      if (this.#pollsUs !== undefined && this.#polls(turn, start, this.#pollsUs)) continue;
       const left = (SLICE_US - ((this.#us() - start) | 0)) | 0;
+      if (left <= 0 && this.#pollsUs !== undefined) break;
       if (left <= 0 || sys.futexWait(this.#turnWord << 2, turn, left) !== 0) {
         if (Atomics.load(i32, this.#turnWord) === this.#done) return this.#sleep();
       }
@@ -101,11 +115,27 @@ export class Turns {
     setImmediate(this.#run);
   }
 
+  /** Placement split: true when there is a turn. `start`: of the slice, whose end is not passed. */
+  #polls(turn: number, start: number, pollsUs: number): boolean {
+    const i32 = this.#i32;
+    Atomics.store(i32, this.#waitingWord, WAITING.polling);
+    const from = this.#us();
+    for (;;) {
+      for (let look = 0; look < LOOKS; look++) {
+        if (Atomics.load(i32, this.#turnWord) !== turn) return true;
+      }
+      const now = this.#us();
+      if (((now - from) | 0) >= pollsUs || ((now - start) | 0) >= SLICE_US) break;
+    }
+    Atomics.store(i32, this.#waitingWord, WAITING.futex);
+    return false; // a turn that came just now changes the word that futexWait compares
+  }
+
   #take(turn: number): void {
     this.#ix.dispatch();
     this.#done = turn;
     Atomics.store(this.#i32, this.#doneWord, turn);
-    sys.futexWake(this.#doneWord << 2, 1);
+    if (this.#pollsUs === undefined) sys.futexWake(this.#doneWord << 2, 1);
     if (Atomics.load(this.#i32, this.#awayWord) !== 0) this.#ring();
   }
 

@@ -1,5 +1,6 @@
 /**
- * An application in a process of its own: one worker per elastic thread, on that thread's core.
+ * An application in a process of its own: one worker per elastic thread, on that thread's core or (placement
+ * split) on one of its own.
  *
  * - Its arena has the dataplane's size, and the four shared segments lie at the dataplane's offsets, so that every
  *   offset means the same bytes in both. The receive pool and the event array are mapped read-only: a write is
@@ -43,6 +44,7 @@ function attach(): Arena {
 }
 
 async function start(): Promise<void> {
+  const { idle, placement } = config;
   const { cpu, layout, shared, flows } = config.threads[index]!;
   if (cpu !== undefined) sys.pin(cpu);
   const arena = attach();
@@ -73,6 +75,7 @@ async function start(): Promise<void> {
     callArray: layout.calls.offset,
     wakeFd: shared.wake,
     dataplaneFd: shared.bell,
+    ...(placement === 'split' && { polls: idle ?? 'adaptive' }),
   });
   ix.whenSettled(() => say({ type: 'ready', ports: ix.ports }));
   turns.start();

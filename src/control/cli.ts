@@ -28,6 +28,8 @@ function withRunOptions(command: Command): Command {
     .option('--congestion <name>', 'of TCP: cubic, newReno or dctcp (default: cubic)')
     .option('--ecn <use>', 'of TCP: off, accept or ask (default: accept; with dctcp ask)')
     .option('--cpu <core>', 'pin the dataplane to this core')
+    .option('--placement <where>', 'of the application: same-core (default) or split, polling')
+    .option('--app-cpu <core>', 'its core in placement split (default: the next one)')
     .option('-m, --memory <MiB>', 'memory for values (kv)')
     .option('-p, --port <port>', 'port to listen on')
     .option('--batch <frames>', 'B: most frames of one iteration (default: 64)')

@@ -38,7 +38,7 @@ import {
   launch,
   type Ready,
 } from './launch.ts';
-import type { RunOptions } from './options.ts';
+import { applicationCpu, type RunOptions } from './options.ts';
 import { within } from './patience.ts';
 import { isAlive } from './process.ts';
 import { closeShared, forApplication, makeShared, sealShared } from './shared.ts';
@@ -91,7 +91,7 @@ export async function startLife(
   const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;
   const config: DataplaneConfig = {
     ...baseConfig(app, options),
-    ...(shared === undefined ? {} : { shared }),
+    ...(shared === undefined ? {} : { shared, placement: options.placement }),
     ...(wish === undefined ? {} : { lasting: true }),
     nics: drivers.configs,
     gateway: network.gateway,
@@ -186,7 +186,9 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   const { instance } = holdings;
   const lasting = wish === undefined ? {} : { lasting: true };
   const theirs = shared.map(forApplication);
-  const config = { app: appConfig(app, options), ...lasting, shared: theirs, cpu: options.cpu };
+  const { idle, placement } = options;
+  const cpu = applicationCpu(options);
+  const config = { app: appConfig(app, options), ...lasting, idle, placement, shared: theirs, cpu };
   let there = instance.application;
   let current: ApplicationProcess | undefined;
   undo.push(() => current?.kill());

@@ -7,7 +7,7 @@
  */
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
-import { IDLE_POLICIES, IMPAIRMENTS, type Impaired } from '../dataplane/config.ts';
+import { IDLE_POLICIES, IMPAIRMENTS, type Impaired, PLACEMENTS } from '../dataplane/config.ts';
 import {
   BATCH_MAX,
   FLOW_INDEX_BITS,
@@ -95,11 +95,15 @@ const RunOptions = v.object({
   ),
   slaac: v.optional(v.boolean(), false),
   domain: v.optional(oneOf(['inline', 'process']), 'process'),
+  /** Domain process: where the application runs. */
+  placement: v.optional(oneOf(PLACEMENTS), 'same-core'),
   threads: v.optional(integer(1, 64), '1'),
   idle: v.optional(oneOf(IDLE_POLICIES), 'adaptive'),
   congestion: v.optional(oneOf(CONGESTION_NAMES)),
   ecn: v.optional(oneOf(ECN_OPTIONS)),
   cpu: v.optional(integer(0, 1023)),
+  /** Placement split; absent: the core after `cpu`. */
+  appCpu: v.optional(integer(0, 1023)),
   memory: v.optional(integer(1, MEMORY_MIB_MAX)),
   port: v.optional(integer(1, 65_535)),
   /** Where the XDP program runs; auto: generic on a veth of our own, else native where the driver has it. */
@@ -136,6 +140,7 @@ const WRITTEN: Record<string, string> = {
   memory: '-m',
   port: '-p',
   hangTimeout: '--hang-timeout',
+  appCpu: '--app-cpu',
 };
 
 export function parseRunOptions(given: Record<string, unknown>): RunOptions {
@@ -153,7 +158,38 @@ export function parseRunOptions(given: Record<string, unknown>): RunOptions {
   if (options.cpu !== undefined && options.cpu >= cores) {
     throw new OptionError(`there is no core ${options.cpu}`, `--cpu takes 0 to ${cores - 1}`);
   }
+  checkPlacement(options, cores);
   return options;
+}
+
+/** Two that poll need two cores, and two processes. */
+function checkPlacement(options: RunOptions, cores: number): void {
+  const { placement, domain, nic, cpu, appCpu } = options;
+  if (placement !== 'split') {
+    if (appCpu === undefined) return;
+    throw new OptionError('--app-cpu is for placement split', 'add --placement split');
+  }
+  if (domain === 'inline' || nic === 'cable') {
+    const without = domain === 'inline' ? '--domain inline' : '--nic cable';
+    const problem = '--placement split needs an application process';
+    throw new OptionError(problem, `leave out ${without}`);
+  }
+  if (cores < 2) {
+    throw new OptionError('--placement split needs two cores, here is one', 'leave it out');
+  }
+  if (appCpu === undefined) return;
+  if (appCpu >= cores) {
+    throw new OptionError(`there is no core ${appCpu}`, `--app-cpu takes 0 to ${cores - 1}`);
+  }
+  if (cpu === undefined || cpu === appCpu) {
+    throw new OptionError('--app-cpu needs a --cpu that is another core', 'give both');
+  }
+}
+
+/** Core of the application's first thread; undefined: not pinned. */
+export function applicationCpu({ placement, cpu, appCpu }: RunOptions): number | undefined {
+  if (placement !== 'split' || cpu === undefined) return cpu;
+  return appCpu ?? (cpu + 1) % availableParallelism();
 }
 
 /** `name=value` arguments, for the application. */

@@ -59,6 +59,8 @@ const Cable = v.object({
 
 export const NicConfig = v.variant('kind', [AfXdp, Tap, Cable]);
 export const IDLE_POLICIES = ['spin', 'adaptive', 'sleep'] as const;
+/** Domain process: the application on the elastic thread's core, entered by turns; or polling on a core of its own. */
+export const PLACEMENTS = ['same-core', 'split'] as const;
 
 /** What `--impair` may ask of src/nic/impair.ts, and the most of each: for tests. */
 export const IMPAIRMENTS = {
@@ -151,6 +153,8 @@ export const DataplaneConfig = v.object({
   batchMax: v.optional(v.pipe(count, v.minValue(1), v.maxValue(BATCH_MAX))),
   /** Loaded into the elastic threads (domain inline), unless `shared` is given. */
   app: App,
+  /** Domain process: where the application's threads are; absent: same-core. */
+  placement: v.optional(v.picklist(PLACEMENTS)),
   /** Domain process: one a thread. */
   shared: v.optional(v.array(SharedDescriptors)),
   /** What the user may choose of src/limits.ts. */
@@ -175,6 +179,7 @@ export const DataplaneConfig = v.object({
 export type NicConfig = v.InferOutput<typeof NicConfig>;
 export type DataplaneConfig = v.InferOutput<typeof DataplaneConfig>;
 export type IdlePolicy = (typeof IDLE_POLICIES)[number];
+export type Placement = (typeof PLACEMENTS)[number];
 
 /** What one elastic thread holds; an idle one without connections holds nothing. */
 const ThreadState = v.object({
@@ -234,13 +239,15 @@ export const ApplicationConfig = v.object({
   app: App,
   /** As in DataplaneConfig. */
   lasting: v.optional(v.boolean()),
+  idle: v.optional(v.picklist(IDLE_POLICIES)),
+  placement: v.optional(v.picklist(PLACEMENTS)),
   threads: v.pipe(
     v.array(
       v.object({
         layout: Layout,
         shared: ApplicationDescriptors,
         flows: count,
-        /** The elastic thread's core; absent: not pinned. */
+        /** Placement same-core: the elastic thread's; absent: not pinned. */
         cpu: v.optional(count),
       }),
     ),

@@ -42,10 +42,14 @@ const C_BACK = COUNTER.applicationBack;
 /** Whoever runs the application's turn: the inline domain, or the hand-over to its process. */
 export interface Domain {
   /**
-   * The application consumes the published events and leaves its calls. False: it has not come back in time and still
+   * The application consumes the published events and leaves its calls. False: it has not come back yet and still
    * owns both arrays; `isBack` says when it has.
    */
   enter(): boolean;
+  /** How long after `enter` it is late: until then the thread polls, then it may sleep. */
+  readonly patienceUs: number;
+  /** It is late: it is to ring the bell when it is back. True: it is back already. */
+  goOn(): boolean;
   /** Whether the arrays are the dataplane's again. */
   isBack(): boolean;
 }
@@ -90,6 +94,9 @@ export class ElasticThread {
   readonly #batchMax: number;
   /** The application has both arrays and has not come back. */
   #isAway = false;
+  /** Since when, and whether that is too long. */
+  #awaySinceUs = 0;
+  #isLate = false;
   readonly #readTime: (clock: Clock) => void;
 
   constructor(parts: ElasticThreadParts) {
@@ -151,27 +158,35 @@ export class ElasticThread {
 
   /** Steps 4 and 5. Returns events + calls; an application that has not come back is left alone. */
   #application(): number {
-    if (this.#isAway) {
-      if (!this.#domain.isBack()) return 0;
-      return this.#takeBack();
-    }
+    if (this.#isAway) return this.#lookBack();
     const sink = this.#sink;
     this.#timers.emit(sink);
     this.#stack.emit(sink);
     if (sink.count === 0 && !this.#gate.wantsTurn()) return 0;
     sink.publish(this.#clock.us, this.#clock.ms);
-    if (!this.#domain.enter()) {
-      this.#isAway = true;
-      this.#counters.bump(C_LATE);
-      return sink.count;
-    }
-    return this.#takeBack();
+    if (this.#domain.enter()) return this.#takeBack();
+    this.#isAway = true;
+    this.#awaySinceUs = this.#clock.us;
+    return this.#lookBack() | 1;
+  }
+
+  /** The application has the arrays: takes its calls if it is back. 0: it is late, and is waited for asleep. */
+  #lookBack(): number {
+    const domain = this.#domain;
+    if (domain.isBack()) return this.#takeBack();
+    if (this.#isLate) return 0;
+    if (((this.#clock.us - this.#awaySinceUs) | 0) < domain.patienceUs) return 1;
+    if (domain.goOn()) return this.#takeBack();
+    this.#isLate = true;
+    this.#counters.bump(C_LATE);
+    return 0;
   }
 
   /** The arrays are the dataplane's. */
   #back(): void {
-    if (!this.#isAway) return;
     this.#isAway = false;
+    if (!this.#isLate) return;
+    this.#isLate = false;
     this.#counters.bump(C_BACK);
   }
 

@@ -6,6 +6,7 @@ import type { Domain } from './elastic-thread.ts';
 import type { Side, SideParts } from './thread.ts';
 
 class InlineDomain implements Domain {
+  readonly patienceUs = 0;
   readonly #ix: Ix;
 
   constructor(ix: Ix) {
@@ -14,6 +15,10 @@ class InlineDomain implements Domain {
 
   enter(): boolean {
     this.#ix.dispatch();
+    return true;
+  }
+
+  goOn(): boolean {
     return true;
   }
 

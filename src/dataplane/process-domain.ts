@@ -5,6 +5,8 @@
  *   numbered: the dataplane writes the number of the turn that begins (GATE_TURN), the application writes it back
  *   when its calls are complete (GATE_DONE). Run to completion is kept: on one core the futex hands the core over
  *   and back (5.5-6 us a round trip on the machine this was written on, so it is paid once per batch).
+ * - Placement `split`: the application polls on a core of its own, and the dataplane does not wait for it but goes on
+ *   with its NIC; `isBack` is asked in each iteration. Still one turn at a time.
  * - An application that does not come back within WATCHDOG_US keeps the arrays but nothing else: the thread goes on
  *   acknowledging, timing and receiving without it, and looks again in each iteration. It may fall asleep meanwhile:
  *   GATE_AWAY asks the application to ring the bell when it is back. Each side writes its word before it reads the
@@ -15,6 +17,7 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { ETIMEDOUT, SYS, sys } from '../native/sys.ts';
+import type { Placement } from './config.ts';
 import type { Domain } from './elastic-thread.ts';
 import {
   GATE_AGAIN,
@@ -26,7 +29,7 @@ import {
   WAITING,
 } from './events.ts';
 
-/** How long the elastic thread waits for its application before it goes on without it. */
+/** How long the application may take for a turn before it is late: same-core the elastic thread waits so long. */
 const WATCHDOG_US = 1000;
 const LOOKS_MAX = 8;
 
@@ -37,9 +40,12 @@ export interface ProcessDomainParts {
   readonly callArray: number;
   /** Wakes an application that waits in its event loop. */
   readonly wakeFd: number;
+  readonly placement?: Placement;
 }
 
 export class ProcessDomain implements Domain {
+  readonly patienceUs: number;
+  readonly #isSplit: boolean;
   readonly #i32: Int32Array;
   readonly #turnWord: number;
   readonly #doneWord: number;
@@ -52,6 +58,8 @@ export class ProcessDomain implements Domain {
   #isPresent = false;
 
   constructor(parts: ProcessDomainParts) {
+    this.#isSplit = parts.placement === 'split';
+    this.patienceUs = this.#isSplit ? WATCHDOG_US : 0; // same-core `enter` itself has waited
     this.#i32 = parts.arena.i32;
     this.#turnWord = (parts.eventArray >> 2) + GATE_TURN;
     this.#doneWord = (parts.callArray >> 2) + GATE_DONE;
@@ -85,13 +93,18 @@ export class ProcessDomain implements Domain {
     const waiting = Atomics.load(i32, this.#waitingWord);
     if (waiting === WAITING.futex) sys.futexWake(this.#turnWord << 2, 1);
     else if (waiting === WAITING.eventLoop) sys.syscall(SYS.write, this.#wakeFd, this.#one, 1);
+    if (this.#isSplit) return false;
     // An honest application changes the word once; one that keeps changing it is not waited for.
     for (let look = 0; look < LOOKS_MAX; look++) {
       const done = Atomics.load(i32, this.#doneWord);
       if (done === this.#turn) return true;
       if (sys.futexWait(this.#doneWord << 2, done, WATCHDOG_US) === -ETIMEDOUT) break;
     }
-    Atomics.store(i32, this.#awayWord, 1);
+    return false;
+  }
+
+  goOn(): boolean {
+    Atomics.store(this.#i32, this.#awayWord, 1);
     return this.isBack();
   }
 

@@ -8,7 +8,7 @@
  */
 import type { Segment } from '../arena/arena.ts';
 import { MAP_SHARED, must, PROT_READ, PROT_WRITE, SYS, sys } from '../native/sys.ts';
-import type { SharedDescriptors } from './config.ts';
+import type { Placement, SharedDescriptors } from './config.ts';
 import { ProcessDomain } from './process-domain.ts';
 import type { Side, SideParts } from './thread.ts';
 
@@ -25,7 +25,11 @@ export function backWith(shared: SharedDescriptors): (segment: Segment) => void 
 /** Bytes of rings that one look takes: an application may have rung often. */
 const RINGS_MAX = 4096;
 
-export function openProcessSide(parts: SideParts, shared: SharedDescriptors): Side {
+export function openProcessSide(
+  parts: SideParts,
+  shared: SharedDescriptors,
+  placement: Placement = 'same-core',
+): Side {
   const { arena, layout } = parts;
   const rung = new Uint8Array(RINGS_MAX);
   const domain = new ProcessDomain({
@@ -33,6 +37,7 @@ export function openProcessSide(parts: SideParts, shared: SharedDescriptors): Si
     eventArray: layout.events.offset,
     callArray: layout.calls.offset,
     wakeFd: shared.wake,
+    placement,
   });
   return {
     domain,

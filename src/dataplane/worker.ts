@@ -99,7 +99,7 @@ async function startInline(): Promise<void> {
 function startProcess(shared: NonNullable<DataplaneConfig['shared']>[number]): void {
   const dataplane = openThread({
     ...common,
-    openSide: (parts) => openProcessSide(parts, shared),
+    openSide: (parts) => openProcessSide(parts, shared, config.placement),
     back: backWith(shared),
   });
   listen(dataplane, () => dataplane.runner.start());

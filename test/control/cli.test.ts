@@ -41,6 +41,26 @@ const WRONG: [string, string[], RegExp][] = [
     ['serve', 'echo', '--nic', 'cable', '--domain', 'process'],
     /--domain process cannot be with --nic cable, .*; use --domain inline, or --nic veth or tap/,
   ],
+  [
+    'placementUnknown',
+    ['serve', 'echo', '--placement', 'near'],
+    /--placement takes same-core, split, not 'near'/,
+  ],
+  [
+    'placementSplitInline',
+    ['serve', 'echo', '--placement', 'split', '--domain', 'inline'],
+    /--placement split needs an application process; leave out --domain inline/,
+  ],
+  [
+    'placementSplitCable',
+    ['serve', 'echo', '--placement', 'split', '--nic', 'cable'],
+    /--placement split needs an application process; leave out --nic cable/,
+  ],
+  [
+    'appCpuSameCore',
+    ['serve', 'echo', '--cpu', '0', '--app-cpu', '1'],
+    /--app-cpu is for placement split; add --placement split/,
+  ],
   ['threadsZero', ['serve', 'echo', '--threads', '0'], /--threads takes a whole number/],
   ['threadsText', ['serve', 'echo', '--threads', '1.5'], /--threads takes a whole number/],
   ['threadsTwo', ['serve', 'echo', '--threads', '2'], /not in this version yet/],
