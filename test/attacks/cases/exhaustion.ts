@@ -19,7 +19,11 @@ async function flood(address: string): Promise<void> {
     return socket;
   });
   await sleepFor(FLOOD_MS);
-  for (const socket of sockets) socket.resetAndDestroy();
+  for (const socket of sockets) {
+    if (socket.connecting)
+      socket.destroy(); // resetAndDestroy would go on connecting, to the next service even
+    else socket.resetAndDestroy();
+  }
 }
 
 export const cases: Case[] = [
