@@ -5,19 +5,21 @@
  * - Saturation: N connections with one message in flight each. Round trip: one connection, one message in flight.
  * - The same client for all: our dataplane client (src/load/echo-client.ts) on the other core.
  *
- * Ratios, ours / theirs: vsLinuxEpoll, vsNodeNet, vsLimit (messages against frames per second); rttVsLinux and
- * rttVsLinuxSpin (median round trips: below 1 is faster). Compare: the paper's Fig. 3, OSDI'14 section 5.3.
+ * Ratios, ours / theirs: vsLinuxEpoll; vsLinuxEpollOneCore (the kernel receives on the server's core, too: network.ts);
+ * vsNodeNet; vsLimit (messages against frames per second); rttVsLinux and rttVsLinuxSpin (median round trips: below 1 is
+ * faster). Compare: the paper's Fig. 3, OSDI'14 section 5.3.
  */
 import { onLink, ours, runBench, theirs } from './harness/bench.ts';
 import { measureLimit } from './harness/limit.ts';
 import { echoRoundTrip, echoSaturation } from './harness/measure.ts';
 import { type BenchOptions, parseBenchOptions } from './harness/options.ts';
-import { peerNamed } from './harness/peers.ts';
+import { onOneCore, peerNamed } from './harness/peers.ts';
 import type { RatioPlan } from './harness/report.ts';
 import type { Contender, Sample } from './harness/rounds.ts';
 
 const RATIOS: readonly RatioPlan[] = [
   { name: 'vsLinuxEpoll', metric: 'messagesPerSecond', theirs: 'epoll' },
+  { name: 'vsLinuxEpollOneCore', metric: 'messagesPerSecond', theirs: 'epollOneCore' },
   { name: 'vsNodeNet', metric: 'messagesPerSecond', theirs: 'nodeNet' },
   {
     name: 'vsLimit',
@@ -51,6 +53,7 @@ function contendersFor(options: BenchOptions): Contender[] {
   return [
     ours('ours, AF_XDP', { app: 'echo', cpu, idle, domain }, both),
     theirs(peerNamed('epoll'), cpu, both),
+    theirs(onOneCore(peerNamed('epoll')), cpu, (address) => echoSaturation(address, options)),
     theirs(peerNamed('nodeNet'), cpu, both),
     theirs(peerNamed('epollSpin'), cpu, (address) => echoRoundTrip(address, options)),
     limit(options),

@@ -1,5 +1,6 @@
 /**
- * `ix bench soak`: random, spoilt and sound frames at full rate over a veth for ten minutes, and what is left then.
+ * `ix bench soak`: random, spoilt and sound frames at full rate over a veth for ten minutes, and what is left then. Half
+ * of the strangers speak IPv4, half IPv6.
  *
  * - The server (kv, as users run it) on one core; on the other the frame source (soak/strangers.ts) and a well-behaved
  *   client on the kernel's TCP (soak/client.ts), whose every answer is checked.
@@ -18,6 +19,7 @@ import { type Service, startService } from '../src/control/service.ts';
 import { readStatistics } from '../src/control/statistics.ts';
 import type { ThreadState } from '../src/dataplane/config.ts';
 import { readInterface, setOffloads } from '../src/nic/interface.ts';
+import { formatIpv6 } from '../src/wire/ipv6-text.ts';
 import { progress } from './harness/bench.ts';
 import { peerSource } from './harness/compile.ts';
 import {
@@ -29,12 +31,14 @@ import {
 } from './harness/network.ts';
 import { type Running, startPinned } from './harness/process.ts';
 import { type Balance, balancesOf, type Counts, dropsOf } from './soak/accounts.ts';
-import { CLIENT, SERVED_PORT } from './soak/addresses.ts';
+import { CLIENT, SERVED_PORT, SERVER6 } from './soak/addresses.ts';
 
 const SERVER_CPU = 1;
 const OTHERS_CPU = 0;
 /** Handshakes that a spoilt source began are given up after 63 s, TIME-WAIT after 60 s; twice that is a leak. */
 const SETTLE_MS = 140_000;
+/** Duplicate address detection: a random second at most, and one more. */
+const ADDRESS_MS = 2500;
 const SETTLE_STEP_MS = 500;
 
 export interface SoakOptions {
@@ -50,7 +54,7 @@ export interface SoakReport {
   passed: boolean;
   /** One sentence each. */
   problems: string[];
-  strangers: { frames: number; rate: number; opened: number; left: number };
+  strangers: { frames: number; rate: number; opened: number; opened6: number; left: number };
   client: { exchanges: number; errors: number; reason?: string; p50Us: number; p99Us: number };
   received: number;
   balances: Balance[];
@@ -107,11 +111,14 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
 async function soakOn(server: string, options: SoakOptions): Promise<SoakReport> {
   const given = {
     ip: `${server}/${PREFIX_LENGTH}`,
+    ip6: `${formatIpv6(SERVER6)}/64`,
     cpu: `${SERVER_CPU}`,
     memory: '256',
     domain: options.domain,
   };
   const service = await startService(findApplication('kv'), parseRunOptions(given), SERVER_LINK);
+  // While the server asks whether its IPv6 address is taken, a stranger's question for it means yes (RFC 4862 5.4.3).
+  await sleep(ADDRESS_MS);
   let died: string | undefined;
   void service.dataplane.ended.then(({ how, failure }) => {
     died = failure ?? how;
@@ -202,6 +209,7 @@ function judge(
   if (client.errors > 0) problems.push(`the client had ${client.errors} errors: ${client.reason}`);
   if (client.exchanges === 0) problems.push('the client was not served');
   if (strangers.opened === 0) problems.push('no stranger got a connection');
+  if (strangers.opened6 === 0) problems.push('no stranger got a connection over IPv6');
   for (const { layer, arrived, explained } of balances) {
     if (arrived === explained) continue;
     problems.push(`${layer}: ${arrived} arrived, ${explained} are in the counters`);
@@ -226,7 +234,7 @@ function print(report: SoakReport): void {
   );
   console.log(`  sent       ${count(strangers.frames)} frames, ${count(strangers.rate)} a second`);
   console.log(
-    `  received   ${count(received)}, ${count(strangers.opened)} connections of strangers`,
+    `  received   ${count(received)}, ${count(strangers.opened)} connections of strangers, ${count(strangers.opened6)} by IPv6`,
   );
   console.log(`  client     ${count(client.exchanges)} exchanges, ${client.errors} errors,`);
   console.log(`             median ${client.p50Us} us, 99th percentile ${client.p99Us} us`);

@@ -18,7 +18,7 @@ const CE = 3;
 
 /** So many marks, echoes or answers in a row may have been missed, or belong to one recovery. */
 const MISSED_MAX = 100;
-const UNANSWERED_MAX = 80;
+const UNANSWERED_MAX = 20;
 const STALE_MAX = 20;
 
 function rule(holds: boolean, text: string): void {
@@ -54,7 +54,10 @@ export function ecnSent(s: Segment, x: Half, y: Half, isNew: boolean): void {
   }
   rule(x.marksUnechoed <= MISSED_MAX, 'marks are not echoed');
   if ((s.flags & CWR) !== 0) {
-    rule(agreed && isNew && x.echoes > 0, 'an answer without an echo');
+    // with or without an echo: a loss is told as well (RFC 3168 6.1.2), a timeout even if its data is acknowledged before it is
+    // sent again
+    rule(agreed && isNew, 'an answer that is no new data');
+    x.answeredAt = (s.seq - x.iss) | 0;
     x.echoesUnanswered = x.dataUnanswered = 0;
   } else if (isNew && x.echoesUnanswered > 0) x.dataUnanswered++;
   const isDeaf = x.echoesUnanswered > UNANSWERED_MAX && x.dataUnanswered > UNANSWERED_MAX;
@@ -70,8 +73,7 @@ export function ecnDelivered(s: Segment, x: Half, y: Half): void {
     x.marksUnechoed++;
     x.cwrSinceMark = 0;
   }
-  if ((s.flags & ECE) !== 0) {
-    x.echoes++;
-    x.echoesUnanswered++;
-  }
+  const acked = (s.ack - x.iss) | 0;
+  // once a window: what acknowledges nothing behind the last answer (NewReno may send a whole window on duplicates) waits
+  if ((s.flags & ECE) !== 0 && acked > x.answeredAt) x.echoesUnanswered++;
 }

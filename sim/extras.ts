@@ -1,8 +1,8 @@
 /**
  * Features of a scenario that joined later: drawn from streams of their own, so that a seed keeps all it had.
  *
- * - ECN and congestion controllers of hosts, routers that mark, black holes (a smaller MTU, and no word about it), hosts that
- *   reboot, applications that lose patience, datagrams.
+ * - ECN and congestion controllers of hosts, TCP options that they lack, routers that mark, black holes (a smaller MTU, and
+ *   no word about it), hosts that reboot, applications that lose patience, datagrams, small backlogs and forgers.
  *
  * Called by scenario.ts.
  */
@@ -16,6 +16,8 @@ const UDP_PORT_FIRST = 30_000;
 export function drawExtras(random: Random, s: Scenario, isPlain: boolean): void {
   drawEcn(random.fork(1), s, isPlain);
   drawDatagrams(random.fork(2), s);
+  drawLacks(random.fork(4), s);
+  drawBacklogs(random.fork(5), s, isPlain);
   if (isPlain) return;
   const own = random.fork(3);
   const span = 60 * SECOND;
@@ -54,6 +56,36 @@ function drawEcn(random: Random, s: Scenario, isPlain: boolean): void {
     if (!isEverywhere && !random.chance(0.1)) continue;
     if (path.rate) path.markBytes = (path.queueBytes ?? 262_144) / 4;
     else if (random.chance(0.5)) path.mark = random.pick([0.01, 0.1, 0.5]);
+  }
+}
+
+/** In half of the runs there are hosts as of 1990; a flow has what both its ends know. */
+function drawLacks(random: Random, s: Scenario): void {
+  if (random.chance(0.5)) return;
+  for (const host of s.hosts) {
+    if (random.chance(0.2)) host.lacks = { sack: false, timestamps: false, windowScale: false };
+    else {
+      host.lacks = {
+        ...(random.chance(0.4) && { sack: false }),
+        ...(random.chance(0.4) && { timestamps: false }),
+        ...(random.chance(0.2) && { windowScale: false }),
+      };
+    }
+  }
+}
+
+/** Backlogs that are soon full, so that SYN cookies are out, and who tries to profit from that. */
+function drawBacklogs(random: Random, s: Scenario, isPlain: boolean): void {
+  if (isPlain || !random.chance(0.2)) return;
+  for (const listener of s.listeners) listener.backlog = random.pick([1, 1, 2]);
+  s.isGentle = false; // a handshake may find the backlog full for longer than its patience lasts
+  if (s.hosts.some(({ isIpv6 }) => isIpv6)) return;
+  for (let i = random.between(1, 30); i > 0; i--) {
+    const from = random.below(s.hosts.length);
+    const to = (from + random.between(1, s.hosts.length - 1)) % s.hosts.length;
+    const ports = { fromPort: 60_000 + i, toPort: s.listeners[0]!.port };
+    const forged = { from, to, ...ports, seq: random.word(), ack: random.word() };
+    s.forgeries.push({ atUs: random.magnitude(100, 100 * SECOND), forged });
   }
 }
 

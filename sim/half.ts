@@ -39,6 +39,13 @@ export class Half {
   deliveries = 0;
   /** The same when X first sent data; -1: it has not. */
   deliveriesAtData = -1;
+  // --- SACK (sack-rules.ts): what Y has said that it holds; duplicates that reached X, and those that X has named ---
+  readonly peerSacked = new Intervals();
+  hasReneged = false;
+  /** Whether X's host has room to remember all of it. */
+  hasRuns = true;
+  duplicates = 0;
+  duplicatesNamed = 0;
   // --- ECN (ecn-rules.ts): what X's SYN asked or agreed to ---
   asksEcn = false;
   agreesEcn = false;
@@ -46,8 +53,8 @@ export class Half {
   marks = 0;
   marksUnechoed = 0;
   cwrSinceMark = 0;
-  /** Echoes that have reached X; since X's last CWR, echoes and segments of new data sent. */
-  echoes = 0;
+  /** Where X's last CWR stood; since then, echoes that have reached X and acknowledge more, and segments of new data sent. */
+  answeredAt = -1;
   echoesUnanswered = 0;
   dataUnanswered = 0;
   // --- the last retransmission without anything delivered in between ---

@@ -10,9 +10,9 @@ import { Frames } from '../src/arena/frames.ts';
 import { Wheel } from '../src/arena/wheel.ts';
 import { Counters } from '../src/counters.ts';
 import { ElasticThread } from '../src/dataplane/elastic-thread.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../src/dataplane/events.ts';
 import { CALL_ARRAY_BYTES, Gate } from '../src/dataplane/gate.ts';
 import { ApplicationTimers } from '../src/dataplane/timers.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../src/gate-arrays.ts';
 import { Ix } from '../src/libix/ix.ts';
 import type { Limits } from '../src/limits.ts';
 import { Clock, type Environment, timerRanges } from '../src/net/environment.ts';
@@ -27,6 +27,7 @@ import type { Network } from './network.ts';
 import type { Schedule } from './schedule.ts';
 import { SimNic } from './sim-nic.ts';
 import { Violation } from './violation.ts';
+import { WindowRules } from './window-rules.ts';
 
 export interface HostPlan {
   /** Whether the application uses libix, or TCP's calls directly. */
@@ -44,6 +45,8 @@ export interface HostPlan {
   limits: Limits;
   congestion?: CongestionName;
   ecn?: EcnOption;
+  /** TCP options that it does not know. */
+  lacks?: { sack?: false; timestamps?: false; windowScale?: false };
 }
 
 /** What runs on a host. */
@@ -98,6 +101,7 @@ export class Host {
   readonly #wheel: Wheel;
   readonly #clock = new Clock();
   readonly #gate: Gate;
+  readonly #windows: WindowRules;
   readonly #thread: ElasticThread;
   readonly #memoryEnd: number;
   #memoryNext: number;
@@ -139,9 +143,11 @@ export class Host {
     const tcpOptions = {
       congestion: plan.congestion ?? 'cubic',
       ...(plan.ecn && { ecn: plan.ecn }),
+      ...plan.lacks,
     };
     const makeTcp = (env: Environment, ip: Ip): Tcp => new Tcp(env, ip, tcpOptions);
     this.stack = new Stack(this.env, (timer) => this.timers.expired(timer), makeTcp);
+    this.#windows = new WindowRules(this.stack.tcp, counters, tcpOptions.congestion);
     const layout = {
       events: { offset: arena.carve('gate events', EVENT_ARRAY_BYTES) },
       calls: { offset: arena.carve('gate calls', CALL_ARRAY_BYTES) },
@@ -165,7 +171,7 @@ export class Host {
       timers: this.timers,
       domain: {
         enter: () => this.#enter(),
-        ...{ patienceUs: 0, goOn: () => true, isBack: () => true },
+        ...{ isApart: false, patienceUs: 0, goOn: () => true, isBack: () => true },
       },
       readTime: () => this.#setClock(),
     });
@@ -245,6 +251,7 @@ export class Host {
     const now = this.#schedule.now;
     this.turns++;
     const work = this.#turnInEarnest();
+    this.#windows.check();
     this.#checkSpin(work);
     this.#readyAt = now + this.plan.turnUs;
     const isBusy = work > 0 || this.nic.waiting > 0;

@@ -35,6 +35,16 @@ export class Intervals {
     edges.splice(first, i - first, start, end);
   }
 
+  /** Whether any of [start, end) has arrived. */
+  overlaps(start: number, end: number): boolean {
+    if (start < this.next) return true;
+    const edges = this.#edges;
+    for (let i = 0; i < edges.length; i += 2) {
+      if (edges[i]! < end && start < edges[i + 1]!) return true;
+    }
+    return false;
+  }
+
   /** Whether all of [start, end) has arrived. */
   has(start: number, end: number): boolean {
     if (end <= this.next) return true;

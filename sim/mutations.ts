@@ -132,7 +132,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'retransmission timer not restarted by an acknowledgement',
     file: 'tcp/acknowledge.ts',
-    find: 'else this.#restartRto(row);\n    if (this.#hasMore(row))',
+    find: 'else this.#timer.restart(row);\n    if (this.#hasMore(row))',
     replace: 'else this.#timers.clear(row, TIMER.rto);\n    if (this.#hasMore(row))',
   },
   {
@@ -263,12 +263,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'cwnd - Math.floor(less)',
   },
   {
-    name: 'user timeout counted anew with every try',
-    file: 'tcp/user-timeout.ts',
-    find: 'if ((i32[row + TCB.timers]! & TIMER.user) !== 0 && i32[row + RARE.userUna] === una) return;',
-    replace: '',
-  },
-  {
     name: 'dead orphan stays in the list of orphans',
     file: 'tcp/teardown.ts',
     find: 'this.#flows.output.remove(row);\n    this.#flows.orphans.remove(row);',
@@ -297,5 +291,128 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'net/udp.ts',
     find: 'if (!this.#isChecksumRight(ip, udp, length, source)) return',
     replace: 'if (!this.#isChecksumRight(ip, udp, length, source) && bytes < 0) return',
+  },
+  // --- loss recovery ---
+  {
+    name: 'recovery: a loss does not reduce the window',
+    file: 'tcp/recovery.ts',
+    find: 'this.#congestion.enterRecovery(row, Math.min(flight, i32[row + TCB.cwnd]!));',
+    replace: '',
+  },
+  {
+    name: 'recovery: what is sent again is not counted against what was delivered',
+    file: 'tcp/recovery.ts',
+    find: 'Math.max(i32[row + TCB.prrFlight]!, 1)) - out;',
+    replace: 'Math.max(i32[row + TCB.prrFlight]!, 1)) - out * 0;',
+  },
+  {
+    name: 'recovery: the window stays open when it ends',
+    file: 'tcp/recovery.ts',
+    find: 'i32[row + TCB.cwnd] = Math.max(i32[row + TCB.ssthresh]!, i32[row + TCB.mss]!);\n    }\n    const keep',
+    replace: 'i32[row + TCB.cwnd] = i32[row + TCB.undoCwnd]!;\n    }\n    const keep',
+  },
+  {
+    name: 'scoreboard: a timeout loses what was selectively acknowledged, too',
+    file: 'tcp/scoreboard.ts',
+    find: 'if (hasReneged || (i32[run + RUN.bits]! & SACKED) === 0) this.#account(row, run, LOST);',
+    replace: 'if (hasReneged || run !== 0) this.#account(row, run, LOST);',
+  },
+  {
+    name: 'scoreboard: the second part of a run that is cut forgets what is known',
+    file: 'tcp/scoreboard.ts',
+    find: 'i32[rest + RUN.bits] = i32[run + RUN.bits]!;',
+    replace: 'i32[rest + RUN.bits] = 0;',
+  },
+  {
+    name: 'scoreboard: a lost run that is acknowledged stays in the sum',
+    file: 'tcp/scoreboard.ts',
+    find: 'if ((bits & LOST) !== 0) i32[row + TCB.lost] = i32[row + TCB.lost]! - length;',
+    replace: '',
+  },
+  {
+    name: 'loss timer: one probe after the other, never a timeout',
+    file: 'tcp/loss-timer.ts',
+    find: 'FLAG.sack | FLAG.disorder | FLAG.recovery | FLAG.loss | FLAG.tail | FLAG.tailDue;',
+    replace: 'FLAG.sack | FLAG.disorder | FLAG.recovery | FLAG.loss;',
+  },
+  {
+    name: 'loss timer: not set by the first transmission',
+    file: 'tcp/loss-timer.ts',
+    find: 'if (isSet && i32[row + TCB.waitsFor] !== WAIT.probe) return;',
+    replace: 'if (!isSet || i32[row + TCB.waitsFor] !== WAIT.probe) return;',
+  },
+  {
+    name: 'CUBIC: a loss leaves all that was in flight',
+    file: 'tcp/cubic.ts',
+    find: 'Math.max(flight * BETA, i32[row + TCB.mss]! << 1)',
+    replace: 'Math.max(flight, i32[row + TCB.mss]! << 1)',
+  },
+  {
+    name: 'timeout leaves the window open',
+    file: 'tcp/congestion.ts',
+    find: 'this.decrease(row, flight);\n    i32[row + TCB.cwnd] = i32[row + TCB.mss]!;',
+    replace: 'this.decrease(row, flight);',
+  },
+  {
+    name: 'CUBIC: slow start counts what is acknowledged twice',
+    file: 'tcp/cubic.ts',
+    find: 'bytes >> CSS_GROWTH_SHIFT : bytes);',
+    replace: 'bytes >> CSS_GROWTH_SHIFT : bytes * 2);',
+  },
+  {
+    name: 'NewReno: a loss leaves all that was in flight',
+    file: 'tcp/congestion.ts',
+    find: 'const half = flight >> 1;',
+    replace: 'const half = flight;',
+  },
+  {
+    name: 'NewReno: the window stays inflated after recovery',
+    file: 'tcp/congestion.ts',
+    find: 'i32[row + TCB.cwnd] = Math.min(ssthresh, atLeast);',
+    replace: 'i32[row + TCB.cwnd] = Math.max(i32[row + TCB.cwnd]!, Math.min(ssthresh, atLeast));',
+  },
+  {
+    name: 'DSACK named again and again',
+    file: 'tcp/sack-writer.ts',
+    find: 'i32[row + TCB.dsackStart] = end; // once',
+    replace: '',
+  },
+  {
+    name: 'SACK block across a hole',
+    file: 'tcp/sack-writer.ts',
+    find: 'while (m !== 0 && i32[m + HELD.seq] === end) {',
+    replace: 'while (m !== 0) {',
+  },
+  // --- SYN cookies ---
+  {
+    name: "cookie: its largest segment is believed, not the peer's",
+    file: 'tcp/syn-cookies.ts',
+    find: 'options.mss = MSS[index]!;',
+    replace: 'options.mss = MSS[MSS.length - 1]!;',
+  },
+  {
+    name: 'cookie: window scale forgotten',
+    file: 'tcp/syn-cookies.ts',
+    find: 'options.scale = (bits & NO_SCALE) === NO_SCALE ? -1 : bits & NO_SCALE;',
+    replace: 'options.scale = 14;',
+  },
+  {
+    name: 'cookie: any acknowledgement is one',
+    file: 'tcp/syn-cookies.ts',
+    find: 'if (passed > 1 || this.#cookie(a, (a.seq - 1) | 0, period, index) !== iss) return false;',
+    replace: 'if (passed > 99) return false;',
+  },
+  // --- IPv6 ---
+  {
+    name: 'IPv6: a solicitation is not answered',
+    file: 'net/ndp.ts',
+    find: 'if (message < 0) return;\n    const flags = NA_OVERRIDE',
+    replace: 'if (message < 0 || token !== 0) return;\n    const flags = NA_OVERRIDE',
+  },
+  {
+    name: 'IPv6: an address that is held is counted as used by nobody',
+    file: 'net/destinations.ts',
+    find: 'if (this.#i32[users] === 0) this.#idle.remove(token - 1);\n    this.#i32[users] = this.#i32[users]! + 1;',
+    replace: 'if (this.#i32[users] === 0) this.#i32[users] = 1;',
   },
 ];

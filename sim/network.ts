@@ -24,6 +24,7 @@ import {
 import { IP_DONT_FRAGMENT, IP_FRAGMENT } from '../src/wire/ipv4.ts';
 import { IP6_HOP_LIMIT, IP6_MTU_MIN } from '../src/wire/ipv6.ts';
 import { MAC_HIGH, MAC_LOW_BASE } from './address.ts';
+import { type Forged, swapWords, writeForged } from './forge.ts';
 import type { FrameLog } from './frame-log.ts';
 import { markCongestion, mayMark } from './mark.ts';
 import type { Observer } from './observer.ts';
@@ -157,8 +158,8 @@ export class Network {
     this.#log(at, length, fate);
     if (arrival < 0) return;
     const isMarked = isIp && path.isMarked && mayMark(view, at + ETH_PAYLOAD);
-    this.#fly(at, length, to, arrival, bit, isMarked);
-    if (again > 0) this.#fly(at, length, to, again, -1, isMarked);
+    this.#fly(from, at, length, to, arrival, bit, isMarked);
+    if (again > 0) this.#fly(from, at, length, to, again, -1, isMarked);
   }
 
   #log(at: number, length: number, fate: string): void {
@@ -166,6 +167,7 @@ export class Network {
   }
 
   #fly(
+    from: number,
     at: number,
     length: number,
     to: number,
@@ -183,6 +185,7 @@ export class Network {
     u8.copyWithin(copy, at, at + length);
     if (isMarked) markCongestion(this.#arena.view, copy + ETH_PAYLOAD);
     this.#isCorrupt[slot] = bit < 0 || this.#isUnguarded(at, bit) ? 0 : 1;
+    if (this.paths[from]![to]!.options.forges) swapWords(this.#arena.view, copy, length);
     if (bit >= 0) u8[copy + (bit >> 3)] = u8[copy + (bit >> 3)]! ^ (1 << (bit & 7));
     this.#schedule.at(arrival, () => {
       const nic = this.#nics[to];
@@ -200,6 +203,20 @@ export class Network {
     return isClassOrLabel || place >> 3 === IP6_HOP_LIMIT;
   }
 
+  /** Somebody sends this; it arrives at once, and the observer hears only of what is answered. */
+  forge(forged: Forged): void {
+    const slot = this.#take(0);
+    const { view, u8 } = this.#arena;
+    const length = writeForged(view, u8, this.#at(slot), forged);
+    this.#lengths[slot] = length;
+    this.#isCorrupt[slot] = 1;
+    this.#log(this.#at(slot), length, 'forged');
+    const nic = this.#nics[forged.to];
+    if (!nic) return this.release(slot);
+    nic.arrive(slot);
+    this.#parts.arrived(forged.to);
+  }
+
   /** The way back takes as long as the way there, and is as bad. */
   #tooBig(from: number, to: number, at: number, mtu: number, isIpv6: boolean): void {
     const slot = this.#take(0);
@@ -209,7 +226,7 @@ export class Network {
     const length = write(view, u8, reply, at, mtu);
     const arrival = this.paths[to]![from]!.send(this.#schedule.now, length, false);
     this.#log(reply, length, arrival < 0 ? FATE_TEXT[arrival]! : '');
-    if (arrival >= 0) this.#fly(reply, length, from, arrival, -1);
+    if (arrival >= 0) this.#fly(to, reply, length, from, arrival, -1);
     this.release(slot);
   }
 

@@ -13,6 +13,7 @@ import { HOSTS_MAX, hostOf } from './address.ts';
 import { firstWrong, keyOf } from './content.ts';
 import { ecnDelivered, ecnSent, ecnSyn } from './ecn-rules.ts';
 import { Conversation, type Half } from './half.ts';
+import { sackDelivered, sackNamed, sackResent } from './sack-rules.ts';
 import type { Schedule } from './schedule.ts';
 import { Segment } from './segment.ts';
 import { Violation } from './violation.ts';
@@ -42,6 +43,8 @@ export class Observer {
   readonly #conversations = new Map<number, Conversation>();
   /** Whether a host has dropped frames for want of a neighbour: TCP believes that they left. */
   mayHaveHeld = (_host: number): boolean => false;
+  /** Whether a host's scoreboard has room for whatever its flows may have in flight. */
+  hasRuns = (_host: number): boolean => true;
   /** Off while hosts pause: their timers are late, so that the next one looks early. */
   checksBackOff = true;
 
@@ -90,6 +93,9 @@ export class Observer {
     if (!x.hasSyn && conversation.generation > 0) return; // the peer has not heard of the new one
     rule(x.hasSyn, 'a segment without a SYN before it');
     this.#sequence(conversation, x, y);
+    // a SYN that comes late may be answered by a cookie, the same as the first: nobody remembers the connection
+    const isLate = (s.flags & (SYN | ACK)) === (SYN | ACK) && x.ackSent > 1;
+    if (isLate && ((s.ack - y.iss) | 0) === 1) return;
     if ((s.flags & ACK) !== 0) this.#acknowledgement(x, y);
     else rule((s.flags & SYN) !== 0, 'neither ACK nor SYN');
     this.#timestamps(x, y);
@@ -103,6 +109,7 @@ export class Observer {
     ecnSyn(s, x, y);
     if (x.hasSyn) return;
     x.hasSyn = true;
+    x.hasRuns = this.hasRuns(hostOf(s.source));
     x.iss = s.seq;
     x.mss = s.mss;
     x.scale = s.scale;
@@ -151,25 +158,30 @@ export class Observer {
       }
       this.bytes += s.length;
       if (end < x.maxSent) this.resentInside += s.length;
+      if (end <= x.maxSent) sackResent(x, dataStart, end);
       this.resent += Math.min(end, x.maxSent) - Math.min(dataStart, x.maxSent);
     }
     if (isFin) {
-      rule(x.fin >= 0 || end >= x.maxSent, 'FIN before the end of what was sent');
+      // one that was held for a neighbour and dropped is known from what came behind it
+      const isHeld = end === x.maxSent - 1 && this.mayHaveHeld(hostOf(s.source));
+      rule(x.fin >= 0 || end >= x.maxSent || isHeld, 'FIN before the end of what was sent');
       rule(end <= x.edgeKnown, 'FIN beyond the window'); // it may stand at the edge, as BSD's does
       x.fin = end;
     }
-    // what begins with a byte that has probed a closed window is new all the same
-    const isAgain = start < x.maxSent && end <= x.maxSent;
-    if (isAgain && (s.length > 0 || isSyn || isFin)) this.#backsOff(x, start);
+    const hasSomething = s.length > 0 || isSyn || isFin;
+    if (start < x.maxSent && hasSomething) this.#backsOff(x, start, end <= x.maxSent);
     x.maxSent = Math.max(x.maxSent, end + (isFin ? 1 : 0));
   }
 
-  /** Timeouts of one segment, with nothing heard in between, grow (RFC 6298 5.5). */
-  #backsOff(x: Half, start: number): void {
+  /**
+   * Timeouts of one segment, with nothing heard in between, grow (RFC 6298 5.5). What is longer than before (`isWhole` false)
+   * may be new behind a byte that has probed a closed window, and be followed by a tail loss probe: time is taken anew.
+   */
+  #backsOff(x: Half, start: number, isWhole: boolean): void {
     const now = this.#schedule.now;
     if (!this.checksBackOff) return;
     const heard = x.deliveries + this.#others[hostOf(this.#segment.source)]!;
-    const isSame = x.again === start && x.againDeliveries === heard;
+    const isSame = isWhole && x.again === start && x.againDeliveries === heard;
     if (isSame) {
       const waited = now - x.againAt;
       if (x.againAfter > 0) {
@@ -180,7 +192,7 @@ export class Observer {
       }
       x.againAfter = waited;
     } else x.againAfter = 0;
-    x.again = start;
+    x.again = isWhole ? start : -1;
     x.againAt = now;
     x.againDeliveries = heard;
   }
@@ -198,12 +210,7 @@ export class Observer {
     const isCapped = (s.flags & SYN) !== 0 && s.window === 0xffff;
     rule(edge >= x.edgeSent || isCapped, 'the right edge of the window moves left');
     x.edgeSent = Math.max(edge, x.edgeSent);
-    for (let i = 0; i < s.sack.length; i += 2) {
-      const start = (s.sack[i]! - y.iss) | 0;
-      const end = (s.sack[i + 1]! - y.iss) | 0;
-      rule(x.sackPermitted && y.sackPermitted, 'SACK that was not negotiated');
-      rule(start < end && x.arrived.has(start, end), 'SACK of what has not arrived');
-    }
+    sackNamed(s, x, y);
   }
 
   #timestamps(x: Half, y: Half): void {
@@ -239,6 +246,7 @@ export class Observer {
     const end = start + s.length + (isSyn ? 1 : 0) + ((s.flags & FIN) !== 0 ? 1 : 0);
     if (start < 0 || end > y.maxSent) return; // of another incarnation
     if (isSyn) x.hasPeerSyn = true;
+    sackDelivered(s, x, start, end);
     if (end > start) x.arrived.add(start, end);
     ecnDelivered(s, x, y);
     if (s.hasTimestamps && (!x.hasPeerTs || ((s.tsVal - x.peerTsVal) | 0) > 0)) {

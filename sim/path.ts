@@ -20,6 +20,8 @@ export interface PathOptions extends Impairment {
   /** So many bytes in the queue, or this share in any case: packets that know ECN are marked. */
   markBytes?: number;
   mark?: number;
+  /** For tests of the simulator: payload is changed in a way that no checksum tells. */
+  forges?: boolean;
   /** Jitter does not reorder. */
   inOrder?: boolean;
 }

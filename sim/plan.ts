@@ -1,6 +1,7 @@
 /**
  * What a run is made of: hosts, paths, flows, and what befalls them. Plain data, all of it drawn from the seed.
  */
+import type { Forged } from './forge.ts';
 import type { HostPlan } from './host.ts';
 import type { PathOptions } from './path.ts';
 
@@ -86,6 +87,8 @@ export interface Scenario {
   /** A host dies and is there again after a while, remembering nothing; its clients may connect again as before. */
   reboots: { atUs: number; us: number; host: number; reconnects: boolean }[];
   datagrams: DatagramPlan[];
+  /** Acknowledgements of nothing, in another host's name. */
+  forgeries: { atUs: number; forged: Forged }[];
   /** Loss is rare and partitions are short: a clean flow must survive. */
   isGentle: boolean;
   /** No frame is harmed and no host stalls: nothing may time out. */

@@ -5,7 +5,7 @@
  * - It asks for too much now and then, and must be refused.
  */
 import { CODE, DEAD, EVENT, WORD } from '../src/abi.ts';
-import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/dataplane/events.ts';
+import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/gate-arrays.ts';
 import { DESCRIPTOR_WORDS } from '../src/limits.ts';
 import type { Tcp } from '../src/tcp/tcp.ts';
 import { address6Of, addressOf, hostOf } from './address.ts';

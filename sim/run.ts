@@ -35,6 +35,8 @@ const DRAIN_US = 900 * SECOND;
 const TIMERS_US = 4000 * SECOND;
 /** From a reboot until its clients connect again: nothing of before is under way any more. */
 const RECONNECT_US = 8 * SECOND;
+/** A scoreboard with so many runs never has to leave a SACK block for later. */
+const RUNS_ENOUGH = 1024;
 /** No scenario takes longer. */
 const END_US = 12 * 3600 * SECOND;
 
@@ -104,6 +106,7 @@ export class Simulator {
     const observer = new Observer(arena, schedule, pattern);
     observer.checksBackOff = scenario.stalls.length === 0;
     const hosts: Host[] = [];
+    observer.hasRuns = (host) => scenario.hosts[host]!.limits.sendSpans >= RUNS_ENOUGH;
     observer.mayHaveHeld = (host) => heldDropped(hosts[host]!) > 0;
     const network = new Network({
       ...{ schedule, arena, log: this.#log, observer, random: random.fork(1) },
@@ -164,6 +167,9 @@ export class Simulator {
         network.paths[from]![to]!.mtu = mtu;
         network.paths[from]![to]!.isSilent = isSilent === true;
       });
+    }
+    for (const { atUs, forged } of scenario.forgeries) {
+      schedule.at(atUs, () => network.forge(forged));
     }
     for (const { atUs, us, host } of scenario.stalls) {
       schedule.at(atUs, () => hosts[host]!.pause(atUs + us));

@@ -186,6 +186,7 @@ export function makeScenario(seed: number): Scenario {
       deaths: [],
       reboots: [],
       datagrams: [],
+      forgeries: [],
     },
     flows: drawFlows(root.fork(4), hosts),
     listeners: hosts.map((_, host) => ({ host, port: SERVER_PORT, backlog: isTight ? 4 : 128 })),

@@ -1,7 +1,8 @@
 /**
- * Every limit of a dataplane, and every size derived from one.
+ * The limits of a dataplane: its pools, what a user may choose of them, and every size derived from one.
  *
- * - Nothing grows after start-up: each pool's size stands here, with what uses it up.
+ * - Nothing grows after start-up: each pool's size stands here, with what uses it up. How much of a pool one flow, socket
+ *   or neighbour may have stands with its protocol (tcp/constants.ts, net/udp-sockets.ts, net/neighbours.ts).
  * - Exhaustion is never an exception: a counted drop or a return code, named beside the limit.
  * - `Limits` are per elastic thread; `limitsFor` derives them from the few numbers a user may choose.
  */
@@ -13,7 +14,7 @@ export const BATCH_MAX = 64;
 /** IPv6 extension headers of one packet, and options of one of them that are no padding. More: ip6LongChain. */
 export const EXTENSION_HEADERS_MAX = 8;
 export const EXTENSION_OPTIONS_MAX = 8;
-/** Our IPv6 addresses, made ones included; prefixes on our link; default routers (net/ndp-routers.ts). */
+/** Our IPv6 addresses, made ones included; prefixes on our link; default routers (net/routers.ts). */
 export const ADDRESSES6_MAX = 8;
 export const PREFIXES6_MAX = 8;
 export const ROUTERS6_MAX = 4;
@@ -26,6 +27,12 @@ export const TRANSMIT_HEADROOM = 2;
 
 export const ETHERNET_MTU = 1500;
 
+/**
+ * Most MiB of values that an application may be started with (`-m`): the arena ends at 2 GiB, and what is left over is for
+ * packets, flows, tables and libix.
+ */
+export const VALUES_MIB_MAX = 1400;
+
 /** Words (int32) of one descriptor at the gate: one cache line. */
 export const DESCRIPTOR_WORDS = 16;
 /** Event conditions that one iteration can hand to the application; further ones wait in their flows. */
@@ -35,9 +42,6 @@ export const CALLS_MAX = 512;
 
 /** What a dataplane may take to say that all its dead application held is back. Later: it hangs, and is ended. */
 export const APPLICATION_GONE_MS = 5000;
-
-/** Flow groups: entries of the NIC's receive-side-scaling table, the unit in which flows move between threads. */
-export const FLOW_GROUPS = 128;
 
 export const FLOW_INDEX_BITS = 20;
 
@@ -137,6 +141,10 @@ export function limitsFor(choices: LimitChoices = {}): Limits {
   assert(limits.receiveFrames > limits.ringEntries, 'receiveFrames: must exceed the fill ring');
   return limits;
 }
+
+/** Packet memory: both pools. AF_XDP pins it. */
+export const packetBytesOf = ({ receiveFrames, transmitFrames }: Limits): number =>
+  (receiveFrames + transmitFrames) * FRAME_BYTES;
 
 /** Bytes of arena for these limits: the big segments, and a tenth plus 32 MiB for all small ones. */
 export function arenaBytesFor(limits: Limits): number {

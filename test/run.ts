@@ -1,5 +1,5 @@
 /**
- * Runs the tests: `ix test [files...]`, all of test/**\/*.test.ts when none is named.
+ * Runs the tests: `ix test [files or folders...]`, all of test/**\/*.test.ts when none is named.
  *
  * - Two passes: `*.live.test.ts` make network links, need root, measure time or talk to other
  *   programs, and run one file at a time; all others are pure and run side by side.
@@ -9,9 +9,9 @@
  * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run (coverage.ts);
  *   below its floor that is a failure too.
  */
-import { globSync } from 'node:fs';
+import { globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -74,12 +74,18 @@ async function pass(
   return tally;
 }
 
+/** A folder's test files, or the file itself. */
+function within(path: string): string[] {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path];
+  return globSync('**/*.test.ts', { cwd: path }).map((file) => join(path, file));
+}
+
 async function main(words: string[]): Promise<number> {
   const isCovered = words.includes('--coverage');
   const named = words.filter((word) => word !== '--coverage');
   const all = isCovered ? `test/{${COVERED_FOLDERS.join(',')}}/*.test.ts` : 'test/**/*.test.ts';
   const found = globSync(all, { cwd: ROOT }).filter((file) => !isCovered || isCoverable(file));
-  const files = named.length > 0 ? named : found.sort();
+  const files = named.length > 0 ? named.flatMap(within) : found.sort();
   const base = named.length > 0 ? process.cwd() : ROOT;
   const paths = files.map((file) => resolve(base, file));
   const pure = await pass(

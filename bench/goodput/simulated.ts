@@ -16,7 +16,7 @@ import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';
 import { Wheel } from '../../src/arena/wheel.ts';
 import { Counters } from '../../src/counters.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/dataplane/events.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
 import { BATCH_MAX, DESCRIPTOR_WORDS, ETHERNET_MTU, limitsFor } from '../../src/limits.ts';
 import { Clock, type Environment, timerRanges } from '../../src/net/environment.ts';
 import { Stack } from '../../src/net/stack.ts';

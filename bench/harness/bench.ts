@@ -9,8 +9,8 @@ import { describeMachine } from './machine.ts';
 import { enterPrivateNetwork, makeBenchLink } from './network.ts';
 import type { BenchOptions } from './options.ts';
 import { type Peer, startPeer } from './peers.ts';
-import { printReport, type RatioPlan, ratiosOf, warningsOf } from './report.ts';
-import { type Contender, runRounds, type Sample } from './rounds.ts';
+import { printReport, type RatioPlan, ratiosOf, targetsMissed, warningsOf } from './report.ts';
+import { type Contender, type Results, runRounds, type Sample } from './rounds.ts';
 import { type OursPlan, type Server, startOurs } from './run.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -33,6 +33,8 @@ export interface BenchPlan {
   settings: Record<string, number | string>;
   contenders: readonly Contender[];
   ratios: readonly RatioPlan[];
+  /** What follows from the contenders' results, to stand beside them. */
+  derive?(results: Results): Results;
 }
 
 export async function runBench(plan: BenchPlan): Promise<void> {
@@ -40,7 +42,8 @@ export async function runBench(plan: BenchPlan): Promise<void> {
   const restore = exitsBySignal();
   try {
     enterPrivateNetwork();
-    const results = await runRounds(plan.contenders, plan.options.rounds, progress);
+    const measured = await runRounds(plan.contenders, plan.options.rounds, progress);
+    const results = { ...measured, ...plan.derive?.(measured) };
     const ratios = ratiosOf(results, plan.ratios);
     printReport(
       {
@@ -50,7 +53,7 @@ export async function runBench(plan: BenchPlan): Promise<void> {
         settings: plan.settings,
         results,
         ratios,
-        warnings: warningsOf(ratios, machine),
+        warnings: [...warningsOf(ratios, machine), ...targetsMissed(ratios, plan.ratios)],
       },
       plan.options.json,
     );

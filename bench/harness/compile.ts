@@ -4,10 +4,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { builtBeside } from '../../src/built.ts';
 import { UserError } from '../../src/control/errors.ts';
 
+/** Path of a competitor's source, of a TypeScript program as it runs. */
 export const peerSource = (file: string): string =>
-  fileURLToPath(new URL(`../peers/${file}`, import.meta.url));
+  builtBeside(import.meta.url, `../peers/${file}`);
 
 const modified = (path: string): number =>
   statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;

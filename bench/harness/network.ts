@@ -9,11 +9,13 @@
  *   always our client's.
  * - The kernel's defaults, with two exceptions, both because the other end is AF_XDP: no partial checksums and no
  *   frames above the MTU (both would need hardware or a kernel behind the wire to finish).
- * - A frame's receive processing runs where it was sent from. So the client's core does part of the kernel peers' TCP
- *   work (netif_rx), which is to their advantage; steering it to the server's core (RPS) would slow them down.
+ * - A frame's receive processing runs where it was sent from. So the client's core does the kernel peers' receiving
+ *   (netif_rx, half of that core's time), which is to their advantage. `steerReceive` sends it to the server's core, where
+ *   a NIC with one queue would have it (RPS): then the kernel's server has one core, like ours.
  *
  * Read first: man 7 network_namespaces; drivers/net/veth.c.
  */
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { formatAddress, parseAddress } from '../../src/control/address.ts';
 import { UserError } from '../../src/control/errors.ts';
@@ -76,6 +78,18 @@ export function makeBenchLink(server: 'kernel' | 'ours'): BenchLink {
     serverAddress: formatAddress(server === 'kernel' ? KERNEL_ADDRESS : OURS_ADDRESS),
     remove: removeBenchLink,
   };
+}
+
+/** What the server's link receives is the work of `cpu` from now on. Sysfs shows a namespace's links to who mounts it there. */
+export function steerReceive(cpu: number): void {
+  const mask = (2 ** cpu).toString(16);
+  const script = `mount -t sysfs ix /sys && for queue in /sys/class/net/${SERVER_LINK}/queues/rx-*; do
+    echo ${mask} >"$queue/rps_cpus" || exit 1
+  done`;
+  const { status, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script], { encoding: 'utf8' });
+  if (status === 0) return;
+  const remedy = 'needs unshare and mount (util-linux) and a kernel with CONFIG_RPS';
+  throw new UserError('IX_STEER', `receiving cannot be steered (${stderr?.trim()})`, remedy);
 }
 
 function removeBenchLink(): void {

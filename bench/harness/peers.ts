@@ -5,11 +5,14 @@
  * - `epoll`: C, -O2, level-triggered (peers/echo-epoll.c). `epollSpin` is the same program that never sleeps: nobody
  *   runs it so, but it shows how much of a round trip is the kernel's wake-up.
  * - `nodeNet`, `nodeKv`: node:net on the same Node as ours. `memcached`: Debian's, one thread, its defaults otherwise.
+ * - `epollOneCore`, `memcachedOneCore`: the same programs, and what the kernel receives for them is work of their core, too
+ *   (network.ts says where it is otherwise). Every ratio that is a target is that to the usual ones.
  * - A peer that is not on this machine says what is missing and how to get it.
  */
 import { connect } from 'node:net';
 import { UserError } from '../../src/control/errors.ts';
 import { compilePeer, peerSource } from './compile.ts';
+import { steerReceive } from './network.ts';
 import { findProgram, type Running, startPinned } from './process.ts';
 
 const START_MS = 5000;
@@ -23,6 +26,8 @@ export interface Peer {
   /** What is missing, with the remedy; undefined: all is there. */
   missing(): string | undefined;
   command(address: string): string[];
+  /** The kernel's receiving is steered to the server's core. */
+  steers?: boolean;
 }
 
 const ECHO_PORT = 7;
@@ -30,7 +35,7 @@ const KV_PORT = 11_211;
 /** 16,000 connections each (bench/load/many-client.ts): one process may be allowed no more than 20,000 open files. */
 export const SERVER_PORTS = 16;
 
-const compilerMissing = (): string | undefined =>
+export const compilerMissing = (): string | undefined =>
   findProgram(process.env['CC'] || 'cc') ? undefined : 'C compiler: apt-get install gcc libc6-dev';
 
 const PEERS = {
@@ -95,8 +100,17 @@ export type PeerName = keyof typeof PEERS;
 
 export const peerNamed = (name: PeerName): Peer => ({ name, ...PEERS[name] });
 
+/** The same program with one core for all that it needs, the kernel's receiving included. */
+export const onOneCore = (peer: Peer): Peer => ({
+  ...peer,
+  name: `${peer.name}OneCore`,
+  title: `${peer.title}, one core for all`,
+  steers: true,
+});
+
 /** Starts it on `cpu` and waits until it answers on its port. */
 export async function startPeer(peer: Peer, address: string, cpu: number): Promise<Running> {
+  if (peer.steers) steerReceive(cpu);
   const running = startPinned(cpu, peer.command(address));
   const deadline = Date.now() + START_MS;
   while (!(await accepts(address, peer.port))) {

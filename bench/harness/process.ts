@@ -76,6 +76,13 @@ export function startPinned(cpu: number, command: readonly string[]): Running {
   };
 }
 
+/** Runs a program that measures and prints one JSON object, on `cpu`, to its end. */
+export async function measuredBy<T>(cpu: number, command: readonly string[]): Promise<T> {
+  const { exitCode, output, errors } = await startPinned(cpu, command).ended;
+  if (exitCode !== 0) throw new Error(`${command[0]} failed: ${errors.trim()}`);
+  return JSON.parse(output) as T;
+}
+
 /** Path of a program, or undefined. */
 export function findProgram(name: string): string | undefined {
   const path = `${process.env['PATH'] ?? ''}${delimiter}/usr/local/bin${delimiter}/usr/bin${delimiter}/usr/sbin`;

@@ -3,7 +3,7 @@
  *
  * - `ratios` is ours divided by theirs (round trips too: below 1 is faster). A ratio whose peer is missing is left
  *   out of `ratios`; the peer itself stands in `results` with what is missing.
- * - `warnings` say which ratio is too noisy to be claimed.
+ * - `warnings` say which ratio is too noisy to be claimed, and which misses its target.
  */
 import type { Machine } from './machine.ts';
 import { formatMetric, type Results, valuesOf } from './rounds.ts';
@@ -28,6 +28,8 @@ export interface RatioPlan {
   theirMetric?: string;
   /** Default: the contender `ours`. */
   mine?: string;
+  /** Its target. */
+  atMost?: number;
 }
 
 export function ratiosOf(results: Results, plans: readonly RatioPlan[]): Record<string, Spread> {
@@ -53,6 +55,18 @@ export function warningsOf(ratios: Record<string, Spread>, machine: Machine): st
     );
   }
   return warnings;
+}
+
+export function targetsMissed(
+  ratios: Record<string, Spread>,
+  plans: readonly RatioPlan[],
+): string[] {
+  return plans.flatMap(({ name, atMost = Number.POSITIVE_INFINITY }) => {
+    const ratio = ratios[name]?.median ?? 0;
+    return ratio > atMost
+      ? [`${name} is ${ratio.toFixed(2)}, its target is ${atMost} at most`]
+      : [];
+  });
 }
 
 const pad = (cells: readonly string[][]): string[] => {

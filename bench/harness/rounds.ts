@@ -56,7 +56,10 @@ export function valuesOf(results: Results, name: string, metric: string): number
   return result && 'metrics' in result ? result.metrics[metric]?.values : undefined;
 }
 
-function summarise(samples: readonly Sample[]): Record<string, Spread & { values: number[] }> {
+/** Numbers of all rounds, by name. */
+export function summarise(
+  samples: readonly Sample[],
+): Record<string, Spread & { values: number[] }> {
   const metrics = Object.keys(samples[0] ?? {});
   return Object.fromEntries(
     metrics.map((metric) => {
@@ -69,6 +72,7 @@ function summarise(samples: readonly Sample[]): Record<string, Spread & { values
 /** A number with its unit, as its name says it: '345,678 /s', '12.3 us'. */
 export function formatMetric(name: string, value: number): string {
   if (name.endsWith('Ns')) return `${(value / 1000).toFixed(1)} us`;
+  if (name.endsWith('Us')) return `${value.toFixed(1)} us`;
   if (name.endsWith('PerSecond')) return `${Math.round(value).toLocaleString('en')} /s`;
   if (name.endsWith('Ratio')) return `${(value * 100).toFixed(1)} %`;
   return value.toFixed(3);

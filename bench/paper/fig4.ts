@@ -87,6 +87,7 @@ async function run(context: Context): Promise<Outcome> {
       ),
     }),
     notes: [
+      ...byLevel(context, [], [], ['Left out of a quick run: Linux.']),
       ...series.flatMap((each) =>
         each.points
           .filter(({ x: count, metrics }) => count === MOST && metrics['answered'])

@@ -7,12 +7,17 @@
  * Ours: our kv, Debian's memcached (one thread) and a Node store on the kernel's TCP, one server core; our generator
  * (src/load) on the other core, open loop, Poisson-like arrivals of the workload, timed from when a request was due.
  * Differs: our store is not memcached itself; one client core makes all of the load, and where it falls behind that counts
- * against the server (requests are timed from when they were due). The objective is searched by halving.
+ * against the server (requests are timed from when they were due). The objective is searched by halving. A virtual machine
+ * takes cores away for whole milliseconds, which above 1 % of the time is a 99th percentile of milliseconds, whoever serves.
+ * So how often it does is measured beside it (hiccups.c), and a run is cut into WINDOWS, of which the quietest quarter
+ * judges, for everybody. By the whole run, as in the paper, stands beside it (wholeP99Ns, sloWholePerSecond).
  */
 import { runPoint } from '../../src/load/point.ts';
 import type { LoadResult } from '../../src/load/result.ts';
+import { compilePeer } from '../harness/compile.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH } from '../harness/network.ts';
 import { peerNamed } from '../harness/peers.ts';
+import { measuredBy } from '../harness/process.ts';
 import type { Sample } from '../harness/rounds.ts';
 import { KV_PORT } from './clients.ts';
 import { byLevel, type Context, type Experiment, type Outcome } from './experiment.ts';
@@ -32,6 +37,12 @@ const CONNECTIONS = 64;
 const DEPTH = 4;
 const MEMORY_MIB = 1024;
 const LOW_RATE = 20_000;
+/** Of the measured time; a run at a rate is measured longer than others, because most of its windows may be disturbed. */
+const WINDOWS = 16;
+const LONGER = 2;
+/** Its warm-up is longer as well: every run is a new generator, and one that V8 still compiles for is what would be measured. */
+const WARMER = 2;
+const HICCUPS_MS = 3000;
 /** Points that are no rates of the curve. */
 const LOW = 0;
 const CLOSED = 1000;
@@ -43,7 +54,7 @@ const experiment = (workload: Workload, factor: string, values: string): Experim
   name: `fig5${workload}`,
   title: `memcached, ${workload.toUpperCase()}: latency against throughput (Fig. 5, Table 2)`,
   paper: `memcached on IX and on Linux under mutilate's ${workload.toUpperCase()} (${values}): ${factor} the throughput with p99 <= 500 us, and half the tail at low load.`,
-  ours: `kv, memcached -t 1 and a Node store, one server core; open loop, 64 connections of at most ${DEPTH} requests in flight, timed from when a request was due; 20,000 records. The highest rate within the objective is found by halving.`,
+  ours: `kv, memcached -t 1 and a Node store, one server core; open loop, 64 connections of at most ${DEPTH} requests in flight, timed from when a request was due; 20,000 records. The highest rate within the objective is found by halving. A run is cut into ${WINDOWS} windows, and its 99th percentile is one that a quarter of them keep, for everybody ("whole": by the whole run).`,
   differs:
     'Our store is not memcached itself. All load comes from one core; where that core falls behind, it counts against the server.',
   run: (context) => run(context, workload),
@@ -58,11 +69,11 @@ export const fig5usr = experiment('usr', '3.6x', 'keys of 19 B, values of 2 B, 0
 
 async function run(context: Context, workload: Workload): Promise<Outcome> {
   const { serverCpu: cpu, idle } = context.settings;
-  const rounds = byLevel(context, 2, 1, 1);
-  const limited = { ...context, settings: { ...context.settings, rounds } };
+  const limited = { ...context, settings: { ...context.settings, rounds: 1 } };
   const measure: Measure = (address, round) => curve(limited, workload, address, round);
   const plan = { app: 'kv', cpu, idle, memory: MEMORY_MIB, domain: 'inline' } as const;
   const { level } = context.settings;
+  const hiccups = level === 'quick' ? [] : [await describeHiccups(context)];
   const series = await sweep(
     [
       oursLine('ours', 'ours, kv', plan, measure),
@@ -100,14 +111,38 @@ async function run(context: Context, workload: Workload): Promise<Outcome> {
       [`lowP99VsMemcached${name}`]: ratio('ours', 'memcached', 'lowP99Ns', LOW),
       [`sloProcessVsInline${name}`]: ratio('oursProcess', 'ours', 'sloPerSecond', SLO),
     }),
-    notes: series.flatMap(({ title, points }) => {
-      const slo = points.find(({ x }) => x === SLO)?.metrics['sloPerSecond'];
-      return slo
-        ? [`${title}: ${Math.round(slo.median).toLocaleString('en')} requests/s with p99 <= 500 us`]
-        : [];
-    }),
+    notes: [
+      ...hiccups,
+      ...(level === 'quick' ? ['Left out of a quick run: the Node store.'] : []),
+      ...series.flatMap(({ title, points }) => {
+        const slo = points.find(({ x }) => x === SLO)?.metrics['sloPerSecond'];
+        const rate = slo && Math.round(slo.median).toLocaleString('en');
+        return rate ? [`${title}: ${rate} requests/s with p99 <= 500 us`] : [];
+      }),
+    ],
   };
 }
+
+interface Hiccups {
+  share: number;
+  longestNs: number;
+}
+
+/** How much of both cores this machine takes away while both spin, and nothing of ours runs. */
+async function describeHiccups({ settings }: Context): Promise<string> {
+  const look = async (name: string, cpu: number): Promise<string> => {
+    const command = [compilePeer('hiccups'), `${HICCUPS_MS}`];
+    const { share, longestNs } = await measuredBy<Hiccups>(cpu, command);
+    const percent = (share * 100).toFixed(2);
+    return `the ${name}'s core ${percent} % of the time (longest ${(longestNs / 1e6).toFixed(1)} ms)`;
+  };
+  const cores = [look('server', settings.serverCpu), look('client', settings.clientCpu)];
+  const said = (await Promise.all(cores)).join(', ');
+  return `With nothing of ours running, this machine took away ${said}, in pieces of more than 0.1 ms`;
+}
+
+/** Of the warm-up: the rest lets the queues that it left behind drain. */
+const RUSH_SHARE = 0.7;
 
 /** Percent of the closed loop's rate: the points of the curve. */
 const percentsOf = (context: Context): number[] =>
@@ -124,10 +159,11 @@ async function curve(
   const closed = await at(0, 'yes');
   add(CLOSED, { closedPerSecond: closed.messagesPerSecond });
   await point(LOW, async () => {
-    const { p50Ns, p99Ns } = (await at(LOW_RATE, 'no')).latency;
-    return { lowP50Ns: p50Ns, lowP99Ns: p99Ns };
+    const result = await at(LOW_RATE, 'no');
+    const { p50Ns, p99Ns } = result.latency;
+    return { lowP50Ns: p50Ns, lowP99Ns: quietP99(result), lowWholeP99Ns: p99Ns };
   });
-  const kept: Kept = { best: 0, worst: closed.messagesPerSecond * 1.1 };
+  const kept: Kept = { best: 0, bestWhole: 0, worst: closed.messagesPerSecond * 1.1 };
   for (const percent of percentsOf(context)) {
     await point(percent, async () => {
       const result = await at((closed.messagesPerSecond * percent) / 100, 'no');
@@ -137,31 +173,62 @@ async function curve(
   }
   await point(SLO, async () => {
     const steps = byLevel(context, 4, 4, 5);
-    for (let i = 0; i < steps; i++) note(kept, await at((kept.best + kept.worst) / 2, 'no'));
-    return { sloPerSecond: kept.best };
+    for (let i = 0; i < steps; i++) {
+      const rate = (kept.best + kept.worst) / 2;
+      note(kept, await at(rate, 'no'));
+    }
+    return { sloPerSecond: kept.best, sloWholePerSecond: kept.bestWhole };
   });
 }
 
 /** The highest rate known to keep the objective, and the lowest above it known not to. */
 interface Kept {
   best: number;
+  /** By the whole run. */
+  bestWhole: number;
   worst: number;
 }
 
+const SENT_SHARE = 0.97;
+
 /** A run that did not send what was due has not kept it either. */
-function note(kept: Kept, { latency, messagesPerSecond, offeredPerSecond = 0 }: LoadResult): void {
-  const isKept = latency.p99Ns <= OBJECTIVE_NS && messagesPerSecond >= offeredPerSecond * 0.97;
-  if (isKept) kept.best = Math.max(kept.best, messagesPerSecond);
-  else if (offeredPerSecond > kept.best) kept.worst = Math.min(kept.worst, offeredPerSecond);
+function note(kept: Kept, result: LoadResult): void {
+  const { messagesPerSecond, offeredPerSecond = 0 } = result;
+  const hasSent = messagesPerSecond >= offeredPerSecond * SENT_SHARE;
+  if (hasSent && result.latency.p99Ns <= OBJECTIVE_NS) {
+    kept.bestWhole = Math.max(kept.bestWhole, messagesPerSecond);
+  }
+  if (hasSent && quietP99(result) <= OBJECTIVE_NS) {
+    kept.best = Math.max(kept.best, messagesPerSecond);
+  } else if (offeredPerSecond > kept.best) {
+    kept.worst = Math.min(kept.worst, offeredPerSecond);
+  }
 }
 
-const sampleOf = ({ latency, messagesPerSecond, lag, service }: LoadResult): Sample => ({
-  messagesPerSecond,
-  p50Ns: latency.p50Ns,
-  p99Ns: latency.p99Ns,
-  ...(lag === undefined ? {} : { lagP99Ns: lag.p99Ns }),
-  ...(service === undefined ? {} : { serviceP99Ns: service.p99Ns }),
+/** 99th percentile, ns, that a quarter of the windows keep. */
+function quietP99({ windows = [] }: LoadResult): number {
+  const sorted = windows.map(({ p99Ns }) => p99Ns).sort((a, b) => a - b);
+  return sorted[Math.ceil(sorted.length / 4) - 1] ?? Number.POSITIVE_INFINITY;
+}
+
+const sampleOf = (result: LoadResult): Sample => ({
+  messagesPerSecond: result.messagesPerSecond,
+  p50Ns: result.latency.p50Ns,
+  p99Ns: quietP99(result),
+  wholeP99Ns: result.latency.p99Ns,
+  ...(result.lag === undefined ? {} : { lagP99Ns: result.lag.p99Ns }),
+  ...(result.service === undefined ? {} : { serviceP99Ns: result.service.p99Ns }),
 });
+
+const timesOf = ({ warmupSeconds, seconds }: Context['settings'], rate: number) => {
+  const isOpen = rate > 0;
+  const warmupMs = Math.round(warmupSeconds * (isOpen ? WARMER : 1) * 1000);
+  return {
+    warmupMs,
+    ...(isOpen ? { rushMs: Math.round(warmupMs * RUSH_SHARE) } : {}),
+    durationMs: Math.round(seconds * (isOpen ? LONGER : 1) * 1000),
+  };
+};
 
 const load = (
   { settings }: Context,
@@ -174,8 +241,8 @@ const load = (
     settings: {
       ...{ host, port: KV_PORT, workload, connections: CONNECTIONS, depth: DEPTH, fill },
       ...{ rate: Math.max(0, Math.round(rate)), records: 20_000 },
-      warmupMs: Math.round(settings.warmupSeconds * 1000),
-      durationMs: Math.round(settings.seconds * 1000),
+      ...timesOf(settings, rate),
+      windows: WINDOWS,
     },
     carrier: {
       via: 'dataplane',

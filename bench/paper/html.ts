@@ -53,9 +53,15 @@ ${findings.join('\n')}
 }
 
 function targets({ targets: all, ratios }: PaperReport): string {
-  const rows = all.map(({ ratio, bound, value, what, verdict }) => {
+  const rows = all.map(({ ratio, bound, value, what, verdict, ifMissed }) => {
     const spread = ratios[ratio];
-    const cells = [what, `${bound} ${value}`, spread ? formatSpread(spread) : '-', verdict, ratio];
+    const cells = [
+      verdict === 'missed' ? `${what}. ${ifMissed}` : what,
+      `${bound} ${value}`,
+      spread ? formatSpread(spread) : '-',
+      verdict,
+      ratio,
+    ];
     return row(cells).replace('<tr>', `<tr class="${verdict.replace(' ', '-')}">`);
   });
   const head = row(['target', 'wanted', 'measured', '', 'ratio'], 'th');

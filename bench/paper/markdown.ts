@@ -45,12 +45,29 @@ export function summaryOf(report: PaperReport): string {
         return [what, `${bound} ${value}`, measured, WORD[verdict], `\`${ratio}\``];
       }),
     ),
+    ...reasonsOf(report),
     '',
     ...(report.warnings.length > 0 ? ['Warnings of this run:', ''] : []),
     ...report.warnings.map((warning) => `- ${warning}`),
     ...Object.entries(report.results).flatMap(([name, finding]) => section(name, finding)),
     '',
   ].join('\n');
+}
+
+/** Each reason once, with the targets that it is the reason of. */
+function reasonsOf({ targets }: PaperReport): string[] {
+  const missed = targets.filter(({ verdict }) => verdict === 'missed');
+  const reasons = Map.groupBy(missed, ({ ifMissed }) => ifMissed);
+  if (reasons.size === 0) return [];
+  const lines = [...reasons].map(
+    ([reason, of]) => `- ${of.map(({ ratio }) => `\`${ratio}\``).join(', ')}: ${reason}`,
+  );
+  return [
+    '',
+    'What stands in the way of those that are missed, and what it would take:',
+    '',
+    ...lines,
+  ];
 }
 
 function section(name: string, finding: Finding): string[] {

@@ -25,7 +25,10 @@ const ACCOUNTS: readonly Account[] = [
       ...(['ipBadVersion', 'ipBadHeaderLength', 'ipBadLength', 'ipBadChecksum'] as const),
       ...(['ipBadOption', 'ipNotForUs', 'ipLinkBroadcast', 'ipBadSource'] as const),
       ...(['ipFragmentsIn', 'ipBroadcastIgnored', 'ipUnknownProtocol'] as const),
-      ...(['ipReassemblyTooLong', 'tcpIn', 'udpIn', 'icmpIn'] as const),
+      ...(['ipReassemblyTooLong', 'tcpIn', 'udpIn', 'icmpIn', 'icmp6In'] as const),
+      ...(['ip6Short', 'ip6BadVersion', 'ip6BadLength', 'ip6BadSource', 'ip6NotForUs'] as const),
+      ...(['ip6LinkGroup', 'ip6BadExtension', 'ip6BadOption', 'ip6Routing'] as const),
+      ...(['ip6LongChain', 'ip6NoNextHeader', 'ip6UnknownNextHeader'] as const),
     ],
     twice: ['ipReassembled'],
   },
@@ -65,6 +68,12 @@ const DROPS: readonly CounterName[] = [
   ...(['tcpPaws', 'tcpOutOfWindow', 'tcpBadAck', 'tcpChallengeLimited'] as const),
   ...(['tcpOutOfOrderDropped', 'tcpDuplicate', 'tcpReceivePressure', 'tcpAfterClose'] as const),
   ...(['tcpListenBadSegment', 'tcpSynSentBad'] as const),
+  ...(['ip6Short', 'ip6BadVersion', 'ip6BadLength', 'ip6BadSource', 'ip6NotForUs'] as const),
+  ...(['ip6LinkGroup', 'ip6BadExtension', 'ip6BadOption', 'ip6Routing', 'ip6LongChain'] as const),
+  ...(['ip6NoNextHeader', 'ip6UnknownNextHeader', 'ipReassemblySource', 'icmp6Short'] as const),
+  ...(['icmp6BadChecksum', 'icmp6Unknown', 'icmp6ErrorsIgnored', 'icmp6BadQuote'] as const),
+  ...(['icmp6GroupIgnored', 'ndpBad', 'ndpBadOption', 'ndpPrefixIgnored'] as const),
+  ...(['ndpRedirectIgnored'] as const),
 ];
 
 /** The drops that happened, by reason. */

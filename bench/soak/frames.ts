@@ -30,14 +30,16 @@ import {
   TCP_SEQUENCE,
   TCP_WINDOW,
 } from '../../src/wire/tcp.ts';
-import { addressOf, CLIENT, portOf, SERVED_PORT, TUPLES } from './addresses.ts';
+import { addressOf, CLIENT, isIpv6, portOf, SERVED_PORT, TUPLES } from './addresses.ts';
 import type { Dice } from './dice.ts';
+import { FrameWriter6 } from './frames6.ts';
 
 const ETH = 14;
 const IP = 20;
 const FRAME_MAX = 1514;
 const TYPE_IPV4 = 0x0800;
 const TYPE_ARP = 0x0806;
+const TYPE_IPV6 = 0x86dd;
 /** Values that lengths, offsets and counts are set to. */
 const EDGES = [0, 1, 2, 7, 19, 20, 21, 59, 60, 0x7f, 0x80, 0xff, 0x5dc, 0x7fff, 0x8000, 0xffff];
 
@@ -60,7 +62,19 @@ export interface Segment {
   options: number;
 }
 
+export function writeEthernet(view: DataView, ends: Ends, at: number, type: number): void {
+  setMac(view, at, ends.serverHigh, ends.serverLow);
+  setMac(view, at + 6, ends.ownHigh, ends.ownLow);
+  view.setUint16(at + 12, type);
+}
+
+/** Random bytes, a multiple of four of them at least as many as asked. */
+export function fill(view: DataView, dice: Dice, at: number, bytes: number): void {
+  for (let i = 0; i < bytes; i += 4) view.setInt32(at + i, dice.word());
+}
+
 export class FrameWriter {
+  readonly v6: FrameWriter6;
   readonly #view: DataView;
   readonly #u8: Uint8Array;
   readonly #kernels: Kernels;
@@ -73,15 +87,13 @@ export class FrameWriter {
     this.#kernels = kernels;
     this.#dice = dice;
     this.#ends = ends;
+    this.v6 = new FrameWriter6(view, u8, kernels, dice, ends);
   }
 
   // --- sound frames ---
 
   #ethernet(at: number, type: number): void {
-    const { ownHigh, ownLow, serverHigh, serverLow } = this.#ends;
-    setMac(this.#view, at, serverHigh, serverLow);
-    setMac(this.#view, at + 6, ownHigh, ownLow);
-    this.#view.setUint16(at + 12, type);
+    writeEthernet(this.#view, this.#ends, at, type);
   }
 
   /** Header of a datagram with `bytes` behind it; returns the frame's length. */
@@ -150,8 +162,11 @@ export class FrameWriter {
   segment(at: number, segment: Segment, bytes: number): number {
     const { tuple, flags, seq, ack, window, options } = segment;
     const view = this.#view;
-    const tcp = at + ETH + IP;
-    const length = this.#datagram(at, PROTOCOL_TCP, addressOf(tuple), 20 + options + bytes);
+    const total = 20 + options + bytes;
+    const length = isIpv6(tuple)
+      ? this.v6.packet(at, PROTOCOL_TCP, tuple, total)
+      : this.#datagram(at, PROTOCOL_TCP, addressOf(tuple), total);
+    const tcp = this.payloadAt(at, -20, tuple);
     view.setUint16(tcp, portOf(tuple));
     view.setUint16(tcp + 2, SERVED_PORT);
     view.setInt32(tcp + TCP_SEQUENCE, seq);
@@ -160,13 +175,14 @@ export class FrameWriter {
     view.setUint16(tcp + TCP_WINDOW, window);
     view.setInt32(tcp + TCP_CHECKSUM, 0);
     if (options > 0) this.#fill(tcp + 20, options);
-    this.#sealTransport(at + ETH, IP, 20 + options + bytes);
+    if (isIpv6(tuple)) this.v6.seal(at + ETH, tcp - at - ETH, PROTOCOL_TCP, total);
+    else this.#sealTransport(at + ETH, IP, total);
     return length;
   }
 
   /** Where a segment's payload stands. */
-  payloadAt(at: number, options: number): number {
-    return at + ETH + IP + 20 + options;
+  payloadAt(at: number, options: number, tuple = 0): number {
+    return at + ETH + (isIpv6(tuple) ? 40 : IP) + 20 + options;
   }
 
   /** An IP header over anything: any protocol, options, a TTL of any kind. */
@@ -187,7 +203,7 @@ export class FrameWriter {
   noise(at: number): number {
     const dice = this.#dice;
     const length = ETH + dice.below(dice.once(4) ? FRAME_MAX - ETH + 1 : 100);
-    this.#ethernet(at, dice.pick([TYPE_IPV4, TYPE_IPV4, TYPE_ARP, 0x86dd, dice.below(0x10000)]));
+    this.#ethernet(at, dice.pick([TYPE_IPV4, TYPE_IPV4, TYPE_ARP, TYPE_IPV6, dice.below(0x10000)]));
     this.#fill(at + ETH, length - ETH);
     if (dice.once(3)) setMac(this.#view, at, dice.pick([-1, 0x01005e00, dice.word()]), 0xffff);
     this.#protectClient(at);
@@ -210,7 +226,12 @@ export class FrameWriter {
       else if (what === 4) length = Math.max(ETH, length - dice.below(length));
       else length = Math.min(FRAME_MAX, length + dice.below(40));
     }
-    if (dice.once(2)) this.#reseal(at, length, tuple);
+    const isPacket6 = view.getUint16(at + 12) === TYPE_IPV6;
+    if (dice.once(2)) {
+      if (isPacket6) this.v6.reseal(at, length, tuple);
+      else this.#reseal(at, length, tuple);
+    }
+    if (isPacket6) this.v6.tame(at);
     this.#protectClient(at);
     return length;
   }
@@ -255,9 +276,8 @@ export class FrameWriter {
     this.#view.setInt32(sender, addressOf(this.#dice.below(TUPLES)));
   }
 
-  /** Random bytes, a multiple of four of them at least as many as asked. */
   #fill(at: number, bytes: number): void {
-    for (let i = 0; i < bytes; i += 4) this.#view.setInt32(at + i, this.#dice.word());
+    fill(this.#view, this.#dice, at, bytes);
   }
 }
 

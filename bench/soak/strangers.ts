@@ -7,7 +7,7 @@
  *   server still has of them: probes every tuple, and answers what comes back with RST, until nothing does.
  *
  * Usage: node bench/soak/strangers.ts IFNAME SERVER SERVER_MAC SECONDS SEED
- * Prints one JSON object: { frames, seconds, rate, opened, answers, left }. Started by bench/soak.ts.
+ * Prints one JSON object: { frames, seconds, rate, opened, opened6 (of them over IPv6), left }. Started by bench/soak.ts.
  */
 import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';
@@ -15,7 +15,16 @@ import { parseAddress } from '../../src/control/address.ts';
 import { Counters } from '../../src/counters.ts';
 import { BATCH_MAX, limitsFor, TRANSMIT_HEADROOM } from '../../src/limits.ts';
 import { openXdp } from '../../src/nic/open.ts';
-import { STRANGERS, STRANGERS_FIRST, TUPLES, tupleOf } from './addresses.ts';
+import { bytesOfIpv6 } from '../../src/wire/ipv6-text.ts';
+import {
+  isIpv6,
+  STRANGERS,
+  STRANGERS_FIRST,
+  strangers6,
+  TUPLES,
+  tupleOf,
+  tupleOf6,
+} from './addresses.ts';
 import { Dice } from './dice.ts';
 import { CLOSED, Flows, OPEN, SYN_SENT } from './flows.ts';
 import { anyFlags, FrameWriter, type Segment } from './frames.ts';
@@ -45,6 +54,7 @@ const addresses = Array.from({ length: STRANGERS }, (_, i) => STRANGERS_FIRST + 
 const { nic, close } = openXdp(arena, frames, new Counters(arena), {
   ifname: ifname!,
   ipv4: addresses,
+  ipv6: strangers6().map(bytesOfIpv6),
   ringEntries: limits.ringEntries,
 });
 const view = arena.view;
@@ -63,6 +73,7 @@ const segment: Segment = { tuple: 0, flags: 0, seq: 0, ack: 0, window: 65_535, o
 
 let sent = 0;
 let opened = 0;
+let opened6 = 0;
 let answers = 0;
 let isDraining = false;
 
@@ -102,7 +113,7 @@ function talk(at: number, tuple: number): number {
   const isWild = dice.once(3);
   segment.flags = isWild ? anyFlags(dice) : dice.once(200) ? FIN | ACK : PSH | ACK;
   segment.options = isWild && dice.once(2) ? 4 * dice.below(11) : 0;
-  const bytes = dice.once(4) ? 0 : requests.write(writer.payloadAt(at, segment.options));
+  const bytes = dice.once(4) ? 0 : requests.write(writer.payloadAt(at, segment.options, tuple));
   const off = (): number => (isWild ? dice.pick([0, 0, 1, -1, 100, -100, 70_000, dice.word()]) : 0);
   segment.seq = flows.next[tuple]! + off();
   segment.ack = flows.expected[tuple]! + off();
@@ -120,6 +131,10 @@ function anyFrame(at: number): number {
   }
   const open = flows.pickOpen(dice);
   let length: number;
+  if (isIpv6(tuple) && dice.once(2)) {
+    length = anyFrame6(at, tuple);
+    return dice.once(SPOIL_EVERY) ? writer.spoil(at, length, tuple) : length;
+  }
   switch (dice.below(12)) {
     case 0:
       return writer.noise(at);
@@ -144,21 +159,61 @@ function anyFrame(at: number): number {
   return dice.once(SPOIL_EVERY) ? writer.spoil(at, length, tuple) : length;
 }
 
+function anyFrame6(at: number, tuple: number): number {
+  const { v6 } = writer;
+  switch (dice.below(7)) {
+    case 0:
+      return v6.echo(at, tuple);
+    case 1:
+      return v6.datagram(at, tuple);
+    case 2:
+      return v6.fragment(at, tuple);
+    case 3:
+      return v6.error(at, tuple);
+    case 4:
+      return v6.discovery(at, tuple);
+    case 5:
+      return v6.any(at, tuple);
+    default:
+      return v6.chain(at, tuple);
+  }
+}
+
 /** What the server says to a stranger. */
 function hear(at: number): void {
-  if (view.getUint16(at + 12) === 0x0806) {
+  const type = view.getUint16(at + 12);
+  if (type === 0x0806) {
     const tuple = tupleOf(view.getInt32(at + 14 + 24), 20_000);
     if (tuple >= 0) send((to) => writer.arp(to, tuple, 2));
-    return;
+  } else if (type === 0x86dd) hear6(at);
+  else if (view.getUint8(at + 23) === 6) {
+    const header = (view.getUint8(at + 14) & 15) << 2;
+    const tcp = at + 14 + header;
+    const tuple = tupleOf(view.getInt32(at + 30), view.getUint16(tcp + 2));
+    hearSegment(tuple, tcp, view.getUint16(at + 16) - header);
   }
-  const tcp = at + 14 + ((view.getUint8(at + 14) & 15) << 2);
-  if (view.getUint8(at + 23) !== 6) return;
-  const tuple = tupleOf(view.getInt32(at + 30), view.getUint16(tcp + 2));
+}
+
+/** A solicitation is answered; the rest is as over IPv4. */
+function hear6(at: number): void {
+  const next = view.getUint8(at + 20);
+  const transport = at + 54;
+  if (next === 58 && view.getUint8(transport) === 135) {
+    const tuple = tupleOf6(view.getInt32(transport + 20), 20_000);
+    if (tuple >= 0) send((to) => writer.v6.advertisement(to, tuple));
+  } else if (next === 6) {
+    const tuple = tupleOf6(view.getInt32(at + 50), view.getUint16(transport + 2));
+    hearSegment(tuple, transport, view.getUint16(at + 18));
+  }
+}
+
+/** `bytes` of header and payload at `tcp`. */
+function hearSegment(tuple: number, tcp: number, bytes: number): void {
   if (tuple < 0) return;
   const flags = view.getUint8(tcp + 13);
   if ((flags & RST) !== 0) return flows.set(tuple, CLOSED);
   answers++;
-  const payload = view.getUint16(at + 16) - (tcp - at - 14) - (view.getUint8(tcp + 12) >> 4) * 4;
+  const payload = bytes - (view.getUint8(tcp + 12) >> 4) * 4;
   const length = payload + (flags & FIN) + ((flags & SYN) >> 1);
   flows.expected[tuple] = (view.getInt32(tcp + 4) + length) | 0;
   flows.next[tuple] = view.getInt32(tcp + 8);
@@ -166,7 +221,10 @@ function hear(at: number): void {
     flows.set(tuple, CLOSED);
     send((to) => writeSegment(to, tuple, RST));
   } else if ((flags & SYN) !== 0) {
-    if (flows.state[tuple] !== OPEN) opened++;
+    if (flows.state[tuple] !== OPEN) {
+      opened++;
+      if (isIpv6(tuple)) opened6++;
+    }
     flows.set(tuple, OPEN);
     send((to) => writeSegment(to, tuple, ACK));
   } else if (length > 0 && dice.once(2)) send((to) => writeSegment(to, tuple, ACK));
@@ -226,4 +284,4 @@ for (let silentSince = 0; performance.now() < drainEnd; ) {
   else if (performance.now() - silentSince > CHALLENGE_MS) break;
 }
 close();
-console.log(JSON.stringify({ frames: sent, seconds: elapsed, rate, opened, left }));
+console.log(JSON.stringify({ frames: sent, seconds: elapsed, rate, opened, opened6, left }));

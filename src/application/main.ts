@@ -7,6 +7,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
+import { builtBeside } from '../built.ts';
 import { lockDown } from '../control/confine-lock.ts';
 import { CHANNEL_FD, endWithParent, readLine, send } from '../dataplane/channel.ts';
 import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.ts';
@@ -14,7 +15,7 @@ import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.
 function run(config: ApplicationConfig): void {
   let ready = 0;
   config.threads.forEach((_thread, index) => {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+    const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
       workerData: { config, index },
     });
     worker.on('message', (message: ApplicationMessage) => {

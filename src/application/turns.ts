@@ -2,7 +2,7 @@
  * The application's side of a hand-over: waits for its turn, takes it, gives the core back.
  *
  * - While turns come often the thread waits on the turn word's futex (one crossing each way). Every SLICE_US, and
- *   when no turn came for a slice, it goes around its event loop, so that the application's own asynchronous code
+ *   when no turn came for WAIT_US, it goes around its event loop, so that the application's own asynchronous code
  *   (timers, promises, files) runs between batches; an idle application sleeps there and costs nothing.
  * - Placement `split` (`polls`): it polls the turn word after a turn, for as long as the idle policy says, before it waits
  *   on the futex, and the dataplane, which polls too, is not woken at the end of a turn.
@@ -20,11 +20,16 @@ import {
   GATE_TURN,
   GATE_WAITING,
   WAITING,
-} from '../dataplane/events.ts';
+} from '../gate-arrays.ts';
 import type { Ix } from '../libix/ix.ts';
 import { must, SYS, sys, type Watch } from '../native/sys.ts';
 
 const SLICE_US = 4000;
+/**
+ * How long it waits for a turn: longer than the kernel's tick (4 ms at 250 Hz), because a timer that would be the next to
+ * fire is programmed into the hardware and out again, which makes a turn about 1 us longer.
+ */
+const WAIT_US = 5000;
 /** Placement split: how long it polls after its last turn. */
 const POLL_US: Record<IdlePolicy, number> = { spin: SLICE_US, adaptive: 200, sleep: 0 };
 /** Looks at the turn word between two at the clock. */
@@ -108,7 +113,7 @@ export class Turns {
       if (this.#pollsUs !== undefined && this.#polls(turn, start, this.#pollsUs)) continue;
       const left = (SLICE_US - ((this.#us() - start) | 0)) | 0;
       if (left <= 0 && this.#pollsUs !== undefined) break;
-      if (left <= 0 || sys.futexWait(this.#turnWord << 2, turn, left) !== 0) {
+      if (left <= 0 || sys.futexWait(this.#turnWord << 2, turn, WAIT_US) !== 0) {
         if (Atomics.load(i32, this.#turnWord) === this.#done) return this.#sleep();
       }
     }

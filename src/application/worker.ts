@@ -9,13 +9,12 @@
  *
  * Started by main.ts. Read first: docs/ARCHITECTURE.md "Two protection domains".
  */
-import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
-import { Arena, type Segment } from '../arena/arena.ts';
+import { Arena } from '../arena/arena.ts';
 import type { ApplicationConfig, ApplicationMessage } from '../dataplane/config.ts';
-import type { Application } from '../libix/index.ts';
 import { Ix } from '../libix/ix.ts';
-import { MAP_SHARED, must, PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
+import { PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
+import { failureOf, loadApplication } from './module.ts';
 import { Turns } from './turns.ts';
 
 interface WorkerInput {
@@ -34,12 +33,10 @@ function attach(): Arena {
   const taken = [layout.receivePool, layout.events, layout.calls, layout.memory];
   const arena = new Arena(layout.arenaBytes, undefined, taken);
   arena.bindNative();
-  const map = ({ name, offset, bytes }: Segment, fd: number, protection: number) =>
-    must(sys.mapAt(offset, bytes, protection, MAP_SHARED, fd, 0), `mmap of ${name}`);
-  map(layout.receivePool, shared.receivePool, PROT_READ);
-  map(layout.events, shared.events, PROT_READ);
-  map(layout.calls, shared.calls, PROT_READ | PROT_WRITE);
-  map(layout.memory, shared.memory, PROT_READ | PROT_WRITE);
+  arena.mapShared(layout.receivePool, shared.receivePool, PROT_READ);
+  arena.mapShared(layout.events, shared.events, PROT_READ);
+  arena.mapShared(layout.calls, shared.calls, PROT_READ | PROT_WRITE);
+  arena.mapShared(layout.memory, shared.memory, PROT_READ | PROT_WRITE);
   return arena;
 }
 
@@ -60,13 +57,7 @@ async function start(): Promise<void> {
       wake: () => turns?.askTurn(),
     },
   });
-  const module = await import(pathToFileURL(config.app.module).href);
-  const application = module.default as Application;
-  if (typeof application !== 'function') {
-    throw new TypeError(
-      `${config.app.module} has no default export that is a function (ix) => void`,
-    );
-  }
+  const application = await loadApplication(config.app.module);
   await application(ix, config.app.options);
   turns = new Turns({
     arena,
@@ -77,12 +68,15 @@ async function start(): Promise<void> {
     dataplaneFd: shared.bell,
     ...(placement === 'split' && { polls: idle ?? 'adaptive' }),
   });
-  ix.whenSettled(() => say({ type: 'ready', ports: ix.ports }));
+  ix.whenSettled((refused) => {
+    if (refused) failed(refused);
+    else say({ type: 'ready', ports: ix.ports });
+  });
   turns.start();
 }
 
-start().catch((error) => {
-  const code = (error as { code?: string }).code ?? 'IX_APPLICATION';
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  say({ type: 'failed', code, message });
-});
+function failed(error: unknown): void {
+  say({ type: 'failed', ...failureOf(error, config.app.module) });
+}
+
+start().catch(failed);

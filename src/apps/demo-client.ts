@@ -3,11 +3,15 @@
  * word for word, then a closed loop for two seconds, and the rate.
  *
  * - `options`: address, port, app ('kv' or anything that echoes), seconds.
- * - Reports `{ kind: 'transcript', line }` for each line and stops its dataplane at the end.
+ * - Reports `{ kind: 'transcript', line }` for each line and stops its dataplane at the end; or `{ kind: 'failed', line }`
+ *   once, when it cannot connect, is left, or gets no answer.
  */
+import { DEAD } from '../abi.ts';
 import type { Application, Connection, Handlers, Ix } from '../libix/index.ts';
 
 const CONNECTIONS = 16;
+/** For all answers that are shown: microseconds on a cable, where nothing is lost. */
+const PATIENCE_S = 10;
 const KV_SCRIPT = [
   'set greeting 0 0 5\r\nhello\r\n',
   'get greeting\r\n',
@@ -18,9 +22,20 @@ const KV_SCRIPT = [
 ];
 const ECHO_SCRIPT = ['hello\r\n', 'is anybody there?\r\n'];
 
+const failed = (ix: Ix, line: string): void => ix.report({ kind: 'failed', line });
+
+/** Why a connection ended, as src/abi.ts calls it. */
+const nameOf = (reason: number): string =>
+  Object.entries(DEAD).find(([, value]) => value === reason)?.[0] ?? `${reason}`;
+
 /** One request after the other on one connection, each answer shown. */
 function talk(ix: Ix, address: string, port: number, script: readonly string[], done: () => void) {
   let next = 0;
+  const isOver = (): boolean => next > script.length;
+  const show = (mark: string, text: string): void => {
+    for (const line of text.trimEnd().split('\r\n'))
+      ix.report({ kind: 'transcript', line: `${mark} ${line}` });
+  };
   const say = (c: Connection): void => {
     const request = script[next];
     next += 1;
@@ -28,8 +43,7 @@ function talk(ix: Ix, address: string, port: number, script: readonly string[], 
       c.close();
       return done();
     }
-    for (const line of request.trimEnd().split('\r\n'))
-      ix.report({ kind: 'transcript', line: `> ${line}` });
+    show('>', request);
     c.writeText(request);
   };
   ix.connect(address, port, {
@@ -37,14 +51,20 @@ function talk(ix: Ix, address: string, port: number, script: readonly string[], 
     received(c, offset, length) {
       const text = Buffer.from(ix.u8.subarray(offset, offset + length)).toString('latin1');
       if (!text.endsWith('\r\n')) return 0;
-      for (const line of text.trimEnd().split('\r\n'))
-        ix.report({ kind: 'transcript', line: `  ${line}` });
+      show(' ', text);
       say(c);
       return length;
     },
-    closed: (_c, reason) =>
-      next <= script.length &&
-      ix.report({ kind: 'transcript', line: `connection lost (${reason})` }),
+    closed(_c, reason) {
+      if (isOver()) return;
+      failed(
+        ix,
+        `the built-in client lost its connection to ${address}:${port} (${nameOf(reason)})`,
+      );
+    },
+  });
+  ix.timer(PATIENCE_S * 1_000_000, () => {
+    if (!isOver()) failed(ix, `the built-in client got no whole line within ${PATIENCE_S} s`);
   });
 }
 
@@ -52,19 +72,25 @@ function talk(ix: Ix, address: string, port: number, script: readonly string[], 
 function load(ix: Ix, address: string, port: number, request: string, seconds: number) {
   const span = ix.text(request);
   let messages = 0;
+  let opened = 0;
   const handlers: Handlers = {
-    opened: (c) => void c.send(span.offset, span.length),
+    opened(c) {
+      opened += 1;
+      c.send(span.offset, span.length);
+    },
     received(c, offset, length) {
       if (ix.u8[offset + length - 1] !== 10) return 0;
       messages += 1;
       c.send(span.offset, span.length);
       return length;
     },
+    closed: (_c, reason) =>
+      failed(ix, `the built-in client lost a connection under load (${nameOf(reason)})`),
   };
   for (let i = 0; i < CONNECTIONS; i++) ix.connect(address, port, handlers);
   ix.timer(seconds * 1_000_000, () => {
     const rate = Math.round(messages / seconds).toLocaleString('en');
-    const line = `${rate} requests a second over ${CONNECTIONS} connections, one core a side`;
+    const line = `${rate} requests a second over ${opened} connections, one core a side`;
     ix.report({ kind: 'transcript', line });
     ix.stop(0);
   });

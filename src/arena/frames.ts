@@ -7,14 +7,9 @@
  * - `free` consumes a frame of either pool. Under VERIFY it is poisoned with 0xdd and a second free is caught.
  * - Every test ends with `allHome()`.
  */
-import { FRAME_BYTES as FRAME_BYTES_, FRAME_SHIFT as FRAME_SHIFT_ } from '../limits.ts';
-import { assert, VERIFY as VERIFY_ } from '../verify.ts';
+import { FRAME_BYTES, FRAME_SHIFT } from '../limits.ts';
+import { assert, VERIFY } from '../verify.ts';
 import type { Arena, Segment } from './arena.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const FRAME_BYTES = FRAME_BYTES_;
-const FRAME_SHIFT = FRAME_SHIFT_;
-const VERIFY = VERIFY_;
 
 const POISON = 0xdd;
 

@@ -2,7 +2,8 @@
  * Pools and lists of small indexes, kept in the arena.
  *
  * - `FreeList` holds the free ones of `count` indexes: last given, first taken (the warmest).
- *   `take` answers -1 when none is left. Under VERIFY a second `give` is caught.
+ *   `take` answers -1 when none is left. Under VERIFY a second `give` is caught. Its own memory is touched only as
+ *   far as indexes have come back.
  * - `IndexList` is doubly linked lists over nodes 0..nodes-1; a node is in one list at most. Every
  *   operation is O(1). Under VERIFY inserting a node that is in a list, or removing one that is
  *   not, is caught.
@@ -18,7 +19,9 @@ export class FreeList {
   readonly #i32: Int32Array;
   /** Word index of the stack of free indexes. */
   readonly #stack: number;
-  #free: number;
+  /** Indexes on the stack, and the first of those that were never taken. */
+  #returned = 0;
+  #fresh = 0;
   /** VERIFY only: 1 while an index is free. */
   readonly #isFree: Uint8Array;
 
@@ -27,20 +30,21 @@ export class FreeList {
     this.count = count;
     this.#i32 = arena.i32;
     this.#stack = arena.carve(name, count * 4, 64) >> 2;
-    this.#free = 0;
-    this.#isFree = new Uint8Array(VERIFY ? count : 0);
-    for (let index = count - 1; index >= 0; index--) this.give(index);
+    this.#isFree = new Uint8Array(VERIFY ? count : 0).fill(1);
   }
 
   get free(): number {
-    return this.#free;
+    return (this.#returned + this.count - this.#fresh) | 0;
   }
 
   /** An index that is now the caller's, or -1. */
   take(): number {
-    if (this.#free === 0) return -1;
-    this.#free = (this.#free - 1) | 0;
-    const index = this.#i32[this.#stack + this.#free]!;
+    let index = this.#fresh;
+    if (this.#returned > 0) {
+      this.#returned = (this.#returned - 1) | 0;
+      index = this.#i32[this.#stack + this.#returned]!;
+    } else if (index === this.count) return -1;
+    else this.#fresh = (index + 1) | 0;
     if (VERIFY) {
       assert(this.#isFree[index] === 1, 'free list: took an index that was not free');
       this.#isFree[index] = 0;
@@ -55,13 +59,13 @@ export class FreeList {
       assert(this.#isFree[index] === 0, 'free list: gave an index twice');
       this.#isFree[index] = 1;
     }
-    this.#i32[this.#stack + this.#free] = index;
-    this.#free = (this.#free + 1) | 0;
+    this.#i32[this.#stack + this.#returned] = index;
+    this.#returned = (this.#returned + 1) | 0;
   }
 
   /** True when every index is back. */
   allHome(): boolean {
-    return this.#free === this.count;
+    return this.#returned === this.#fresh;
   }
 }
 

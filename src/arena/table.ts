@@ -11,12 +11,9 @@
  * Called by TCP, UDP, ARP and reassembly. Read first: Knuth, volume 3, 6.4, Algorithm R.
  */
 import { powerOfTwo } from '../limits.ts';
-import { assert, VERIFY as VERIFY_ } from '../verify.ts';
+import { assert, VERIFY } from '../verify.ts';
 import type { Arena } from './arena.ts';
 import { halfSipHash13 } from './siphash.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const VERIFY = VERIFY_;
 
 /** A slot is k0, k1, k2, value. */
 const SLOT_SHIFT = 2;

@@ -3,6 +3,7 @@
  *
  * Called by the control plane only.
  */
+import { formatIpv4, parseIpv4 } from '../wire/ipv4-text.ts';
 import { OptionError } from './errors.ts';
 
 export interface Subnet {
@@ -11,15 +12,12 @@ export interface Subnet {
 }
 
 export function parseAddress(text: string): number {
-  const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1).map(Number);
-  if (!parts || parts.some((part) => part > 255)) {
-    throw new OptionError(`'${text}' is not an IPv4 address`, 'write it like 10.77.0.2');
-  }
-  return parts.reduce((address, part) => (address << 8) | part, 0);
+  const address = parseIpv4(text);
+  if (address !== undefined) return address;
+  throw new OptionError(`'${text}' is not an IPv4 address`, 'write it like 10.77.0.2');
 }
 
-export const formatAddress = (address: number): string =>
-  [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
+export const formatAddress = formatIpv4;
 
 /** 'A/N', or 'A' for A/24. Refuses what cannot be the address of a host. */
 export function parseSubnet(text: string): Subnet {

@@ -13,6 +13,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SIGKILL } from '../native/sys.ts';
 import type { Application } from './applications.ts';
 import { hasAllUsers } from './confine-plan.ts';
 import { openProcess, signalProcess } from './descriptors.ts';
@@ -28,12 +29,11 @@ const SPOKEN = [
   '../limits.ts',
   '../dataplane/channel.ts',
   '../dataplane/config.ts',
-  '../dataplane/events.ts',
+  '../gate-arrays.ts',
   './instances.ts',
 ];
 const STOP_MS = 2000;
 const LOOK_MS = 20;
-const SIGKILL = 9;
 const SIGTERM = 15;
 
 export const mayAdopt = (): boolean => hasAllUsers() && hasCapability('CAP_SYS_PTRACE');

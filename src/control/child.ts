@@ -12,8 +12,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import * as v from 'valibot';
+import { built } from '../built.ts';
 import { CHANNEL_FD } from '../dataplane/channel.ts';
-import { must, sys, type Watch } from '../native/sys.ts';
+import { must, SIGKILL, sys, type Watch } from '../native/sys.ts';
 import { ChannelEnd } from './channel-end.ts';
 import { Confined, confinedArguments, confinedEnvironment, inOwnPidNamespace } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
@@ -30,7 +31,6 @@ import type { ProcessName } from './process.ts';
 
 /** How long a child may take to end in order after SIGTERM. */
 const STOP_MS = 2000;
-const SIGKILL = 9;
 const SIGTERM = 15;
 /** IX_NODE_FLAGS adds Node's own switches, to profile: `--perf-basic-prof`, `--cpu-prof`, `--trace-deopt`. What writes
  * files needs --unconfined. */
@@ -72,8 +72,8 @@ export interface Child {
 }
 
 /**
- * Starts `main` under this Node; `onMessage` gets every line of the channel that is JSON. A `config` that comes later is
- * waited for; should it never come, somebody kills the child.
+ * Starts `main` under this Node, with `flags` beside the usual ones; `onMessage` gets every line of the channel that is
+ * JSON. A `config` that comes later is waited for; should it never come, somebody kills the child.
  */
 export function startChild(
   main: string,
@@ -81,10 +81,11 @@ export function startChild(
   config: unknown,
   onMessage: (message: unknown) => void,
   confinement?: Confinement,
+  flags: readonly string[] = [],
 ): Child {
   const [ours, theirs] = socketPair();
   const held = inherited.held(ours);
-  const child = forkAndExec([...NODE_FLAGS, main], theirs, inherited, confinement);
+  const child = forkAndExec([...NODE_FLAGS, ...flags, built(main)], theirs, inherited, confinement);
   closeSync(theirs);
   let confined: Confined | undefined;
   const exited = exitOf(child);

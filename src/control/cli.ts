@@ -39,6 +39,7 @@ function withRunOptions(command: Command): Command {
     .option('--allow-read <path>', 'what the application may read; may be repeated', listed)
     .option('--allow-write <path>', 'what it may read and change; may be repeated', listed)
     .option('--hang-timeout <seconds>', 'restart an application that hangs (default: 10)')
+    .option('--on-crash <how>', 'rst or fin: how its connections end when it dies (default: rst)')
     .option('--quota <quotas>', 'what the application may have: flows=1000,timers=100')
     .option('--unconfined', 'to debug: without users, roots and filters of their own')
     .option('--tied', 'end when the dataplane or this command dies, instead of going on')

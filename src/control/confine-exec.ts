@@ -23,6 +23,7 @@ import {
 import { assembleFilter, installFilter } from '../native/seccomp.ts';
 import { callNumber } from '../native/seccomp-numbers.ts';
 import { must, sys } from '../native/sys.ts';
+import { keepOnly } from './confine-descriptors.ts';
 import { becomeUser, carryOnly, dropAllBut, setNoNewPrivileges } from './confine-identity.ts';
 import { START } from './confine-list.ts';
 import type { Confinement } from './confine-plan.ts';
@@ -31,9 +32,6 @@ import { enterRoot, libraries, makeRoot } from './confine-root.ts';
 const CLONE_NEWNS = 0x20000;
 const CLONE_NEWIPC = 0x08000000;
 const CLONE_NEWNET = 0x40000000;
-const CLOSE_RANGE_CLOEXEC = 4;
-const F_SETFD = 2;
-const FD_MAX = 0xffffffff;
 /** As in src/dataplane/channel.ts, which is left out for what it loads. */
 const CHANNEL_FD = 3;
 
@@ -47,15 +45,6 @@ function setLimits(plan: Confinement): void {
     must(sys.syscall(callNumber('prlimit64'), 0, resource, limit, 0), `limit ${resource}`);
   }
   if (plan.oomScore > 0) writeFileSync('/proc/self/oom_score_adj', `${plan.oomScore}`);
-}
-
-/** Descriptors up to `last` are meant (Node has marked them, too, to be closed); whatever else there is ends at execve. */
-function keepOnly(last: number): void {
-  const closing = sys.syscall(callNumber('close_range'), last + 1, FD_MAX, CLOSE_RANGE_CLOEXEC);
-  must(closing, 'close_range', 'needs Linux 5.11');
-  for (let fd = 0; fd <= last; fd++) {
-    must(sys.syscall(callNumber('fcntl'), fd, F_SETFD, 0), `keeping descriptor ${fd}`);
-  }
 }
 
 const unshare = (flag: number) => (): void =>

@@ -22,7 +22,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { callNumber } from '../native/seccomp-numbers.ts';
-import { must, sys } from '../native/sys.ts';
+import { ENOSYS, must, sys } from '../native/sys.ts';
 
 const MS_RDONLY = 1;
 const MS_NOSUID = 2;
@@ -35,7 +35,6 @@ const MS_PRIVATE = 1 << 18;
 const MNT_DETACH = 2;
 const AT_FDCWD = -100;
 const AT_RECURSIVE = 0x8000;
-const ENOSYS = -38;
 
 /** Any directory will do to mount the new root on for a moment; this one is everywhere. */
 const STAGE = '/proc';
@@ -56,7 +55,7 @@ function restrict(path: string, flags: number, recursive = AT_RECURSIVE): void {
   const attribute = BigUint64Array.of(BigInt(flags), 0n, 0n, 0n); // struct mount_attr
   const call = callNumber('mount_setattr');
   let result = sys.syscall(call, AT_FDCWD, text(path), recursive, attribute, 32);
-  if (result === ENOSYS) result = mount('none', path, 'none', MS_REMOUNT | MS_BIND | flags); // before Linux 5.12
+  if (result === -ENOSYS) result = mount('none', path, 'none', MS_REMOUNT | MS_BIND | flags); // before Linux 5.12
   must(result, `restricting the mount of ${path}`);
 }
 

@@ -45,8 +45,12 @@ export function confinedArguments(
 }
 
 export const confinedEnvironment = (confinement: Confinement): NodeJS.ProcessEnv => {
-  // OpenSSL gives up where its configuration may not be read; there is nobody to speak TLS with anyway.
-  return { [CONFINED]: confinement.profile, OPENSSL_CONF: '/dev/null' };
+  const source = process.env['IX_SOURCE'];
+  return {
+    // OpenSSL gives up where its configuration may not be read; there is nobody to speak TLS with anyway.
+    ...{ [CONFINED]: confinement.profile, OPENSSL_CONF: '/dev/null' },
+    ...(source === undefined ? {} : { IX_SOURCE: source }),
+  };
 };
 
 /** Forks in `spawn` are born into a PID namespace of their own; or not, where that is not allowed and need not be. */

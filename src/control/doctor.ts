@@ -10,7 +10,8 @@
 import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { SYS, sys } from '../native/sys.ts';
+import { limitsFor, packetBytesOf } from '../limits.ts';
+import { AF_XDP, SOCK_RAW_CLOEXEC, SYS, sys } from '../native/sys.ts';
 import { confinementChecks } from './confine-doctor.ts';
 import {
   hasCapability,
@@ -30,12 +31,10 @@ export interface Check {
   remedy?: string;
 }
 
-const AF_XDP = 44;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const BPF_MAP_CREATE = 0;
 const BPF_MAP_TYPE_ARRAY = 2;
-/** Packet memory that an AF_XDP socket locks, with the default limits. */
-const MEMLOCK_BYTES = 64 * 2 ** 20;
+/** What an AF_XDP socket locks, with the default limits. */
+const MEMLOCK_BYTES = packetBytesOf(limitsFor());
 const AS_ROOT = 'run as root, or: sudo npm start';
 
 export async function doctor(options: { json?: boolean }): Promise<void> {
@@ -64,6 +63,8 @@ export function examine(): Check[] {
     memlock(),
     cores(),
     governor(),
+    hugePages('dataplane memory', 'enabled', 'madvise'),
+    hugePages('shared memory', 'shmem_enabled', 'advise'),
     tool('nc', 'netcat-openbsd'),
     tool('memccapable', 'libmemcached-tools'),
     tool('memcached', 'memcached'),
@@ -133,7 +134,8 @@ function memlock(): Check {
   const limits = readFileSync('/proc/self/limits', 'latin1');
   const soft = /^Max locked memory\s+(\S+)/m.exec(limits)?.[1] ?? '0';
   const ok = soft === 'unlimited' || Number(soft) >= MEMLOCK_BYTES || hasCapability('CAP_IPC_LOCK');
-  return check('locked memory', ok, `limit ${soft}`, 'ulimit -l unlimited');
+  const needed = `${MEMLOCK_BYTES / 2 ** 20} MiB for packets, or: ulimit -l unlimited`;
+  return check('locked memory', ok, `limit ${soft}`, needed);
 }
 
 function cores(): Check {
@@ -142,16 +144,30 @@ function cores(): Check {
   return check('cores', count >= 2, `${count}`, remedy, false);
 }
 
-function governor(): Check {
-  const path = '/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor';
-  let name = '';
+/** What a file of the kernel says; undefined: it has no such file. */
+function setting(path: string): string | undefined {
   try {
-    name = readFileSync(path, 'latin1').trim();
+    return readFileSync(path, 'latin1').trim();
   } catch {
+    return undefined;
+  }
+}
+
+function governor(): Check {
+  const name = setting('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor');
+  if (name === undefined) {
     return check('frequency governor', true, 'none (virtual machine, or fixed)', '', false);
   }
   const remedy = 'echo performance | tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor';
   return check('frequency governor', name === 'performance', name, remedy, false);
+}
+
+/** Of the kernel's choices in such a file one is in brackets. */
+function hugePages(what: string, file: string, wanted: string): Check {
+  const path = `/sys/kernel/mm/transparent_hugepage/${file}`;
+  const chosen = /\[(\w+)\]/.exec(setting(path) ?? '')?.[1] ?? 'not in this kernel';
+  const ok = [wanted, 'always', 'within_size', 'force'].includes(chosen);
+  return check(`huge pages for ${what}`, ok, chosen, `echo ${wanted} > ${path}`, false);
 }
 
 function tool(name: string, debianPackage: string): Check {

@@ -24,6 +24,7 @@ import type { Confined } from './confine.ts';
 import type { Confinement } from './confine-plan.ts';
 import type { Held } from './descriptors.ts';
 import { DataplaneDiedError, DataplaneFailedError } from './errors.ts';
+import { DATAPLANE_FLAGS } from './node-flags.ts';
 import { passShared } from './shared.ts';
 
 const MAIN = fileURLToPath(new URL('../dataplane/main.ts', import.meta.url));
@@ -79,7 +80,9 @@ export function launch(
   inherited = new Inherited(),
 ): Dataplane {
   const given = theirs(config, inherited);
-  return converse((hear) => startChild(main, inherited, given, hear, confinement), report);
+  const start = (hear: (message: unknown) => void) =>
+    startChild(main, inherited, given, hear, confinement, DATAPLANE_FLAGS);
+  return converse(start, report);
 }
 
 /** `attached` and `ready` are what it said then. */

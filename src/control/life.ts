@@ -91,7 +91,7 @@ export async function startLife(
   const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;
   const config: DataplaneConfig = {
     ...baseConfig(app, options),
-    ...(shared === undefined ? {} : { shared, placement: options.placement }),
+    ...(shared && { shared, placement: options.placement, onCrash: options.onCrash }),
     ...(wish === undefined ? {} : { lasting: true }),
     nics: drivers.configs,
     gateway: network.gateway,
@@ -245,7 +245,7 @@ function openShared(threads: number, undo: Undo): SharedDescriptors[] {
 }
 
 /** A life after the first has a file of its own: what the last one saw before it died is not overwritten. */
-function openCapture(path: string, number: number): number {
+export function openCapture(path: string, number: number): number {
   try {
     return openSync(number === 0 ? path : `${path}.${number}`, 'w');
   } catch (error) {
@@ -299,7 +299,8 @@ function appConfig(app: Application, { memory, port }: RunOptions): DataplaneCon
   return { name: app.name, module: app.module, options: given };
 }
 
-function baseConfig(app: Application, options: RunOptions) {
+/** What the user decides about a dataplane, on whatever network. */
+export function baseConfig(app: Application, options: RunOptions) {
   const { ip, idle, cpu, memory, batch, flows, trace, impair, quota, congestion, ecn } = options;
   const tcp = { ...(congestion && { congestion }), ...(ecn && { ecn }) };
   return {

@@ -10,12 +10,11 @@
  * Called by network.ts and doctor.ts; here so that a machine without iproute2 will do.
  * Read first: man 7 rtnetlink, man 7 netlink; linux/if_link.h, linux/veth.h for the attributes.
  */
-import { must, SYS, sys } from '../native/sys.ts';
+import { must, SOCK_RAW_CLOEXEC, SYS, sys } from '../native/sys.ts';
 import { wordsOfIpv6 } from '../wire/ipv6-text.ts';
 import { Message, messagesIn, readAttributes, textOf } from './netlink-message.ts';
 
 const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const AF_INET = 2;
 const AF_INET6 = 10;
 /** No duplicate address detection: usable at once. */

@@ -7,7 +7,13 @@
  */
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
-import { IDLE_POLICIES, IMPAIRMENTS, type Impaired, PLACEMENTS } from '../dataplane/config.ts';
+import {
+  IDLE_POLICIES,
+  IMPAIRMENTS,
+  type Impaired,
+  ON_CRASH,
+  PLACEMENTS,
+} from '../dataplane/config.ts';
 import {
   BATCH_MAX,
   FLOW_INDEX_BITS,
@@ -15,15 +21,13 @@ import {
   QUOTA_NONE,
   QUOTAS_MIN,
   type Quotas,
+  VALUES_MIB_MAX,
 } from '../limits.ts';
 import { CONGESTION_NAMES, ECN_OPTIONS } from '../tcp/constants.ts';
 import { parseSubnet } from './address.ts';
 import { parseSubnet6 } from './address6.ts';
 import { realPaths } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
-
-/** The arena ends at 2 GiB: what is left over is for packets, flows, tables and libix. */
-const MEMORY_MIB_MAX = 1400;
 
 const integer = (min: number, max: number) =>
   v.pipe(
@@ -104,7 +108,7 @@ const RunOptions = v.object({
   cpu: v.optional(integer(0, 1023)),
   /** Placement split; absent: the core after `cpu`. */
   appCpu: v.optional(integer(0, 1023)),
-  memory: v.optional(integer(1, MEMORY_MIB_MAX)),
+  memory: v.optional(integer(1, VALUES_MIB_MAX)),
   port: v.optional(integer(1, 65_535)),
   /** Where the XDP program runs; auto: generic on a veth of our own, else native where the driver has it. */
   xdp: v.optional(oneOf(['auto', 'native', 'generic']), 'auto'),
@@ -126,6 +130,8 @@ const RunOptions = v.object({
     ),
     '10',
   ),
+  /** What an application's peers see when it dies; fin: domain process only. */
+  onCrash: v.optional(oneOf(ON_CRASH), 'rst'),
   /** What the application may have at a time, below what the pools give. */
   quota: v.optional(v.pipe(v.string(), v.transform(parseQuotas))),
   /** The service ends with its dataplane and with its control plane. */
@@ -140,6 +146,7 @@ const WRITTEN: Record<string, string> = {
   memory: '-m',
   port: '-p',
   hangTimeout: '--hang-timeout',
+  onCrash: '--on-crash',
   appCpu: '--app-cpu',
 };
 
@@ -159,21 +166,25 @@ export function parseRunOptions(given: Record<string, unknown>): RunOptions {
     throw new OptionError(`there is no core ${options.cpu}`, `--cpu takes 0 to ${cores - 1}`);
   }
   checkPlacement(options, cores);
+  if (options.onCrash === 'fin') checkHasProcess(options, '--on-crash fin');
   return options;
+}
+
+/** What only a dataplane that outlives its application can do. */
+function checkHasProcess({ domain, nic }: RunOptions, what: string): void {
+  if (domain === 'process' && nic !== 'cable') return;
+  const without = domain === 'inline' ? '--domain inline' : '--nic cable';
+  throw new OptionError(`${what} needs an application process`, `leave out ${without}`);
 }
 
 /** Two that poll need two cores, and two processes. */
 function checkPlacement(options: RunOptions, cores: number): void {
-  const { placement, domain, nic, cpu, appCpu } = options;
+  const { placement, cpu, appCpu } = options;
   if (placement !== 'split') {
     if (appCpu === undefined) return;
     throw new OptionError('--app-cpu is for placement split', 'add --placement split');
   }
-  if (domain === 'inline' || nic === 'cable') {
-    const without = domain === 'inline' ? '--domain inline' : '--nic cable';
-    const problem = '--placement split needs an application process';
-    throw new OptionError(problem, `leave out ${without}`);
-  }
+  checkHasProcess(options, '--placement split');
   if (cores < 2) {
     throw new OptionError('--placement split needs two cores, here is one', 'leave it out');
   }

@@ -21,11 +21,12 @@ export function missingFor(nic: string): string[] {
   return missing;
 }
 
-export function requireKernel(): void {
-  if (!kernelIsOld()) return;
+/** A tap has none of what is new: it can be had on any kernel that Node runs on. */
+export function requireKernel(version: [number, number] = kernelVersion()): void {
+  if (!kernelIsOld(version)) return;
   throw new UserError(
     'IX_KERNEL',
-    `Linux ${kernelVersion().join('.')} is too old for AF_XDP links`,
+    `Linux ${version.join('.')} is too old for AF_XDP links`,
     `Linux ${KERNEL_MIN.join('.')} or newer is needed; or choose --nic tap`,
   );
 }

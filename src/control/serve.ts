@@ -7,14 +7,15 @@
  *   on standard error, one object with --json) and started again; with --tied it is exit code 1.
  * - When this command dies in another way (kill -9, a fault of its own), the service goes on. The same command again adopts it; a command
  *   for the same address with other options ends it first, and says so.
- * - Without the privileges for the network that was asked for: an error if one was asked for,
- *   otherwise the same application with a built-in client over the cable, in one process
- *   (src/dataplane/demo.ts). The demonstration is domain inline; if --domain process was asked for, that is an error.
+ * - Without the privileges for the network that was asked for: an error if one was asked for, or something that only a
+ *   network has; otherwise the same application with a built-in client over the cable, in one process
+ *   (demonstration.ts).
  */
 import { formatAddress } from './address.ts';
 import { claim, endOrphan, mayAdopt, orphanAt, wishOf } from './adopt.ts';
 import { type Application, commandsToTry, findApplication } from './applications.ts';
 import { enforced } from './confine.ts';
+import { beyondDemonstration, demonstrate } from './demonstration.ts';
 import { DataplaneDiedError, OptionError, PrivilegeError } from './errors.ts';
 import { describe, type Incident } from './incidents.ts';
 import type { End } from './launch.ts';
@@ -24,9 +25,6 @@ import { adoptService, type Service, startService } from './service.ts';
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** What src/dataplane/demo.ts exports. Settles when the demonstration is over. */
-export type RunDemo = (app: Application, options: RunOptions) => Promise<void>;
-
 export async function serve(
   name: string,
   settings: readonly string[],
@@ -35,31 +33,24 @@ export async function serve(
   const options = parseRunOptions(given);
   const app = findApplication(name, parseSettings(settings));
   const nic = options.nic ?? 'veth';
-  // Not options.domain, which has a default: a demonstration that nobody wanted protected is inline.
-  const mustBeProcess = given['domain'] === 'process';
-  if (nic === 'cable' && mustBeProcess) {
+  const beyond = beyondDemonstration(given);
+  if (nic === 'cable') {
+    if (beyond === undefined) return demonstrate(app, options, printReport);
     throw new OptionError(
-      '--domain process cannot be with --nic cable, which is server and client in one process',
-      'use --domain inline, or --nic veth or tap',
+      `${beyond.option} cannot be with --nic cable, which is server and client in one process`,
+      beyond.remedy,
     );
   }
-  if (nic === 'cable') return demonstrate(app, options);
   const missing = missingFor(nic);
   if (missing.length > 0) {
     const refusal = new PrivilegeError(nic, missing);
-    if (options.nic !== undefined || mustBeProcess) throw refusal;
+    if (options.nic !== undefined || beyond !== undefined) throw refusal;
     console.error(`ix: ${refusal.message}`);
     console.error(`ix: showing ${app.name} with a built-in client instead, in one process`);
-    return demonstrate(app, options);
+    return demonstrate(app, options, printReport);
   }
   if (nic !== 'tap') requireKernel();
   await serveUntilStopped(app, options, nic);
-}
-
-async function demonstrate(app: Application, options: RunOptions): Promise<void> {
-  const url = new URL('../dataplane/demo.ts', import.meta.url);
-  const { runDemo } = (await import(url.href)) as { runDemo: RunDemo };
-  await runDemo(app, options);
 }
 
 async function serveUntilStopped(

@@ -3,7 +3,8 @@
  *
  * - A stream socket inherited as descriptor CHANNEL_FD: one line of JSON in (the configuration),
  *   lines of JSON out.
- * - Reads and writes are synchronous: an elastic thread never returns to an event loop.
+ * - The configuration is read synchronously, before there is anything to wait for. After that the channel belongs to the
+ *   main thread's event loop (`Channel`); elastic threads are workers, and speak to the main thread.
  * - Until it serves, the dataplane ends with the control plane: the kernel kills it when its parent dies
  *   (`endWithParent`), however that happens. Then, if its service is lasting, it lives on (`liveOn`) until another
  *   control plane adopts it. The channel does not close meanwhile: we hold a copy of its other end, too
@@ -16,13 +17,12 @@ import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { callNumber } from '../native/seccomp-numbers.ts';
-import { must, SYS, sys } from '../native/sys.ts';
+import { must, POLLIN, SIGKILL, SYS, sys } from '../native/sys.ts';
 import { type ApplicationMessage, DataplaneConfig, type DataplaneMessage } from './config.ts';
 
 export const CHANNEL_FD = 3;
 
 const PR_SET_PDEATHSIG = 1;
-const SIGKILL = 9;
 /** A configuration is a few kilobytes; more is not one. Nor is it a message. */
 export const LINE_BYTES_MAX = 1 << 20;
 /** A control plane that has died says nothing, and its channel does not close. */
@@ -49,7 +49,6 @@ export function readLine(fd = CHANNEL_FD): string {
 }
 
 function hasInput(fd: number): boolean {
-  const POLLIN = 1;
   const pollfd = Int32Array.of(fd, POLLIN);
   const timeout = BigInt64Array.of(BigInt(SILENCE_MS / 1000), 0n); // struct timespec
   return sys.syscall(callNumber('ppoll'), pollfd, 1, timeout, 0, 0) !== 0;
@@ -74,7 +73,7 @@ export class Channel {
 
   constructor(onLine: (line: string) => void, fd = CHANNEL_FD) {
     this.#socket = new Socket({ fd, readable: true, writable: true });
-    this.#socket.on('error', () => {}); // the control plane went away: the kernel ends us too
+    this.#socket.on('error', () => {}); // the control plane went away: see liveOn, and adoption
     createInterface({ input: this.#socket }).on('line', onLine);
   }
 

@@ -22,8 +22,8 @@ const words = v.pipe(v.array(int32), v.length(4));
 const mac = v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(6));
 
 /**
- * One AF_XDP socket per queue, opened (not bound) and already in the XSKMAP of the program on
- * `ifname`.
+ * One AF_XDP socket per queue, opened and not bound. It enters the XSKMAP of the program on `ifname` when the dataplane
+ * has said `attached`: the map takes no socket without rings.
  */
 const AfXdp = v.object({
   kind: v.literal('afxdp'),
@@ -61,6 +61,9 @@ export const NicConfig = v.variant('kind', [AfXdp, Tap, Cable]);
 export const IDLE_POLICIES = ['spin', 'adaptive', 'sleep'] as const;
 /** Domain process: the application on the elastic thread's core, entered by turns; or polling on a core of its own. */
 export const PLACEMENTS = ['same-core', 'split'] as const;
+
+/** What the peers of an application that dies see (domain process): RST, or FIN wherever nothing is lost by it. */
+export const ON_CRASH = ['rst', 'fin'] as const;
 
 /** What `--impair` may ask of src/nic/impair.ts, and the most of each: for tests. */
 export const IMPAIRMENTS = {
@@ -155,6 +158,8 @@ export const DataplaneConfig = v.object({
   app: App,
   /** Domain process: where the application's threads are; absent: same-core. */
   placement: v.optional(v.picklist(PLACEMENTS)),
+  /** Domain process: how flows end when the application dies; absent: rst. */
+  onCrash: v.optional(v.picklist(ON_CRASH)),
   /** Domain process: one a thread. */
   shared: v.optional(v.array(SharedDescriptors)),
   /** What the user may choose of src/limits.ts. */

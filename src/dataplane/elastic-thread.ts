@@ -19,17 +19,14 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { BATCH_MAX as BATCH_MAX_ } from '../limits.ts';
+import type { EventSink } from '../gate-arrays.ts';
+import { BATCH_MAX } from '../limits.ts';
 import { sys } from '../native/sys.ts';
 import type { Clock } from '../net/environment.ts';
 import type { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
-import type { EventSink } from './events.ts';
 import type { Gate } from './gate.ts';
 import type { ApplicationTimers } from './timers.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const BATCH_MAX = BATCH_MAX_;
 
 const C_ITERATIONS = COUNTER.iterations;
 const C_IDLE = COUNTER.idleIterations;
@@ -46,6 +43,8 @@ export interface Domain {
    * owns both arrays; `isBack` says when it has.
    */
   enter(): boolean;
+  /** The application is another process: a turn of it costs microseconds. */
+  readonly isApart: boolean;
   /** How long after `enter` it is late: until then the thread polls, then it may sleep. */
   readonly patienceUs: number;
   /** It is late: it is to ring the bell when it is back. True: it is back already. */
@@ -66,7 +65,7 @@ export interface ElasticThreadParts {
   readonly domain: Domain;
   /** Sets the time of the batch; default: the kernel's monotonic clock. */
   readonly readTime?: (clock: Clock) => void;
-  /** B: most frames of one iteration, 1..BATCH_MAX. */
+  /** B: most frames of one iteration, 1..BATCH_MAX; default: what pays on this NIC. */
   readonly batchMax?: number;
 }
 
@@ -108,7 +107,7 @@ export class ElasticThread {
     this.#gate = parts.gate;
     this.#timers = parts.timers;
     this.#domain = parts.domain;
-    this.#batchMax = parts.batchMax ?? BATCH_MAX;
+    this.#batchMax = parts.batchMax ?? parts.nic.batchMax ?? BATCH_MAX;
     this.#readTime = parts.readTime ?? monotonicClock(parts.arena);
     this.readClock();
   }
@@ -131,8 +130,7 @@ export class ElasticThread {
     const stack = this.#stack;
     nic.reclaim();
     stack.advance();
-    const frames = nic.receive(this.#batchMax);
-    for (let i = 0; i < frames; i++) stack.receive(nic.rxOffsets[i]!, nic.rxLengths[i]!);
+    const frames = this.#receive(nic, stack);
     const done = this.#application();
     stack.flush();
     nic.kick();
@@ -154,6 +152,20 @@ export class ElasticThread {
     } while (this.#sink.count > 0);
     this.#stack.flush();
     this.#nic.kick();
+  }
+
+  /**
+   * Step 3. Where entering the application is dear, what has come meanwhile is taken along: with 64 connections 5 % more
+   * messages in domain process, 10 % with 128. Inline it makes no difference.
+   */
+  #receive(nic: Nic, stack: Stack): number {
+    let frames = 0;
+    for (;;) {
+      const more = nic.receive((this.#batchMax - frames) | 0);
+      for (let i = 0; i < more; i++) stack.receive(nic.rxOffsets[i]!, nic.rxLengths[i]!);
+      frames = (frames + more) | 0;
+      if (more === 0 || frames >= this.#batchMax || !this.#domain.isApart) return frames;
+    }
   }
 
   /** Steps 4 and 5. Returns events + calls; an application that has not come back is left alone. */

@@ -6,6 +6,7 @@ import type { Domain } from './elastic-thread.ts';
 import type { Side, SideParts } from './thread.ts';
 
 class InlineDomain implements Domain {
+  readonly isApart = false;
   readonly patienceUs = 0;
   readonly #ix: Ix;
 

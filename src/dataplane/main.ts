@@ -13,6 +13,7 @@
  *   (channel.ts). One that is told nothing more then has lost its control plane and ends by itself.
  */
 import { Worker } from 'node:worker_threads';
+import { builtBeside } from '../built.ts';
 import { lockDown } from '../control/confine-lock.ts';
 import { Channel, endWithParent, readConfig } from './channel.ts';
 import type { DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
@@ -44,7 +45,7 @@ function run(config: DataplaneConfig): void {
   let droppedCount = 0;
   let states: ThreadState[] = [];
   const workers = config.nics.map((_nic, index) => {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+    const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
       workerData: { config, index },
     });
     worker.on('message', heard);

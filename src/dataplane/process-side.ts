@@ -6,19 +6,19 @@
  *   memfds their size and maps them; afterwards the control plane seals them, so that nobody can map the receive
  *   pool or the event array writable any more (F_SEAL_FUTURE_WRITE).
  */
-import type { Segment } from '../arena/arena.ts';
-import { MAP_SHARED, must, PROT_READ, PROT_WRITE, SYS, sys } from '../native/sys.ts';
+import type { Arena, Segment } from '../arena/arena.ts';
+import { must, PROT_READ, PROT_WRITE, SYS, sys } from '../native/sys.ts';
 import type { Placement, SharedDescriptors } from './config.ts';
 import { ProcessDomain } from './process-domain.ts';
 import type { Side, SideParts } from './thread.ts';
 
 /** Puts the memfd of its name under a segment: for `openThread`'s `back`. */
-export function backWith(shared: SharedDescriptors): (segment: Segment) => void {
-  return ({ name, offset, bytes }) => {
+export function backWith(shared: SharedDescriptors): (segment: Segment, arena: Arena) => void {
+  return (segment, arena) => {
+    const { name, bytes } = segment;
     const fd = shared[name as keyof SharedDescriptors];
     must(sys.syscall(SYS.ftruncate, fd, bytes), `ftruncate of ${name}`);
-    const protection = PROT_READ | PROT_WRITE;
-    must(sys.mapAt(offset, bytes, protection, MAP_SHARED, fd, 0), `mmap of ${name}`);
+    arena.mapShared(segment, fd, PROT_READ | PROT_WRITE);
   };
 }
 

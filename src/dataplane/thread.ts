@@ -13,6 +13,7 @@ import { Arena, type Segment } from '../arena/arena.ts';
 import { Frames } from '../arena/frames.ts';
 import { Wheel } from '../arena/wheel.ts';
 import { Counters } from '../counters.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../gate-arrays.ts';
 import { arenaBytesFor, CALLS_MAX, type Limits, limitsFor } from '../limits.ts';
 import { Clock, type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
 import type { Ip } from '../net/ip.ts';
@@ -21,7 +22,6 @@ import type { Nic } from '../nic/nic.ts';
 import { Tcp, type TcpOptions } from '../tcp/tcp.ts';
 import type { IdlePolicy, ThreadState } from './config.ts';
 import { type Domain, ElasticThread } from './elastic-thread.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from './events.ts';
 import { CALL_ARRAY_BYTES, Gate } from './gate.ts';
 import { type Doorbell, Runner } from './runner.ts';
 import { ApplicationTimers } from './timers.ts';
@@ -70,7 +70,7 @@ export interface ThreadOptions<S extends Side> {
   openNic(parts: NicParts): Nic;
   openSide(parts: SideParts): S;
   /** Puts shared memory under a segment, before its first use. */
-  back?(segment: Segment): void;
+  back?(segment: Segment, arena: Arena): void;
   /** Maps the statistics segment, if somebody wants to read it. */
   shareCounters?(counters: Counters): void;
   failed(error: unknown): void;
@@ -90,8 +90,11 @@ export interface DataplaneThread<S extends Side> {
   readonly side: S;
   readonly thread: ElasticThread;
   readonly runner: Runner;
-  /** The application is gone: its flows are reset, its listeners, sockets and timers end, everything it held comes back. */
-  dropApplication(): void;
+  /**
+   * The application is gone: its listeners, sockets and timers end, everything it held comes back. Its flows are reset;
+   * with `isGraceful` those that have lost nothing are closed (tcp/calls.ts).
+   */
+  dropApplication(isGraceful?: boolean): void;
   /** What is held now, for tests and the soak. */
   state(): ThreadState;
   /** Stops the loop and closes the driver; true when every frame came home. */
@@ -105,9 +108,10 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const limits = limitsFor(options.limits);
   const arena = new Arena(arenaBytesFor(limits));
   arena.bindNative();
+  arena.preferHugePages();
   const counters = new Counters(arena);
   options.shareCounters?.(counters);
-  const back = options.back ?? (() => {});
+  const back = (segment: Segment): void => options.back?.(segment, arena);
   const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames, back);
   const layout = carveLayout(arena, frames, limits, back);
   const ranges = timerRanges(limits);
@@ -140,12 +144,13 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
     nic.close();
     return frames.allHome() || frames.allHome(lent);
   };
-  const dropApplication = (): void => {
+  const dropApplication = (isGraceful = false): void => {
     side.leave?.();
     thread.readClock();
-    stack.dropApplication();
+    stack.dropApplication(isGraceful);
     timers.cancelAll();
     thread.drain();
+    if (isGraceful) runner.wake(); // what was closed has timers that its sleep does not know of
   };
   return {
     ...{ arena, limits, layout, frames, counters, nic, stack, timers, gate, side, thread, runner },

@@ -6,9 +6,8 @@
  * - Says `failed` (one sentence, with the remedy) when it cannot start or an invariant of ours broke, `report` for the
  *   application.
  */
-import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Application } from '../libix/index.ts';
+import { failureOf, loadApplication } from '../application/module.ts';
 import { sys } from '../native/sys.ts';
 import type { DataplaneConfig } from './config.ts';
 import { type InlineSide, openInlineSide } from './inline-domain.ts';
@@ -44,10 +43,8 @@ const common = {
   failed,
 };
 
-async function loadApplication(): Promise<Application> {
-  const module = await import(pathToFileURL(config.app.module).href);
-  if (typeof module.default === 'function') return module.default;
-  throw new TypeError(`${config.app.module} has no default export that is a function (ix) => void`);
+function applicationFailed(error: unknown): void {
+  say({ type: 'failed', ...failureOf(error, config.app.module) });
 }
 
 function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): void {
@@ -59,12 +56,12 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
       go();
     }
     if (message === 'application-gone') {
-      dataplane.dropApplication();
+      dataplane.dropApplication(config.onCrash === 'fin');
       say({ type: 'dropped' });
     }
     if (message === 'state') say({ type: 'thread-state', state: dataplane.state() });
     if (message === 'stop') {
-      dataplane.dropApplication();
+      dataplane.dropApplication(); // nobody would be there for the rest of a FIN's conversation
       dataplane.close();
       say({ type: 'stopped', exitCode: 0 });
     }
@@ -73,7 +70,8 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
 }
 
 async function startInline(): Promise<void> {
-  const application = await loadApplication();
+  const application = await loadApplication(config.app.module).catch(applicationFailed);
+  if (!application) return;
   const hooks = {
     report: (value: unknown) => say({ type: 'report', value }),
     stop: (exitCode: number) => {
@@ -89,10 +87,13 @@ async function startInline(): Promise<void> {
     // Async, so that what the application throws at once is a refusal like what it throws later.
     const load = async (): Promise<void> => {
       await application(ix, config.app.options);
-      ix.whenSettled(() => say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name }));
+      ix.whenSettled((refused) => {
+        if (refused) applicationFailed(refused);
+        else say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name });
+      });
       dataplane.runner.start();
     };
-    load().catch(failed);
+    load().catch(applicationFailed);
   });
 }
 

@@ -5,6 +5,7 @@
  *   IPv4 address the last of them behind 0, 0, 0xffff.
  */
 import { MAPPED_V4 } from '../abi.ts';
+import { formatIpv4, parseIpv4 } from '../wire/ipv4-text.ts';
 import { formatIpv6, parseIpv6 } from '../wire/ipv6-text.ts';
 
 export class AddressError extends Error {
@@ -13,12 +14,9 @@ export class AddressError extends Error {
 
 /** '10.77.0.2' -> 0x0a4d0002. */
 export function parseAddress(text: string): number {
-  const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  const bytes = parts?.slice(1).map(Number) ?? [];
-  if (bytes.length !== 4 || bytes.some((b) => b > 255)) {
-    throw new AddressError(`'${text}' is not an IPv4 address; write four numbers, as in 10.77.0.2`);
-  }
-  return (bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!;
+  const address = parseIpv4(text);
+  if (address !== undefined) return address;
+  throw new AddressError(`'${text}' is not an IPv4 address; write four numbers, as in 10.77.0.2`);
 }
 
 /** '10.77.0.2' or 'fd77::2' as four words. */
@@ -36,5 +34,4 @@ export const mapped = (address: number): number[] => [0, 0, MAPPED_V4, address];
 export const formatWords = (words: ArrayLike<number>): string =>
   formatIpv6(words).replace(/^::ffff:(?=\d+\.)/, '');
 
-export const formatAddress = (address: number): string =>
-  `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
+export const formatAddress = formatIpv4;

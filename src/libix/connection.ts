@@ -7,7 +7,7 @@
  * - Nothing is allocated per message. Fields are int32.
  * - The protocol between a connection and the dataplane (which call when) is in session.ts.
  */
-import { formatWords } from './address.ts';
+import { COLUMN, type Columns } from './columns.ts';
 import type { Session } from './session.ts';
 
 export interface Handlers {
@@ -36,37 +36,40 @@ export const HIGH_WATER_BYTES = 262_144;
 /** Where a connection stands, as libix sees it. */
 export const PHASE = { free: 0, connecting: 1, open: 2, closing: 3 } as const;
 
+/** In `Connection.bits`. */
+const BIT = {
+  isDirty: 1 << 0,
+  isPaused: 1 << 1,
+  readsWhileBlocked: 1 << 2,
+  sendPending: 1 << 3,
+  isBlocked: 1 << 4,
+  isStarved: 1 << 5,
+  isHungry: 1 << 6,
+  isGathering: 1 << 7,
+  hasEnded: 1 << 8,
+  endedTold: 1 << 9,
+  hasShutDown: 1 << 10,
+} as const;
+
+/** The word of an IPv4-mapped IPv6 address before the last (RFC 4291 2.5.5.2). */
+const MAPPED = 0xffff;
+
 export class Connection {
   readonly id: number;
   /** The application's own. */
   state: unknown = undefined;
   handlers: Handlers;
-  /** The peer: an IPv4 address as a big-endian integer (int32), or the last word of an IPv6 address; and its port. */
-  remoteAddress = 0;
-  /** The words before it: 0, 0, 0xffff for IPv4. */
-  remote0 = 0;
-  remote1 = 0;
-  remote2 = 0;
-  remotePort = 0;
   readonly #session: Session;
+  readonly #columns: Columns;
 
   // --- libix's own fields; session.ts is their only writer ---
+  #bits = 0;
   phase: number = PHASE.free;
   handle = 0;
   wants = 0;
-  isDirty = false;
   nextDirty = -1;
   /** Received bytes consumed, not yet told to the dataplane. */
   consumed = 0;
-  isPaused = false;
-  /**
-   * The application's own, to be set in `opened`: input comes also while the connection is not `writable`.
-   *
-   * - False is right where input makes output, as in a server: who does not take its answers is not read.
-   * - Where both ends stream on their own account one must set it, better both: with both queues full neither would
-   *   read, and neither queue would ever drain.
-   */
-  readsWhileBlocked = false;
   /** Span queue: first unacknowledged node, last node, first node with unsent bytes, bytes of it already accepted. */
   sendHead = -1;
   sendTail = -1;
@@ -78,41 +81,214 @@ export class Connection {
   /** Spans in the queue, blocks of ours included: no connection holds more than are free. */
   spanCount = 0;
   inFlight = 0;
-  /** A sendv is at the gate; its result comes with the next batch. */
-  sendPending = false;
-  /** The dataplane took less than asked: wait for `sent`. */
-  isBlocked = false;
-  /** libix had no block or span for it: no more input until some come back. */
-  isStarved = false;
-  /** Starved: the blocks it lacked; 0: a span. */
-  missing = 0;
-  /** The dataplane took nothing, and nothing is on the way whose `sent` would be the time to ask again. */
-  isHungry = false;
   /** Received spans not yet handed to the application. */
   pendingHead = -1;
   pendingTail = -1;
-  gatherBlock = -1;
-  gatherLength = 0;
-  /** Neighbours in the list of those that hold a gather block, oldest first: connection ids. */
-  gatherOlder = -1;
-  gatherYounger = -1;
-  hasEnded = false;
-  endedTold = false;
-  hasShutDown = false;
-  keepaliveMs = 0;
-  userTimeoutMs = 0;
-  hops = 0;
-  codePoint = 0;
 
-  constructor(session: Session, id: number, handlers: Handlers) {
+  constructor(session: Session, columns: Columns, id: number, handlers: Handlers) {
     this.#session = session;
+    this.#columns = columns;
     this.id = id;
     this.handlers = handlers;
   }
 
-  /** The peer's address as text: for messages, it allocates. */
-  get remoteText(): string {
-    return formatWords([this.remote0, this.remote1, this.remote2, this.remoteAddress]);
+  #set(bit: number, on: boolean): void {
+    this.#bits = on ? this.#bits | bit : this.#bits & ~bit;
+  }
+
+  /**
+   * The application's own, to be set in `opened`: input comes also while the connection is not `writable`.
+   *
+   * - False is right where input makes output, as in a server: who does not take its answers is not read.
+   * - Where both ends stream on their own account one must set it, better both: with both queues full neither would
+   *   read, and neither queue would ever drain.
+   */
+  get readsWhileBlocked(): boolean {
+    return (this.#bits & BIT.readsWhileBlocked) !== 0;
+  }
+
+  set readsWhileBlocked(on: boolean) {
+    this.#set(BIT.readsWhileBlocked, on);
+  }
+
+  /** It is in the list of those with calls to make. */
+  get isDirty(): boolean {
+    return (this.#bits & BIT.isDirty) !== 0;
+  }
+
+  set isDirty(on: boolean) {
+    this.#set(BIT.isDirty, on);
+  }
+
+  get isPaused(): boolean {
+    return (this.#bits & BIT.isPaused) !== 0;
+  }
+
+  set isPaused(on: boolean) {
+    this.#set(BIT.isPaused, on);
+  }
+
+  /** A sendv is at the gate; its result comes with the next batch. */
+  get sendPending(): boolean {
+    return (this.#bits & BIT.sendPending) !== 0;
+  }
+
+  set sendPending(on: boolean) {
+    this.#set(BIT.sendPending, on);
+  }
+
+  /** The dataplane took less than asked: wait for `sent`. */
+  get isBlocked(): boolean {
+    return (this.#bits & BIT.isBlocked) !== 0;
+  }
+
+  set isBlocked(on: boolean) {
+    this.#set(BIT.isBlocked, on);
+  }
+
+  /** libix had no block or span for it: no more input until some come back. */
+  get isStarved(): boolean {
+    return (this.#bits & BIT.isStarved) !== 0;
+  }
+
+  set isStarved(on: boolean) {
+    this.#set(BIT.isStarved, on);
+  }
+
+  /** The dataplane took nothing, and nothing is on the way whose `sent` would be the time to ask again. */
+  get isHungry(): boolean {
+    return (this.#bits & BIT.isHungry) !== 0;
+  }
+
+  set isHungry(on: boolean) {
+    this.#set(BIT.isHungry, on);
+  }
+
+  /** It holds a gather block. */
+  get isGathering(): boolean {
+    return (this.#bits & BIT.isGathering) !== 0;
+  }
+
+  set isGathering(on: boolean) {
+    this.#set(BIT.isGathering, on);
+  }
+
+  get hasEnded(): boolean {
+    return (this.#bits & BIT.hasEnded) !== 0;
+  }
+
+  set hasEnded(on: boolean) {
+    this.#set(BIT.hasEnded, on);
+  }
+
+  get endedTold(): boolean {
+    return (this.#bits & BIT.endedTold) !== 0;
+  }
+
+  set endedTold(on: boolean) {
+    this.#set(BIT.endedTold, on);
+  }
+
+  get hasShutDown(): boolean {
+    return (this.#bits & BIT.hasShutDown) !== 0;
+  }
+
+  set hasShutDown(on: boolean) {
+    this.#set(BIT.hasShutDown, on);
+  }
+
+  /** The peer: an IPv4 address as a big-endian integer (int32), or the last word of an IPv6 address; and its port. */
+  get remoteAddress(): number {
+    return this.#columns.address(this.id);
+  }
+
+  get remotePort(): number {
+    return this.#columns.port(this.id);
+  }
+
+  set remotePort(port: number) {
+    this.#columns.setPort(this.id, port);
+  }
+
+  /** The words before it: 0, 0, 0xffff for IPv4. */
+  get remote0(): number {
+    return this.#columns.get(this.id, COLUMN.remote0);
+  }
+
+  get remote1(): number {
+    return this.#columns.get(this.id, COLUMN.remote1);
+  }
+
+  get remote2(): number {
+    return this.#columns.get(this.id, COLUMN.remote2) ^ MAPPED;
+  }
+
+  /** Four words from `at` on. */
+  setRemote(words: ArrayLike<number>, at = 0): void {
+    const { id } = this;
+    this.#columns.set(id, COLUMN.remote0, words[at]!);
+    this.#columns.set(id, COLUMN.remote1, words[at + 1]!);
+    this.#columns.set(id, COLUMN.remote2, words[at + 2]! ^ MAPPED);
+    this.#columns.setAddress(id, words[at + 3]!);
+  }
+
+  /** Starved: the blocks it lacked; 0: a span. */
+  get missing(): number {
+    return this.#columns.get(this.id, COLUMN.missing);
+  }
+
+  set missing(value: number) {
+    this.#columns.set(this.id, COLUMN.missing, value);
+  }
+
+  /** -1: none. */
+  get gatherBlock(): number {
+    return this.#columns.get(this.id, COLUMN.gatherBlock) - 1;
+  }
+
+  set gatherBlock(value: number) {
+    this.#columns.set(this.id, COLUMN.gatherBlock, value + 1);
+  }
+
+  get gatherLength(): number {
+    return this.#columns.get(this.id, COLUMN.gatherLength);
+  }
+
+  set gatherLength(value: number) {
+    this.#columns.set(this.id, COLUMN.gatherLength, value);
+  }
+
+  /** Neighbours in the list of those that hold a gather block, oldest first: connection ids, -1: none. */
+  get gatherOlder(): number {
+    return this.#columns.get(this.id, COLUMN.gatherOlder) - 1;
+  }
+
+  set gatherOlder(value: number) {
+    this.#columns.set(this.id, COLUMN.gatherOlder, value + 1);
+  }
+
+  get gatherYounger(): number {
+    return this.#columns.get(this.id, COLUMN.gatherYounger) - 1;
+  }
+
+  set gatherYounger(value: number) {
+    this.#columns.set(this.id, COLUMN.gatherYounger, value + 1);
+  }
+
+  get keepaliveMs(): number {
+    return this.#columns.get(this.id, COLUMN.keepaliveMs);
+  }
+
+  get userTimeoutMs(): number {
+    return this.#columns.get(this.id, COLUMN.userTimeoutMs);
+  }
+
+  get hops(): number {
+    return this.#columns.get(this.id, COLUMN.hops);
+  }
+
+  get codePoint(): number {
+    return this.#columns.get(this.id, COLUMN.codePoint);
   }
 
   /** Whether more may be sent before the peer has taken what is queued. */
@@ -159,13 +335,13 @@ export class Connection {
 
   /** Asks the peer after `idleMs` without traffic whether it is still there; 0: never (the default). */
   keepalive(idleMs: number): void {
-    this.keepaliveMs = idleMs;
+    this.#columns.set(this.id, COLUMN.keepaliveMs, idleMs);
     this.#session.keepalive(this);
   }
 
   /** Gives the connection up when the peer has acknowledged nothing for so long; 0: after the usual retries. */
   userTimeout(ms: number): void {
-    this.userTimeoutMs = ms;
+    this.#columns.set(this.id, COLUMN.userTimeoutMs, ms);
     this.#session.userTimeout(this);
   }
 
@@ -176,8 +352,8 @@ export class Connection {
   mark(codePoint: number, hops = 0): void {
     if (!(codePoint >= 0 && codePoint <= 63)) throw new RangeError(`code point ${codePoint}`);
     if (!(hops >= 0 && hops <= 255)) throw new RangeError(`hop limit ${hops}`);
-    this.codePoint = codePoint | 0;
-    this.hops = hops | 0;
+    this.#columns.set(this.id, COLUMN.codePoint, codePoint | 0);
+    this.#columns.set(this.id, COLUMN.hops, hops | 0);
     this.#session.marking(this);
   }
 
@@ -195,27 +371,16 @@ export class Connection {
     this.#session.resume(this);
   }
 
-  /** Ready for its next use; session.ts only. */
+  /** Ready for its next use; session.ts only. In the list of the dirty it stays as long as that has it. */
   reset(): void {
     this.phase = PHASE.free;
     this.state = undefined;
+    this.#bits &= BIT.isDirty;
     this.handle = 0;
     this.wants = 0;
     this.consumed = 0;
     this.sendCursor = -1;
     this.sendCursorDone = 0;
-    this.isPaused = false;
-    this.readsWhileBlocked = false;
-    this.sendPending = false;
-    this.isBlocked = false;
-    this.isStarved = false;
-    this.isHungry = false;
-    this.hasEnded = false;
-    this.endedTold = false;
-    this.hasShutDown = false;
-    this.keepaliveMs = 0;
-    this.userTimeoutMs = 0;
-    this.hops = 0;
-    this.codePoint = 0;
+    this.#columns.reset(this.id);
   }
 }

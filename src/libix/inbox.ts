@@ -11,15 +11,10 @@
  */
 import { FRAME_SHIFT } from '../limits.ts';
 import type { Connection } from './connection.ts';
-import { type ApplicationMemory, Blocks, GATHER_BYTES as GATHER_BYTES_ } from './memory.ts';
+import { type ApplicationMemory, Blocks, GATHER_BYTES } from './memory.ts';
 import type { ArenaAccess } from './outbox.ts';
 import type { Session } from './session.ts';
-import { LENGTH as LENGTH_, OFFSET as OFFSET_, type SpanNodes } from './spans.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const GATHER_BYTES = GATHER_BYTES_;
-const LENGTH = LENGTH_;
-const OFFSET = OFFSET_;
+import { LENGTH, OFFSET, type SpanNodes } from './spans.ts';
 
 export class Inbox {
   readonly #session: Session;
@@ -56,12 +51,12 @@ export class Inbox {
 
   /** Hands one stretch over, behind what was gathered before. */
   #deliver(c: Connection, offset: number, length: number): void {
-    const direct = c.gatherLength > 0 ? this.#deliverGathered(c, offset, length) : 0;
+    const direct = c.isGathering ? this.#deliverGathered(c, offset, length) : 0;
     if (direct === length) return;
     offset += direct;
     length -= direct;
     if (!c.isOpen) return this.#session.consume(c, length);
-    if (!c.mayRead || c.gatherLength > 0) return this.#keep(c, offset, length);
+    if (!c.mayRead || c.isGathering) return this.#keep(c, offset, length);
     const taken = c.handlers.received(c, offset, length);
     this.#session.consume(c, taken);
     if (taken < length) this.#leftOver(c, offset + taken, length - taken);
@@ -97,6 +92,7 @@ export class Inbox {
     if (!c.isOpen) return this.#session.consume(c, length);
     if (!c.mayRead || length > GATHER_BYTES) return this.#keep(c, offset, length);
     if (this.#gathers.free === 0) this.#session.abort(this.#session.byId(this.#oldest));
+    c.isGathering = true;
     c.gatherBlock = this.#gathers.take();
     c.gatherLength = length;
     this.#arena.copy(c.gatherBlock, offset, length);
@@ -143,7 +139,7 @@ export class Inbox {
   /** Goes on with bytes that were held back, as far as the connection lets it. */
   resume(c: Connection): void {
     const words = this.#nodes.words;
-    if (c.gatherLength > 0 && c.isOpen && c.mayRead) this.#retryGather(c);
+    if (c.isGathering && c.isOpen && c.mayRead) this.#retryGather(c);
     while (c.pendingHead >= 0 && c.isOpen && c.mayRead) {
       const node = c.pendingHead;
       const offset = words[node + OFFSET]!;
@@ -194,9 +190,10 @@ export class Inbox {
   }
 
   #dropGather(c: Connection): void {
-    if (c.gatherBlock < 0) return;
+    if (!c.isGathering) return;
     this.#gathers.give(c.gatherBlock);
     this.#unlinkHolder(c);
+    c.isGathering = false;
     c.gatherBlock = -1;
     c.gatherLength = 0;
   }

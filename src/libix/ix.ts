@@ -5,32 +5,23 @@
  * - `dispatch` is the application's whole turn: results of the last batch, all events, end-of-batch callbacks, then
  *   the next batch. The dataplane calls it (domain inline) or the application's own process does (domain process).
  * - Calls that need a result of their own (listen, udp_bind, timer) go through requests.ts: rare, so they may allocate.
- * - An exception out of a handler aborts that connection, is reported once, and never reaches the dataplane.
+ * - An exception of the application's never reaches the dataplane: it is reported once, and its connection is reset
+ *   (guard.ts). But a listen, bind or timer that is refused while the application starts makes the start fail: `whenSettled`.
  *
  * Read first: src/abi.ts, session.ts.
  */
-import { CALL as CALL_, EVENT as EVENT_ } from '../abi.ts';
+import { CALL, EVENT } from '../abi.ts';
 import type { Arena } from '../arena/arena.ts';
-import { FRAME_BYTES as FRAME_BYTES_ } from '../limits.ts';
+import { FRAME_BYTES } from '../limits.ts';
 import { formatAddress, formatWords, mapped, parseWords } from './address.ts';
 import type { Connection, Handlers } from './connection.ts';
-import {
-  ApplicationMemory,
-  GATHER_BYTES as GATHER_BYTES_,
-  SEND_BLOCK_BYTES as SEND_BLOCK_BYTES_,
-} from './memory.ts';
+import { Faults, GuardedHandlers } from './guard.ts';
+import { ApplicationMemory, GATHER_BYTES, SEND_BLOCK_BYTES } from './memory.ts';
 import { RawGate } from './raw.ts';
-import { Requests, refuse } from './requests.ts';
+import { type IxCallError, Requests, refuse } from './requests.ts';
 import { Session, type SessionSizes } from './session.ts';
 import { Timers } from './timers.ts';
 import { type UdpHandlers, type UdpSocket, UdpSockets, writeAddress } from './udp.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const CALL = CALL_;
-const EVENT = EVENT_;
-const FRAME_BYTES = FRAME_BYTES_;
-const GATHER_BYTES = GATHER_BYTES_;
-const SEND_BLOCK_BYTES = SEND_BLOCK_BYTES_;
 
 export interface Span {
   offset: number;
@@ -91,7 +82,10 @@ export class Ix {
   readonly #gate: RawGate;
   readonly #memory: ApplicationMemory;
   readonly #session: Session;
-  readonly #listeners: Handlers[] = [];
+  readonly #faults = new Faults();
+  /** Guarded, so that those who listen or connect with the same handlers again and again share one. */
+  readonly #guarded = new WeakMap<Handlers, GuardedHandlers>();
+  readonly #listeners: GuardedHandlers[] = [];
   readonly #ports: number[] = [];
   readonly #requests: Requests;
   readonly #udp: UdpSockets;
@@ -107,8 +101,8 @@ export class Ix {
     this.#gate = new RawGate(arena.i32, events.offset, calls.offset);
     this.#memory = new ApplicationMemory(memory.offset, memory.bytes);
     const wake = () => this.#wake();
-    this.#requests = new Requests(this.#gate, wake);
-    this.#udp = new UdpSockets(this.#gate, this.#requests, wake);
+    this.#requests = new Requests(this.#gate, wake, this.#faults);
+    this.#udp = new UdpSockets(this.#gate, this.#requests, this.#faults);
     this.#timers = new Timers(this.#gate, this.#requests);
     const copy = arena.kernels.copy;
     this.#session = new Session(
@@ -116,6 +110,7 @@ export class Ix {
       { u8: arena.u8, i32: arena.i32, copy },
       this.#memory,
       parts.sizes ?? sessionSizesFor(parts.flows, memory.bytes, receivePool.bytes),
+      parts.flows,
       wake,
     );
   }
@@ -190,7 +185,7 @@ export class Ix {
   }
 
   listen(port: number, handlers: Handlers, options: ListenOptions = {}): void {
-    const cookie = this.#listeners.push(handlers);
+    const cookie = this.#listeners.push(this.#guard(handlers));
     const address = options.address ? parseWords(options.address) : 0;
     const { i32 } = this.#gate;
     const write = (): number => {
@@ -203,7 +198,7 @@ export class Ix {
       return w;
     };
     this.#requests.add(write, (result) => {
-      refuse(`listen on port ${port}`, result);
+      refuse(`port ${port}`, result);
       this.#ports.push(port);
     });
   }
@@ -216,7 +211,20 @@ export class Ix {
   ): Connection {
     const parsed = typeof address === 'string' ? parseWords(address) : address;
     const remote = typeof parsed === 'number' ? mapped(parsed) : parsed;
-    return this.#session.connect(remote, ((options.localPort ?? 0) << 16) | port, handlers);
+    return this.#session.connect(
+      remote,
+      ((options.localPort ?? 0) << 16) | port,
+      this.#guard(handlers),
+    );
+  }
+
+  #guard(handlers: Handlers): GuardedHandlers {
+    let guarded = this.#guarded.get(handlers);
+    if (guarded === undefined) {
+      guarded = new GuardedHandlers(handlers, this.#faults);
+      this.#guarded.set(handlers, guarded);
+    }
+    return guarded;
   }
 
   /** One call of `callback` after `delayUs` microseconds (below 2^31). */
@@ -257,18 +265,21 @@ export class Ix {
     this.#inDispatch = true;
     const gate = this.#gate;
     this.#session.results();
+    this.#udp.results();
     this.#requests.settle();
     gate.begin();
     const count = gate.eventCount;
     for (let i = 0; i < count; i++) this.#guardedEvent(gate.event(i));
     this.#session.feedStarved();
-    for (let i = 0; i < this.#batchEnds.length; i++) this.#batchEnds[i]!();
+    for (let i = 0; i < this.#batchEnds.length; i++) {
+      this.#faults.guard(this.#batchEnds[i]!, undefined);
+    }
     this.#requests.write();
     this.#session.flushDirty();
     if (this.#requests.isOpen || this.#isTurning || this.#session.hasDirty) gate.askAgain();
     gate.submit();
-    this.#requests.tellSettled();
     this.#inDispatch = false;
+    this.#requests.tellSettled(); // what is asked for in there needs a turn of its own
   }
 
   #guardedEvent(w: number): void {
@@ -279,12 +290,10 @@ export class Ix {
     }
   }
 
-  /** A handler threw: its connection ends, the others do not notice. */
+  /** What was not called through a guard threw: a timer, or handlers that the application put in by itself. */
   #failed(w: number, error: unknown): void {
     const i32 = this.#gate.i32;
-    process.stderr.write(
-      `ix: application error: ${error instanceof Error ? error.stack : String(error)}\n`,
-    );
+    this.#faults.report(error);
     const kind = i32[w]!;
     if ((kind >= EVENT.connected && kind <= EVENT.dead) || kind === EVENT.urgent) {
       const c = this.#session.byCookie(i32[w + 2]!);
@@ -329,8 +338,11 @@ export class Ix {
     if (!this.#inDispatch) this.#parts.hooks.wake();
   }
 
-  /** Calls back once, when every listen, bind and timer asked so far has its answer. */
-  whenSettled(callback: () => void): void {
+  /**
+   * Calls back once, when every listen, bind and timer asked so far has its answer; with the first one that was refused
+   * while the application started. What is refused after the first call back is reported like an exception.
+   */
+  whenSettled(callback: (refused: IxCallError | undefined) => void): void {
     this.#requests.whenSettled(callback);
   }
 

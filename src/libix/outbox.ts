@@ -11,23 +11,10 @@
  *
  * Called by session.ts.
  */
-import {
-  SENDV_SPANS_MAX as SENDV_SPANS_MAX_,
-  SENDV_VECTOR as SENDV_VECTOR_,
-  SENDV_VECTOR_MAX as SENDV_VECTOR_MAX_,
-} from '../abi.ts';
+import { SENDV_SPANS_MAX, SENDV_VECTOR, SENDV_VECTOR_MAX } from '../abi.ts';
 import type { Connection } from './connection.ts';
-import { type ApplicationMemory, Blocks, SEND_BLOCK_BYTES as SEND_BLOCK_BYTES_ } from './memory.ts';
-import { LENGTH as LENGTH_, OFFSET as OFFSET_, type SpanNodes, TAG as TAG_ } from './spans.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const SENDV_SPANS_MAX = SENDV_SPANS_MAX_;
-const SENDV_VECTOR = SENDV_VECTOR_;
-const SENDV_VECTOR_MAX = SENDV_VECTOR_MAX_;
-const SEND_BLOCK_BYTES = SEND_BLOCK_BYTES_;
-const LENGTH = LENGTH_;
-const OFFSET = OFFSET_;
-const TAG = TAG_;
+import { type ApplicationMemory, Blocks, SEND_BLOCK_BYTES } from './memory.ts';
+import { LENGTH, OFFSET, type SpanNodes, TAG } from './spans.ts';
 
 /** Pairs of the vector area: sendv calls with more than four spans, per batch. */
 const VECTOR_PAIRS = 8192;
@@ -124,14 +111,15 @@ export class Outbox {
     return true;
   }
 
-  /** Queues bytes of a JavaScript array; false when blocks ran out (what went before stays queued). */
+  /** Queues bytes of a JavaScript array; false, with nothing queued, when blocks are short. */
   appendBytes(c: Connection, bytes: Uint8Array): boolean {
+    const blocks = Math.ceil(bytes.length / SEND_BLOCK_BYTES);
+    if (blocks > this.#blocks.free || !this.#hasShare(c, blocks)) {
+      c.missing = blocks;
+      return false;
+    }
     for (let done = 0; done < bytes.length; done += SEND_BLOCK_BYTES) {
       const part = bytes.subarray(done, done + SEND_BLOCK_BYTES);
-      if (this.#blocks.free === 0 || !this.#hasShare(c, 1)) {
-        c.missing = 1;
-        return false;
-      }
       const block = this.#blocks.take();
       this.#arena.u8.set(part, block);
       this.#append(c, this.#nodes.take(block, part.length, -block), part.length);

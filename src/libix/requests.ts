@@ -2,22 +2,34 @@
  * Calls whose result somebody waits for: listen, udp_bind, timer. Rare, so they may allocate.
  *
  * - A request is written at the end of a turn, or of a later one when the batch is full; its result comes with the next turn.
- * - `settle` may throw: the application hears of a port in use by an exception out of its turn.
+ * - What is refused while the application starts makes the start fail: `whenSettled` is told the first of it. Later the
+ *   application is running, and it is reported like an exception of the application's.
  *
  * Called by ix.ts, udp.ts and timers.ts.
  */
 import { CALL_RESULT, CODE } from '../abi.ts';
+import type { Faults } from './guard.ts';
 import type { RawGate } from './raw.ts';
 
 export class IxCallError extends Error {
   readonly code = 'IX_CALL';
 }
 
+/** What is wrong, and what to do. */
+const REASONS: Record<number, readonly [problem: string, remedy: string]> = {
+  [CODE.IN_USE]: ['is in use already', 'choose another'],
+  [CODE.QUOTA]: ["is beyond this application's quota", 'raise it with --quota'],
+  [CODE.NO_FLOW]: ['is one more than there is room for', 'close some first'],
+  [CODE.NO_ROUTE]: ['is at an address that is not ours', 'leave the address out, or see --ip'],
+  [CODE.BAD_RANGE]: ['is out of range', 'a port is 1 to 65535, a delay below 2^31 us'],
+};
 const CODE_NAMES = Object.fromEntries(Object.entries(CODE).map(([name, value]) => [value, name]));
 
 /** Throws what a call that was refused means to the application. */
 export function refuse(what: string, result: number): void {
-  if (result < 0) throw new IxCallError(`${what}: ${CODE_NAMES[result]}`);
+  if (result >= 0) return;
+  const [problem, remedy] = REASONS[result] ?? ['was refused', 'see CODE in src/abi.ts'];
+  throw new IxCallError(`${what} ${problem} (${CODE_NAMES[result]}); ${remedy}`);
 }
 
 interface Request {
@@ -32,11 +44,21 @@ export class Requests {
   #waiting: Request[] = [];
   /** At the gate, by call index. */
   #asked: { index: number; request: Request }[] = [];
-  readonly #settled: (() => void)[] = [];
+  readonly #settled: ((refused: IxCallError | undefined) => void)[] = [];
+  readonly #faults: Faults;
+  /** The first call back of `whenSettled` has been made. */
+  #hasStarted = false;
+  #refused: IxCallError | undefined;
 
-  constructor(gate: RawGate, wake: () => void) {
+  constructor(gate: RawGate, wake: () => void, faults: Faults) {
     this.#gate = gate;
     this.#wake = wake;
+    this.#faults = faults;
+  }
+
+  #failed(error: unknown): void {
+    if (this.#hasStarted || !(error instanceof IxCallError)) this.#faults.report(error);
+    else this.#refused ??= error;
   }
 
   add(write: () => number, settle: (result: number) => void = () => {}): void {
@@ -60,7 +82,11 @@ export class Requests {
     const asked = this.#asked;
     this.#asked = [];
     for (const { index, request } of asked) {
-      request.settle(this.#gate.i32[this.#gate.callAt(index) + CALL_RESULT]!);
+      try {
+        request.settle(this.#gate.i32[this.#gate.callAt(index) + CALL_RESULT]!);
+      } catch (error) {
+        this.#failed(error);
+      }
     }
   }
 
@@ -76,8 +102,8 @@ export class Requests {
     }
   }
 
-  /** Calls back once, when everything asked so far has its answer. */
-  whenSettled(callback: () => void): void {
+  /** Calls back once, when everything asked so far has its answer; with what was refused meanwhile, at the start. */
+  whenSettled(callback: (refused: IxCallError | undefined) => void): void {
     this.#settled.push(callback);
     this.#wake();
   }
@@ -85,6 +111,7 @@ export class Requests {
   /** The batch is submitted. */
   tellSettled(): void {
     if (this.#settled.length === 0 || this.isOpen) return;
-    for (const callback of this.#settled.splice(0)) callback();
+    this.#hasStarted = true;
+    for (const callback of this.#settled.splice(0)) this.#faults.guard(callback, this.#refused);
   }
 }

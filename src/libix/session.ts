@@ -9,29 +9,15 @@
  *
  * Called by Ix (dispatch) and Connection. Read first: src/abi.ts, OSDI'14 section 4.3.
  */
-import {
-  CALL as CALL_,
-  CALL_RESULT as CALL_RESULT_,
-  CODE as CODE_,
-  DEAD as DEAD_,
-  SENDV_DONE as SENDV_DONE_,
-} from '../abi.ts';
-import { CALLS_MAX as CALLS_MAX_ } from '../limits.ts';
-import { Connection, type Handlers, PHASE as PHASE_ } from './connection.ts';
+import { CALL, CALL_RESULT, CODE, DEAD, SENDV_DONE } from '../abi.ts';
+import { CALLS_MAX } from '../limits.ts';
+import { Columns } from './columns.ts';
+import { Connection, type Handlers, PHASE } from './connection.ts';
 import { Inbox } from './inbox.ts';
 import type { ApplicationMemory } from './memory.ts';
 import { type ArenaAccess, Outbox } from './outbox.ts';
 import type { RawGate } from './raw.ts';
 import { SpanNodes } from './spans.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const CALL = CALL_;
-const CALL_RESULT = CALL_RESULT_;
-const CODE = CODE_;
-const DEAD = DEAD_;
-const SENDV_DONE = SENDV_DONE_;
-const CALLS_MAX = CALLS_MAX_;
-const PHASE = PHASE_;
 
 const WANTS_ACCEPT = 1;
 const WANTS_CONNECT = 2;
@@ -39,11 +25,11 @@ const WANTS_CLOSE = 4;
 const WANTS_ABORT = 8;
 const WANTS_SHUTDOWN = 16;
 const WANTS_KEEPALIVE = 32;
+const WANTS_USER_TIMEOUT = 64;
+const WANTS_MARKING = 128;
 
 /** Hungry connections that are asked again in one batch. */
 const HUNGRY_MAX = 16;
-const WANTS_USER_TIMEOUT = 64;
-const WANTS_MARKING = 128;
 
 export interface SessionSizes {
   /** Spans sent and not acknowledged, all connections. */
@@ -61,6 +47,7 @@ export class Session {
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
   readonly #connections: Connection[] = [];
+  readonly #columns: Columns;
   readonly #freeIds: number[] = [];
   readonly #starved: number[] = [];
   /** Connections whose sendv is to be repeated when others have given something back, oldest first. */
@@ -79,9 +66,11 @@ export class Session {
     arena: ArenaAccess,
     memory: ApplicationMemory,
     sizes: SessionSizes,
+    flows: number,
     wake: () => void,
   ) {
     this.#gate = gate;
+    this.#columns = new Columns(flows);
     this.#sendNodes = new SpanNodes(sizes.spans);
     this.#receiveNodes = new SpanNodes(sizes.receiveSpans);
     this.#outbox = new Outbox(arena, this.#sendNodes, memory, sizes.sendBlocks);
@@ -108,16 +97,10 @@ export class Session {
     return this.#connections[cookie - 1];
   }
 
-  // --- opening ---
-
-  /** A flow knocked: takes it. Its peer's address stands in four words at `address`. */
+  /** A flow knocked: takes it. `address`: of four words. */
   accept(handle: number, address: number, port: number, handlers: Handlers): void {
     const c = this.#take(handlers, port);
-    const i32 = this.#gate.i32;
-    c.remote0 = i32[address]!;
-    c.remote1 = i32[address + 1]!;
-    c.remote2 = i32[address + 2]!;
-    c.remoteAddress = i32[address + 3]!;
+    c.setRemote(this.#gate.i32, address);
     c.phase = PHASE.open;
     c.handle = handle;
     c.wants = WANTS_ACCEPT;
@@ -128,10 +111,7 @@ export class Session {
   /** `address` is four words (abi.ts), `ports` local << 16 | remote; it opens or dies later. */
   connect(address: ArrayLike<number>, ports: number, handlers: Handlers): Connection {
     const c = this.#take(handlers, ports);
-    c.remote0 = address[0]!;
-    c.remote1 = address[1]!;
-    c.remote2 = address[2]!;
-    c.remoteAddress = address[3]!;
+    c.setRemote(address);
     c.phase = PHASE.connecting;
     c.wants = WANTS_CONNECT;
     this.#markDirty(c);
@@ -149,7 +129,10 @@ export class Session {
   #take(handlers: Handlers, port: number): Connection {
     this.#openCount = (this.#openCount + 1) | 0;
     const id = this.#freeIds.pop() ?? this.#connections.length;
-    if (id === this.#connections.length) this.#connections.push(new Connection(this, id, handlers));
+    if (id === this.#connections.length) {
+      this.#columns.reach(id);
+      this.#connections.push(new Connection(this, this.#columns, id, handlers));
+    }
     const c = this.#connections[id]!;
     c.handlers = handlers;
     c.remotePort = port;

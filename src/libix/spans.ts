@@ -2,6 +2,7 @@
  * Queues of spans (offset, length, tag) over one pool of nodes: what connections have sent or still hold unread.
  *
  * - A queue is three int32 fields of its owner; the nodes live here, nothing is allocated per span.
+ * - A node that was never taken has not been touched: memory stands behind no more nodes than were ever out at once.
  * - Words of a node: next, offset, length, tag.
  */
 export const NEXT = 0;
@@ -13,13 +14,14 @@ const WORDS = 4;
 export class SpanNodes {
   readonly words: Int32Array;
   readonly count: number;
-  #freeHead = 0;
+  /** Nodes that came back, and the first of those that were never taken. */
+  #freeHead = -1;
+  #fresh = 0;
   #free: number;
 
   constructor(count: number) {
     this.count = count;
     this.words = new Int32Array(count * WORDS);
-    for (let i = 0; i < count; i++) this.words[i * WORDS] = i + 1 < count ? (i + 1) * WORDS : -1;
     this.#free = count;
   }
 
@@ -29,10 +31,14 @@ export class SpanNodes {
 
   /** A node (its first word's index), or -1. */
   take(offset: number, length: number, tag: number): number {
-    const node = this.#freeHead;
-    if (node < 0) return -1;
+    if (this.#free === 0) return -1;
     const words = this.words;
-    this.#freeHead = words[node]!;
+    let node = this.#freeHead;
+    if (node >= 0) this.#freeHead = words[node]!;
+    else {
+      node = this.#fresh;
+      this.#fresh = (node + WORDS) | 0;
+    }
     this.#free = (this.#free - 1) | 0;
     words[node] = -1;
     words[node + OFFSET] = offset;

@@ -26,7 +26,10 @@ export class Timers {
       if (w >= 0) this.#gate.i32[w + 2] = delayUs;
       return w;
     };
-    this.#requests.add(write, (result) => refuse('timer', result));
+    this.#requests.add(write, (result) => {
+      if (result < 0) this.#free.push(slot);
+      refuse(`a timer of ${delayUs} us`, result);
+    });
   }
 
   every(intervalUs: number, callback: () => void): void {

@@ -40,6 +40,11 @@ export class Arrivals {
     this.advance();
   }
 
+  /** The next one is due at cell 0 of `nowMs` already. */
+  hurry(nowMs: Float64Array): void {
+    this.nextMs[0] = nowMs[0]!;
+  }
+
   advance(): void {
     const next = this.nextMs;
     const gap = this.#gapMs;

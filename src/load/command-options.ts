@@ -41,6 +41,7 @@ export function withLoadOptions(command: Command): Command {
     .option('--churn <requests>', 'open a connection anew after so many requests')
     .option('--time <duration>', 'measured time (default: 5s)')
     .option('--warmup <duration>', 'before it (default: 1s)')
+    .option('--rush <duration>', 'open loop: so long of the warm-up at full speed (default: 0s)')
     .option('--drain <duration>', 'how long answers are waited for after it (default: 500ms)')
     .option('--no-load', 'the keys are stored already')
     .option('--load-only', 'store the keys and nothing else')
@@ -61,6 +62,10 @@ export function withLoadOptions(command: Command): Command {
     .option('--json', 'one JSON object, histograms included')
     .option('--csv', 'one line a point')
     .option('--quiet', 'no progress on standard error')
+    .option(
+      '--windows <count>',
+      'percentiles of so many parts of the time as well (JSON, one generator)',
+    )
     .addOption(new Option('--naive <count>', 'for tests').hideHelp())
     .addHelpText('after', `\nDistributions: ${DISTRIBUTION_FORMS}\nMore: docs/LOAD.md`);
 }
@@ -74,6 +79,7 @@ const FILE_NAMES = [
 const PLAIN = [
   ...['protocol', 'keySize', 'valueSize', 'update', 'multiGet', 'records', 'hitRatio'],
   ...['popularity', 'size', 'seed', 'connections', 'depth', 'rate', 'arrival', 'churn', 'naive'],
+  'windows',
 ] as const;
 
 const UNITS_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000 };
@@ -109,6 +115,7 @@ export function settingsOf(
   };
   time('time', 'durationMs', '5s');
   time('warmup', 'warmupMs', '1s');
+  time('rush', 'rushMs', '0s');
   time('drain', 'drainMs', '500ms');
   if (given['load'] === false) settings['fill'] = 'no';
   if (given['loadOnly'] === true) settings['fill'] = 'only';
@@ -134,6 +141,7 @@ function check(settings: Record<string, string>): void {
 const WRITTEN: Record<string, string> = {
   durationMs: 'time',
   warmupMs: 'warmup',
+  rushMs: 'rush',
   drainMs: 'drain',
 };
 const dashed = (name: string): string =>

@@ -70,6 +70,8 @@ const Schema = v.pipe(
     /** Whether the keys are stored first, or nothing else is done. */
     fill: v.optional(v.picklist(['yes', 'no', 'only'], 'must be yes, no or only'), 'yes'),
     warmupMs: v.optional(integer(0, 600_000), '500'),
+    /** Open loop: for so long of the warm-up requests go out as fast as they are answered. */
+    rushMs: v.optional(integer(0, 600_000), '0'),
     durationMs: v.optional(integer(1, 3_600_000), '2000'),
     /** How long answers are waited for after the measured time. */
     drainMs: v.optional(integer(0, 60_000), '500'),
@@ -82,12 +84,18 @@ const Schema = v.pipe(
     /** Number of this generator: its requests differ from those of the others. */
     index: v.optional(integer(0, 65_535), '0'),
     progressMs: v.optional(integer(0, 600_000), '0'),
+    /** Parts of the measured time that get a histogram of their own; 0: none. */
+    windows: v.optional(integer(0, 1000), '0'),
     /** For tests: so many latencies are also kept as they are. */
     naive: v.optional(integer(0, 2 ** 24), '0'),
   }),
   v.check(
     ({ connections, depth }) => connections * depth <= SLOTS_MAX,
     `connections times depth must be at most ${SLOTS_MAX}`,
+  ),
+  v.check(
+    ({ rushMs, warmupMs }) => rushMs <= warmupMs,
+    'option rushMs must be a part of the warm-up',
   ),
   v.transform((options) => ({ ...options, zipf: options.popularity })),
 );

@@ -6,6 +6,8 @@
  *   `depth` in flight. When there is none it waits, and the wait is part of its latency.
  * - Phases: open all connections, store the keys, (wait for the others,) warm up, measure, drain. Requests that are
  *   due inside the measured time are waited for until `drainMs` after its end.
+ * - Rush, open loop: so long of the warm-up requests go out as fast as they are answered, in pulses. What compiles itself by
+ *   use, the generator and perhaps the server, is compiled before a slow rate is measured, which would never have done it.
  * - Churn: a connection that has had its number of requests is reset and opened again when it has been answered.
  * - Time is read once a batch; nothing is allocated per request.
  *
@@ -21,7 +23,7 @@ import { type GeneratorOptions, generatorOptions } from './generator-options.ts'
 import { MemcachedExchange } from './memcached.ts';
 import { ClientPool } from './pool.ts';
 import { Random } from './random.ts';
-import { Recorder } from './recorder.ts';
+import { END, Recorder, RUSH_END } from './recorder.ts';
 import type { LoadResult } from './result.ts';
 import { Roomy } from './roomy.ts';
 
@@ -58,6 +60,8 @@ export class Generator {
   readonly #untilChurn: Int32Array;
   #depth: number;
   #phase = OPENING;
+  /** The warm-up is measured as well, so that the code that measures is compiled; then all of it is forgotten. */
+  #isWarming = false;
   #outstanding = 0;
   /** The clock has been read in this batch. */
   #isTicked = false;
@@ -89,7 +93,9 @@ export class Generator {
     }
     const { rate, arrival } = options;
     if (rate > 0) this.#arrivals = new Arrivals(arrival, rate, random);
-    this.#recorder = new Recorder(connections * this.#slots, rate > 0, options.naive, readClock);
+    const { naive, windows } = options;
+    const records = { isOpen: rate > 0, naive, windows };
+    this.#recorder = new Recorder(connections * this.#slots, records, readClock);
     this.#roomy = new Roomy(connections, random);
     this.#head = new Int32Array(connections);
     this.#inFlight = new Int32Array(connections);
@@ -147,8 +153,10 @@ export class Generator {
     this.#phase = RUNNING;
     this.#recorder.tick();
     const now = this.#recorder.nowMs;
-    this.#recorder.measure(now + warmupMs, durationMs);
+    this.#isWarming = warmupMs > 0;
+    this.#recorder.measure(now, this.#isWarming ? warmupMs : durationMs);
     for (let k = 0; k < connections; k++) this.#roomy.add(k);
+    this.#recorder.times[RUSH_END] = now + this.#options.rushMs;
     if (this.#arrivals !== undefined) this.#arrivals.start(now);
     else for (let k = 0; k < connections; k++) this.#fillUp(k);
   }
@@ -170,14 +178,24 @@ export class Generator {
   #tick(): void {
     const recorder = this.#recorder;
     recorder.tick();
+    if (this.#isWarming && recorder.isOver) this.#measure();
     if (recorder.isMeasuring !== this.#isCounting) this.#setCounting();
+  }
+
+  /** The warm-up is over, and the measured time begins where it ended. */
+  #measure(): void {
+    this.#isWarming = false;
+    if (this.#isCounting) this.#setCounting();
+    this.#recorder.measure(this.#recorder.times[END]!, this.#options.durationMs);
   }
 
   #issueDue(arrivals: Arrivals): void {
     const recorder = this.#recorder;
     const next = arrivals.nextMs;
-    const until = Math.min(recorder.times[0]!, recorder.times[2]!);
-    for (let n = 0; n < ISSUE_MAX && next[0]! <= until && this.#roomy.count > 0; n++) {
+    const { isRushing } = recorder;
+    if (isRushing) arrivals.hurry(recorder.times);
+    for (let n = 0; n < ISSUE_MAX && this.#roomy.count > 0; n++) {
+      if (!recorder.isDue(next)) return;
       const k = this.#roomy.draw();
       const slot = this.#nextSlot(k);
       if (!this.#exchange.request(this.#pool.connections[k]!, slot)) {
@@ -186,6 +204,7 @@ export class Generator {
       }
       recorder.sent(slot, next);
       arrivals.advance();
+      if (isRushing) arrivals.hurry(recorder.times);
       this.#tookRequest(k);
     }
   }
@@ -278,7 +297,7 @@ export class Generator {
     this.#head[k] = 0;
     this.#exchange.reset(k);
     if (this.#arrivals === undefined) {
-      this.#recorder.tick();
+      this.#tick();
       this.#fillUp(k);
     } else this.#mayTake(k);
   }
@@ -357,9 +376,9 @@ export class Generator {
   }
 
   #reportProgress(): void {
-    const { nowMs, counts, latency, times } = this.#recorder;
+    const { nowMs, counts, latency } = this.#recorder;
     this.#nextProgressMs = nowMs + this.#progress;
-    const phase = this.#phase === FILLING ? 'storing' : nowMs < times[1]! ? 'warming' : 'measuring';
+    const phase = this.#phase === FILLING ? 'storing' : this.#isWarming ? 'warming' : 'measuring';
     this.#host.report({
       kind: 'load-progress',
       phase: this.#recorder.isOver ? 'draining' : phase,

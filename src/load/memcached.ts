@@ -95,6 +95,7 @@ export class MemcachedExchange implements FillingExchange {
 
   count(on: boolean): void {
     this.#isCounting = on;
+    if (on) this.#counts.fill(0);
   }
 
   reset(k: number): void {

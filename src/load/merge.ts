@@ -30,7 +30,7 @@ export function mergeResults(results: readonly LoadResult[]): LoadResult {
   const latency = merged(results.map((r) => r.histogram));
   const messages = total('messages');
   const heapBytes = sum(results.map((r) => r.heapBytesPerMessage * r.messages));
-  const { naive: _, ...rest } = first;
+  const { naive: _, windows: __, ...rest } = first;
   return {
     ...rest,
     ...totals('messages', 'messagesPerSecond', 'connections', 'offeredPerSecond', 'stalled'),

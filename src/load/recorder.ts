@@ -9,6 +9,10 @@
  *   with the time they had waited when the run was given up.
  * - `messages` are the answers that came inside the measured time: the rate.
  * - Histograms are in units of 100 ns: their resolution is that or one part in 128, whichever is coarser.
+ * - The warm-up is measured like the rest and forgotten: otherwise V8 would meet the code that measures when the measuring
+ *   begins, and compile it for some milliseconds of every core that it may use.
+ * - The measured time can be cut into windows of equal length, each with a histogram of its own: where a machine takes its cores
+ *   away now and then, the quiet windows say what the server does, the whole what both do.
  * - Nothing is allocated per request.
  */
 import { Histogram } from './histogram.ts';
@@ -21,16 +25,24 @@ const INT32_MAX = 2 ** 31 - 1;
 /** Cells of the times. */
 const NOW = 0;
 const START = 1;
-const END = 2;
+export const END = 2;
+export const RUSH_END = 3;
+
+/** A rush comes in pulses, so that what only the slow rate does is met as well. */
+const PULSE_MS = 50;
+const PULSE_RUSH_MS = 35;
 
 export class Recorder {
   readonly latency = new Histogram(UNIT_NS);
   readonly service = new Histogram(UNIT_NS);
   readonly lag = new Histogram(UNIT_NS);
-  /** [now, start, end of the measured time], milliseconds. */
-  readonly times = new Float64Array([0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
+  /** [now, start, end of the measured time, end of the rush], milliseconds. */
+  readonly times = new Float64Array([0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0]);
   /** Answers inside the measured time, answers in all, requests sent in all. */
   readonly counts = new Float64Array(3);
+  readonly #windows: readonly Histogram[];
+  /** Windows in a millisecond. */
+  readonly #windowRate = new Float64Array(1);
   readonly #isOpen: boolean;
   readonly #readClock: () => number;
   /** Per slot: when it was due and sent. */
@@ -40,8 +52,13 @@ export class Recorder {
   readonly #naive: Int32Array;
   #naiveCount = 0;
 
-  constructor(slots: number, isOpen: boolean, naive: number, readClock: () => number) {
+  constructor(
+    slots: number,
+    { isOpen, naive, windows }: { isOpen: boolean; naive: number; windows: number },
+    readClock: () => number,
+  ) {
     this.#isOpen = isOpen;
+    this.#windows = Array.from({ length: windows }, () => new Histogram(UNIT_NS));
     this.#readClock = readClock;
     this.#dueMs = new Float64Array(slots);
     this.#sentMs = new Float64Array(isOpen ? slots : 0);
@@ -56,14 +73,28 @@ export class Recorder {
     return this.times[NOW]!;
   }
 
-  /** The measured time: what is due in it counts. */
+  /** The measured time begins, and what was measured before is forgotten: what is due in it counts. */
   measure(startMs: number, durationMs: number): void {
+    for (const each of [this.latency, this.service, this.lag, ...this.#windows]) each.reset();
+    this.counts[0] = this.#naiveCount = 0;
     this.times[START] = startMs;
     this.times[END] = startMs + durationMs;
+    this.#windowRate[0] = this.#windows.length / durationMs;
   }
 
   get isOver(): boolean {
     return this.times[NOW]! >= this.times[END]!;
+  }
+
+  /** Requests are due as fast as they are answered. */
+  get isRushing(): boolean {
+    const now = this.times[NOW]!;
+    return now < this.times[RUSH_END]! && now % PULSE_MS < PULSE_RUSH_MS;
+  }
+
+  /** The request that is due at cell 0 of `dueMs` shall go out: its time has come, and is not after the end. */
+  isDue(dueMs: Float64Array): boolean {
+    return dueMs[0]! <= this.times[NOW]! && dueMs[0]! <= this.times[END]!;
   }
 
   get isMeasuring(): boolean {
@@ -83,7 +114,7 @@ export class Recorder {
     this.#dueMs[slot] = due;
     this.#sentMs[slot] = times[NOW]!;
     this.counts[2] = this.counts[2]! + 1;
-    if (due >= times[START]! && due < times[END]!) {
+    if (this.#isCounted(due)) {
       this.lag.record(Math.min(INT32_MAX, (times[NOW]! - due) * UNITS_PER_MS) | 0);
     }
   }
@@ -94,12 +125,17 @@ export class Recorder {
     const due = this.#dueMs[slot]!;
     const counts = this.counts;
     counts[1] = counts[1]! + 1;
-    if (now >= times[START]! && now < times[END]!) counts[0] = counts[0]! + 1;
-    if (due < times[START]! || due >= times[END]!) return;
+    if (this.isMeasuring) counts[0] = counts[0]! + 1;
+    if (!this.#isCounted(due)) return;
     this.#record(due);
     if (this.#isOpen) {
       this.service.record(Math.min(INT32_MAX, (now - this.#sentMs[slot]!) * UNITS_PER_MS) | 0);
     }
+  }
+
+  /** What is due then is inside the measured time. */
+  #isCounted(dueMs: number): boolean {
+    return dueMs >= this.times[START]! && dueMs < this.times[END]!;
   }
 
   /** The run is given up: a request in flight that counts, counts with its age. Returns whether it does. */
@@ -110,7 +146,7 @@ export class Recorder {
   /** The same for a request that was never sent, due at cell `i` of `dueMs`. */
   abandonDue(dueMs: Float64Array, i: number): boolean {
     const due = dueMs[i]!;
-    if (due < this.times[START]! || due >= this.times[END]!) return false;
+    if (!this.#isCounted(due)) return false;
     this.#record(due);
     return true;
   }
@@ -118,6 +154,11 @@ export class Recorder {
   #record(dueMs: number): void {
     const units = Math.min(INT32_MAX, (this.times[NOW]! - dueMs) * UNITS_PER_MS) | 0;
     this.latency.record(units);
+    const { length } = this.#windows;
+    if (length > 0) {
+      const window = ((dueMs - this.times[START]!) * this.#windowRate[0]!) | 0;
+      this.#windows[Math.min(window, length - 1)]!.record(units); // the quotient may be rounded up
+    }
     if (this.#naiveCount < this.#naive.length) {
       this.#naive[this.#naiveCount] = units;
       this.#naiveCount++;
@@ -125,7 +166,11 @@ export class Recorder {
   }
 
   summary(): LatencyRecord {
-    const latency = { latency: this.latency.summary(), histogram: this.latency.toJSON() };
+    const latency = {
+      latency: this.latency.summary(),
+      histogram: this.latency.toJSON(),
+      ...(this.#windows.length > 0 ? { windows: this.#windows.map((each) => each.summary()) } : {}),
+    };
     const naive = this.#naive.length === 0 ? {} : { naive: this.#naivePercentiles() };
     if (!this.#isOpen) return { ...latency, ...naive };
     return {

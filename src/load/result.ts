@@ -17,6 +17,8 @@ export interface LatencyRecord {
   /** From when it was due until it was sent: how far the generator, or a full connection, was behind. */
   lag?: LatencySummary;
   lagHistogram?: HistogramData;
+  /** `latency` of each window of the measured time. */
+  windows?: LatencySummary[];
   /** Percentiles by sorting the first latencies of the run, nanoseconds. */
   naive?: Record<string, number>;
 }

@@ -57,18 +57,16 @@ export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');
 /** System-call numbers differ by machine; `x64` and `arm64` are the two that Node is shipped for here. */
 const NUMBERS = {
   x64: {
-    read: 0, write: 1, close: 3, mmap: 9, munmap: 11, ioctl: 16, getpid: 39, socket: 41, bind: 49,
-    setsockopt: 54, getsockopt: 55, kill: 62, fcntl: 72, ftruncate: 77, unshare: 272, setns: 308,
-    memfd_create: 319, bpf: 321, pidfd_open: 434, pidfd_getfd: 438, openat: 257, sched_setaffinity: 203,
-    prctl: 157, eventfd2: 290, sendmsg: 46, recvmsg: 47, mount: 165,
-    connect: 42, epoll_create1: 291, epoll_ctl: 233, epoll_pwait: 281,
+    read: 0, write: 1, close: 3, ioctl: 16, getpid: 39, socket: 41, connect: 42, sendmsg: 46, bind: 49,
+    setsockopt: 54, getsockopt: 55, fcntl: 72, ftruncate: 77, prctl: 157, unshare: 272, epoll_ctl: 233,
+    epoll_pwait: 281, eventfd2: 290, epoll_create1: 291, setns: 308, memfd_create: 319, bpf: 321,
+    pidfd_open: 434, pidfd_getfd: 438, madvise: 28,
   },
   arm64: {
-    read: 63, write: 64, close: 57, mmap: 222, munmap: 215, ioctl: 29, getpid: 172, socket: 198,
-    bind: 200, setsockopt: 208, getsockopt: 209, kill: 129, fcntl: 25, ftruncate: 46, unshare: 97,
-    setns: 268, memfd_create: 279, bpf: 280, pidfd_open: 434, pidfd_getfd: 438, openat: 56,
-    sched_setaffinity: 122, prctl: 167, eventfd2: 19, sendmsg: 211, recvmsg: 212, mount: 40,
-    connect: 203, epoll_create1: 20, epoll_ctl: 21, epoll_pwait: 22,
+    read: 63, write: 64, close: 57, ioctl: 29, getpid: 172, socket: 198, connect: 203, sendmsg: 211, bind: 200,
+    setsockopt: 208, getsockopt: 209, fcntl: 25, ftruncate: 46, prctl: 167, unshare: 97, epoll_ctl: 21,
+    epoll_pwait: 22, eventfd2: 19, epoll_create1: 20, setns: 268, memfd_create: 279, bpf: 280,
+    pidfd_open: 434, pidfd_getfd: 438, madvise: 233,
   },
 } as const; // biome-ignore format: a table
 
@@ -77,9 +75,11 @@ export const SYS: Record<keyof (typeof NUMBERS)['x64'], number> =
 
 export const EPERM = 1;
 export const EINTR = 4;
+export const EBADF = 9;
 export const EAGAIN = 11;
 export const EBUSY = 16;
 export const EINVAL = 22;
+export const ENOSYS = 38;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 
@@ -88,8 +88,11 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
 export const MAP_POPULATE = 0x8000;
+export const MADV_HUGEPAGE = 14;
 export const POLLIN = 1;
-export const POLLOUT = 4;
+export const SIGKILL = 9;
+export const AF_XDP = 44;
+export const SOCK_RAW_CLOEXEC: number = 3 | 0o2000000;
 
 /** A refused system call during set-up: `code` is stable, the message names call, errno and remedy. */
 export class SystemCallError extends Error {

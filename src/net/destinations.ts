@@ -17,12 +17,9 @@
 import { FreeList, IndexList } from '../arena/list.ts';
 import { halfSipHash13 } from '../arena/siphash.ts';
 import { type Limits, powerOfTwo } from '../limits.ts';
-import { assert, VERIFY as VERIFY_ } from '../verify.ts';
+import { assert, VERIFY } from '../verify.ts';
 import { addressSum, IP6_MTU_MIN } from '../wire/ipv6.ts';
 import type { Clock, Environment } from './environment.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const VERIFY = VERIFY_;
 
 /** Entries that nobody holds: peers of UDP and ICMP, and SYNs that come to nothing. */
 export const SPARE_DESTINATIONS = 1024;

@@ -8,23 +8,13 @@
  *
  * Called by TCP (as `IpLayer`), the gate, and UDP. Read first: destinations.ts.
  */
-import { MAPPED_V4 as MAPPED_V4_ } from '../abi.ts';
-import { IP_HEADER_BYTES as IP_HEADER_BYTES_, IP_PAYLOAD as IP_PAYLOAD_ } from '../wire/ipv4.ts';
-import {
-  IP6_HEADER_BYTES as IP6_HEADER_BYTES_,
-  IP6_PAYLOAD as IP6_PAYLOAD_,
-} from '../wire/ipv6.ts';
+import { MAPPED_V4 } from '../abi.ts';
+import { IP_HEADER_BYTES, IP_PAYLOAD } from '../wire/ipv4.ts';
+import { IP6_HEADER_BYTES, IP6_PAYLOAD } from '../wire/ipv6.ts';
 import { isToken } from './destinations.ts';
 import type { Environment } from './environment.ts';
 import type { Ipv4 } from './ipv4.ts';
 import type { Ipv6 } from './ipv6.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const MAPPED_V4 = MAPPED_V4_;
-const IP_HEADER_BYTES = IP_HEADER_BYTES_;
-const IP_PAYLOAD = IP_PAYLOAD_;
-const IP6_HEADER_BYTES = IP6_HEADER_BYTES_;
-const IP6_PAYLOAD = IP6_PAYLOAD_;
 
 /** What `localOf` answers for an address that is not ours. */
 export const NOT_OURS = -1;
@@ -104,6 +94,12 @@ export class Ip {
   /** Index of the next hop's neighbour entry, or CODE.NO_ROUTE. */
   neighbourFor(remote: number): number {
     return isToken(remote) ? this.v6.neighbourFor(remote) : this.v4.neighbourFor(remote);
+  }
+
+  /** Advice from above: packets to `remote` by way of `neighbour`, which `neighbourFor` has named, do not arrive. */
+  doubt(remote: number, neighbour: number): void {
+    if (isToken(remote)) this.v6.doubt(neighbour);
+    else this.v4.arp.doubt(neighbour);
   }
 
   /** Which of our addresses talks to `remote`; 0: none. */

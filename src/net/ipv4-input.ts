@@ -17,64 +17,39 @@
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import { FRAME_BYTES as FRAME_BYTES_, TRANSMIT_HEADROOM as TRANSMIT_HEADROOM_ } from '../limits.ts';
+import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { fold, sumShort } from '../wire/checksum.ts';
-import { ETH_HEADER_BYTES as ETH_HEADER_BYTES_ } from '../wire/ethernet.ts';
-import { UNREACHABLE_PROTOCOL as UNREACHABLE_PROTOCOL_ } from '../wire/icmp.ts';
+import { ETH_HEADER_BYTES } from '../wire/ethernet.ts';
+import { UNREACHABLE_PROTOCOL } from '../wire/icmp.ts';
 import {
   headerBytes,
   headerSum20,
-  IP_DESTINATION as IP_DESTINATION_,
-  IP_FRAGMENT as IP_FRAGMENT_,
-  IP_HEADER_BYTES as IP_HEADER_BYTES_,
-  IP_LENGTH as IP_LENGTH_,
-  IP_MORE_FRAGMENTS as IP_MORE_FRAGMENTS_,
-  IP_OFFSET_MASK as IP_OFFSET_MASK_,
-  IP_OPTION_END as IP_OPTION_END_,
-  IP_OPTION_LOOSE_ROUTE as IP_OPTION_LOOSE_ROUTE_,
-  IP_OPTION_NOP as IP_OPTION_NOP_,
-  IP_OPTION_STRICT_ROUTE as IP_OPTION_STRICT_ROUTE_,
-  IP_OPTIONS as IP_OPTIONS_,
-  IP_SOURCE as IP_SOURCE_,
-  IP_TTL as IP_TTL_,
-  IP_VERSION_IHL as IP_VERSION_IHL_,
+  IP_DESTINATION,
+  IP_FRAGMENT,
+  IP_HEADER_BYTES,
+  IP_LENGTH,
+  IP_MORE_FRAGMENTS,
+  IP_OFFSET_MASK,
+  IP_OPTION_END,
+  IP_OPTION_LOOSE_ROUTE,
+  IP_OPTION_NOP,
+  IP_OPTION_STRICT_ROUTE,
+  IP_OPTIONS,
+  IP_SOURCE,
+  IP_TTL,
+  IP_VERSION_IHL,
   isNeverHost,
-  PROTOCOL_ICMP as PROTOCOL_ICMP_,
-  PROTOCOL_TCP as PROTOCOL_TCP_,
-  PROTOCOL_UDP as PROTOCOL_UDP_,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import { type Environment, FREE_FRAME as FREE_FRAME_ } from './environment.ts';
+import { type Environment, FREE_FRAME } from './environment.ts';
 import type { Icmp } from './icmp.ts';
 import type { Ipv4 } from './ipv4.ts';
 import type { Ipv4Fragments } from './ipv4-fragments.ts';
 import type { TcpLayer } from './transport.ts';
-import { NO_FRAME as NO_FRAME_, type Udp } from './udp.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const FRAME_BYTES = FRAME_BYTES_;
-const TRANSMIT_HEADROOM = TRANSMIT_HEADROOM_;
-const ETH_HEADER_BYTES = ETH_HEADER_BYTES_;
-const UNREACHABLE_PROTOCOL = UNREACHABLE_PROTOCOL_;
-const IP_DESTINATION = IP_DESTINATION_;
-const IP_FRAGMENT = IP_FRAGMENT_;
-const IP_HEADER_BYTES = IP_HEADER_BYTES_;
-const IP_LENGTH = IP_LENGTH_;
-const IP_MORE_FRAGMENTS = IP_MORE_FRAGMENTS_;
-const IP_OFFSET_MASK = IP_OFFSET_MASK_;
-const IP_OPTION_END = IP_OPTION_END_;
-const IP_OPTION_LOOSE_ROUTE = IP_OPTION_LOOSE_ROUTE_;
-const IP_OPTION_NOP = IP_OPTION_NOP_;
-const IP_OPTION_STRICT_ROUTE = IP_OPTION_STRICT_ROUTE_;
-const IP_OPTIONS = IP_OPTIONS_;
-const IP_SOURCE = IP_SOURCE_;
-const IP_TTL = IP_TTL_;
-const IP_VERSION_IHL = IP_VERSION_IHL_;
-const PROTOCOL_ICMP = PROTOCOL_ICMP_;
-const PROTOCOL_TCP = PROTOCOL_TCP_;
-const PROTOCOL_UDP = PROTOCOL_UDP_;
-const FREE_FRAME = FREE_FRAME_;
-const NO_FRAME = NO_FRAME_;
+import { NO_FRAME, type Udp } from './udp.ts';
 
 const C_SHORT = COUNTER.ipShort;
 const C_BAD_VERSION = COUNTER.ipBadVersion;

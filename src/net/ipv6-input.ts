@@ -14,18 +14,18 @@
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { TRANSMIT_HEADROOM } from '../limits.ts';
-import { ETH_HEADER_BYTES as ETH_HEADER_BYTES_ } from '../wire/ethernet.ts';
+import { ETH_HEADER_BYTES } from '../wire/ethernet.ts';
 import { PROBLEM_NEXT_HEADER } from '../wire/icmpv6.ts';
-import { PROTOCOL_TCP as PROTOCOL_TCP_, PROTOCOL_UDP } from '../wire/ipv4.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
   ALL_NODES,
   HEADER_FRAGMENT,
-  IP6_DESTINATION as IP6_DESTINATION_,
-  IP6_HEADER_BYTES as IP6_HEADER_BYTES_,
-  IP6_LENGTH as IP6_LENGTH_,
-  IP6_NEXT_HEADER as IP6_NEXT_HEADER_,
-  IP6_SOURCE as IP6_SOURCE_,
-  IP6_VERSION as IP6_VERSION_,
+  IP6_DESTINATION,
+  IP6_HEADER_BYTES,
+  IP6_LENGTH,
+  IP6_NEXT_HEADER,
+  IP6_SOURCE,
+  IP6_VERSION,
   isLinkGroup,
   isMulticast,
   isNeverHost6,
@@ -38,26 +38,14 @@ import {
 import type { Kernels } from '../wire/kernels.ts';
 import type { Addresses6 } from './addresses6.ts';
 import type { Destinations } from './destinations.ts';
-import { type Environment, FREE_FRAME as FREE_FRAME_ } from './environment.ts';
+import { type Environment, FREE_FRAME } from './environment.ts';
 import { ExtensionHeaders, SILENT } from './extension-headers.ts';
 import type { Icmp6 } from './icmpv6.ts';
 import { WHOLE_BYTES_MAX } from './ipv4-input.ts';
 import type { Ipv6 } from './ipv6.ts';
 import type { Ipv6Fragments } from './ipv6-fragments.ts';
 import type { TcpLayer } from './transport.ts';
-import { NO_FRAME as NO_FRAME_, type Udp } from './udp.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const ETH_HEADER_BYTES = ETH_HEADER_BYTES_;
-const PROTOCOL_TCP = PROTOCOL_TCP_;
-const IP6_DESTINATION = IP6_DESTINATION_;
-const IP6_HEADER_BYTES = IP6_HEADER_BYTES_;
-const IP6_LENGTH = IP6_LENGTH_;
-const IP6_NEXT_HEADER = IP6_NEXT_HEADER_;
-const IP6_SOURCE = IP6_SOURCE_;
-const IP6_VERSION = IP6_VERSION_;
-const FREE_FRAME = FREE_FRAME_;
-const NO_FRAME = NO_FRAME_;
+import { NO_FRAME, type Udp } from './udp.ts';
 
 const C_SHORT = COUNTER.ip6Short;
 const C_BAD_VERSION = COUNTER.ip6BadVersion;

@@ -11,36 +11,27 @@
  *
  * Called by ip.ts, udp.ts, icmpv6.ts. Read first: RFC 8200 3 and 4.5; RFC 4861 5.2.
  */
-import { CODE as CODE_ } from '../abi.ts';
+import { CODE } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
 import { halfSipHash, halfSipHash13 } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
+import { ETHERNET_MTU, TRANSMIT_HEADROOM } from '../limits.ts';
+import { assert, VERIFY } from '../verify.ts';
+import { ETH_HEADER_BYTES, ETH_SOURCE, ETH_TYPE_IPV6, macHigh, macLow } from '../wire/ethernet.ts';
 import {
-  ETHERNET_MTU as ETHERNET_MTU_,
-  TRANSMIT_HEADROOM as TRANSMIT_HEADROOM_,
-} from '../limits.ts';
-import { assert, VERIFY as VERIFY_ } from '../verify.ts';
-import {
-  ETH_HEADER_BYTES as ETH_HEADER_BYTES_,
-  ETH_SOURCE as ETH_SOURCE_,
-  ETH_TYPE_IPV6 as ETH_TYPE_IPV6_,
-  macHigh,
-  macLow,
-} from '../wire/ethernet.ts';
-import {
-  FRAGMENT_HEADER_BYTES as FRAGMENT_HEADER_BYTES_,
-  FRAGMENT_ID as FRAGMENT_ID_,
-  FRAGMENT_MORE as FRAGMENT_MORE_,
-  FRAGMENT_OFFSET as FRAGMENT_OFFSET_,
-  HEADER_FRAGMENT as HEADER_FRAGMENT_,
-  IP6_DESTINATION as IP6_DESTINATION_,
-  IP6_HEADER_BYTES as IP6_HEADER_BYTES_,
-  IP6_HOP_LIMIT as IP6_HOP_LIMIT_,
-  IP6_HOP_LIMIT_DEFAULT as IP6_HOP_LIMIT_DEFAULT_,
-  IP6_LENGTH as IP6_LENGTH_,
-  IP6_PAYLOAD as IP6_PAYLOAD_,
-  IP6_PAYLOAD_BYTES_MAX as IP6_PAYLOAD_BYTES_MAX_,
-  IP6_SOURCE as IP6_SOURCE_,
+  FRAGMENT_HEADER_BYTES,
+  FRAGMENT_ID,
+  FRAGMENT_MORE,
+  FRAGMENT_OFFSET,
+  HEADER_FRAGMENT,
+  IP6_DESTINATION,
+  IP6_HEADER_BYTES,
+  IP6_HOP_LIMIT,
+  IP6_HOP_LIMIT_DEFAULT,
+  IP6_LENGTH,
+  IP6_PAYLOAD,
+  IP6_PAYLOAD_BYTES_MAX,
+  IP6_SOURCE,
   isNeverHost6,
 } from '../wire/ipv6.ts';
 import type { Kernels } from '../wire/kernels.ts';
@@ -50,28 +41,6 @@ import type { Discovery } from './discovery.ts';
 import type { Environment } from './environment.ts';
 import type { Ndp } from './ndp.ts';
 import type { Routers } from './routers.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const CODE = CODE_;
-const ETHERNET_MTU = ETHERNET_MTU_;
-const TRANSMIT_HEADROOM = TRANSMIT_HEADROOM_;
-const VERIFY = VERIFY_;
-const ETH_HEADER_BYTES = ETH_HEADER_BYTES_;
-const ETH_SOURCE = ETH_SOURCE_;
-const ETH_TYPE_IPV6 = ETH_TYPE_IPV6_;
-const FRAGMENT_HEADER_BYTES = FRAGMENT_HEADER_BYTES_;
-const FRAGMENT_ID = FRAGMENT_ID_;
-const FRAGMENT_MORE = FRAGMENT_MORE_;
-const FRAGMENT_OFFSET = FRAGMENT_OFFSET_;
-const HEADER_FRAGMENT = HEADER_FRAGMENT_;
-const IP6_DESTINATION = IP6_DESTINATION_;
-const IP6_HEADER_BYTES = IP6_HEADER_BYTES_;
-const IP6_HOP_LIMIT = IP6_HOP_LIMIT_;
-const IP6_HOP_LIMIT_DEFAULT = IP6_HOP_LIMIT_DEFAULT_;
-const IP6_LENGTH = IP6_LENGTH_;
-const IP6_PAYLOAD = IP6_PAYLOAD_;
-const IP6_PAYLOAD_BYTES_MAX = IP6_PAYLOAD_BYTES_MAX_;
-const IP6_SOURCE = IP6_SOURCE_;
 
 const C_NO_ROUTE = COUNTER.noRoute;
 const C_OUT = COUNTER.ip6Out;
@@ -161,6 +130,10 @@ export class Ipv6 {
       return CODE.NO_ROUTE;
     }
     return this.#ndp.neighbourFor(hop);
+  }
+
+  doubt(neighbour: number): void {
+    this.#ndp.doubt(neighbour);
   }
 
   #isOurs(token: number): boolean {

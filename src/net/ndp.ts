@@ -13,7 +13,7 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Nic } from '../nic/nic.ts';
-import { assert, VERIFY as VERIFY_ } from '../verify.ts';
+import { assert, VERIFY } from '../verify.ts';
 import { ETH_DESTINATION, setMac } from '../wire/ethernet.ts';
 import {
   ICMP6_NEIGHBOUR_ADVERTISEMENT,
@@ -35,8 +35,6 @@ import type { LinkMessages } from './link-messages.ts';
 import type { MsTimer } from './ms-timer.ts';
 import type { NdOptions } from './nd-options.ts';
 import * as row from './neighbours.ts';
-
-const VERIFY = VERIFY_;
 
 const C_TABLE_FULL = COUNTER.ndpTableFull;
 const C_SOLICITATIONS_OUT = COUNTER.ndpSolicitationsOut;
@@ -111,6 +109,15 @@ export class Ndp {
     const neighbour = this.#neighbours.make(token);
     this.#ask(this.#neighbours.at(neighbour));
     return neighbour;
+  }
+
+  /** What is sent there does not seem to arrive: its next use leads to a probe, unless it was confirmed a moment ago. */
+  doubt(neighbour: number): void {
+    const i32 = this.#i32;
+    const entry = this.#neighbours.at(neighbour);
+    if (i32[entry + row.STATE] !== row.REACHABLE) return;
+    const left = (i32[entry + row.DEADLINE]! - this.#clock.ms) | 0;
+    if (left <= this.#reachableMs - this.#retransmitMs) this.#become(entry, row.STALE);
   }
 
   /** Consumes a frame of `length` bytes whose destination MAC is still missing. */

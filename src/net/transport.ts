@@ -5,7 +5,7 @@
  * - Addresses are big-endian int32, or tokens of IPv6 addresses (destinations.ts), ports 0..65535, offsets arena bytes.
  * - Errors come in the words of IPv4's ICMP, whoever sent them (icmpv6.ts).
  */
-import type { EventSink } from '../dataplane/events.ts';
+import type { EventSink } from '../gate-arrays.ts';
 
 export interface TcpLayer {
   /**

@@ -16,7 +16,7 @@ import type { Frames } from '../arena/frames.ts';
 import { FreeList, IndexList } from '../arena/list.ts';
 import { halfSipHash } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../dataplane/events.ts';
+import type { EventSink } from '../gate-arrays.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
 

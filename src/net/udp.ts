@@ -16,7 +16,7 @@
 import { CODE, MAPPED_V4 } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../dataplane/events.ts';
+import type { EventSink } from '../gate-arrays.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { finish, fold, pseudoHeaderSum, swap } from '../wire/checksum.ts';
 import { UNREACHABLE_PORT } from '../wire/icmp.ts';

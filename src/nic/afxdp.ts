@@ -22,23 +22,11 @@
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import {
-  BATCH_MAX as BATCH_MAX_,
-  FRAME_BYTES as FRAME_BYTES_,
-  TRANSMIT_HEADROOM as TRANSMIT_HEADROOM_,
-} from '../limits.ts';
-import { EAGAIN as EAGAIN_, POLLIN as POLLIN_, sys } from '../native/sys.ts';
-import { assert, VERIFY as VERIFY_ } from '../verify.ts';
+import { BATCH_MAX, FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
+import { EAGAIN, POLLIN, sys } from '../native/sys.ts';
+import { assert, VERIFY } from '../verify.ts';
 import type { Nic } from './nic.ts';
 import { Xsk, type XskOptions, type XskStatistics } from './xsk.ts';
-
-// Own constants are folded by V8, imported ones are not (four accesses: 1.5 ns against 4.6 ns).
-const BATCH_MAX = BATCH_MAX_;
-const FRAME_BYTES = FRAME_BYTES_;
-const TRANSMIT_HEADROOM = TRANSMIT_HEADROOM_;
-const EAGAIN = EAGAIN_;
-const POLLIN = POLLIN_;
-const VERIFY = VERIFY_;
 
 const C_RX_FRAMES = COUNTER.rxFrames;
 const C_RX_BYTES = COUNTER.rxBytes;

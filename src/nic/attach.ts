@@ -17,7 +17,7 @@
  *
  * Called by the control plane. Read first: Documentation/networking/af_xdp.rst.
  */
-import { EBUSY, SYS, sys } from '../native/sys.ts';
+import { AF_XDP, EBUSY, SOCK_RAW_CLOEXEC, SYS, sys } from '../native/sys.ts';
 import {
   createMap,
   deleteFromMap,
@@ -31,8 +31,6 @@ import { ATTACH_MEANINGS, granted, NIC_REFUSED, NicError } from './errors.ts';
 import { type Interface, readInterface } from './interface.ts';
 import { assembleXdpProgram, type OurAddresses } from './xdp-program.ts';
 
-const AF_XDP = 44;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 /** Entries of the map of sockets: more queues than any NIC here is given. */
 const QUEUES_MAX = 64;
 

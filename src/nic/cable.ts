@@ -50,6 +50,12 @@ const SLOT_WORDS = FRAME_BYTES / 4;
 const SLOT_FRAME = 16;
 const FRAME_MAX = FRAME_BYTES - SLOT_FRAME;
 
+/**
+ * A frame is on its way only when the batch is over, so the two ends overlap only if batches are smaller than what is in
+ * flight: with 64 the ends took turns. Echo, 64 connections: 678,000, 628,000 and 421,000 messages a second with 16, 32, 64.
+ */
+const CABLE_BATCH_MAX = 16;
+
 export type CableSide = 0 | 1;
 
 export interface CableParts {
@@ -91,6 +97,7 @@ export class Cable implements Nic {
   readonly mac: Uint8Array;
   readonly mtu: number;
   readonly fds: readonly number[];
+  readonly batchMax = CABLE_BATCH_MAX;
   readonly rxOffsets = new Int32Array(BATCH_MAX);
   readonly rxLengths = new Int32Array(BATCH_MAX);
 

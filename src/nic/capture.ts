@@ -111,6 +111,10 @@ export class Capture implements Nic {
     return this.#inner.framesLent();
   }
 
+  kernelDrops(): Record<string, number> {
+    return this.#inner.kernelDrops?.() ?? {};
+  }
+
   prepareSleep(): boolean {
     this.flush();
     return this.#inner.prepareSleep?.() ?? true;

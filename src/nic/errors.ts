@@ -4,7 +4,7 @@
  * - Thrown by set-up code only (attach, open); the hot path counts instead.
  * - `errno` is the kernel's, 0 when the refusal is ours.
  */
-import { EBUSY, EINVAL, ENOBUFS, EPERM } from '../native/sys.ts';
+import { EBUSY, EINVAL, ENOBUFS, ENOSYS, EPERM } from '../native/sys.ts';
 
 export const NIC_REFUSED = {
   noInterface: 'IX_NIC_NO_INTERFACE',
@@ -34,7 +34,6 @@ const ENOENT = 2;
 const EACCES = 13;
 const ENOMEM = 12;
 const ENODEV = 19;
-const ENOSYS = 38;
 const ENOPROTOOPT = 92;
 const EPROTONOSUPPORT = 93;
 const EOPNOTSUPP = 95;

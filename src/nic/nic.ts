@@ -19,6 +19,8 @@ export interface Nic {
   /** Largest IP packet, bytes. */
   readonly mtu: number;
   readonly fds: readonly number[];
+  /** Most frames of one iteration that pay here; absent: BATCH_MAX. */
+  readonly batchMax?: number;
   readonly rxOffsets: Int32Array;
   readonly rxLengths: Int32Array;
   receive(max: number): number;

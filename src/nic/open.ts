@@ -4,7 +4,7 @@
  *
  * - The arena must be the bound one. `close` takes the frames home and detaches the program.
  *
- * Called by tests, benchmarks and the single-process mode; the control plane does the halves apart.
+ * Called by tests and benchmarks; for services the control plane does one half and the dataplane the other.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';

@@ -203,6 +203,10 @@ export class Trace implements Nic {
     return this.#inner.framesLent();
   }
 
+  kernelDrops(): Record<string, number> {
+    return this.#inner.kernelDrops?.() ?? {};
+  }
+
   prepareSleep(): boolean {
     return this.#inner.prepareSleep?.() ?? true;
   }

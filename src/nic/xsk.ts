@@ -19,6 +19,7 @@ import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import {
+  AF_XDP,
   EBUSY,
   MAP_POPULATE,
   MAP_PRIVATE,
@@ -31,7 +32,6 @@ import {
 import { BIND_MEANINGS, granted } from './errors.ts';
 import { Struct } from './struct.ts';
 
-const AF_XDP = 44;
 const SOL_XDP = 283;
 const XDP_MMAP_OFFSETS = 1;
 const XDP_RX_RING = 2;

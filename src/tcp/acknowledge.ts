@@ -14,28 +14,16 @@ import type { Clock, Environment } from '../net/environment.ts';
 import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
 import { DUPLICATES } from './constants.ts';
+import { isPaid, reducedForLoss } from './ecn.ts';
 import type { LossTimer } from './loss-timer.ts';
 import type { OptionReader } from './options.ts';
-import { type Recovery, TROUBLE as TROUBLE_ } from './recovery.ts';
+import { type Recovery, TROUBLE } from './recovery.ts';
 import { sampleRtt } from './rto.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, gt, lt } from './seq.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  PENDING as PENDING_,
-  TCB as TCB_,
-  TIMER as TIMER_,
-} from './tcb.ts';
+import { FLAG, type Flows, PENDING, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const PENDING = PENDING_;
-const TCB = TCB_;
-const TIMER = TIMER_;
-const TROUBLE = TROUBLE_;
 
 const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;
 
@@ -102,7 +90,7 @@ export class Acknowledging {
       this.#congestion.acknowledged(row, acked, flight);
     } else if ((flags & FLAG.sack) === 0) this.#partial(row, ack, acked);
     if (ack === i32[row + TCB.sndMax]) this.#timers.clear(row, TIMER.rto);
-    else this.#restartRto(row);
+    else this.#timer.restart(row);
     if (this.#hasMore(row)) this.#flows.output.push(row);
   }
 
@@ -145,10 +133,6 @@ export class Acknowledging {
     const isTrouble = (i32[row + TCB.flags]! & TROUBLE) !== 0 || i32[row + TCB.sacked] !== 0;
     if (!isTrouble && this.#board.duplicated === 0) return;
     this.#recovery.acknowledged(row, a, hasAdvanced, flight);
-  }
-
-  #restartRto(row: number): void {
-    this.#timer.restart(row);
   }
 
   #release(row: number, acked: number): void {
@@ -207,8 +191,13 @@ export class Acknowledging {
     const max = i32[row + TCB.sndMax]!;
     i32[row + TCB.recover] = max;
     i32[row + TCB.flags] = (flags | FLAG.recovery | FLAG.rexmit) & ~FLAG.timing;
-    this.#congestion.enterRecovery(row, (max - una) | 0);
-    this.#restartRto(row);
+    if (isPaid(i32, row, una)) {
+      i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]! + DUPLICATES * i32[row + TCB.mss]!;
+    } else {
+      this.#congestion.enterRecovery(row, (max - una) | 0);
+      reducedForLoss(i32, row);
+    }
+    this.#timer.restart(row);
     this.#counters.bump(C_FAST_RETRANSMITS);
   }
 

@@ -7,7 +7,7 @@
  *
  * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/abi.ts.
  */
-import { CODE as CODE_, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
+import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
 import { halfSipHash } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment, NetConfig } from '../net/environment.ts';
@@ -19,16 +19,9 @@ import type { Receiving } from './receive.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
+import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const CODE = CODE_;
-const FLAG = FLAG_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
 
 const C_ACCEPTED = COUNTER.tcpAccepted;
 const C_AFTER_CLOSE = COUNTER.tcpAfterClose;
@@ -294,16 +287,37 @@ export class Calls {
     return CODE.OK;
   }
 
-  /** The application is gone: every listener closes, every flow is reset; TIME-WAIT goes on, it has no owner. */
-  dropApplication(): void {
+  /**
+   * The application is gone: every listener closes, every flow is reset; TIME-WAIT goes on, it has no owner. With
+   * `isGraceful` a flow that has nothing in its queues is closed instead, and ends as if the application had closed it.
+   */
+  dropApplication(isGraceful = false): void {
     this.#parts.listeners.closeAll((handle) => this.unlisten(handle));
     const i32 = this.#i32;
     for (let flow = 0; flow < this.#flows.count; flow++) {
       const row = this.#flows.row(flow);
       const state = i32[row + TCB.state]!;
       if (state === STATE.closed || state === STATE.timeWait) continue;
-      if (state === STATE.synSent) this.#parts.teardown.finish(row, DEAD.aborted);
+      const flags = i32[row + TCB.flags]!;
+      if (isGraceful && (flags & FLAG.gone) !== 0) continue; // closed for an earlier one
+      if (isGraceful && this.#mayEnd(row)) {
+        this.#parts.teardown.disown(row);
+        this.#parts.expiry.orphan(row);
+        this.#queueFin(row);
+      } else if (state === STATE.synSent) this.#parts.teardown.finish(row, DEAD.aborted);
       else this.#parts.teardown.abort(row, DEAD.aborted);
     }
+  }
+
+  /**
+   * Whether FIN would be true for a flow whose application has died: it had accepted it, had been given all that came
+   * (as for `close`), and all that it said is acknowledged. What is not lies in memory that the next application
+   * overwrites.
+   */
+  #mayEnd(row: number): boolean {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & FLAG.owned) === 0) return false;
+    if (i32[row + TCB.state]! < STATE.established || i32[row + TCB.txBytes] !== 0) return false;
+    return this.#receiveQueue.unread(row) === 0;
   }
 }

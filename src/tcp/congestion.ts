@@ -10,10 +10,7 @@
  * Called by input and expire. Read first: RFC 5681 3; RFC 6582 3.2.
  */
 import { INITIAL_WINDOW_SEGMENTS } from './constants.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const TCB = TCB_;
+import { TCB } from './tcb.ts';
 
 /** `row` is the flow; sizes are bytes. `flight` is what was not acknowledged before the event. */
 export interface Congestion {
@@ -80,7 +77,7 @@ export class NewReno implements Congestion {
 
   enterRecovery(row: number, flight: number): void {
     const i32 = this.#i32;
-    this.#halve(row, flight);
+    this.decrease(row, flight);
     i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]! + 3 * i32[row + TCB.mss]!;
   }
 
@@ -108,7 +105,7 @@ export class NewReno implements Congestion {
 
   timedOut(row: number, flight: number, first: boolean): void {
     const i32 = this.#i32;
-    if (first) this.#halve(row, flight);
+    if (first) this.decrease(row, flight);
     i32[row + TCB.cwnd] = i32[row + TCB.mss]!;
     i32[row + TCB.caBytes] = 0;
   }
@@ -125,12 +122,12 @@ export class NewReno implements Congestion {
 
   reduce(row: number, flight: number): void {
     const i32 = this.#i32;
-    this.#halve(row, Math.min(flight, i32[row + TCB.cwnd]!));
+    this.decrease(row, Math.min(flight, i32[row + TCB.cwnd]!));
     i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]!;
   }
 
-  /** RFC 5681 equation (4). */
-  #halve(row: number, flight: number): void {
+  /** ssthresh falls: RFC 5681 equation (4). */
+  protected decrease(row: number, flight: number): void {
     const i32 = this.#i32;
     const floor = i32[row + TCB.mss]! << 1;
     const half = flight >> 1;

@@ -6,19 +6,16 @@
  * - Slow start ends before it overflows the path: when the round trip of one round is clearly longer than that of the
  *   round before, growth is a quarter for five rounds, and then slow start is over.
  * - Slow start counts all bytes acknowledged (congestion.ts says why), so RFC 9406's L is infinite here.
+ * - What a loss does to the window is NewReno's, but for how much it falls (`decrease`).
  * - Sums are doubles in registers; what is kept is int32: times in ms, windows in bytes, `cubicRest` in 1/1024 bytes.
  * - Round-trip samples are the scoreboard's (rackRtt); without SACK there are none and slow start is the classic one.
  *
  * Called through Congestion. Read first: RFC 9438 4; RFC 9406 4.2.
  */
 import type { Clock } from '../net/environment.ts';
-import { type Congestion, CWND_MAX, SSTHRESH_INITIAL } from './congestion.ts';
-import { INITIAL_WINDOW_SEGMENTS } from './constants.ts';
+import { CWND_MAX, NewReno } from './congestion.ts';
 import { geq } from './seq.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const TCB = TCB_;
+import { TCB } from './tcb.ts';
 
 /** RFC 9438 5: C, in segments per s^3, and the factor of decrease; the Reno-friendly increase that goes with it. */
 const C = 0.4;
@@ -34,26 +31,25 @@ const CSS_ROUNDS = 5;
 const NO_RTT = 0x7fffffff;
 const REST = 1024;
 
-export class Cubic implements Congestion {
-  readonly #i32: Int32Array;
+export class Cubic extends NewReno {
+  readonly #tcbs: Int32Array;
   readonly #clock: Clock;
 
   constructor(i32: Int32Array, clock: Clock) {
-    this.#i32 = i32;
+    super(i32);
+    this.#tcbs = i32;
     this.#clock = clock;
   }
 
-  opened(row: number, hasLostSyns: boolean): void {
-    const i32 = this.#i32;
-    const mss = i32[row + TCB.mss]!;
-    i32[row + TCB.cwnd] = hasLostSyns ? mss : mss * INITIAL_WINDOW_SEGMENTS;
-    i32[row + TCB.ssthresh] = SSTHRESH_INITIAL;
+  override opened(row: number, hasLostSyns: boolean): void {
+    super.opened(row, hasLostSyns);
+    const i32 = this.#tcbs;
     i32[row + TCB.roundEnd] = i32[row + TCB.sndNxt]!;
     i32[row + TCB.roundMin] = i32[row + TCB.roundMinLast] = NO_RTT;
   }
 
-  acknowledged(row: number, bytes: number, flight: number): void {
-    const i32 = this.#i32;
+  override acknowledged(row: number, bytes: number, flight: number): void {
+    const i32 = this.#tcbs;
     const cwnd = i32[row + TCB.cwnd]!;
     if (flight << 1 < cwnd || cwnd >= CWND_MAX) {
       i32[row + TCB.cubicEpochMs] = 0; // time without use does not count (RFC 9438 5.8)
@@ -66,7 +62,7 @@ export class Cubic implements Congestion {
   // --- slow start ---
 
   #slowStart(row: number, bytes: number, cwnd: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     const rtt = i32[row + TCB.rackRtt]!;
     if (rtt > 0) this.#round(row, rtt);
     const isConservative = i32[row + TCB.cssRounds]! > 0;
@@ -76,7 +72,7 @@ export class Cubic implements Congestion {
 
   /** One sample; a round ends when what was out at its start is acknowledged. */
   #round(row: number, rtt: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     if (geq(i32[row + TCB.sndUna]!, i32[row + TCB.roundEnd]!)) this.#nextRound(row);
     if (rtt < i32[row + TCB.roundMin]!) i32[row + TCB.roundMin] = rtt;
     const samples = i32[row + TCB.roundSamples]! + 1;
@@ -96,7 +92,7 @@ export class Cubic implements Congestion {
   }
 
   #nextRound(row: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     i32[row + TCB.roundEnd] = i32[row + TCB.sndNxt]!;
     i32[row + TCB.roundMinLast] = i32[row + TCB.roundMin]!;
     i32[row + TCB.roundMin] = NO_RTT;
@@ -112,7 +108,7 @@ export class Cubic implements Congestion {
   // --- congestion avoidance ---
 
   #avoid(row: number, bytes: number, cwnd: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     const mss = i32[row + TCB.mss]!;
     if (i32[row + TCB.cubicEpochMs] === 0) this.#startEpoch(row, cwnd, mss);
     const elapsed = (this.#clock.ms - i32[row + TCB.cubicEpochMs]!) | 0;
@@ -132,9 +128,9 @@ export class Cubic implements Congestion {
 
   /** What NewReno with CUBIC's smaller decrease would have (RFC 9438 4.3), in bytes. */
   #reno(row: number, bytes: number, cwnd: number, mss: number): number {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     const before = i32[row + TCB.cubicReno]!;
-    const alpha = before < i32[row + TCB.cubicMax]! ? ALPHA : 1;
+    const alpha = before < i32[row + TCB.cubicPrior]! ? ALPHA : 1; // not cubicMax, which fast convergence lowers
     const counted = i32[row + TCB.caBytes]! + bytes;
     const step = Math.floor((alpha * counted * mss) / cwnd);
     if (step < 8) {
@@ -148,12 +144,13 @@ export class Cubic implements Congestion {
   }
 
   #startEpoch(row: number, cwnd: number, mss: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     const max = i32[row + TCB.cubicMax]!;
     const now = this.#clock.ms;
     i32[row + TCB.cubicEpochMs] = now === 0 ? 1 : now;
     i32[row + TCB.cubicReno] = cwnd;
     i32[row + TCB.caBytes] = i32[row + TCB.cubicRest] = 0;
+    if (max === 0) i32[row + TCB.cubicMax] = cwnd; // no loss yet (RFC 9438 4.10), or a timeout (4.8)
     if (cwnd >= max) {
       i32[row + TCB.cubicKMs] = 0;
       i32[row + TCB.cubicOrigin] = cwnd;
@@ -166,68 +163,33 @@ export class Cubic implements Congestion {
   // --- losses ---
 
   /** RFC 9438 4.6 and 4.7 (fast convergence). */
-  #decrease(row: number, flight: number): void {
-    const i32 = this.#i32;
+  protected override decrease(row: number, flight: number): void {
+    const i32 = this.#tcbs;
     const cwnd = i32[row + TCB.cwnd]!;
     const max = i32[row + TCB.cubicMax]!;
     i32[row + TCB.cubicMaxBefore] = max;
+    i32[row + TCB.cubicPrior] = cwnd;
     i32[row + TCB.cubicMax] = cwnd < max ? (cwnd * (1 + BETA)) / 2 : cwnd;
     i32[row + TCB.ssthresh] = Math.max(flight * BETA, i32[row + TCB.mss]! << 1);
     i32[row + TCB.cubicEpochMs] = 0;
     i32[row + TCB.cssRounds] = 0;
   }
 
-  enterRecovery(row: number, flight: number): void {
-    const i32 = this.#i32;
-    this.#decrease(row, flight);
-    i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]! + 3 * i32[row + TCB.mss]!;
-  }
-
-  duplicate(row: number): void {
-    const i32 = this.#i32;
-    const cwnd = i32[row + TCB.cwnd]!;
-    if (cwnd < CWND_MAX) i32[row + TCB.cwnd] = cwnd + i32[row + TCB.mss]!;
-  }
-
-  partial(row: number, bytes: number): void {
-    const i32 = this.#i32;
-    const mss = i32[row + TCB.mss]!;
-    const cwnd = i32[row + TCB.cwnd]! - bytes + (bytes >= mss ? mss : 0);
-    i32[row + TCB.cwnd] = Math.max(cwnd, mss);
-  }
-
-  leaveRecovery(row: number, flight: number): void {
-    const i32 = this.#i32;
-    const mss = i32[row + TCB.mss]!;
-    const atLeast = Math.max(flight, mss) + mss;
-    i32[row + TCB.cwnd] = Math.min(i32[row + TCB.ssthresh]!, atLeast); // as in congestion.ts
-  }
-
-  timedOut(row: number, flight: number, first: boolean): void {
-    const i32 = this.#i32;
-    if (first) this.#decrease(row, Math.min(flight, i32[row + TCB.cwnd]!));
-    i32[row + TCB.cwnd] = i32[row + TCB.mss]!;
+  override timedOut(row: number, flight: number, first: boolean): void {
+    const i32 = this.#tcbs;
+    super.timedOut(row, Math.min(flight, i32[row + TCB.cwnd]!), first);
+    i32[row + TCB.cubicMax] = 0; // what the path carried before says nothing now: a plateau of its own (RFC 9438 4.8)
     i32[row + TCB.cubicEpochMs] = 0;
   }
 
-  marked(_row: number, _bytes: number): void {}
-
-  reduce(row: number, flight: number): void {
-    const i32 = this.#i32;
-    this.#decrease(row, Math.min(flight, i32[row + TCB.cwnd]!));
-    i32[row + TCB.cwnd] = i32[row + TCB.ssthresh]!;
-  }
-
-  undone(row: number): void {
-    const i32 = this.#i32;
+  override undone(row: number): void {
+    const i32 = this.#tcbs;
     i32[row + TCB.cubicMax] = i32[row + TCB.cubicMaxBefore]!;
     i32[row + TCB.cubicEpochMs] = 0;
   }
 
-  idle(row: number): void {
-    const i32 = this.#i32;
-    const initial = i32[row + TCB.mss]! * INITIAL_WINDOW_SEGMENTS;
-    if (i32[row + TCB.cwnd]! > initial) i32[row + TCB.cwnd] = initial;
-    i32[row + TCB.cubicEpochMs] = 0;
+  override idle(row: number): void {
+    super.idle(row);
+    this.#tcbs[row + TCB.cubicEpochMs] = 0;
   }
 }

@@ -10,39 +10,36 @@
  */
 import { NewReno } from './congestion.ts';
 import { geq } from './seq.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const TCB = TCB_;
+import { TCB } from './tcb.ts';
 
 /** Words of the row, in CUBIC's place: the share, bytes acknowledged and marked in this window, where it ends. */
-const ALPHA = TCB_.cubicMax;
-const ACKED = TCB_.cubicMaxBefore;
-const MARKED = TCB_.cubicEpochMs;
-const END = TCB_.cubicKMs;
+const ALPHA = TCB.cubicMax;
+const ACKED = TCB.cubicMaxBefore;
+const MARKED = TCB.cubicEpochMs;
+const END = TCB.cubicKMs;
 
 const ALPHA_BITS = 10;
 /** g = 1/16. */
 const GAIN_SHIFT = 4;
 
 export class Dctcp extends NewReno {
-  readonly #i32: Int32Array;
+  readonly #tcbs: Int32Array;
 
   constructor(i32: Int32Array) {
     super(i32);
-    this.#i32 = i32;
+    this.#tcbs = i32;
   }
 
   override opened(row: number, hasLostSyns: boolean): void {
     super.opened(row, hasLostSyns);
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     i32[row + ALPHA] = 1 << ALPHA_BITS;
     i32[row + ACKED] = i32[row + MARKED] = 0;
     i32[row + END] = i32[row + TCB.sndNxt]!;
   }
 
   override acknowledged(row: number, bytes: number, flight: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     i32[row + ACKED] = i32[row + ACKED]! + bytes;
     if (geq(i32[row + TCB.sndUna]!, i32[row + END]!)) this.#nextWindow(row);
     super.acknowledged(row, bytes, flight);
@@ -50,11 +47,11 @@ export class Dctcp extends NewReno {
 
   /** These bytes are acknowledged as marked; `acknowledged` will count them with the others. */
   override marked(row: number, bytes: number): void {
-    this.#i32[row + MARKED] = this.#i32[row + MARKED]! + bytes;
+    this.#tcbs[row + MARKED] = this.#tcbs[row + MARKED]! + bytes;
   }
 
   #nextWindow(row: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     const acked = Math.max(i32[row + ACKED]!, 1);
     const marked = Math.min(i32[row + MARKED]!, acked);
     const alpha = i32[row + ALPHA]!;
@@ -67,7 +64,7 @@ export class Dctcp extends NewReno {
 
   /** RFC 8257 3.3, equation (2): by half of alpha. */
   override reduce(row: number, _flight: number): void {
-    const i32 = this.#i32;
+    const i32 = this.#tcbs;
     const cwnd = i32[row + TCB.cwnd]!;
     const less = (cwnd * i32[row + ALPHA]!) / (2 << ALPHA_BITS);
     const window = Math.max(cwnd - Math.floor(less), i32[row + TCB.mss]! << 1);

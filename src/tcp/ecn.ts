@@ -6,10 +6,12 @@
  * - Only new data is marked as able (ECT): no SYN, no retransmission, no window probe, no pure ACK (6.1.4-6.1.6).
  * - Classic echo: ECE on every acknowledgement until CWR comes. DCTCP's: ECE says exactly which bytes were marked, so an
  *   acknowledgement that is still owed goes out first when the marking changes (RFC 8257 3.2).
- * - The window is reduced at most once a round trip, and never while a loss is already being paid for.
+ * - The window is reduced once for what a window of data meets, losses and marks together (6.1.2, RFC 8257 3.5), and the next
+ *   new data says so by CWR, whatever it was reduced for. Echoes go on until that has arrived: what acknowledges nothing
+ *   behind it says nothing new.
  * - Flows without ECN cost one test of a bit a segment, in input and in the segment writer.
  *
- * Called by input, synchronized, syn-sent, passive, segment. Read first: RFC 3168 6.1; RFC 8257 3.
+ * Called by input, synchronized, syn-sent, passive, segment; by acknowledge, recovery and expire for losses. Read first: RFC 3168 6.1; RFC 8257 3.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/environment.ts';
@@ -17,28 +19,53 @@ import { ECN_ECT0 } from '../wire/ipv4.ts';
 import { ACK, CWR, ECE } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import type { ECN_OPTIONS } from './constants.ts';
-import { geq, lt } from './seq.ts';
-import { FLAG as FLAG_, RARE as RARE_, TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const RARE = RARE_;
-const TCB = TCB_;
+import { leq, lt } from './seq.ts';
+import { FLAG, RARE, TCB } from './tcb.ts';
 
 const C_FLOWS = COUNTER.tcpEcnFlows;
 const C_MARKED = COUNTER.tcpEcnCe;
 const C_REDUCED = COUNTER.tcpEcnReduced;
 
-/** Bits of RARE.ecn: acknowledgements carry ECE; the next new data carries CWR; our SYN has asked. */
+/**
+ * Bits of RARE.ecn: acknowledgements carry ECE; the next new data carries CWR; our SYN has asked; that CWR is for a loss, and
+ * for nothing else.
+ */
 const ECHO = 1;
 const REDUCED = 2;
 const ASKED = 4;
+const FOR_LOSS = 8;
 
 export type EcnOption = (typeof ECN_OPTIONS)[number];
 
 /** Who sends an acknowledgement at once. */
 interface Acknowledger {
   pureAck(row: number): boolean;
+}
+
+/** The window was reduced for a loss. A flow without ECN says nothing of it. */
+export function reducedForLoss(i32: Int32Array, row: number): void {
+  if ((i32[row + TCB.flags]! & FLAG.ecn) === 0) return;
+  const bits = i32[row + RARE.ecn]!;
+  i32[row + RARE.ecn] = bits | REDUCED | ((bits & REDUCED) === 0 ? FOR_LOSS : 0);
+  i32[row + RARE.ecnEnd] = i32[row + TCB.sndMax]!;
+}
+
+/** The loss was none: the next mark is the first. */
+export function lossUndone(i32: Int32Array, row: number): void {
+  const bits = i32[row + RARE.ecn]!;
+  if ((bits & FOR_LOSS) === 0) return;
+  i32[row + RARE.ecn] = bits & ~(REDUCED | FOR_LOSS);
+  i32[row + RARE.ecnEnd] = (i32[row + TCB.sndUna]! - 1) | 0;
+}
+
+/**
+ * Whether the window of a flow with ECN has been reduced since `seq`, which is in flight, was sent. (An end beyond sndMax was
+ * noted so long ago that the numbers have come round.)
+ */
+export function isPaid(i32: Int32Array, row: number, seq: number): boolean {
+  if ((i32[row + TCB.flags]! & FLAG.ecn) === 0) return false;
+  const end = i32[row + RARE.ecnEnd]!;
+  return lt(seq, end) && leq(end, i32[row + TCB.sndMax]!);
 }
 
 export class Ecn {
@@ -137,14 +164,18 @@ export class Ecn {
     const bytes = lt(una, ack) ? (ack - una) | 0 : 0;
     this.#congestion.marked(row, bytes);
     this.#held = i32[row + TCB.cwnd]!;
+    i32[row + RARE.ecn] = i32[row + RARE.ecn]! & ~FOR_LOSS;
+    const isFirst = !isPaid(i32, row, (ack - 1) | 0);
+    if (isFirst) {
+      i32[row + RARE.ecnEnd] = i32[row + TCB.sndMax]!;
+      i32[row + RARE.ecn] = i32[row + RARE.ecn]! | REDUCED;
+    }
     if ((flags & (FLAG.recovery | FLAG.loss)) !== 0) {
       i32[row + TCB.undoCwnd] = i32[row + TCB.cwnd]!; // no loss perhaps, but congestion all the same
       i32[row + TCB.undoSsthresh] = i32[row + TCB.ssthresh]!;
       return;
     }
-    if (!geq(ack, i32[row + RARE.ecnEnd]!)) return;
-    i32[row + RARE.ecnEnd] = i32[row + TCB.sndMax]!;
-    i32[row + RARE.ecn] = i32[row + RARE.ecn]! | REDUCED;
+    if (!isFirst) return;
     this.#congestion.reduce(row, (i32[row + TCB.sndMax]! - una) | 0);
     this.#held = i32[row + TCB.cwnd]!;
     this.#counters.bump(C_REDUCED);

@@ -9,30 +9,15 @@
  *
  * Called by the facade's emit. Read first: src/abi.ts EVENT.
  */
-import { EVENT as EVENT_, WORD as WORD_ } from '../abi.ts';
+import { EVENT, WORD } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../dataplane/events.ts';
+import type { EventSink } from '../gate-arrays.ts';
 import type { Environment } from '../net/environment.ts';
-import { HELD as HELD_, type ReceiveQueue } from './receive-queue.ts';
+import { HELD, type ReceiveQueue } from './receive-queue.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  PENDING as PENDING_,
-  RARE as RARE_,
-  TCB as TCB_,
-} from './tcb.ts';
+import { FLAG, type Flows, PENDING, RARE, TCB } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const EVENT = EVENT_;
-const WORD = WORD_;
-const HELD = HELD_;
-const FLAG = FLAG_;
-const PENDING = PENDING_;
-const RARE = RARE_;
-const TCB = TCB_;
 
 const C_DEFERRED = COUNTER.eventsDeferred;
 /** Most events of one flow beside its recv events. */

@@ -18,35 +18,21 @@ import {
   ORPHAN_US,
   PROBES_MAX,
   RETRIES_MAX,
+  RETRIES_TOLD,
   SYN_ACK_RETRIES_MAX,
   SYN_RETRIES_MAX,
   WAIT_MAX_MS,
 } from './constants.ts';
+import { reducedForLoss } from './ecn.ts';
 import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
 import { backOff } from './rto.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  RARE as RARE_,
-  STATE as STATE_,
-  TCB as TCB_,
-  TIMER as TIMER_,
-  WAIT as WAIT_,
-} from './tcb.ts';
+import { FLAG, type Flows, RARE, STATE, TCB, TIMER, WAIT } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 import { UserTimeout } from './user-timeout.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const RARE = RARE_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
-const WAIT = WAIT_;
 
 const C_TIMEOUTS = COUNTER.tcpTimeouts;
 const C_DELAYED_ACKS = COUNTER.tcpDelayedAcks;
@@ -174,7 +160,10 @@ export class Expiry {
       this.#recovery.timedOut(row, retries === 1);
     } else this.#goBack(row, isOpen, retries === 1);
     const neighbour = this.#ip.neighbourFor(i32[row + TCB.remote]!); // perhaps the route was the reason
-    if (neighbour >= 0) i32[row + TCB.neighbour] = neighbour;
+    if (neighbour >= 0) {
+      i32[row + TCB.neighbour] = neighbour;
+      if (retries >= RETRIES_TOLD) this.#ip.doubt(i32[row + TCB.remote]!, neighbour);
+    }
     this.#flows.output.push(row);
     return true;
   }
@@ -184,7 +173,10 @@ export class Expiry {
     const i32 = this.#i32;
     const una = i32[row + TCB.sndUna]!;
     const flight = (i32[row + TCB.sndMax]! - una) | 0;
-    if (isOpen) this.#congestion.timedOut(row, flight, isFirst);
+    if (isOpen) {
+      this.#congestion.timedOut(row, flight, isFirst);
+      reducedForLoss(i32, row);
+    }
     i32[row + TCB.recover] = i32[row + TCB.sndMax]!;
     const gone = FLAG.recovery | FLAG.rexmit | FLAG.timing;
     i32[row + TCB.flags] = i32[row + TCB.flags]! & ~gone;

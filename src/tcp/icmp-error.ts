@@ -18,13 +18,8 @@ import type { Recovery } from './recovery.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, lt } from './seq.ts';
-import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
+import { FLAG, type Flows, STATE, TCB } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const STATE = STATE_;
-const TCB = TCB_;
 
 const UNREACHABLE = 3;
 const TIME_EXCEEDED = 11;

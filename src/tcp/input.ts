@@ -37,12 +37,7 @@ import { TROUBLE } from './recovery.ts';
 import type { IpLayer } from './segment.ts';
 import type { SynSent } from './syn-sent.ts';
 import type { Synchronized } from './synchronized.ts';
-import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const STATE = STATE_;
-const TCB = TCB_;
+import { FLAG, type Flows, STATE, TCB } from './tcb.ts';
 
 const C_IN = COUNTER.tcpIn;
 const C_SHORT = COUNTER.tcpShort;
@@ -146,6 +141,7 @@ export class Input {
     if (row < 0) {
       const revived = this.#passive.revive(arrival);
       if (revived === 0) return this.#passive.arrives(arrival);
+      if (revived < 0) return FREE_FRAME;
       this.lastRow = revived;
       return this.#synchronized.arrives(revived, arrival);
     }

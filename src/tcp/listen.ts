@@ -15,11 +15,7 @@ import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from '../net/environment.ts';
 import { assert } from '../verify.ts';
 import type { IpLayer } from './segment.ts';
-import { FLAG as FLAG_, TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const TCB = TCB_;
+import { FLAG, TCB } from './tcb.ts';
 
 /** Fields of a listener. */
 const GENERATION = 0;

@@ -11,14 +11,8 @@
  */
 import type { Clock, Environment } from '../net/environment.ts';
 import { LATE_ACK_US, PROBE_MARGIN_US } from './constants.ts';
-import { FLAG as FLAG_, TCB as TCB_, TIMER as TIMER_, WAIT as WAIT_ } from './tcb.ts';
+import { FLAG, TCB, TIMER, WAIT } from './tcb.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const TCB = TCB_;
-const TIMER = TIMER_;
-const WAIT = WAIT_;
 
 /** A probe is for a flow with SACK about which nothing is known yet. */
 const PROBE_MASK = FLAG.sack | FLAG.disorder | FLAG.recovery | FLAG.loss | FLAG.tail | FLAG.tailDue;

@@ -1,14 +1,15 @@
 /**
  * How flows begin: the control block, what a SYN negotiates, and the moment of ESTABLISHED.
  *
- * - The stack offers MSS, window scale, SACK-permitted and timestamps, and uses of them what the peer offers too; a
- *   peer that offers none is served all the same.
+ * - The stack offers MSS, window scale, SACK-permitted and timestamps (those that TcpOptions has not switched off), and uses
+ *   of them what the peer offers too; a peer that offers none is served all the same.
  *
  * Called by input (SYN for a listener), synsent, calls (connect). Read first: RFC 9293 3.10.1, 3.7.1; RFC 7323 2, 3.2.
  */
 import { COUNTER, type Counters } from '../counters.ts';
+import { isToken } from '../net/destinations.ts';
 import type { Clock, Environment, NetConfig } from '../net/environment.ts';
-import { MSS_DEFAULT, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
+import { MSS_DEFAULT, MSS_DEFAULT_IPV6, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import {
   RECEIVE_BUFFER_INITIAL,
@@ -21,25 +22,22 @@ import type { Listeners } from './listen.ts';
 import type { OptionReader } from './options.ts';
 import { initRto } from './rto.ts';
 import type { IpLayer } from './segment.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  PENDING as PENDING_,
-  STATE as STATE_,
-  TCB as TCB_,
-  TIMER as TIMER_,
-} from './tcb.ts';
+import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const PENDING = PENDING_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
-
 const C_OPENED = COUNTER.tcpOpened;
+
+/** What SYNs offer and answers accept; default: all. */
+export interface Offer {
+  sack?: boolean;
+  timestamps?: boolean;
+  windowScale?: boolean;
+}
+
+/** Of a peer that names none (RFC 9293 MUST-15). */
+export const mssDefault = (remote: number): number =>
+  isToken(remote) ? MSS_DEFAULT_IPV6 : MSS_DEFAULT;
 
 export class Opening {
   readonly #i32: Int32Array;
@@ -53,6 +51,9 @@ export class Opening {
   readonly #listeners: Listeners;
   readonly #congestion: Congestion;
   readonly #sequenceClock = new SequenceClock();
+  readonly #hasSack: boolean;
+  readonly #hasTimestamps: boolean;
+  readonly #hasScale: boolean;
 
   constructor(
     env: Environment,
@@ -62,6 +63,7 @@ export class Opening {
     teardown: Teardown,
     listeners: Listeners,
     congestion: Congestion,
+    offer: Offer,
   ) {
     this.#i32 = flows.i32;
     this.#flows = flows;
@@ -73,6 +75,9 @@ export class Opening {
     this.#teardown = teardown;
     this.#listeners = listeners;
     this.#congestion = congestion;
+    this.#hasSack = offer.sack !== false;
+    this.#hasTimestamps = offer.timestamps !== false;
+    this.#hasScale = offer.windowScale !== false;
   }
 
   /** A row for a new flow, in the table and with its ISS chosen; 0: no route, or flows are used up (counted). */
@@ -85,13 +90,14 @@ export class Opening {
     const key = this.#ip.keyOf(remote);
     const iss = initialSequence(this.#config, this.#clock.ms, key, ports, local);
     const fraction = this.#sequenceClock.fraction(this.#clock.ms, this.#clock.us);
-    i32[row + TCB.flags] = FLAG.timestamps | FLAG.sack;
+    const stamps = this.#hasTimestamps ? FLAG.timestamps : 0;
+    i32[row + TCB.flags] = stamps | (this.#hasSack ? FLAG.sack : 0);
     i32[row + TCB.remote] = remote;
     i32[row + TCB.ports] = ports;
     i32[row + TCB.local] = local;
     i32[row + TCB.neighbour] = neighbour;
     i32[row + TCB.tsOffset] = timestampOffset(this.#config, key, ports, local);
-    i32[row + TCB.rcvScale] = RECEIVE_SCALE;
+    i32[row + TCB.rcvScale] = this.#hasScale ? RECEIVE_SCALE : -1;
     i32[row + TCB.rcvBuf] = RECEIVE_BUFFER_INITIAL;
     i32[row + TCB.rcvMss] = MSS_DEFAULT;
     i32[row + TCB.mss] = MSS_DEFAULT;
@@ -110,9 +116,17 @@ export class Opening {
     i32[row + TCB.sndUna] = i32[row + TCB.sndNxt] = i32[row + TCB.sndMax] = iss;
   }
 
+  /** Of what a peer's SYN offers, what we do not offer ourselves is as if it were not there. */
+  narrow(options: OptionReader): void {
+    if (!this.#hasSack) options.sackPermitted = false;
+    if (!this.#hasTimestamps) options.hasTimestamps = false;
+    if (!this.#hasScale) options.scale = -1;
+  }
+
   /** The peer's SYN: where its numbers begin, and what it offers. `window` is not scaled. */
   synchronize(row: number, irs: number, ack: number, window: number, options: OptionReader): void {
     const i32 = this.#i32;
+    this.narrow(options);
     let flags = i32[row + TCB.flags]!;
     if (!options.hasTimestamps) flags &= ~FLAG.timestamps;
     if (!options.sackPermitted) flags &= ~FLAG.sack;
@@ -128,9 +142,9 @@ export class Opening {
     i32[row + TCB.sndWnd] = i32[row + TCB.maxWnd] = window;
     i32[row + TCB.sndWl1] = irs;
     i32[row + TCB.sndWl2] = ack;
-    const peerMss = options.mss === 0 ? MSS_DEFAULT : options.mss;
-    i32[row + TCB.peerMss] = peerMss;
     const remote = i32[row + TCB.remote]!;
+    const peerMss = options.mss === 0 ? mssDefault(remote) : options.mss;
+    i32[row + TCB.peerMss] = peerMss;
     const fits = this.#ip.pathMtu(remote) - this.#ip.headerBytes(remote) - TCP_HEADER_BYTES;
     this.setMss(row, Math.min(peerMss, fits));
   }

@@ -8,7 +8,6 @@
  * Called by input and segment.ts. Read first: RFC 9293 3.2; RFC 7323; RFC 2018.
  */
 import {
-  MSS_DEFAULT,
   OPTION_END,
   OPTION_MSS,
   OPTION_NOP,
@@ -16,16 +15,19 @@ import {
   OPTION_SACK_PERMITTED,
   OPTION_TIMESTAMPS,
   OPTION_WINDOW_SCALE,
+  TCP_OPTIONS_BYTES_MAX,
   TIMESTAMPS_BYTES,
   TIMESTAMPS_WORD,
   WINDOW_SCALE_MAX,
 } from '../wire/tcp.ts';
 
-/** Bytes of one SACK block. */
+/** Bytes of one SACK block, and of what stands before the first: two NOPs, kind, length. */
 const BLOCK_BYTES = 8;
+export const SACK_HEAD_BYTES = 4;
 
 export class OptionReader {
-  mss = MSS_DEFAULT;
+  /** 0: not there. */
+  mss = 0;
   /** -1: not there. */
   scale = -1;
   sackPermitted = false;
@@ -38,7 +40,7 @@ export class OptionReader {
 
   /** Reads the options in [at, end). */
   read(view: DataView, at: number, end: number): boolean {
-    this.mss = MSS_DEFAULT;
+    this.mss = 0;
     this.scale = -1;
     this.sackPermitted = false;
     this.hasTimestamps = false;
@@ -137,6 +139,10 @@ export function writeSynOptions(
   }
   return at - start;
 }
+
+/** SACK blocks that fit behind `bytes` of other options: three beside timestamps, else four (RFC 2018 3). */
+export const sackBlocks = (bytes: number): number =>
+  (TCP_OPTIONS_BYTES_MAX - bytes - SACK_HEAD_BYTES) >> 3;
 
 /** One block of a SACK option at `block`. Returns the place behind it. */
 export function writeSackBlock(view: DataView, block: number, start: number, end: number): number {

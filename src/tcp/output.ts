@@ -6,7 +6,8 @@
  * - Everything queued goes out at once, in full segments and a rest (no Nagle: the application batches already).
  *   The sender's silly-window rule holds: a segment that the window cuts short waits, unless it is half the
  *   largest window ever offered (RFC 9293 3.8.6.2.1).
- * - An acknowledgement rides on data whenever there is data; alone it goes now or after DELAYED_ACK_US.
+ * - An acknowledgement rides on data whenever there is data; alone it goes now or after DELAYED_ACK_US. SACK blocks ride
+ *   too: the first segment of a flush leaves them room, others have them when they are short (RFC 2018 4).
  *
  * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited transmit).
  */
@@ -25,28 +26,12 @@ import type { LossTimer } from './loss-timer.ts';
 import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
 import { backedOff } from './rto.ts';
-import { RUN as RUN_, type Scoreboard } from './scoreboard.ts';
+import { RUN, type Scoreboard } from './scoreboard.ts';
 import type { SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import { gt } from './seq.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  RARE as RARE_,
-  type RowList,
-  STATE as STATE_,
-  TCB as TCB_,
-  TIMER as TIMER_,
-} from './tcb.ts';
+import { FLAG, type Flows, RARE, type RowList, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const RARE = RARE_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
-const RUN = RUN_;
 
 const C_RETRANSMITS = COUNTER.tcpRetransmits;
 const C_PROBES = COUNTER.tcpProbes;
@@ -290,21 +275,23 @@ export class Output {
     const mss = i32[row + TCB.mss]!;
     const edge = (una + this.#window(row, mss, flags)) | 0;
     const worthwhile = i32[row + TCB.maxWnd]! >> 1;
+    let most = mss - this.#writer.sackRoom(row);
     for (let budget = BURST_SEGMENTS; ; budget--) {
       const next = i32[row + TCB.sndNxt]!;
       const left = (end - next) | 0;
       if (left < 0) return true; // FIN is out
       let length = (edge - next) | 0;
       if (length > left) length = left;
-      if (length > mss) length = mss;
+      if (length > most) length = most;
       if (length < 0) length = 0;
       const isLast = length === left;
       if (length === 0 && !(isLast && hasFin)) break;
       const isForced = (i32[row + TCB.flags]! & FLAG.probe) !== 0;
-      if (!isLast && length < mss && length < worthwhile && !isForced) break;
+      if (!isLast && length < most && length < worthwhile && !isForced) break;
       if (budget === 0) return this.#pace(row, mss);
       const bits = ACK | (isLast && length > 0 ? PSH : 0) | (isLast && hasFin ? FIN : 0);
       if (!this.#segment(row, next, bits, length)) return false;
+      most = mss; // what leaves at the same time need not say the same once more
     }
     return una !== i32[row + TCB.sndNxt] || end === una || this.#blocked(row);
   }

@@ -19,14 +19,8 @@ import type { Opening } from './open.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import { gt } from './seq.ts';
 import { COOKIE_WINDOW, SynCookies } from './syn-cookies.ts';
-import { FLAG as FLAG_, type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
+import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
 
 const C_NO_FLOW = COUNTER.tcpNoFlow;
 const C_SYN_IN = COUNTER.tcpSynIn;
@@ -35,11 +29,14 @@ const C_COOKIES_OUT = COUNTER.tcpCookiesOut;
 const C_COOKIES_IN = COUNTER.tcpCookiesIn;
 const C_LISTEN_BAD = COUNTER.tcpListenBadSegment;
 
+const NO_ROOM = -1;
+
 export class Passive {
   readonly #i32: Int32Array;
   readonly #clock: Environment['clock'];
   readonly #flows: Flows;
   readonly #counters: Counters;
+  readonly #ip: IpLayer;
   readonly #listeners: Listeners;
   readonly #opening: Opening;
   readonly #writer: SegmentWriter;
@@ -61,6 +58,7 @@ export class Passive {
     this.#clock = env.clock;
     this.#flows = flows;
     this.#counters = env.counters;
+    this.#ip = ip;
     this.#listeners = listeners;
     this.#opening = opening;
     this.#writer = writer;
@@ -77,13 +75,20 @@ export class Passive {
     return FREE_FRAME;
   }
 
-  /** A segment for no flow that acknowledges a cookie: the row it revives, in SYN-RECEIVED; else 0. */
+  /**
+   * A segment for no flow that acknowledges a cookie: the row it revives, in SYN-RECEIVED; else 0. Negative: there is no
+   * room for it now. Its sender believes the connection open and will send again: a reset would end what can still begin.
+   */
   revive(a: Arrival): number {
     if (!this.#cookies.recognises(a)) return 0;
     const listener = this.#listeners.find(a.local, a.ports & 0xffff);
-    if (listener < 0 || !this.#listeners.hasRoomToWait(listener)) return 0;
+    if (listener < 0) return 0;
+    if (!this.#listeners.hasRoomToWait(listener)) {
+      this.#counters.bump(C_BACKLOG_FULL);
+      return NO_ROOM;
+    }
     const row = this.#opening.create(a.remote, a.ports, a.local);
-    if (row === 0) return 0;
+    if (row === 0) return NO_ROOM;
     const i32 = this.#i32;
     const iss = (a.ack - 1) | 0;
     this.#opening.startAt(row, iss);
@@ -127,6 +132,17 @@ export class Passive {
   }
 
   /**
+   * Whether a SYN that would end a TIME-WAIT can be taken. One that cannot is dropped and counted, and the wait goes on: the
+   * old connection's segments may still be under way.
+   */
+  canReopen(listener: number, a: Arrival): boolean {
+    if (this.#listeners.hasRoomForSyn(listener)) return this.#ip.neighbourFor(a.remote) >= 0;
+    this.#counters.bump(C_SYN_IN);
+    this.#counters.bump(C_BACKLOG_FULL);
+    return false;
+  }
+
+  /**
    * A SYN for `listener`. `isReuse`: it ended a TIME-WAIT that had sent up to `sndMax`, which the new numbers must
    * lie beyond (RFC 9293 3.10.7.4, RFC 6191).
    */
@@ -135,6 +151,7 @@ export class Passive {
     if (!this.#listeners.hasRoomForSyn(listener)) {
       this.#counters.bump(C_BACKLOG_FULL);
       const mayAnswer = !isReuse && this.#listeners.mayUseCookies(listener);
+      this.#opening.narrow(a.options);
       if (mayAnswer && this.#cookies.answer(a)) this.#counters.bump(C_COOKIES_OUT);
       return;
     }

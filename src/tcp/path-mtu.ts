@@ -25,22 +25,8 @@ import {
 } from './constants.ts';
 import type { IpLayer } from './segment.ts';
 import { geq, gt, lt } from './seq.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  RARE as RARE_,
-  STATE as STATE_,
-  TCB as TCB_,
-  TIMER as TIMER_,
-} from './tcb.ts';
+import { FLAG, type Flows, RARE, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const RARE = RARE_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
 
 const TROUBLE =
   FLAG.disorder | FLAG.recovery | FLAG.loss | FLAG.tail | FLAG.tailDue | FLAG.finQueued;

@@ -26,10 +26,7 @@ import {
   RESERVE_FRAMES,
 } from './constants.ts';
 import { geq, gt, leq, lt } from './seq.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const TCB = TCB_;
+import { TCB } from './tcb.ts';
 
 /** A held frame's metadata, by the word index of its first word; 0 means none. */
 export const HELD = {

@@ -12,21 +12,7 @@ import { RECEIVE_BUFFER_MAX } from './constants.ts';
 import type { Output } from './output.ts';
 import { REFUSED, type ReceiveQueue } from './receive-queue.ts';
 import { gt, leq } from './seq.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  PENDING as PENDING_,
-  RARE as RARE_,
-  STATE as STATE_,
-  TCB as TCB_,
-} from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const PENDING = PENDING_;
-const RARE = RARE_;
-const STATE = STATE_;
-const TCB = TCB_;
+import { FLAG, type Flows, PENDING, RARE, STATE, TCB } from './tcb.ts';
 
 const C_BYTES_IN = COUNTER.tcpBytesIn;
 const C_URGENT = COUNTER.tcpUrgent;

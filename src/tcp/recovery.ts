@@ -18,23 +18,18 @@ import type { Clock, Environment } from '../net/environment.ts';
 import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
 import { DUPLICATES, REORDERING_KEEP } from './constants.ts';
+import { isPaid, lossUndone, reducedForLoss } from './ecn.ts';
 import type { LossTimer } from './loss-timer.ts';
 import type { PathMtu } from './path-mtu.ts';
-import { LOST, RESENT, RUN as RUN_, SACKED, type Scoreboard } from './scoreboard.ts';
+import { LOST, RESENT, RUN, SACKED, type Scoreboard } from './scoreboard.ts';
 import { geq, gt, leq, lt } from './seq.ts';
-import { FLAG as FLAG_, type Flows, TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const TCB = TCB_;
-const RUN = RUN_;
+import { FLAG, type Flows, TCB } from './tcb.ts';
 
 const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;
 const C_PROBES = COUNTER.tcpLossProbes;
 const C_UNDONE = COUNTER.tcpUndone;
 /** Something is or was missing: acknowledgements are more than progress. */
-export const TROUBLE: number =
-  FLAG_.disorder | FLAG_.recovery | FLAG_.loss | FLAG_.tail | FLAG_.tailDue;
+export const TROUBLE: number = FLAG.disorder | FLAG.recovery | FLAG.loss | FLAG.tail | FLAG.tailDue;
 
 export class Recovery {
   readonly #i32: Int32Array;
@@ -45,6 +40,8 @@ export class Recovery {
   readonly #congestion: Congestion;
   readonly #timer: LossTimer;
   readonly #pathMtu: PathMtu;
+  /** Bytes that the acknowledgement under way has moved sndUna by. */
+  #acked = 0;
 
   constructor(
     env: Environment,
@@ -71,6 +68,7 @@ export class Recovery {
   acknowledged(row: number, a: Arrival, hasAdvanced: boolean, flight: number): void {
     const i32 = this.#i32;
     const board = this.#board;
+    this.#acked = (flight - i32[row + TCB.sndMax]! + i32[row + TCB.sndUna]!) | 0;
     if (board.duplicated > 0) this.#onDuplicate(row, board.duplicated);
     if ((i32[row + TCB.flags]! & FLAG.tail) !== 0) this.#afterProbe(row, a, hasAdvanced);
     if ((i32[row + TCB.flags]! & (FLAG.recovery | FLAG.loss)) !== 0) {
@@ -95,6 +93,7 @@ export class Recovery {
   patienceOver(row: number): void {
     const i32 = this.#i32;
     this.#board.begin();
+    this.#acked = 0;
     this.#timer.restart(row);
     this.#detect(row);
     if ((i32[row + TCB.flags]! & FLAG.recovery) !== 0) this.#reduce(row);
@@ -177,9 +176,12 @@ export class Recovery {
     const flight = (i32[row + TCB.sndNxt]! - una) | 0;
     this.#remember(row);
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.recovery;
-    i32[row + TCB.prrFlight] = flight;
+    i32[row + TCB.prrFlight] = flight + this.#acked; // for it counts as delivered, too
     i32[row + TCB.prrDelivered] = i32[row + TCB.prrOut] = 0;
-    this.#congestion.enterRecovery(row, Math.min(flight, i32[row + TCB.cwnd]!));
+    if (!isPaid(i32, row, i32[this.#board.firstLost(row) + RUN.start]!)) {
+      this.#congestion.enterRecovery(row, Math.min(flight, i32[row + TCB.cwnd]!));
+      reducedForLoss(i32, row);
+    }
     this.#counters.bump(C_FAST_RETRANSMITS);
     this.#timer.restart(row);
   }
@@ -262,6 +264,7 @@ export class Recovery {
       i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.doubt;
     } else i32[row + TCB.flags] = i32[row + TCB.flags]! & ~(FLAG.doubt | FLAG.tryNew | FLAG.timing);
     this.#congestion.timedOut(row, flight, isFirst && !wasLost);
+    reducedForLoss(i32, row);
     this.#lostAll(row);
   }
 
@@ -324,6 +327,7 @@ export class Recovery {
     i32[row + TCB.undoStamp] = 0;
     this.#counters.bump(C_UNDONE);
     this.#congestion.undone(row);
+    lossUndone(i32, row);
     if (i32[row + TCB.runHead] !== 0) this.#timer.restart(row);
   }
 
@@ -358,7 +362,9 @@ export class Recovery {
     if (isOld && !isDuplicate && !gt(a.ack, end)) return; // which of the two arrived is not yet known
     i32[row + TCB.flags] = flags & ~(FLAG.tail | FLAG.tailOld);
     if (!isOld || isDuplicate || (flags & (FLAG.recovery | FLAG.loss)) !== 0) return;
+    if (isPaid(i32, row, (end - 1) | 0)) return;
     this.#congestion.enterRecovery(row, i32[row + TCB.cwnd]!);
+    reducedForLoss(i32, row);
     i32[row + TCB.cwnd] = Math.max(i32[row + TCB.ssthresh]!, i32[row + TCB.mss]!);
   }
 }

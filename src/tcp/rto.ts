@@ -8,10 +8,7 @@
  * Called by input and expire. Read first: RFC 6298.
  */
 import { RTO_INITIAL_US, RTO_MAX_US, RTO_MIN_US } from './constants.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const TCB = TCB_;
+import { TCB } from './tcb.ts';
 
 export function initRto(i32: Int32Array, row: number): void {
   i32[row + TCB.srtt] = 0;

@@ -1,5 +1,5 @@
 /**
- * The SACK option of our acknowledgements: what has arrived beyond rcvNxt.
+ * The SACK option of our acknowledgements, with data or alone: what has arrived beyond rcvNxt.
  *
  * - A duplicate that has just arrived is named once, first (DSACK). Then the block of the latest segment, those of the
  *   arrivals before it, and whatever else there is, from the left (RFC 2018 4: the most recent first, and repeated, so
@@ -9,13 +9,9 @@
  * Called by segment.ts. Read first: RFC 2018 3 and 4; RFC 2883 4.
  */
 import { writeSackBlock, writeSackHead } from './options.ts';
-import { HELD as HELD_ } from './receive-queue.ts';
+import { HELD } from './receive-queue.ts';
 import { gt, leq } from './seq.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const HELD = HELD_;
-const TCB = TCB_;
+import { TCB } from './tcb.ts';
 
 /** Blocks are told apart by whose arrival they hold: the latest, the two before it, somebody else's. */
 const OTHERS = 3;

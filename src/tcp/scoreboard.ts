@@ -17,11 +17,7 @@ import { FreeList } from '../arena/list.ts';
 import type { Clock, Environment } from '../net/environment.ts';
 import { MIN_RTT_MS, RUNS_MAX } from './constants.ts';
 import { geq, gt, leq, lt } from './seq.ts';
-import { FLAG as FLAG_, TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const TCB = TCB_;
+import { FLAG, TCB } from './tcb.ts';
 
 /** Words of a run, found by the index of its first; 0 means none. */
 export const RUN = { start: 0, end: 1, at: 2, bits: 3, next: 4 } as const;
@@ -107,7 +103,7 @@ export class Scoreboard {
     i32[row + TCB.runTail] = run;
   }
 
-  /** Gives a run other bits, keeping of its old ones only `kept`'s RESENT, and the sums with it. */
+  /** Gives a run other bits, keeping of its old ones RESENT, and the sums with it. */
   #account(row: number, run: number, bits: number): void {
     const i32 = this.#i32;
     const old = i32[run + RUN.bits]!;

@@ -7,7 +7,8 @@
  *   `advertise` finds it: the right edge never moves left, and right only by a segment or half the buffer.
  * - `reset` answers a segment that belongs to no flow.
  *
- * Called by output, input, close. Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
+ * Called by output, calls, teardown, and by what input leads to (passive, syn-cookies, syn-sent, synchronized).
+ * Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -33,18 +34,12 @@ import {
 import type { Arrival } from './arrival.ts';
 import { RECEIVE_SCALE } from './constants.ts';
 import type { Ecn } from './ecn.ts';
-import { writeSynOptions, writeTimestamps } from './options.ts';
+import { SACK_HEAD_BYTES, sackBlocks, writeSynOptions, writeTimestamps } from './options.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import { SackWriter } from './sack-writer.ts';
 import type { SendQueue } from './send-queue.ts';
 import { gt } from './seq.ts';
-import { FLAG as FLAG_, RARE as RARE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const RARE = RARE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
+import { FLAG, RARE, TCB, TIMER } from './tcb.ts';
 
 const C_OUT = COUNTER.tcpOut;
 const C_NO_FRAME = COUNTER.tcpNoFrame;
@@ -61,6 +56,7 @@ export type IpLayer = Pick<
   | 'setHops'
   | 'transmit'
   | 'neighbourFor'
+  | 'doubt'
   | 'sourceFor'
   | 'linkMtu'
   | 'pathMtu'
@@ -71,8 +67,6 @@ export type IpLayer = Pick<
   | 'describe'
 >;
 
-/** SACK blocks that fit beside timestamps. */
-const SACK_BLOCKS = 3;
 const WINDOW_FIELD_MAX = 0xffff;
 
 export class SegmentWriter {
@@ -144,10 +138,8 @@ export class SegmentWriter {
       flags |= this.#ecn.outgoing(row, seq, length);
       tos = this.#ecn.tos;
     }
-    if (length === 0 && (i32[row + TCB.flags]! & FLAG.sack) !== 0 && (flags & SYN) === 0) {
-      if (this.#sackWriter.hasSomething(row)) {
-        optionBytes += this.#sackWriter.write(row, tcp + TCP_OPTIONS + optionBytes, SACK_BLOCKS);
-      }
+    if ((length === 0 || i32[row + TCB.oooHead] !== 0) && (flags & SYN) === 0) {
+      optionBytes += this.#sack(row, tcp + TCP_OPTIONS, optionBytes, length);
     }
     const payload = tcp + TCP_OPTIONS + optionBytes;
     let sum = length === 0 ? 0 : this.#sendQueue.copySum(payload, span, done, length);
@@ -175,6 +167,24 @@ export class SegmentWriter {
     this.#ip.transmit(eth, tcpBytes, i32[row + TCB.neighbour]!, remote);
     if ((flags & ACK) !== 0) this.#acknowledged(row, ack);
     return true;
+  }
+
+  /** SACK behind `optionBytes` of other options at `at`, beside data as far as the MSS leaves room. Returns its bytes. */
+  #sack(row: number, at: number, optionBytes: number, length: number): number {
+    const i32 = this.#i32;
+    if ((i32[row + TCB.flags]! & FLAG.sack) === 0 || !this.#sackWriter.hasSomething(row)) return 0;
+    let most = sackBlocks(optionBytes);
+    if (length > 0) most = Math.min(most, (i32[row + TCB.mss]! - length - SACK_HEAD_BYTES) >> 3);
+    return most <= 0 ? 0 : this.#sackWriter.write(row, at + optionBytes, most);
+  }
+
+  /** Bytes that a segment with data should leave to SACK: 0 but while something has arrived out of order. */
+  sackRoom(row: number): number {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]!;
+    if (i32[row + TCB.oooHead] === 0 || (flags & FLAG.sack) === 0) return 0;
+    const others = (flags & FLAG.timestamps) !== 0 ? TIMESTAMPS_BYTES : 0;
+    return SACK_HEAD_BYTES + (sackBlocks(others) << 3);
   }
 
   /** The flow's segments leave with these from now on; hops 0: the usual ones. The ECN bits are ecn.ts's alone. */

@@ -10,17 +10,13 @@
  *
  * Called by send (calls.ts), input (release) and segment.ts (copy). Read first: RFC 9293 3.10.2.
  */
-import { CODE as CODE_ } from '../abi.ts';
+import { CODE } from '../abi.ts';
 import { FreeList } from '../arena/list.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/environment.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import { SEND_QUEUE_BYTES, SPANS_ALWAYS } from './constants.ts';
-import { TCB as TCB_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const CODE = CODE_;
-const TCB = TCB_;
+import { TCB } from './tcb.ts';
 
 /** A span: offset, length, next span or -1. */
 const SPAN_SHIFT = 2;

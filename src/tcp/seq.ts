@@ -14,8 +14,6 @@ export const leq = (a: number, b: number): boolean => ((a - b) | 0) <= 0;
 export const gt = (a: number, b: number): boolean => ((a - b) | 0) > 0;
 /** a >= b */
 export const geq = (a: number, b: number): boolean => ((a - b) | 0) >= 0;
-/** The later one. */
-export const later = (a: number, b: number): number => (((a - b) | 0) >= 0 ? a : b);
 
 /**
  * Whether a segment of `length` sequence numbers at `seq` touches the receive window [next, next + window)

@@ -16,6 +16,7 @@ import { ACK, RST, SYN } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { FRAME_PAYLOAD, FRAMES_ALWAYS } from './constants.ts';
 import { timestampOffset } from './iss.ts';
+import { mssDefault } from './open.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 
 export const COOKIE_WINDOW: number = FRAMES_ALWAYS * FRAME_PAYLOAD;
@@ -51,8 +52,9 @@ export class SynCookies {
   /** Answers a SYN; false: its MSS is too small to be told. */
   answer(a: Arrival): boolean {
     const { options } = a;
+    const named = options.mss === 0 ? mssDefault(a.remote) : options.mss;
     let index = MSS.length - 1;
-    while (index >= 0 && MSS[index]! > options.mss) index--;
+    while (index >= 0 && MSS[index]! > named) index--;
     if (index < 0) return false;
     const iss = this.#cookie(a, a.seq, (this.#clock.ms >>> PERIOD_SHIFT) & PERIODS, index);
     const scale = options.hasTimestamps ? options.scale : -1;

@@ -14,14 +14,9 @@ import type { Opening } from './open.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
 import { gt, leq } from './seq.ts';
-import { type Flows, STATE as STATE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
+import { type Flows, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
 
 const C_BAD = COUNTER.tcpSynSentBad;
 const C_RESETS_IN = COUNTER.tcpResetsIn;

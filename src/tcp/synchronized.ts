@@ -28,23 +28,9 @@ import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
 import { gt, isAcceptable, leq, lt } from './seq.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  PENDING as PENDING_,
-  STATE as STATE_,
-  TCB as TCB_,
-  TIMER as TIMER_,
-} from './tcb.ts';
+import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const PENDING = PENDING_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
 
 const C_PAWS = COUNTER.tcpPaws;
 const C_BAD_OPTION = COUNTER.tcpBadOption;
@@ -139,6 +125,7 @@ export class Synchronized {
       : gt(a.seq, i32[row + TCB.rcvNxt]!);
     const listener = this.#listeners.find(a.local, a.ports & 0xffff);
     if (!isNewer || listener < 0) return false;
+    if (!this.#passive.canReopen(listener, a)) return true;
     const sndMax = i32[row + TCB.sndMax]!;
     this.#teardown.finish(row, DEAD.closed);
     this.#passive.synchronize(listener, a, sndMax, true);

@@ -10,19 +10,13 @@
  *   whatever an application still says about it is BAD_HANDLE.
  * - Each list that a row may be in has a pair of links in the row, and a bit that says whether it is in.
  *
- * - V8 folds the fields of a constant object into the code when the constant is the module's own, not when it is
- *   imported: `import { TCB as TCB_ }` and `const TCB = TCB_` made a read-modify-write of four fields 1.5 instead
- *   of 4.6 ns, a request with its reply 590 instead of 710 ns. So every hot file of tcp/ binds what it imports.
- *
  * Called by all of tcp/. Read first: RFC 9293 3.3.1 (the variables keep the RFC's names).
  */
 import { FreeList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from '../net/environment.ts';
-import { assert, VERIFY as VERIFY_ } from '../verify.ts';
-
-const VERIFY = VERIFY_;
+import { assert, VERIFY } from '../verify.ts';
 
 /** Nine cache lines, not eight: rows 512 bytes apart would share an eighth of a cache's sets. */
 export const ROW_WORDS = 144;
@@ -202,6 +196,8 @@ export const TCB = {
   roundSamples: 123,
   cssBase: 124,
   cssRounds: 125,
+  /** CUBIC: cwnd when it was last reduced. */
+  cubicPrior: 126,
 } as const;
 
 /**
@@ -209,9 +205,8 @@ export const TCB = {
  * whose fields it does not fold: a request with its reply took 2,640 instead of 650 ns.
  */
 export const RARE = {
-  /** What ECN has to say (ecn.ts), and sndMax when the window was last reduced for a mark. */
-  ecn: 126,
-  ecnEnd: 127,
+  /** What ECN has to say (ecn.ts). */
+  ecn: 127,
   /** Path MTU (path-mtu.ts): when to try a larger segment, its payload, where it begins while one is out. */
   mtuAt: 128,
   mtuProbe: 129,
@@ -228,6 +223,8 @@ export const RARE = {
   /** Urgent data: RCV.UP, and whether there ever was one (synchronized.ts). */
   urgentEnd: 137,
   hasUrgent: 138,
+  /** ECN: sndMax when the window was last reduced. */
+  ecnEnd: 139,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */
@@ -274,7 +271,7 @@ export const FLAG = {
   /** Send a keepalive in this flush. */
   keepalive: 1 << 16,
   softError: 1 << 17,
-  /** `dead` was emitted: the row is the stack's alone. */
+  /** `dead` was emitted, or will never be: the row is the stack's alone. */
   gone: 1 << 18,
   /** The listener counts it: as half-open, or as waiting for accept. */
   halfOpen: 1 << 19,

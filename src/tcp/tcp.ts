@@ -20,9 +20,9 @@
  *
  * Called by net/stack.ts, net/ipv4-input.ts, net/icmp.ts, dataplane/gate.ts. Read first: RFC 9293.
  */
-import type { EventSink } from '../dataplane/events.ts';
+import type { EventSink } from '../gate-arrays.ts';
 import type { Environment } from '../net/environment.ts';
-import { VERIFY as VERIFY_ } from '../verify.ts';
+import { VERIFY } from '../verify.ts';
 import { Acknowledging } from './acknowledge.ts';
 import { Calls } from './calls.ts';
 import { type Congestion, NewReno } from './congestion.ts';
@@ -36,7 +36,7 @@ import { IcmpErrors } from './icmp-error.ts';
 import { Input } from './input.ts';
 import { Listeners } from './listen.ts';
 import { LossTimer } from './loss-timer.ts';
-import { Opening } from './open.ts';
+import { type Offer, Opening } from './open.ts';
 import { Output } from './output.ts';
 import { Passive } from './passive.ts';
 import { PathMtu } from './path-mtu.ts';
@@ -53,10 +53,7 @@ import { Teardown } from './teardown.ts';
 import { Timers } from './timers.ts';
 import { verifyFlow } from './verify-flow.ts';
 
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const VERIFY = VERIFY_;
-
-export interface TcpOptions {
+export interface TcpOptions extends Offer {
   /** 2 MSL, microseconds. */
   timeWaitUs?: number;
   /** Default: cubic. */
@@ -106,7 +103,9 @@ export class Tcp {
     const teardown = new Teardown(
       env, flows, ip, timers, sendQueue, receiveQueue, writer, listeners, board,
     ); // biome-ignore format: a list
-    const opening = new Opening(env, flows, ip, timers, teardown, listeners, congestion);
+    const opening = new Opening(
+      env, flows, ip, timers, teardown, listeners, congestion, options,
+    ); // biome-ignore format: a list
     const receiving = new Receiving(env, flows, receiveQueue, output);
     const acknowledging = new Acknowledging(
       env, flows, sendQueue, timers, congestion, board, recovery, lossTimer,
@@ -260,9 +259,9 @@ export class Tcp {
     return this.#calls.marking(handle, hops, codePoint);
   }
 
-  /** The application is gone: no listener and no live flow is left (RST); see calls.ts. */
-  dropApplication(): void {
-    this.#calls.dropApplication();
+  /** The application is gone: no listener is left, and no live flow but those that end by FIN; see calls.ts. */
+  dropApplication(isGraceful = false): void {
+    this.#calls.dropApplication(isGraceful);
   }
 
   // --- for tests ---

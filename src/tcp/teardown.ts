@@ -6,6 +6,7 @@
  *   and the frames whose bytes it may be reading until the emit after that.
  * - TIME-WAIT emits `dead` at once: the application has nothing more to do with it. The row stays, known to nobody but
  *   the table, and is recycled oldest first when flows run out.
+ * - A flow whose application died and that is closed for it (`disown`) is such a row from the start.
  *
  * Called by input, expire, calls, events. Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
  */
@@ -20,24 +21,8 @@ import type { ReceiveQueue } from './receive-queue.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import {
-  FLAG as FLAG_,
-  type Flows,
-  LIST as LIST_,
-  PENDING as PENDING_,
-  STATE as STATE_,
-  TCB as TCB_,
-  TIMER as TIMER_,
-} from './tcb.ts';
+import { FLAG, type Flows, LIST, PENDING, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const LIST = LIST_;
-const PENDING = PENDING_;
-const STATE = STATE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
 
 const C_CLOSED = COUNTER.tcpClosed;
 const C_ORPHANS = COUNTER.tcpOrphansAborted;
@@ -134,7 +119,8 @@ export class Teardown {
     this.#flows.orphans.remove(row);
     this.#counters.bump(C_CLOSED);
     this.#receiveQueue.dropOutOfOrder(row);
-    this.#tellDead(row, DEAD.closed);
+    if ((i32[row + TCB.flags]! & FLAG.gone) !== 0) this.#flows.timeWait.push(row);
+    else this.#tellDead(row, DEAD.closed);
   }
 
   /** RST to the peer, then CLOSED. */
@@ -184,6 +170,18 @@ export class Teardown {
     i32[row + TCB.flags] = flags | FLAG.gone;
     this.#flows.newGeneration(row);
     this.#flows.dying.push(row);
+  }
+
+  /** Its application has died, and it ends by itself: the next one never hears of it. Its frames go at once. */
+  disown(row: number): void {
+    const i32 = this.#i32;
+    const flags = i32[row + TCB.flags]! & ~(FLAG.owned | FLAG.knocked);
+    i32[row + TCB.flags] = flags | FLAG.gone | FLAG.noReader;
+    i32[row + TCB.pending] = 0;
+    this.#flows.ready.remove(row);
+    this.#flows.newGeneration(row);
+    this.#flows.orphans.push(row);
+    this.#receiveQueue.clear(row);
   }
 
   /** At the start of an emit: the application is through with the last one's events. */

@@ -10,12 +10,7 @@
  */
 import type { Wheel } from '../arena/wheel.ts';
 import { lt } from './seq.ts';
-import { RARE as RARE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const RARE = RARE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
+import { RARE, TCB, TIMER } from './tcb.ts';
 
 const RARELY = TIMER.user | TIMER.mtu | TIMER.pace;
 

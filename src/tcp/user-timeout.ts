@@ -13,14 +13,8 @@
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
 import { WAIT_MAX_MS } from './constants.ts';
-import { FLAG as FLAG_, type Flows, RARE as RARE_, TCB as TCB_, TIMER as TIMER_ } from './tcb.ts';
+import { FLAG, type Flows, RARE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
-
-// Bound here because V8 folds a module's own constants only (tcb.ts).
-const FLAG = FLAG_;
-const RARE = RARE_;
-const TCB = TCB_;
-const TIMER = TIMER_;
 
 const C_USER_TIMEOUTS = COUNTER.tcpUserTimeouts;
 

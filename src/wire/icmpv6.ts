@@ -56,7 +56,6 @@ export const NA_OVERRIDE = 0x2000_0000;
 
 /** Router solicitation has options only; advertisement: hop limit, flags, lifetime (s), two timers, options. */
 export const RS_OPTIONS = ICMP6_REST + 4;
-export const RA_HOP_LIMIT = ICMP6_REST;
 export const RA_LIFETIME = ICMP6_REST + 2;
 export const RA_REACHABLE_MS = ICMP6_REST + 4;
 export const RA_RETRANSMIT_MS = ICMP6_REST + 8;

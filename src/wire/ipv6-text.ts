@@ -7,6 +7,7 @@
  * Called by control/, libix/, nic/trace.ts.
  */
 import { isIPv6 } from 'node:net';
+import { formatIpv4 } from './ipv4-text.ts';
 
 /** Four words, or undefined when `text` is no IPv6 address. Zone indexes ('%eth0') are not taken: there is one link. */
 export function parseIpv6(text: string): number[] | undefined {
@@ -28,7 +29,7 @@ const hexOf = ([a = 0, b = 0, c = 0, d = 0]: number[]): string =>
 export function formatIpv6(words: ArrayLike<number>): string {
   const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = Array.from(words);
   if (w0 === 0 && w1 === 0 && w2 === 0xffff) {
-    return `::ffff:${w3 >>> 24}.${(w3 >>> 16) & 255}.${(w3 >>> 8) & 255}.${w3 & 255}`;
+    return `::ffff:${formatIpv4(w3)}`;
   }
   const groups = [w0, w1, w2, w3].flatMap((word) => [word >>> 16, word & 0xffff]);
   let start = -1;

@@ -17,7 +17,8 @@ export const TCP_CHECKSUM = TCP_WINDOW + 2;
 export const TCP_URGENT = TCP_CHECKSUM + 2;
 export const TCP_OPTIONS = TCP_URGENT + 2;
 export const TCP_HEADER_BYTES = TCP_OPTIONS;
-export const TCP_HEADER_BYTES_MAX = 60;
+/** What the header's length field leaves beside it. */
+export const TCP_OPTIONS_BYTES_MAX = 40;
 
 export const FIN = 0x01;
 export const SYN = 0x02;
@@ -46,6 +47,7 @@ export const TIMESTAMPS_BYTES = 12;
 export const WINDOW_SCALE_MAX = 14;
 /** What a peer that names no MSS takes (RFC 9293 3.7.1). */
 export const MSS_DEFAULT = 536;
+export const MSS_DEFAULT_IPV6 = 1220;
 
 /** Bytes of the header, options included. */
 export const headerBytes = (u8: Uint8Array, tcp: number): number =>

@@ -7,7 +7,8 @@
  *   come when one of them stays below a byte. It must come within WINDOWS_MAX.
  * - Steady means busy: the server spins. Falling asleep and waking up allocates in Node's event loop (a Timeout, an
  *   Immediate), which is a cost of idleness; a slow client on a shared core would make this test measure it.
- * - Domain process: two isolates, each below a byte. The dataplane's is asked when the application reports.
+ * - Domain process: two isolates, each below a byte in the same window. The dataplane's is asked when the application
+ *   reports, so its window is as long and begins and ends with the question: some 100 us of a million messages later.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -46,10 +47,11 @@ interface Window {
   bytes: number;
 }
 
-/** Bytes a message, window by window: of the application's isolate, and of the dataplane's. */
+/** Bytes a message in one window: of the application's isolate, and of the dataplane's. */
 interface Measured {
-  inside: number[];
-  dataplane: number[];
+  inside: number;
+  /** Infinite in the first window, of which only the end is known. */
+  dataplane: number;
 }
 
 async function startClient(app: keyof typeof APPS, host: string): Promise<Service> {
@@ -73,10 +75,10 @@ async function end(service: Service): Promise<void> {
   service.takeDown();
 }
 
-const isSteady = ({ inside, dataplane }: Measured): boolean =>
-  Math.min(...inside) < 1 && Math.min(...dataplane) < 1;
+const isSteady = ({ inside, dataplane }: Measured): boolean => inside < 1 && dataplane < 1;
 
-async function measure(app: keyof typeof APPS, domain: string): Promise<Measured> {
+/** Window by window, until one is steady. */
+async function measure(app: keyof typeof APPS, domain: string): Promise<Measured[]> {
   const link = makeBenchLink('ours');
   try {
     return await measureAt(link.serverAddress, app, domain);
@@ -86,18 +88,18 @@ async function measure(app: keyof typeof APPS, domain: string): Promise<Measured
 }
 
 async function measureAt(server: string, app: keyof typeof APPS, domain: string) {
-  const measured: Measured = { inside: [], dataplane: [] };
+  const measured: Measured[] = [];
   const done = Promise.withResolvers<void>();
-  let allocated = 0;
+  let allocated = Number.NEGATIVE_INFINITY;
   const onWindow = async ({ messages, bytes }: Window): Promise<void> => {
     const { allocatedBytes } = (await service.dataplane.state())[0]!;
-    measured.inside.push(bytes / messages);
-    // Of the first window only the end is known.
-    if (measured.inside.length > 1) {
-      measured.dataplane.push((allocatedBytes - allocated) / messages);
-    }
+    const window = {
+      inside: bytes / messages,
+      dataplane: (allocatedBytes - allocated) / messages,
+    };
+    measured.push(window);
     allocated = allocatedBytes;
-    if (isSteady(measured) || measured.inside.length === WINDOWS_MAX) done.resolve();
+    if (isSteady(window) || measured.length === WINDOWS_MAX) done.resolve();
   };
   const { module, bytes } = APPS[app];
   const settings = { module: here(`../../src/apps/${module}`), messages: `${MESSAGES}`, bytes };
@@ -117,14 +119,18 @@ async function measureAt(server: string, app: keyof typeof APPS, domain: string)
 
 const shown = (values: number[]): string => values.map((each) => each.toFixed(3)).join(' ');
 
-describe('allocation', { skip: needs(), timeout: 300_000 }, () => {
+describe('allocation', { skip: needs(), timeout: 600_000 }, () => {
   for (const app of ['echo', 'kv'] as const) {
     for (const domain of DOMAINS) {
       test(`${app}_${domain}_steadyState_under1ByteAMessage`, async (t) => {
         const measured = await measure(app, domain);
-        t.diagnostic(`application's isolate, B a message: ${shown(measured.inside)}`);
-        t.diagnostic(`dataplane's isolate, B a message: ${shown(measured.dataplane)}`);
-        assert.ok(isSteady(measured), 'no window below one byte a message');
+        const [inside, dataplane] = [
+          measured.map((w) => w.inside),
+          measured.map((w) => w.dataplane),
+        ];
+        t.diagnostic(`application's isolate, B a message: ${shown(inside)}`);
+        t.diagnostic(`dataplane's isolate, B a message: ${shown(dataplane)}`);
+        assert.ok(measured.some(isSteady), 'no window with both below one byte a message');
       });
     }
   }

@@ -39,7 +39,7 @@ const REFUSED: readonly [words: string, says: RegExp][] = [
   ['serve kv --threads 2', /more than one thread is not in this version/],
   ['serve kv -m 0', /-m takes a whole number/],
   ['serve kv m=100000', /kv: m \(MiB\) must be a whole number from 1 to/],
-  ['serve kv m=1500', /kv: -m 1500 needs \d+ MiB more application memory: start with more/],
+  ['serve kv m=1400', /kv: -m 1400 needs \d+ MiB more application memory: start with more/],
   ['serve bulk bytes=x', /bulk: bytes takes a whole number/],
   ['serve kv --capture /nonexistent/x.pcap', /--capture .*ENOENT; give the path of a file/],
   ['serve kv --impair loss=2', /--impair: 'loss=2' is not an impairment; it takes loss/],
@@ -138,21 +138,72 @@ describe('endings', { skip: needs('setpriv'), timeout: 120_000 }, () => {
       await second.stop();
     });
   }
+});
 
-  test('applicationWithoutDefaultExport_oneLineAndNothingLeft', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'ix-acceptance-'));
+/** Applications that cannot start: what they are, and the one line. `{}` is their directory. */
+const UNSTARTABLE: readonly [name: string, text: string, says: RegExp][] = [
+  ['noDefaultExport', 'export const a = 0;', /^ix: {}\/app.ts has no default export .*; write: /],
+  ['syntaxError', 'const a = 0;\nexport defau f;', /^ix: {}\/app.ts:2: .*; correct this line/],
+  ['enum', 'export enum A { b }', /^ix: {}\/app.ts:1: TypeScript enum is not supported.*; correct/],
+  [
+    'missingPackage',
+    "import 'nosuch';",
+    /^ix: .*'nosuch' .* {}\/app.ts; install it: npm --prefix {} /,
+  ],
+  ['missingFile', "import './no.ts';", /^ix: .*{}\/no.ts.*; correct .* --allow-read DIRECTORY/],
+  ['noSuchName', "import { no } from 'node:fs';", /^ix: {}\/app.ts:1: .* named 'no'; correct this/],
+  [
+    'unreadableFile',
+    "import { readFileSync } from 'node:fs'; readFileSync('/etc/passwd');",
+    /^ix: {}\/app.ts: .*'\/etc\/passwd'; .*allow it with --allow-read \/etc\/passwd/,
+  ],
+  [
+    'unwritableFile',
+    `import { writeFile } from 'node:fs/promises';
+     export default (ix) => writeFile(import.meta.dirname + '/new', '');`,
+    /^ix: {}\/app.ts: EROFS.*; allow it with --allow-write {}/,
+  ],
+  [
+    'refusedCall',
+    `import { once } from 'node:events'; import { spawn } from 'node:child_process';
+     export default async (ix) => { await once(spawn('ls'), 'exit'); };`,
+    /^ix: {}\/app.ts: spawn EPERM; a confined application may not .*--unconfined/,
+  ],
+  [
+    'portInUse',
+    'export default (ix) => { for (let i = 0; i < 2; i++) ix.listen(7, { received: () => 0 }); };',
+    /^ix: port 7 is in use already \(IN_USE\); choose another/,
+  ],
+];
+
+describe('applications that cannot start', { skip: needs(), timeout: 240_000 }, () => {
+  const runText = async (text: string, domain: string): Promise<Outcome & { where: string }> => {
+    const where = mkdtempSync(join(tmpdir(), 'ix-acceptance-'));
     try {
-      writeFileSync(join(directory, 'empty.ts'), 'export const nothing = 0;\n');
-      for (const domain of ['inline', 'process']) {
-        const words = ['run', join(directory, 'empty.ts'), '--domain', domain];
-        const { exitCode, output, errors } = await ix(...words);
-        assert.notEqual(exitCode, 0);
-        assert.equal(output.toString(), '');
-        assert.match(errors, /^ix: .*empty.ts has no default export/);
-        assert.deepEqual(linkNames(), []);
-      }
+      writeFileSync(join(where, 'app.ts'), text);
+      const outcome = await ix('run', join(where, 'app.ts'), '--domain', domain);
+      assert.deepEqual(linkNames(), [], 'nothing was left behind');
+      return { where, ...outcome };
     } finally {
-      rmSync(directory, { recursive: true });
+      rmSync(where, { recursive: true });
     }
-  });
+  };
+
+  for (const domain of ['inline', 'process']) {
+    for (const [name, text, says] of UNSTARTABLE) {
+      test(`${domain}_${name}_oneLineWithTheRemedyAndExit2`, async () => {
+        const { where, ...outcome } = await runText(text, domain);
+        assertRefused(outcome, new RegExp(says.source.replaceAll('{}', where)));
+      });
+    }
+
+    test(`${domain}_faultOfItsOwn_namedWithItsStackAndExit1`, async () => {
+      const text = "export default () => {\n  throw new Error('not my day');\n};\n";
+      const { where, exitCode, output, errors } = await runText(text, domain);
+      assert.equal(exitCode, 1);
+      assert.equal(output.toString(), '');
+      const said = `^ix: ${where}/app.ts failed to start: Error: not my day\n +at .*app.ts:2:9`;
+      assert.match(errors, new RegExp(said));
+    });
+  }
 });

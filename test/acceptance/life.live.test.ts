@@ -43,7 +43,7 @@ function childrenIn(): number[] {
   const isOurs = (pid: string): boolean => {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-      if (!/\/src\/(dataplane|application)\/main\.ts/.test(words)) return false;
+      if (!/\/src\/(dataplane|application)\/main\.[jt]s/.test(words)) return false;
       return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(ours);
     } catch {
       return false;

@@ -10,7 +10,7 @@ import type { Incident } from '../../src/control/incidents.ts';
 import { enterNamespace } from '../control/namespace.ts';
 import { Client } from './client.ts';
 import { needs, run } from './programs.ts';
-import { Serving } from './serving.ts';
+import { DOMAINS, Serving } from './serving.ts';
 
 enterNamespace();
 
@@ -84,6 +84,26 @@ describe('misbehaviour', { skip: needs('ping'), timeout: 120_000 }, () => {
       assert.notEqual(again.pid, dataplane);
       await answers(serving);
       client.socket.destroy();
+    });
+  }
+
+  for (const domain of DOMAINS) {
+    test(`fault_${domain}_itsConnectionIsResetEverythingElseGoesOn`, async () => {
+      await using serving = await Serving.start([APP, '--domain', domain]);
+      const other = await Client.open(serving.address, serving.port);
+      await other.write('here');
+      assert.equal(await other.text(4), 'here');
+      const client = await Client.open(serving.address, serving.port);
+      const reset = once(client.socket, 'close').catch((error) => error.code);
+      await client.write('fault');
+      assert.equal(await reset, 'ECONNRESET');
+      await other.write('still here');
+      assert.equal(await other.text(10), 'still here');
+      await answers(serving);
+      await other.close();
+      for (const pid of serving.pids) process.kill(pid, 0);
+      const report = (what: string) => `ix: application error: Error: ${what}\\n( +at .*\\n)+`;
+      await serving.stop(new RegExp(`^${report('in a handler')}${report('at its end')}$`));
     });
   }
 

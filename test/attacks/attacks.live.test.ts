@@ -77,7 +77,7 @@ async function attempt(each: Case): Promise<void> {
   assert.equal(now.application === before.application, !each.ends, 'the application restarted');
   assert.deepEqual(hostile.unheard, [], 'nothing else is said of it');
   assert.equal(hostile.errors, '');
-  await scene.assertUndisturbed();
+  await scene.assertUndisturbed(each.floods);
 }
 
 describe('attacks', { skip: needsRoot, timeout: 300_000 }, () => {

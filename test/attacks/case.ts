@@ -46,6 +46,8 @@ export interface Case {
   expects?: unknown;
   /** On the host, while it runs. */
   meanwhile?(address: string): Promise<void>;
+  /** More comes to the hostile service at once than its queue holds. */
+  floods?: boolean;
   check?(value: never, observed: Observed): void;
   ends?: Partial<Ended>;
   /** It survives, and is named all the same: what is said of it, in order. */

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeMachine } from '../../bench/harness/machine.ts';
-import { formatReport, ratiosOf, warningsOf } from '../../bench/harness/report.ts';
-import { type Contender, type Results, runRounds } from '../../bench/harness/rounds.ts';
+import { formatReport, ratiosOf, targetsMissed, warningsOf } from '../../bench/harness/report.ts';
+import { type Contender, type Results, runRounds, summarise } from '../../bench/harness/rounds.ts';
+import { boundary } from '../../bench/protection.ts';
 
 const RATIOS = [
   { name: 'vsSlow', metric: 'messagesPerSecond', theirs: 'slow' },
@@ -114,4 +115,27 @@ test('the_machine_is_described_for_a_reader_elsewhere', () => {
   assert.match(machine.kernel, /^\d+\.\d+/);
   assert.equal(machine.node, process.version);
   assert.ok(machine.loadAverage >= 0);
+});
+
+test('boundary_isTheDifferenceRoundByRound_countedInContextSwitches', () => {
+  const result = (metric: string, ...values: number[]) => ({
+    title: metric,
+    metrics: summarise(values.map((value) => ({ [metric]: value }))),
+  });
+  const measured = {
+    echoProcess: result('rttNs', 30_000, 33_000, 29_000),
+    echoInline: result('rttNs', 20_000, 21_000, 20_000),
+    contextSwitch: result('switchUs', 2, 3, 2),
+  };
+  const results: Results = { ...measured, ...boundary(measured) };
+  const { boundary: added } = results;
+  assert.deepEqual(added && 'metrics' in added && added.metrics['addedUs'], {
+    ...{ median: 10, min: 9, max: 12, values: [10, 12, 9] },
+  });
+  const plan = { name: 'added', metric: 'addedUs', mine: 'boundary', theirs: 'contextSwitch' };
+  const plans = [{ ...plan, theirMetric: 'switchUs', atMost: 3 }];
+  const ratios = ratiosOf(results, plans);
+  assert.deepEqual(ratios['added'], { median: 4.5, min: 4, max: 5 });
+  assert.deepEqual(targetsMissed(ratios, plans), ['added is 4.50, its target is 3 at most']);
+  assert.deepEqual(targetsMissed(ratios, [{ ...plans[0]!, atMost: 5 }]), []);
 });

@@ -42,6 +42,31 @@ const WRONG: [string, string[], RegExp][] = [
     /--domain process cannot be with --nic cable, .*; use --domain inline, or --nic veth or tap/,
   ],
   [
+    'jsonOnCable',
+    ['serve', 'echo', '--nic', 'cable', '--json'],
+    /--json cannot be with --nic cable, .*; leave it out, or use --nic veth or tap/,
+  ],
+  [
+    'ip6OnCable',
+    ['serve', 'echo', '--nic', 'cable', '--ip6', 'fd77::2/64'],
+    /--ip6 cannot be with --nic cable/,
+  ],
+  [
+    'hangTimeoutOnCable',
+    ['serve', 'echo', '--nic', 'cable', '--hang-timeout', '1'],
+    /--hang-timeout cannot be with --nic cable/,
+  ],
+  [
+    'settingOutOfRangeOnCable',
+    ['serve', 'kv', 'm=100000', '--nic', 'cable'],
+    /kv: m \(MiB\) must be a whole number from 1 to \d+, not 100000$/m,
+  ],
+  [
+    'captureNowhereOnCable',
+    ['serve', 'echo', '--nic', 'cable', '--capture', '/nowhere/file.pcap'],
+    /--capture \/nowhere\/file.pcap: ENOENT/,
+  ],
+  [
     'placementUnknown',
     ['serve', 'echo', '--placement', 'near'],
     /--placement takes same-core, split, not 'near'/,
@@ -94,6 +119,16 @@ const WRONG: [string, string[], RegExp][] = [
   ],
   ['quotaText', ['serve', 'echo', '--quota', 'flows=1,timers=x'], /'timers=x' is not a quota/],
   ['hangTimeout', ['serve', 'echo', '--hang-timeout', 'soon'], /--hang-timeout takes seconds/],
+  [
+    'onCrashUnknown',
+    ['serve', 'echo', '--on-crash', 'bang'],
+    /--on-crash takes rst, fin, not 'bang'/,
+  ],
+  [
+    'onCrashFinInline',
+    ['serve', 'echo', '--on-crash', 'fin', '--domain', 'inline'],
+    /--on-crash fin needs an application process; leave out --domain inline/,
+  ],
   ['benchUnknown', ['bench', 'nothing'], /there is no benchmark nothing/],
   ['statAddress', ['stat', '--ip', 'x'], /'x' is not an IPv4 address/],
   ['statTwoFormats', ['stat', '--prometheus', '--json'], /--prometheus prints once/],

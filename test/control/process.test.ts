@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { UserError } from '../../src/control/errors.ts';
+import { requireKernel } from '../../src/control/privilege.ts';
 import { isAlive, kernelIsOld, networkNamespace, processName } from '../../src/control/process.ts';
 
 test('process_running_isAliveUntilItEnds', async () => {
@@ -40,4 +42,23 @@ for (const [version, isOld] of [
   test(`kernel_${version.join('.')}_${isOld ? 'isOld' : 'isNewEnough'}`, () => {
     assert.equal(kernelIsOld([version[0], version[1]]), isOld);
   });
+}
+
+test('requireKernel_oldOne_refusedWithWhatWorksThere', () => {
+  const { code, exitCode, message } = refusalOf([5, 10]);
+  const remedy = 'Linux 5.11 or newer is needed; or choose --nic tap';
+  assert.equal(message, `Linux 5.10 is too old for AF_XDP links; ${remedy}`);
+  assert.equal(code, 'IX_KERNEL');
+  assert.equal(exitCode, 2);
+  requireKernel([5, 11]);
+});
+
+function refusalOf(version: [number, number]): UserError {
+  try {
+    requireKernel(version);
+  } catch (error) {
+    assert.ok(error instanceof UserError);
+    return error;
+  }
+  assert.fail('it was not refused');
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { CALL, CODE, SENDV_VECTOR } from '../../src/abi.ts';
-import { GATE_AGAIN, GATE_COUNT } from '../../src/dataplane/events.ts';
+import { GATE_AGAIN, GATE_COUNT } from '../../src/gate-arrays.ts';
 import { CALLS_MAX } from '../../src/limits.ts';
 import { address } from '../net/harness.ts';
 import { ANY, closeGate, makeGate, mapped } from './gate-fixture.ts';

@@ -4,13 +4,13 @@
  */
 import { CALL, CALL_RESULT, CODE, DEAD, EVENT, SENDV_DONE, SENDV_VECTOR } from '../../src/abi.ts';
 import { Arena } from '../../src/arena/arena.ts';
+import { CALL_ARRAY_BYTES } from '../../src/dataplane/gate.ts';
 import {
   EVENT_ARRAY_BYTES,
   EventSink,
   GATE_COUNT,
   GATE_HEADER_BYTES,
-} from '../../src/dataplane/events.ts';
-import { CALL_ARRAY_BYTES } from '../../src/dataplane/gate.ts';
+} from '../../src/gate-arrays.ts';
 import { Ix } from '../../src/libix/ix.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
 
@@ -30,6 +30,16 @@ export interface FakeFlow {
   marking?: [hops: number, codePoint: number];
 }
 
+export interface FakeSocket {
+  handle: number;
+  cookie: number;
+  port: number;
+  isOpen: boolean;
+  /** Offsets of received datagrams that the application still has. */
+  lent: Set<number>;
+  sent: { text: string; address: number; port: number }[];
+}
+
 const RECEIVE_BYTES = 1 << 20;
 
 export class FakeGate {
@@ -40,6 +50,9 @@ export class FakeGate {
   readonly reports: unknown[] = [];
   /** How many bytes of a sendv to accept. */
   accept = (asked: number): number => asked;
+  /** Answers to calls of a kind, instead of what they would get. */
+  readonly answers = new Map<number, number>();
+  readonly sockets: FakeSocket[] = [];
   readonly #callArray: number;
   readonly #receive: number;
   #receiveNext = 0;
@@ -90,9 +103,15 @@ export class FakeGate {
 
   knock(): FakeFlow {
     const handle = this.#nextHandle++;
+    const flow = this.#flow(handle, 0);
+    this.sink.push(EVENT.knock, handle, this.listenerCookie);
+    return flow;
+  }
+
+  #flow(handle: number, cookie: number): FakeFlow {
     const flow: FakeFlow = {
       handle,
-      cookie: 0,
+      cookie,
       out: [],
       places: [],
       acknowledged: 0,
@@ -102,8 +121,35 @@ export class FakeGate {
       isDead: false,
     };
     this.flows.set(handle, flow);
-    this.sink.push(EVENT.knock, handle, this.listenerCookie);
     return flow;
+  }
+
+  /** The peer of a `connect` has answered. */
+  connected(flow: FakeFlow): void {
+    this.sink.push(EVENT.connected, flow.handle, flow.cookie);
+  }
+
+  expire(cookie: number): void {
+    this.sink.push(EVENT.timer, 0, cookie);
+  }
+
+  /** A datagram arrives; it stays lent until recv_done or close. */
+  datagram(socket: FakeSocket, bytes: Uint8Array, address: number, port: number): number {
+    if (this.#receiveNext + bytes.length > RECEIVE_BYTES) this.#receiveNext = 0;
+    const offset = this.#receive + this.#receiveNext;
+    this.#receiveNext += Math.max(1, bytes.length);
+    this.arena.u8.set(bytes, offset);
+    const w = this.sink.push(EVENT.udp_recv, socket.handle, socket.cookie);
+    const truncated = 0;
+    const source = [0, 0, 0xffff, address];
+    const ports = (socket.port << 16) | port;
+    this.arena.i32.set([offset, bytes.length, ...source, ports, truncated], w + 3);
+    socket.lent.add(offset);
+    return offset;
+  }
+
+  udpSent(socket: FakeSocket, bytes: number): void {
+    this.arena.i32[this.sink.push(EVENT.udp_sent, socket.handle, socket.cookie) + 3] = bytes;
   }
 
   receive(flow: FakeFlow, bytes: Uint8Array): void {
@@ -133,6 +179,10 @@ export class FakeGate {
     this.arena.i32[this.sink.push(EVENT.urgent, flow.handle, flow.cookie) + 3] = bytes;
   }
 
+  end(flow: FakeFlow): void {
+    this.sink.push(EVENT.recv_end, flow.handle, flow.cookie);
+  }
+
   die(flow: FakeFlow, reason: number = DEAD.closed): void {
     flow.isDead = true;
     const w = this.sink.push(EVENT.dead, flow.handle, flow.cookie);
@@ -150,6 +200,14 @@ export class FakeGate {
   #execute(w: number): number {
     const i32 = this.arena.i32;
     const kind = i32[w]!;
+    const answer = this.answers.get(kind);
+    if (answer !== undefined) return answer;
+    if (kind >= CALL.udp_bind && kind <= CALL.udp_close) return this.#udp(kind, w);
+    if (kind === CALL.connect) {
+      const handle = this.#nextHandle++;
+      this.#flow(handle, i32[w + 1]!);
+      return handle;
+    }
     if (kind === CALL.listen) {
       this.listenerCookie = i32[w + 1]!;
       return 1 << 20;
@@ -179,6 +237,28 @@ export class FakeGate {
       default:
         return CODE.BAD_CALL;
     }
+  }
+
+  #udp(kind: number, w: number): number {
+    const { i32, u8 } = this.arena;
+    if (kind === CALL.udp_bind) {
+      const handle = this.#nextHandle++;
+      const bound = { handle, cookie: i32[w + 1]!, port: i32[w + 6]!, isOpen: true };
+      this.sockets.push({ ...bound, lent: new Set(), sent: [] });
+      return handle;
+    }
+    const socket = this.sockets.find(({ handle }) => handle === i32[w + 1]);
+    if (!socket?.isOpen) return CODE.BAD_HANDLE;
+    if (kind === CALL.udp_recv_done) return socket.lent.delete(i32[w + 2]!) ? 0 : CODE.BAD_RANGE;
+    if (kind === CALL.udp_close) {
+      socket.isOpen = false;
+      socket.lent.clear();
+      return CODE.OK;
+    }
+    const [offset, length] = [i32[w + 2]!, i32[w + 3]!];
+    const text = Buffer.from(u8.subarray(offset, offset + length)).toString('latin1');
+    socket.sent.push({ text, address: i32[w + 7]!, port: i32[w + 8]! });
+    return length;
   }
 
   #sendv(w: number, flow: FakeFlow): number {

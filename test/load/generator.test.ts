@@ -122,6 +122,43 @@ test('a_server_that_pauses_is_seen_by_every_request_that_was_due_meanwhile', () 
   assert.ok(report.lag!.p90Ns > 5e6);
 });
 
+test('a_rush_is_part_of_the_warm_up_and_of_no_result', () => {
+  // The connections are open after about 50 ms.
+  let early = 0;
+  let all = 0;
+  let fake: FakeIx | undefined;
+  const counting: FakeServer = () => (bytes) => {
+    if (fake!.clockMs() < 81) early += bytes.length / 64;
+    all += bytes.length / 64;
+    return bytes;
+  };
+  const options = { protocol: 'echo', connections: 4, rate: 1000, arrival: 'fixed', warmupMs: 60 };
+  fake = new FakeIx({ random: randomFrom(SEED), server: counting });
+  const text = Object.entries({ ...options, rushMs: 30 }).map(([k, value]) => [k, String(value)]);
+  const given = { ...ADDRESS, ...TIMES, ...Object.fromEntries(text) };
+  new Generator(fake.ix, generatorOptions(given), fake.clockMs).open();
+  fake.run();
+  const report = fake.reports.at(-1) as LoadResult;
+  assert.ok(early > 100, `${early} in the rush, where 30 would have been due`);
+  assert.ok([100, 101].includes(report.latency.count), `${report.latency.count} were due`);
+  assert.ok(all - early <= 135, `${all - early} after it`);
+  assert.throws(() => generatorOptions({ ...given, rushMs: '61' }), /rushMs/);
+});
+
+test('windows_are_equal_parts_of_the_measured_time_and_of_nothing_else', () => {
+  const { report } = runWith(honestEcho, {
+    ...{ protocol: 'echo', connections: 8, rate: 10_000, arrival: 'fixed', windows: 4 },
+    ...{ warmupMs: 30, rushMs: 10 },
+  });
+  const counts = report.windows!.map(({ count }) => count);
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    report.latency.count,
+  );
+  for (const count of counts) assert.ok(Math.abs(count - 250) <= 1, `${counts}`);
+  assert.equal(runWith(honestEcho, { protocol: 'echo' }).report.windows, undefined);
+});
+
 test('percentiles_agree_with_a_recorder_that_keeps_everything', () => {
   const { report } = runWith(
     honestEcho,

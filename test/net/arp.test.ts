@@ -169,6 +169,24 @@ test('reachable_after60Seconds_probesByUnicastOnUse_andStaysWhenAnswered', () =>
   f.close();
 });
 
+test('reachable_doubted_asksByUnicastOnUse_atMostOnceASecond', () => {
+  const f = new Fixture();
+  f.meetHost();
+  const { arp: table } = f.stack;
+  const neighbour = table.neighbourFor(address(HOST));
+  table.doubt(neighbour);
+  send(f, HOST);
+  assert.deepEqual(f.sent().map(isArp), [false], 'confirmed a moment ago');
+  f.pass(1001);
+  table.doubt(neighbour);
+  table.doubt(neighbour);
+  send(f, HOST);
+  const sent = f.sent();
+  assert.deepEqual(sent.map(isArp), [true, false]);
+  assert.equal(parseArp(sent[0]!).to, HOST_MAC);
+  f.close();
+});
+
 test('probe_noAnswer_is_removed_and_asked_anew', () => {
   const f = new Fixture();
   f.meetHost();
@@ -289,15 +307,6 @@ test('start_announce_is_a_gratuitous_request', () => {
     [told.to, told.operation, told.sender, told.target, told.senderMac],
     [EVERYBODY, 1, OURS, OURS, OUR_MAC],
   );
-  f.close();
-});
-
-test('otherThread_learn_resolves_a_held_frame', () => {
-  const f = new Fixture();
-  send(f, HOST);
-  f.sent();
-  f.stack.arp.learn(address(HOST), 0x0200_0000, 0x0001);
-  assert.equal(parseIpv4(f.sent()[0]!).to, HOST_MAC);
   f.close();
 });
 

@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { COUNTER_NAMES, type CounterName } from '../../src/counters.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/dataplane/events.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
 import { FREE_FRAME, KEEP_FRAME } from '../../src/net/environment.ts';
 import { Stack } from '../../src/net/stack.ts';

@@ -12,7 +12,7 @@ import { after, before, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { CODE } from '../../src/abi.ts';
 import { Netlink } from '../../src/control/netlink.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/dataplane/events.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 import { Stack } from '../../src/net/stack.ts';
 import { type OpenXdp, openXdp } from '../../src/nic/open.ts';

@@ -213,6 +213,19 @@ test('stale_use_asksAfterFiveSecondsByUnicastAndGivesUp', () => {
   f.close();
 });
 
+test('reachable_doubted_useLeadsToAProbe', () => {
+  const f = reachable();
+  f.pass(2000);
+  const [w0, w1, w2, w3] = words6(HOST6) as [number, number, number, number];
+  const token = f.stack.ip.peerOf(w0, w1, w2, w3);
+  f.stack.ip.doubt(token, f.stack.ip.neighbourFor(token));
+  sendTo(f, HOST6);
+  assert.deepEqual(kindsOf(f), [`data ${HOST_MAC}`]);
+  f.pass(5001);
+  assert.deepEqual(kindsOf(f), [`135 ${HOST_MAC}`]);
+  f.close();
+});
+
 test('probe_answer_isReachableAgain', () => {
   const f = reachable();
   f.pass(50_000);

@@ -3,10 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import v8 from 'node:v8';
 import { COUNTER_NAMES } from '../../src/counters.ts';
 import { TRANSMIT_HEADROOM } from '../../src/limits.ts';
 import { timerRanges } from '../../src/net/environment.ts';
+import { bytesPerOperation } from '../arena/property.ts';
 import { Fixture } from './fixture.ts';
 import { address, passTime } from './harness.ts';
 import { arp, EVERYBODY, fragments, HOST, icmp, ipFrame, OURS, pattern, udp } from './packets.ts';
@@ -131,26 +131,11 @@ test('any_randomBytes_never_throw', (t) => {
   f.close();
 });
 
-/**
- * Bytes allocated by one call of `work`. Each reading of V8's total counts up to 256 KiB of a
- * buffer that is not used up yet, so a round without work is subtracted; and V8's compilers
- * allocate too for as long as they find something to do, so the round nearest to nothing counts.
- */
-function allocatedBy(work: () => void): number {
-  const calls = 20_000;
-  let least = Infinity;
-  for (let round = 0; round < 200 && Math.abs(least) >= 1; round++) {
-    const start = total();
-    const idle = total();
-    for (let i = 0; i < calls; i++) work();
-    const bytes = (total() - idle - (idle - start)) / calls;
-    if (Math.abs(bytes) < Math.abs(least)) least = bytes;
-  }
-  return least;
-}
-
-const total = (): number =>
-  (v8.getHeapStatistics() as unknown as { total_allocated_bytes: number }).total_allocated_bytes;
+/** Bytes allocated by one call of `work`. */
+const allocatedBy = (work: () => void): number =>
+  bytesPerOperation((count) => {
+    for (let i = 0; i < count; i++) work();
+  }, 100_000);
 
 test('steady_packets_allocate_nothing', (t) => {
   const f = new Fixture();

@@ -6,6 +6,7 @@
  * - A packet socket as a driver: the kernel's view of an interface, what it sends and what XDP lets
  *   pass.
  */
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { Netlink } from '../../src/control/netlink.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
@@ -24,10 +25,15 @@ const silence = (name: string): void => {
   writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
 };
 
-/** Makes a veth pair; the returned function removes it. */
-export function makeVeth(near: string, far: string): () => void {
+/** Makes a veth pair with so many queues each way; the returned function removes it. */
+export function makeVeth(near: string, far: string, queues = 1): () => void {
   const netlink = new Netlink();
-  netlink.addVeth({ name: near }, { name: far });
+  if (queues === 1) netlink.addVeth({ name: near }, { name: far });
+  else {
+    const many = ['numtxqueues', `${queues}`, 'numrxqueues', `${queues}`];
+    const words = ['link', 'add', near, ...many, 'type', 'veth', 'peer', 'name', far, ...many];
+    execFileSync('ip', words);
+  }
   for (const name of [near, far]) {
     silence(name);
     setOffloads(name, false);

@@ -3,10 +3,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Cable, closeCable, makeCable } from '../../src/nic/cable.ts';
 import { describeFrame, Trace } from '../../src/nic/trace.ts';
-import { collect, type End, makeEnds, send, settle } from './suite.ts';
+import { collect, type End, makeEnds, nicSuite, RING, send, settle } from './suite.ts';
 
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 console.log(`SEED=${SEED}`);
+
+nicSuite({
+  name: 'traced',
+  skip: false,
+  capacity: RING,
+  allocates: 10_000, // a line of text a frame does
+  connect: (a, b) => {
+    const parts = makeCable(RING);
+    const inner = new Cable(a.arena, a.frames, a.counters, parts, 0);
+    const traced = new Trace(inner, a.arena, () => {});
+    const peer = new Cable(b.arena, b.frames, b.counters, parts, 1);
+    return { a: traced, b: peer, remove: () => closeCable(parts) };
+  },
+});
 
 const describe = (hex: string): string => {
   const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');

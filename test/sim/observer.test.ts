@@ -214,6 +214,68 @@ test('timeout_withoutBackOff_violation', () => {
   breaks(/does not back off/, () => e.data(0, 0, 100));
 });
 
+test('timeout_longerSegmentInBetween_timeIsTakenFromThere', () => {
+  const e = new Exchange().open();
+  const again: [number, number][] = [[200_000, 100], [400_000, 300], [800_000, 100]]; // biome-ignore format: one line
+  e.data(0, 0, 100);
+  for (const [at, length] of again) {
+    e.schedule.now = at;
+    e.data(0, 0, length);
+  }
+  e.schedule.now = 1_600_000; // twice 400 ms; not twice 600
+  e.data(0, 0, 100);
+  e.schedule.now = 2_400_000;
+  breaks(/does not back off/, () => e.data(0, 0, 100));
+});
+
+const SACK_OK = [...MSS_1000, 4, 2, 1, 1];
+const words = (...numbers: number[]): number[] =>
+  numbers.flatMap((n) => [(n >>> 24) & 255, (n >>> 16) & 255, (n >>> 8) & 255, n & 255]);
+
+/** SACK is agreed, and 200 of 300 bytes have arrived; the server's acknowledgement names blocks (relative). */
+class Selective extends Exchange {
+  override open(): this {
+    this.pass(0, { flags: SYN, options: SACK_OK })
+      .pass(1, { flags: SYN | ACK, ack: 1, options: SACK_OK })
+      .pass(0, { flags: ACK, seq: 1, ack: 1 });
+    this.data(0, 0, 100);
+    this.data(0, 100, 100).arrives(0);
+    return this.data(0, 200, 100).arrives(0);
+  }
+
+  names(...blocks: number[]): this {
+    const edges = words(...blocks.map((edge) => (CLIENT_ISS + edge) | 0));
+    const ack = blocks[1]! <= 101 || blocks.length > 2 ? 301 : 1;
+    const options = [1, 1, 5, 2 + edges.length, ...edges];
+    return this.pass(1, { flags: ACK, seq: 1, ack, options, window: 1000 });
+  }
+}
+
+test('sack_ofWhatHasNotArrived_violation', () => {
+  breaks(/SACK of what has not arrived/, () => new Selective().open().names(50, 301));
+});
+
+test('sack_namedAndSentAgain_violation', () => {
+  const e = new Selective().open().names(101, 301);
+  e.data(0, 0, 100);
+  breaks(/sends again what was selectively acknowledged/, () => e.data(0, 100, 100));
+});
+
+test('sack_receiverAsksForWhatItHeld_mayBeSentAgain', () => {
+  const e = new Selective().open().names(101, 301);
+  e.data(0, 0, 100).arrives(0);
+  e.pass(1, { flags: ACK, seq: 1, ack: 101, window: 1000 }); // it has dropped the rest
+  e.data(0, 100, 100).data(0, 200, 100);
+});
+
+test('dsack_oncePerDuplicate', () => {
+  const e = new Selective().open();
+  e.data(0, 0, 100).arrives(0);
+  e.data(0, 0, 100).arrives(0);
+  e.names(1, 101);
+  breaks(/was named before/, () => e.names(1, 101));
+});
+
 test('urgent_violation', () => {
   breaks(/URG/, () => new Exchange().open().send(0, { flags: ACK | URG, seq: 1, ack: 1 }));
 });

@@ -5,7 +5,7 @@
  */
 import { getHeapStatistics } from 'node:v8';
 import { EVENT } from '../../src/abi.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/dataplane/events.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
 import { KEEP_FRAME } from '../../src/net/environment.ts';
 import { Tcp } from '../../src/tcp/tcp.ts';
 import { finish, pseudoHeaderSum } from '../../src/wire/checksum.ts';
@@ -28,6 +28,7 @@ const ip = {
   remoteSum: (remote: number) => remote,
   localSum: (local: number) => local,
   neighbourFor: () => 0,
+  doubt: () => {},
   sourceFor: () => LOCAL,
   keyOf: (remote: number) => remote,
   hold: () => {},

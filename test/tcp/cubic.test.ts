@@ -83,6 +83,22 @@ test('cubic_smallWindowShortRoundTrip_asFastAsReno', () => {
   assert.ok(grown > 9000 && grown < 16_000, `${grown} in 20 round trips`);
 });
 
+test('cubic_twoLossesInARow_asCarefulAsRenoUpToTheSecond', () => {
+  const flow = new Flow();
+  flow.rttMs = 1;
+  flow.row[TCB.cwnd] = 100_000;
+  flow.cubic.enterRecovery(0, 100_000);
+  flow.row[TCB.cwnd] = 70_000;
+  flow.cubic.enterRecovery(0, 70_000);
+  flow.row[TCB.cwnd] = 49_000;
+  let rounds = 0;
+  for (; flow.cwnd < 70_000; rounds++) flow.round();
+  assert.ok(Math.abs(rounds - 21 / 0.529) < 3, `${rounds} round trips (RFC 9438 4.3: alpha)`);
+  const before = flow.cwnd;
+  for (let i = 0; i < 20; i++) flow.round();
+  assert.ok(Math.abs(flow.cwnd - before - 20 * MSS) < 2 * MSS, 'then a segment each round');
+});
+
 test('cubic_applicationLimited_doesNotGrow', () => {
   const flow = new Flow();
   flow.row[TCB.ssthresh] = 10_000;
@@ -102,6 +118,33 @@ test('cubic_timeout_oneSegmentAndSlowStartToSsthresh', () => {
   assert.equal(flow.cwnd, 64_000);
   flow.cubic.timedOut(0, 1000, false);
   assert.deepEqual([flow.cwnd, flow.row[TCB.ssthresh]], [1000, 70_000], 'once a loss');
+});
+
+test('cubic_afterATimeout_plateauIsWhereAvoidanceBegins', () => {
+  const flow = new Flow();
+  flow.rttMs = 100;
+  flow.row[TCB.cwnd] = 1_000_000;
+  flow.cubic.enterRecovery(0, 1_000_000);
+  flow.row[TCB.cwnd] = 900_000;
+  flow.cubic.timedOut(0, 900_000, true);
+  while (flow.cwnd < 630_000) flow.round();
+  const start = flow.clock.ms;
+  while (flow.clock.ms - start < 5000) flow.round();
+  assert.equal(flow.row[TCB.cubicKMs], 0);
+  assert.equal(flow.row[TCB.cubicMax], 630_000, 'and fast convergence compares with it');
+  const beyond = flow.cwnd - 630_000;
+  const cubed = 0.4 * 5 ** 3 * MSS;
+  assert.ok(beyond > 0.8 * cubed && beyond < 1.3 * cubed, `${beyond} in 5 s`);
+});
+
+test('cubic_timeoutUndone_oldPlateau', () => {
+  const flow = new Flow();
+  flow.row[TCB.cwnd] = 1_000_000;
+  flow.cubic.enterRecovery(0, 1_000_000);
+  flow.row[TCB.cwnd] = 900_000;
+  flow.cubic.timedOut(0, 900_000, true);
+  flow.cubic.undone(0);
+  assert.equal(flow.row[TCB.cubicMax], 1_000_000);
 });
 
 test('hyStart_roundTripGrows_slowStartEndsAfterFiveCarefulRounds', () => {

@@ -12,6 +12,7 @@ import { openTapDevice } from '../../src/nic/tap.ts';
 import { address } from '../net/harness.ts';
 import { arp, HOST_MAC, macText, OURS } from '../net/packets.ts';
 import {
+  areAlike,
   foreignPeer,
   incomparableFrom,
   makeSequence,
@@ -116,7 +117,7 @@ function difference(sequence: Sequence, mine: string[][], theirs: string[][]): s
   ];
   const names = ['SYN', 'ACK', ...sequence.steps.map(({ name }) => name)];
   const from = incomparableFrom(sequence, ours);
-  const at = names.findIndex((_, i) => ours[i]!.join('; ') !== linux[i]!.join('; '));
+  const at = names.findIndex((_, i) => !areAlike(ours[i]!, linux[i]!));
   if (at < 0 || (from >= 0 && at >= from)) return undefined;
   const way = names.slice(0, at + 1).join(', ');
   const [we, they] = [ours, linux].map((heard) => heard[at]!.join('; ') || 'nothing');

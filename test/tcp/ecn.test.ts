@@ -1,7 +1,8 @@
 /** ECN and DCTCP, segment by segment: who agrees, what is marked and echoed, how the window answers (RFC 3168, 8257). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TCB } from '../../src/tcp/tcb.ts';
+import { isPaid } from '../../src/tcp/ecn.ts';
+import { FLAG, RARE, ROW_WORDS, TCB } from '../../src/tcp/tcb.ts';
 import { type Fields, Peer, type PeerChoices } from './peer.ts';
 
 const SACK: Fields = { mss: 1000, sack: true };
@@ -24,8 +25,8 @@ function asked(choices: PeerChoices = {}, fields: Fields = SACK): Peer {
 }
 
 /** Ten segments are on the way, the round trip being 10 ms. */
-function flight(choices: PeerChoices = {}): Peer {
-  const p = asked(choices);
+function flight(choices: PeerChoices = {}, fields: Fields = SACK): Peer {
+  const p = asked(choices, fields);
   p.write(0, 1000).expect({ flags: 'PA', ecn: ECT0 });
   p.pass(10).send('A').replies();
   const { i32 } = p.host.env.arena;
@@ -128,11 +129,9 @@ test('established_ece_windowReducedOnceARoundTrip', () => {
   p.write(11_000, 1000).expect({ flags: 'PAW', ecn: ECT0 });
   p.write(12_000, 1000).expect({ flags: 'PA', ecn: ECT0 });
   p.send('AE', { ack: 11_001 });
-  assert.equal(
-    p.host.count('tcpEcnReduced'),
-    2,
-    'the data behind the first reduction was marked too',
-  );
+  assert.equal(p.host.count('tcpEcnReduced'), 1, 'the peer has not yet seen our CWR');
+  p.send('AE', { ack: 12_001 });
+  assert.equal(p.host.count('tcpEcnReduced'), 2, 'the data behind it was marked too');
   assert.equal(p.host.count('tcpRetransmits'), 0);
   p.close();
 });
@@ -152,6 +151,95 @@ test('recovery_ece_notPaidTwice', () => {
   assert.equal(field(p, 'ssthresh'), ssthresh);
   assert.equal(p.host.count('tcpEcnReduced'), 0);
   p.close();
+});
+
+for (const [kind, fields] of [
+  ['sack', SACK],
+  ['noSack', { mss: 1000 }],
+] as const) {
+  test(`recovery_ece_${kind}_answeredWithCwrByNewData`, () => {
+    const p = flight({}, fields);
+    p.send('A', { ack: 2001 }).replies();
+    const lose = (to: number): Fields => ('sack' in fields ? { blocks: [[3001, to]] } : {});
+    for (const to of [4001, 5001, 6001]) p.send('A', { ack: 2001, ...lose(to) });
+    p.expect({ seq: 2001, ecn: 0 }); // lost again; from now on there are echoes
+    p.write(11_000, 20_000);
+    for (let to = 7001; to <= 11_001; to += 1000) p.send('AE', { ack: 2001, ...lose(to) });
+    const sent = p.replies().filter(({ seq }) => seq >= 11_001);
+    assert.ok(sent.length >= 2, `${sent.length}`);
+    assert.deepEqual(
+      sent.map(({ flags }) => flags.includes('W')),
+      sent.map((_, i) => i === 0),
+      'the first, and no other',
+    );
+    assert.equal(p.host.count('tcpEcnReduced'), 0);
+    p.send('A', { ack: 31_001 }).close();
+  });
+}
+
+for (const [kind, fields] of [
+  ['sack', SACK],
+  ['noSack', { mss: 1000 }],
+] as const) {
+  const lose = (to: number): Fields => ('sack' in fields ? { blocks: [[3001, to]] } : {});
+
+  test(`recovery_${kind}_newDataSaysCwr_echoOfItsWindowIsPaid`, () => {
+    const p = flight({}, fields);
+    p.send('A', { ack: 2001 }).replies();
+    for (const to of [4001, 5001, 6001]) p.send('A', { ack: 2001, ...lose(to) });
+    p.expect({ flags: 'A', seq: 2001, ecn: 0 });
+    const ssthresh = field(p, 'ssthresh');
+    p.send('AE', { ack: 11_001 }).expect();
+    p.write(11_000, 1000).expect({ flags: 'PAW', seq: 11_001, ecn: ECT0 });
+    p.send('AE', { ack: 11_001 });
+    assert.deepEqual([field(p, 'ssthresh'), p.host.count('tcpEcnReduced')], [ssthresh, 0]);
+    p.send('AE', { ack: 12_001 });
+    assert.equal(p.host.count('tcpEcnReduced'), 1, 'what was sent behind the CWR was marked');
+    p.close();
+  });
+
+  test(`timeout_${kind}_newDataSaysCwr`, () => {
+    const p = flight({}, fields);
+    for (let i = 0; i < 4; i++) p.pass(1000); // so often that nobody doubts it (F-RTO)
+    assert.ok(p.replies().some(({ seq, ecn }) => seq === 1001 && ecn === 0));
+    p.send('A', { ack: 11_001 }).replies();
+    const [first] = p.write(11_000, 1000).replies();
+    assert.deepEqual([first!.flags, first!.seq, first!.ecn], ['AW', 11_001, ECT0]);
+    p.send('A', { ack: 12_001 }).close();
+  });
+
+  test(`established_${kind}_markThenLossInOneWindow_paidOnce`, () => {
+    const p = flight({}, fields);
+    p.send('AE', { ack: 2001 }).replies();
+    assert.equal(field(p, 'ssthresh'), 7000);
+    for (const to of [4001, 5001, 6001]) p.send('A', { ack: 2001, ...lose(to) });
+    assert.ok(p.replies().some(({ seq }) => seq === 2001));
+    assert.equal(field(p, 'ssthresh'), 7000);
+    p.send('A', { ack: 11_001 });
+    assert.equal(field(p, 'cwnd') <= 7000, true);
+    p.close();
+  });
+}
+
+test('recovery_undone_noCwr_nextEchoIsTheFirst', () => {
+  const p = flight();
+  p.send('A', { ack: 1001, blocks: [[2001, 5001]] }).expect({ seq: 1001, ecn: 0 });
+  p.send('A', { ack: 11_001 }).send('A', { ack: 11_001, blocks: [[1001, 2001]] });
+  assert.equal(p.host.count('tcpUndone'), 1);
+  p.write(11_000, 1000).expect({ flags: 'PA', ecn: ECT0 });
+  p.send('AE', { ack: 12_001 });
+  assert.equal(p.host.count('tcpEcnReduced'), 1);
+  p.close();
+});
+
+test('isPaid_numbersHaveComeRound_oldEndSaysNothing', () => {
+  const row = new Int32Array(ROW_WORDS);
+  row[TCB.flags] = FLAG.ecn;
+  row[TCB.sndMax] = 10_000;
+  row[RARE.ecnEnd] = 5000;
+  assert.deepEqual([isPaid(row, 0, 4999), isPaid(row, 0, 5000)], [true, false]);
+  row[RARE.ecnEnd] = 0x7000_0000;
+  assert.equal(isPaid(row, 0, 4999), false);
 });
 
 test('established_withoutEcn_eceIgnored', () => {

@@ -9,10 +9,11 @@
 import assert from 'node:assert/strict';
 import { EVENT } from '../../src/abi.ts';
 import { COUNTER_NAMES, type CounterName } from '../../src/counters.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/dataplane/events.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
 import { Stack } from '../../src/net/stack.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
+import type { Offer } from '../../src/tcp/open.ts';
 import { STATE, TCB } from '../../src/tcp/tcb.ts';
 import { type CongestionName, Tcp } from '../../src/tcp/tcp.ts';
 import {
@@ -58,6 +59,7 @@ export class Host {
     timeWaitUs?: number,
     congestion: CongestionName = 'cubic',
     ecn?: EcnOption,
+    offer: Offer = {},
   ) {
     this.env = makeEnvironment(choices);
     this.address = this.env.config.address;
@@ -66,6 +68,7 @@ export class Host {
         congestion,
         ...(timeWaitUs === undefined ? {} : { timeWaitUs }),
         ...(ecn === undefined ? {} : { ecn }),
+        ...offer,
       });
     });
     this.tcp = this.stack.tcp;

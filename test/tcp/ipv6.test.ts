@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT, MAPPED_V4 } from '../../src/abi.ts';
 import { SPARE_DESTINATIONS } from '../../src/net/destinations.ts';
+import { STATE, TCB } from '../../src/tcp/tcb.ts';
 import { checksum } from '../net/packets.ts';
 import { bytes6, icmp6Frame, ip6Frame, ipv6Choices, words6 } from '../net/packets6.ts';
 import { Endpoints, type Plan } from './endpoints.ts';
@@ -208,6 +209,19 @@ function syn(source: string, destination: string, sourcePort: number): Uint8Arra
   tcp[17] = sum & 255;
   return ip6Frame(tcp, { next: 6, source, destination }, '02:00:00:00:00:03');
 }
+
+test('synWithoutMss_overIpv6_1220', () => {
+  const net = makeNetwork();
+  const server = new Endpoints(net.b);
+  server.listen();
+  net.b.env.nic.inject(syn('fd77::77', B6, 9));
+  net.settle();
+  const { flows } = net.b.tcp;
+  const rows = Array.from({ length: flows.count }, (_, flow) => flows.row(flow));
+  const row = rows.find((each) => flows.i32[each + TCB.state] === STATE.synReceived)!;
+  assert.equal(flows.i32[row + TCB.mss], 1220, 'what IPv6 guarantees (RFC 9293 3.7.1)');
+  finish(net);
+});
 
 test('backlogFull_synOverIpv6_cookieBecomesAConnection', () => {
   const net = makeNetwork();

@@ -11,6 +11,7 @@ import assert from 'node:assert/strict';
 import { CODE, EVENT } from '../../src/abi.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
 import { initialSequence, TICKS_PER_MS } from '../../src/tcp/iss.ts';
+import type { Offer } from '../../src/tcp/open.ts';
 import type { CongestionName } from '../../src/tcp/tcp.ts';
 import type { EnvironmentChoices } from '../net/harness.ts';
 import { arp, checksum, ipFrame, OUR_MAC, parseEthernet, parseIpv4 } from '../net/packets.ts';
@@ -75,6 +76,7 @@ export interface PeerChoices {
   host?: Host;
   congestion?: CongestionName;
   ecn?: EcnOption;
+  offer?: Offer;
 }
 
 /** The number that an odd one must be multiplied by to give 1 in 32 bits. */
@@ -112,7 +114,13 @@ export class Peer {
     const isNew = choices.host === undefined;
     this.host =
       choices.host ??
-      new Host(choices.environment ?? {}, choices.timeWaitUs, choices.congestion, choices.ecn);
+      new Host(
+        choices.environment ?? {},
+        choices.timeWaitUs,
+        choices.congestion,
+        choices.ecn,
+        choices.offer,
+      );
     this.iss = (choices.signed ? 0x7fff_fff0 : 0xffff_fff0) | 0;
     if (!isNew) return;
     this.#chooseIss(choices.signed ? 0x8000_0000 : 0);

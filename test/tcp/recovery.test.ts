@@ -49,6 +49,16 @@ test('recovery_newReno_halves', () => {
   p.close();
 });
 
+test('recovery_begunByALargeAcknowledgement_isPartOfWhatWasOut', () => {
+  const p = flight(10);
+  p.write(11_000, 20_000);
+  p.send('A', { ack: 5001, blocks: [[6001, 9001]] });
+  assert.equal(field(p, 'prrFlight'), 10_000, 'its 4000 bytes are in prrDelivered, too');
+  assert.equal(field(p, 'prrDelivered'), 7000);
+  assert.ok(field(p, 'cwnd') <= 7000, `${field(p, 'cwnd')}: no more than ssthresh`);
+  p.send('A', { ack: 31_001 }).close();
+});
+
 test('disorder_hole_resentAfterAQuarterOfTheRoundTrip', () => {
   const p = flight(3);
   p.send('A', { ack: 1001, blocks: [[2001, 3001]] }).expect();
@@ -132,6 +142,16 @@ test('recovery_retransmissionLost_resentAgainWithoutTimeout', () => {
   assert.ok(seqs(p).includes(1001), 'what left after the retransmission has arrived');
   assert.equal(p.host.count('tcpTimeouts'), 0);
   p.close();
+});
+
+test('recovery_answerTooSoonForTheRetransmission_isTheOriginals', () => {
+  const p = flight(10);
+  p.send('A', { ack: 1001, blocks: [[2001, 5001]] }).expect({ seq: 1001, length: 1000 });
+  p.pass(1).send('A', { ack: 2001, blocks: [[2001, 5001]] });
+  assert.equal(field(p, 'rackRtt') >= 10_000, true, `${field(p, 'rackRtt')} us`);
+  p.pass(1).send('A', { ack: 5001 }).expect();
+  assert.equal(p.host.count('tcpRetransmits'), 1, 'what left before it is not lost for that');
+  p.send('A', { ack: 11_001 }).close();
 });
 
 test('tailLoss_twoSegments_probeAndThenRecovery', () => {

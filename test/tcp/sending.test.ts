@@ -191,6 +191,18 @@ test('established_neverAnAck_deadByTimeout', () => {
   p.close();
 });
 
+test('established_thirdTimeout_theNeighbourIsAskedAgain', () => {
+  const p = new Peer().open();
+  p.write(0, 100);
+  const asked = p.host.count('arpRequestsOut');
+  for (let tenth = 0; p.host.count('tcpTimeouts') < 3; tenth++) {
+    assert.equal(p.host.count('arpRequestsOut'), asked, `after ${tenth / 10} s`);
+    p.pass(100);
+  }
+  assert.equal(p.host.count('arpRequestsOut'), asked + 1);
+  p.send('A', { ack: 101 }).close();
+});
+
 test('timeout_everythingAgain_fromOneSegment', () => {
   const p = new Peer().open({ mss: 1000 });
   p.write(0, 5000);

@@ -102,6 +102,29 @@ test('cookie_somebodyWaitsForAccept_noMoreCookies', () => {
   p.close();
 });
 
+test('cookie_comesBackWhenNoneMayWait_dropped_andTakenWhenSentAgain', () => {
+  const p = new Peer();
+  p.host.tcp.listen(9, 0, 7, 1, 0);
+  const first = new Peer({ host: p.host, sourcePort: 41_001 });
+  first.send('S').replies();
+  p.send('S', ALL).replies();
+  p.stamps = true;
+  first.send('A');
+  const [knock] = first.eventsOf(EVENT.knock);
+  const full = p.host.count('tcpBacklogFull');
+  p.send('PA', { data: 100 }).expect();
+  assert.equal(p.host.count('tcpBacklogFull'), full + 1);
+  assert.equal(p.host.tcp.accept(knock!.handle, 5), CODE.OK);
+  first.handle = knock!.handle;
+  p.send('PA', { seq: 1, data: 100 });
+  const again = p.eventsOf(EVENT.knock)[0]!;
+  assert.equal(p.host.tcp.accept(again.handle, 6), CODE.OK);
+  p.handle = again.handle;
+  p.turn();
+  assert.equal(p.host.count('tcpCookiesIn'), 1);
+  p.close();
+});
+
 test('cookie_window_isKept', () => {
   const p = flooded();
   p.send('S', ALL);

@@ -20,7 +20,6 @@ export interface KvConnection {
   readonly writable: boolean;
   send(offset: number, length: number, tag?: number): boolean;
   write(offset: number, length: number): boolean;
-  writeText(text: string): boolean;
   close(): void;
   abort(): void;
 }

@@ -14,6 +14,7 @@
  * layout (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
+import { VALUES_MIB_MAX } from '../../limits.ts';
 import { Arithmetic } from './arithmetic.ts';
 import { StoreClock } from './clock.ts';
 import { Commands } from './commands.ts';
@@ -35,8 +36,6 @@ import { bucketsFor, Table } from './table.ts';
 import { Updates } from './updates.ts';
 
 const MEBIBYTES_DEFAULT = 64;
-/** Offsets are int32: the arena ends below 2 GiB. */
-const MEBIBYTES_MAX = 1900;
 const PORT_DEFAULT = 11211;
 /** Ten minutes: long before the batch's milliseconds wrap. */
 const TICK_US = 600_000_000;
@@ -60,7 +59,7 @@ export function kvOptions(options: Record<string, string>): KvOptions {
     throw new KvOptionError(`kv: ${name} must be a whole number from 1 to ${max}, not ${text}`);
   };
   return {
-    mebibytes: integer('m (MiB)', options['m'], MEBIBYTES_DEFAULT, MEBIBYTES_MAX),
+    mebibytes: integer('m (MiB)', options['m'], MEBIBYTES_DEFAULT, VALUES_MIB_MAX),
     port: integer('port', options['port'] ?? options['p'], PORT_DEFAULT, 65_535),
   };
 }

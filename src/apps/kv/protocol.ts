@@ -100,7 +100,9 @@ export class Protocol {
 
   /** The connection is gone. */
   closed(c: KvConnection): void {
-    this.#updates.abandon(this.#records.of(c.id));
+    const record = this.#records.of(c.id);
+    this.#updates.abandon(record);
+    this.#replies.forget(record);
   }
 
   /** Does one thing at `at`; returns how far it read, or `at` when it cannot go on now. */

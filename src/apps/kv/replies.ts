@@ -8,7 +8,8 @@
  *   `Handlers.released`.
  * - When libix cannot queue an answer it is kept in the connection's record (PENDING) and the
  *   caller leaves the command's last byte unconsumed, so that the handler is called again; `flush`
- *   then sends it. A half-sent answer cannot be kept: the connection is aborted.
+ *   then sends it. A long text goes on where it stopped. Of an item half sent no more is known: the
+ *   connection is aborted.
  */
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection, KvHost } from './host.ts';
@@ -65,6 +66,10 @@ export const REPLY = Object.freeze(
 
 /** A pending reply that is the number in LO and HI. */
 const PENDING_NUMBER = Object.keys(LINES).length + 1;
+/** A pending reply that is a text, or the rest of one. */
+const PENDING_TEXT = PENDING_NUMBER + 1;
+/** All pending texts together: who asks for more, and does not read, is reset. */
+const TEXTS_BYTES_MAX = 2 ** 23;
 
 /** Items up to this are copied for gets, so that header and data are queued as one. */
 const COPY_MAX = 1024;
@@ -80,6 +85,9 @@ export class Replies {
   readonly #offsets: Int32Array;
   readonly #lengths: Int32Array;
   readonly #scratch: number;
+  /** What is still to be sent of texts, by record. */
+  readonly #texts = new Map<number, Buffer>();
+  #textBytes = 0;
   /** Answers of this delivery that went out as constants. */
   #constants = 0;
 
@@ -120,17 +128,45 @@ export class Replies {
     const words = this.#records.words;
     const pending = words[record + PENDING]!;
     const isSent =
-      pending === PENDING_NUMBER
-        ? this.#tryNumber(c, words[record + LO]!, words[record + HI]!)
-        : this.#trySay(c, pending - 1);
+      pending === PENDING_TEXT
+        ? this.#tryText(c, record)
+        : pending === PENDING_NUMBER
+          ? this.#tryNumber(c, words[record + LO]!, words[record + HI]!)
+          : this.#trySay(c, pending - 1);
     if (isSent) words[record + PENDING] = 0;
     return isSent;
   }
 
   /** Text made for the occasion (stats): allocates. */
   sayText(c: KvConnection, record: number, text: string): void {
-    this.#counts.add(C_WRITTEN, text.length);
-    if (!c.writeText(text)) this.#abort(c, record);
+    if (this.#textBytes + text.length > TEXTS_BYTES_MAX) return this.#abort(c, record);
+    this.#setText(record, Buffer.from(text, 'latin1'));
+    if (!this.#tryText(c, record)) this.#records.words[record + PENDING] = PENDING_TEXT;
+  }
+
+  /** The connection is gone. */
+  forget(record: number): void {
+    this.#setText(record, undefined);
+  }
+
+  #setText(record: number, text: Buffer | undefined): void {
+    this.#textBytes += (text?.length ?? 0) - (this.#texts.get(record)?.length ?? 0);
+    if (text) this.#texts.set(record, text);
+    else this.#texts.delete(record);
+  }
+
+  /** Queues as much of a text as there is room for; true when that was the rest. */
+  #tryText(c: KvConnection, record: number): boolean {
+    let rest = this.#texts.get(record)!;
+    while (rest.length > 0) {
+      const piece = rest.subarray(0, SCRATCH_BYTES);
+      this.#host.u8.set(piece, this.#scratch);
+      if (!c.write(this.#scratch, piece.length)) break;
+      this.#counts.add(C_WRITTEN, piece.length);
+      rest = rest.subarray(piece.length);
+    }
+    this.#setText(record, rest.length > 0 ? rest : undefined);
+    return rest.length === 0;
   }
 
   /**
@@ -187,7 +223,7 @@ export class Replies {
     return true;
   }
 
-  /** Half an answer is out: there is no way back. What else arrived is dropped. */
+  /** Half an answer is out, or there is no memory to keep it: no way back. What else arrived is dropped. */
   #abort(c: KvConnection, record: number): void {
     this.#records.words[record + MODE] = CLOSED;
     c.abort();

@@ -40,9 +40,6 @@ class QuietConnection implements KvConnection {
     this.bytes = (this.bytes + length) | 0;
     return true;
   }
-  writeText(): boolean {
-    return true;
-  }
   close(): void {}
   abort(): void {}
 }

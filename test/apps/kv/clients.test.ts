@@ -1,7 +1,7 @@
 /**
  * Real clients against the store: libmemcached's conformance suite (memccapable) and the npm
  * client, through a socket server that feeds the fake. (The same clients against the whole stack:
- * test/dataplane.)
+ * test/acceptance.)
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

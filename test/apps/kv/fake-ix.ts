@@ -178,10 +178,6 @@ export class FakeConnection implements KvConnection {
     return this.#queue(Buffer.from(this.#ix.u8.slice(offset, offset + length)));
   }
 
-  writeText(text: string): boolean {
-    return this.#queue(Buffer.from(text, 'latin1'));
-  }
-
   #queue(bytes: Buffer): boolean {
     if (this.#sent.length >= this.#ix.roomFor) {
       this.#isStarved = true;

@@ -67,6 +67,42 @@ test('fewSpans_everyKindOfAnswer_comesWhenThereIsRoom', () => {
   }
 });
 
+test('fewSpans_longStats_goOnWhereTheyStopped', () => {
+  const keys = Array.from({ length: 500 }, (_, i) => `k\xe9${i}`.padEnd(60, 'x'));
+  const requests = 'stats settings\r\nstats cachedump 3 0\r\nversion\r\n';
+  const fill = keys.map((key) => `set ${key} 0 0 1 noreply\r\n1\r\n`).join('');
+  const answerOf = (roomFor: number): string => {
+    const kv = startKv(2, { roomFor });
+    kv.c.ask(fill);
+    kv.c.isEager = false;
+    let answer = '';
+    kv.c.deliver(requests);
+    for (let n = 0; n < 100; n++) {
+      answer += kv.c.output();
+      kv.c.acknowledge(1);
+    }
+    assert.ok(!kv.c.isAborted, `room for ${roomFor}`);
+    assertAllHome(kv);
+    return answer;
+  };
+  const expected = answerOf(1000);
+  assert.equal(expected.split('ITEM ').length - 1, keys.length);
+  assert.ok(expected.endsWith('END\r\nVERSION 1.6.18-ix\r\n'));
+  for (const room of [1, 2, 3]) assertSame(answerOf(room), expected, `room for ${room}`);
+});
+
+test('statsHalfSent_connectionDies_theNextOneStartsClean', () => {
+  const kv = startKv(2, { roomFor: 1 });
+  for (let i = 0; i < 200; i++) kv.c.ask(`set ${'k'.repeat(55)}${i} 0 0 1 noreply\r\n1\r\n`);
+  kv.c.isEager = false;
+  kv.c.deliver('stats cachedump 3 0\r\n');
+  kv.c.die();
+  const next = kv.ix.connect();
+  assert.equal(next.id, kv.c.id, 'ids are reused');
+  assert.equal(next.ask('version\r\n'), 'VERSION 1.6.18-ix\r\n');
+  assertAllHome(kv);
+});
+
 test('getsWithoutRoomForData_abortsRatherThanLie', () => {
   const kv = startKv(2, { roomFor: 1 });
   kv.c.isEager = false;

@@ -2,7 +2,7 @@
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
 import { CALL, CODE } from '../../../src/abi.ts';
 import { CHANNEL_FD } from '../../../src/dataplane/channel.ts';
-import { GATE_AGAIN, GATE_WAITING, WAITING } from '../../../src/dataplane/events.ts';
+import { GATE_AGAIN, GATE_WAITING, WAITING } from '../../../src/gate-arrays.ts';
 import { type CallName, callNumber } from '../../../src/native/seccomp-numbers.ts';
 import { sys } from '../../../src/native/sys.ts';
 

@@ -1,6 +1,7 @@
 /** Ends: in the middle of a batch, by every way there is, with connections open. Everything comes back, the next start serves. */
+import { fileURLToPath } from 'node:url';
 import { CALL, EVENT } from '../../../src/abi.ts';
-import { GATE_AGAIN, GATE_COUNT, GATE_DONE } from '../../../src/dataplane/events.ts';
+import { GATE_AGAIN, GATE_COUNT, GATE_DONE } from '../../../src/gate-arrays.ts';
 import { callNumber } from '../../../src/native/seccomp-numbers.ts';
 import { sys } from '../../../src/native/sys.ts';
 import { ANY, type Case, type Given, mapped, open } from '../case.ts';
@@ -34,6 +35,8 @@ function possess(gate: HostileGate, given: Given): void {
 }
 
 const NAMED = { cause: 'exit', exitCode: 42 } as const;
+
+const HOSTILE = fileURLToPath(new URL('../hostile/application.ts', import.meta.url));
 
 export const cases: Case[] = [
   { name: 'end_insideItsTurn', run: (gate) => [gate.hold(), vanish()], ends: NAMED },
@@ -117,6 +120,9 @@ export const cases: Case[] = [
     run: () => {
       throw new RangeError('thrown on purpose');
     },
-    ends: { cause: 'failure', message: 'RangeError: thrown on purpose' },
+    ends: {
+      cause: 'failure',
+      message: `${HOSTILE} failed to start: RangeError: thrown on purpose`,
+    },
   },
 ];

@@ -6,14 +6,14 @@ import { type Case, type Observed, sleep } from '../case.ts';
 
 const PORT = 7;
 const FLOODERS = 200;
-const FLOOD_MS = 350;
+export const FLOOD_MS = 350;
 
 /** As many connections as write as much as they can, for a while. */
-async function flood(address: string): Promise<void> {
+export async function flood(address: string, port = PORT, count = FLOODERS): Promise<void> {
   await sleepFor(100); // The application has been asked, and is asleep.
   const piece = Buffer.alloc(2 ** 20, 'x');
-  const sockets: Socket[] = Array.from({ length: FLOODERS }, () => {
-    const socket = connect(PORT, address);
+  const sockets: Socket[] = Array.from({ length: count }, () => {
+    const socket = connect(port, address);
     socket.on('error', () => {});
     socket.write(piece);
     return socket;
@@ -33,7 +33,8 @@ export const cases: Case[] = [
       sleep(FLOOD_MS + 350);
       return true;
     },
-    meanwhile: flood,
+    meanwhile: (address) => flood(address),
+    floods: true,
     expects: true,
     // The windows closed: far less came than was offered.
     check: (_: never, { counters }: Observed) => {

@@ -9,7 +9,7 @@ import {
   GATE_TURN,
   GATE_WAITING,
   WAITING,
-} from '../../../src/dataplane/events.ts';
+} from '../../../src/gate-arrays.ts';
 import { type Case, mapped, open, sleep } from '../case.ts';
 import { raced } from '../hostile/racer.ts';
 

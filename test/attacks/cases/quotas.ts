@@ -1,8 +1,12 @@
 /** Every quota used up: a defined answer, a line that names who wanted more, and everything back. For a service with QUOTA. */
 import assert from 'node:assert/strict';
-import { CALL, CALL_RESULT, CODE } from '../../../src/abi.ts';
-import { ANY, type Case, distinct, mapped, type Observed, open } from '../case.ts';
+import { createSocket } from 'node:dgram';
+import { setTimeout as sleepFor } from 'node:timers/promises';
+import { CALL, CALL_RESULT, CODE, EVENT, WORD } from '../../../src/abi.ts';
+import { FRAME_BYTES } from '../../../src/limits.ts';
+import { ANY, type Case, distinct, mapped, type Observed, open, pause, sleep } from '../case.ts';
 import type { HostileGate } from '../hostile/gate.ts';
+import { FLOOD_MS, flood } from './exhaustion.ts';
 
 export const QUOTA =
   'flows=100,listeners=8,udpSockets=8,timers=50,unackedBytes=65536,receiveFrames=64,calls=64';
@@ -17,6 +21,29 @@ function times(
 ): [number, number[]] {
   const results = gate.calls(Array.from({ length: count }, (_, i) => make(i)));
   return [results.filter((result) => result > 0).length, distinct(results.filter((r) => r <= 0))];
+}
+
+/** As many sockets as the quota allows, on ports of this many. */
+const DATAGRAM_PORTS = 8;
+const DATAGRAM_PORT = 900;
+const FLOODED_PORT = 950;
+const DATAGRAMS_MS = 1200;
+
+/** Datagrams for all of them, as long as the case runs: many more than may be held. */
+async function sendDatagrams(address: string): Promise<void> {
+  const socket = createSocket('udp4').on('error', () => {});
+  for (const end = performance.now() + DATAGRAMS_MS; performance.now() < end; await sleepFor(10)) {
+    for (let i = 0; i < DATAGRAM_PORTS; i++) socket.send('x', DATAGRAM_PORT + i, address);
+  }
+  socket.close();
+}
+
+/** Datagrams that have come and were not given back; `ms` later. */
+function heldAfter(gate: HostileGate, ms: number): number[][] {
+  pause(gate, ms);
+  const received = gate.events.filter(({ kind }) => kind === EVENT.udp_recv);
+  gate.events = gate.events.filter(({ kind }) => kind !== EVENT.udp_recv);
+  return received.map(({ handle, words }) => [CALL.udp_recv_done, handle, words[WORD.a]!]);
 }
 
 export const cases: Case[] = [
@@ -55,6 +82,46 @@ export const cases: Case[] = [
     },
     expects: [true, true],
     named: used('unackedBytes'),
+  },
+  {
+    name: 'quotaOfReceivedFrames_datagramsNeverGivenBack_noMoreComeUntilTheyAreAndNamed',
+    run: (gate) => {
+      for (let i = 0; i < DATAGRAM_PORTS; i++) {
+        gate.call(CALL.udp_bind, 1, ...ANY, DATAGRAM_PORT + i);
+      }
+      const held = heldAfter(gate, 500);
+      const more = heldAfter(gate, 200);
+      const results = distinct(gate.calls(held));
+      return [held.length, more.length, results, heldAfter(gate, 200).length > 0];
+    },
+    meanwhile: sendDatagrams,
+    expects: [16, 0, [CODE.OK], true], // all UDP sockets together may have a quarter
+    named: used('receiveFrames'),
+    check: (_: never, { counters }: Observed) => {
+      assert.ok(counters['quotaReceiveFrames']! > 0);
+      assert.equal(counters['quotaReceiveFrames'], counters['udpQueueFull']);
+    },
+  },
+  {
+    name: 'quotaOfReceivedFrames_strangersWriteAndAreNotRead_windowsClose',
+    run: (gate) => {
+      const listener = gate.call(CALL.listen, 99, ...ANY, FLOODED_PORT, 64, 0);
+      sleep(FLOOD_MS + 350);
+      pause(gate, 100);
+      // A reset beyond a closed window is no reset: whose was lost on the way is still here.
+      const knocks = gate.events.filter(
+        ({ kind, cookie }) => kind === EVENT.knock && cookie === 99,
+      );
+      gate.calls(knocks.map(({ handle }) => [CALL.reject, handle]));
+      return listener > 0;
+    },
+    meanwhile: (address) => flood(address, FLOODED_PORT, 40),
+    expects: true,
+    check: (_: never, { counters }: Observed) => {
+      assert.ok(counters['quotaReceiveFrames']! > 0);
+      const most = 64 * FRAME_BYTES;
+      assert.ok(counters['tcpBytesIn']! <= most, `${counters['tcpBytesIn']} bytes`);
+    },
   },
   {
     name: 'quotaOfCalls_moreInABatch_areNotMadeAndNamed',

@@ -8,7 +8,7 @@ import {
   GATE_TURN,
   GATE_WAITING,
   WAITING,
-} from '../../../src/dataplane/events.ts';
+} from '../../../src/gate-arrays.ts';
 import { CALLS_MAX } from '../../../src/limits.ts';
 import { sys } from '../../../src/native/sys.ts';
 import {

@@ -9,7 +9,7 @@ import {
   SENDV_VECTOR_MAX,
   WORD,
 } from '../../../src/abi.ts';
-import { GATE_COUNT } from '../../../src/dataplane/events.ts';
+import { GATE_COUNT } from '../../../src/gate-arrays.ts';
 import { CALLS_MAX } from '../../../src/limits.ts';
 import {
   ANY,

@@ -10,6 +10,7 @@
  */
 import { CALL, CALL_RESULT, EVENT } from '../../../src/abi.ts';
 import type { ApplicationDescriptors } from '../../../src/dataplane/config.ts';
+import type { Layout } from '../../../src/dataplane/thread.ts';
 import {
   GATE_AGAIN,
   GATE_AWAY,
@@ -20,8 +21,7 @@ import {
   GATE_TURN,
   GATE_WAITING,
   WAITING,
-} from '../../../src/dataplane/events.ts';
-import type { Layout } from '../../../src/dataplane/thread.ts';
+} from '../../../src/gate-arrays.ts';
 import { CALLS_MAX, DESCRIPTOR_WORDS } from '../../../src/limits.ts';
 import { ETIMEDOUT, SYS, sys } from '../../../src/native/sys.ts';
 

@@ -1,0 +1,107 @@
+/** docs/SECURITY.md: every test and every attack it names exists, every attack is named, and its numbers are the code's. */
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { limitsFor, packetBytesOf } from '../../src/limits.ts';
+import type { Case } from '../attacks/case.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string): string => readFileSync(`${ROOT}${path}`, 'utf8');
+const document = read('docs/SECURITY.md');
+const readme = read('README.md');
+
+/** What stands behind each claim: the last cells of the tables that have a column `test`. */
+const shown = document
+  .split(/\n(?=\| )/)
+  .filter((row) => row.split(' | ').length === 4)
+  .map((row) => row.split('\n')[0]!.split(' | ').at(-1)!);
+
+/** Short names of test files. */
+const FILES: Record<string, string> = {
+  live: 'test/control/confine.live.test.ts',
+  filter: 'test/control/confine.test.ts',
+  gate: 'test/dataplane/gate.test.ts',
+  'control/descriptors': 'test/control/descriptors.test.ts',
+  'acceptance/life': 'test/acceptance/life.live.test.ts',
+};
+
+async function namesOfAttacks(): Promise<string[]> {
+  const files = globSync('test/attacks/cases/*.ts', { cwd: ROOT });
+  const modules = await Promise.all(files.map((file) => import(`${ROOT}${file}`)));
+  return modules.flatMap((module) => (module.cases as Case[]).map(({ name }) => name));
+}
+
+/** Each attack of a hostile dataplane is a test; those of a list are tests of one template. */
+function namesOfDataplaneAttacks(): string[] {
+  const source = read('test/attacks/dataplane.live.test.ts');
+  const list = /const ATTACKS[^{]*\{(.*?)\n\};/s.exec(source)?.[1] ?? '';
+  const listed = [...list.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name!);
+  return [...listed, ...[...source.matchAll(/test\('dataplane_(\w+)'/g)].map(([, name]) => name!)];
+}
+
+/** Names in italics, without the dots that stand for the rest. */
+const beginnings = shown.flatMap((cell) =>
+  [...cell.matchAll(/\*([^*]+)\*/g)].flatMap(([, names]) =>
+    names!.split(', ').map((name) => name.replace(/\.\.\.$/, '')),
+  ),
+);
+
+/** Whether a test of this source has a name like `pattern`; its first word may be a parameter there. */
+function hasTest(source: string, pattern: string): boolean {
+  const like = (text: string): string => text.split('...').map(RegExp.escape).join("[^'`]*");
+  const rest = pattern.slice(pattern.indexOf('_'));
+  const parametric = `\\$\\{\\w+\\}${like(rest)}`;
+  return new RegExp(`test\\(\\s*['\`](?:${like(pattern)}|${parametric})['\`]`).test(source);
+}
+
+test('attacks_everyOneNamed_exists', async () => {
+  const dataplane = namesOfDataplaneAttacks();
+  const all = [
+    ...(await namesOfAttacks()),
+    ...dataplane,
+    ...dataplane.map((n) => `dataplane_${n}`),
+  ];
+  assert.ok(beginnings.length > 70, `${beginnings.length} are named`);
+  const missing = beginnings.filter((each) => !all.some((name) => name.startsWith(each)));
+  assert.deepEqual(missing, []);
+});
+
+test('attacks_everyOneThatIs_isNamed', async () => {
+  const all = [...(await namesOfAttacks()), ...namesOfDataplaneAttacks()];
+  const isNamed = (name: string): boolean =>
+    beginnings.some((each) => name.startsWith(each) || `dataplane_${name}`.startsWith(each));
+  assert.deepEqual(
+    all.filter((name) => !isNamed(name)),
+    [],
+  );
+});
+
+test('attacks_numbersInReadme_areThoseOfTheCases', async () => {
+  const [, application, dataplane] =
+    /(\d+) attacks on it and (\d+) by a hostile dataplane/.exec(readme) ?? [];
+  assert.equal(Number(application), (await namesOfAttacks()).length);
+  assert.equal(Number(dataplane), namesOfDataplaneAttacks().length);
+});
+
+test('tests_everyOneNamed_exists', () => {
+  let count = 0;
+  const missing: string[] = [];
+  for (const cell of shown) {
+    for (const [path] of cell.matchAll(/test\/[\w/.-]+\.test\.ts/g)) {
+      if (!existsSync(`${ROOT}${path}`)) missing.push(path);
+    }
+    for (const [, file, pattern] of cell.matchAll(/([\w/]+)(?: \([^)]*\))? `([^`]+)`/g)) {
+      const path = FILES[file!];
+      count += 1;
+      if (path === undefined || !hasTest(read(path), pattern!)) missing.push(`${file}: ${pattern}`);
+    }
+  }
+  assert.deepEqual(missing, []);
+  assert.ok(count >= 12, `${count} tests are named`);
+});
+
+test('lockedMemory_asTheDocumentSays', () => {
+  const needed = packetBytesOf(limitsFor()) / 2 ** 20;
+  assert.match(document, new RegExp(`RLIMIT_MEMLOCK \\(8 MiB by default, ${needed} MiB needed\\)`));
+});
