@@ -5,6 +5,9 @@
  *   programs, and run one file at a time; all others are pure and run side by side.
  * - A test that cannot run on this machine skips itself and says what is missing; the reasons are
  *   listed at the end. With IX_REQUIRE_ALL=1 (as .ci/run sets it) a test left out is a failure.
+ * - A live file that fails is run once more, alone, after all others: what it measures, or waits for, is the machine's too,
+ *   and machines have bad seconds. Failing twice is failing; one that passes then is named at the end, with what had failed.
+ *   Not the pure ones: what they do is theirs alone, and they draw their cases by chance, so that a second run proves nothing.
  * - The last line is `N passed, N failed, N skipped`; exit code 1 when anything failed.
  * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run (coverage.ts);
  *   below its floor that is a failure too.
@@ -30,12 +33,15 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PURE_MS = 10 * 60_000;
 const LIVE_MS = 25 * 60_000;
 /** Not `--test-force-exit`: with many quick tests in a file it loses results, without a word. */
+/** More failing files than these are not a machine's bad second. */
+const REPEATED_MAX = 4;
 const FILE_FLAGS = ['--disable-warning=ExperimentalWarning', ...INLINING_FLAGS];
 const isLive = (file: string): boolean => file.endsWith('.live.test.ts');
 
 interface Tally {
   passed: number;
-  failed: number;
+  /** Each test that failed, and its file. */
+  failures: { file: string; name: string }[];
   /** One line each: file, test, reason. */
   left: string[];
   coverage?: Coverage;
@@ -47,7 +53,7 @@ async function pass(
   limit: number,
   isCovered = false,
 ): Promise<Tally> {
-  const tally: Tally = { passed: 0, failed: 0, left: [] };
+  const tally: Tally = { passed: 0, failures: [], left: [] };
   if (files.length === 0) return tally;
   const signal = AbortSignal.timeout(limit);
   const covered = isCovered ? coverageOptions(ROOT) : {};
@@ -59,20 +65,33 @@ async function pass(
     if (details.type === 'suite' && !skip) return;
     const why = skip ?? todo;
     if (why === undefined || why === false) tally.passed += 1;
-    else
-      tally.left.push(
-        `${relative(ROOT, file ?? '')}: ${name}: ${why === true ? 'no reason' : why}`,
-      );
+    else tally.left.push(`${named(file ?? '')}: ${name}: ${why === true ? 'no reason' : why}`);
   });
-  events.on('test:fail', ({ details }) => {
+  events.on('test:fail', ({ details, file, name }) => {
     // A suite fails because of a test in it, which is counted.
-    if (details.type !== 'suite') tally.failed += 1;
+    if (details.type !== 'suite') tally.failures.push({ file: file ?? '', name });
   });
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
   await finished(report, { writable: false });
   return tally;
 }
+
+/** What failed in `live`, once more; what is left of it. */
+async function repeated(live: Tally): Promise<Tally> {
+  const files = [...new Set(live.failures.map(({ file }) => file))];
+  if (files.length > REPEATED_MAX || !files.every((file) => file !== '' && isLive(file)))
+    return live;
+  if (files.length > 0) console.log(`\nonce more, alone: ${files.map(named).join(', ')}`);
+  const again = await pass(files, 1, LIVE_MS);
+  const failing = new Set(again.failures.map(({ file }) => file));
+  for (const { file, name } of live.failures) {
+    if (!failing.has(file)) console.log(`passed only when repeated: ${named(file)}: ${name}`);
+  }
+  return again;
+}
+
+const named = (file: string): string => relative(ROOT, file);
 
 /** A folder's test files, or the file itself. */
 function within(path: string): string[] {
@@ -82,11 +101,11 @@ function within(path: string): string[] {
 
 async function main(words: string[]): Promise<number> {
   const isCovered = words.includes('--coverage');
-  const named = words.filter((word) => word !== '--coverage');
+  const chosen = words.filter((word) => word !== '--coverage');
   const all = isCovered ? `test/{${COVERED_FOLDERS.join(',')}}/*.test.ts` : 'test/**/*.test.ts';
   const found = globSync(all, { cwd: ROOT }).filter((file) => !isCovered || isCoverable(file));
-  const files = named.length > 0 ? named.flatMap(within) : found.sort();
-  const base = named.length > 0 ? process.cwd() : ROOT;
+  const files = chosen.length > 0 ? chosen.flatMap(within) : found.sort();
+  const base = chosen.length > 0 ? process.cwd() : ROOT;
   const paths = files.map((file) => resolve(base, file));
   const pure = await pass(
     paths.filter((file) => !isLive(file)),
@@ -96,9 +115,11 @@ async function main(words: string[]): Promise<number> {
   );
   const isThorough = !isCovered || judgeCoverage(ROOT, pure.coverage);
   const live = await pass(isCovered ? [] : paths.filter(isLive), 1, LIVE_MS);
+  const again = await repeated(live);
   const left = [...pure.left, ...live.left];
-  const passed = pure.passed + live.passed;
-  const failed = pure.failed + live.failed;
+  const recovered = Math.max(0, live.failures.length - again.failures.length);
+  const passed = pure.passed + live.passed + recovered;
+  const failed = pure.failures.length + again.failures.length;
   const isComplete = left.length === 0 || process.env['IX_REQUIRE_ALL'] !== '1';
   if (left.length > 0) {
     console.log(`\nleft out${isComplete ? '' : ', which IX_REQUIRE_ALL=1 does not allow'}:`);

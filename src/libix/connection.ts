@@ -36,7 +36,7 @@ export const HIGH_WATER_BYTES = 262_144;
 /** Where a connection stands, as libix sees it. */
 export const PHASE = { free: 0, connecting: 1, open: 2, closing: 3 } as const;
 
-/** In `Connection.bits`. */
+/** In `Connection.bits`: these, then the phase, then what is wanted (session.ts). One field for all: see columns.ts. */
 const BIT = {
   isDirty: 1 << 0,
   isPaused: 1 << 1,
@@ -49,7 +49,13 @@ const BIT = {
   hasEnded: 1 << 8,
   endedTold: 1 << 9,
   hasShutDown: 1 << 10,
+  hasPending: 1 << 11,
 } as const;
+const PHASE_SHIFT = 12;
+const PHASE_MASK = 3 << PHASE_SHIFT;
+const OPEN_BITS = PHASE.open << PHASE_SHIFT;
+const WANTS_SHIFT = 16;
+const WANTS_MASK = 0xff << WANTS_SHIFT;
 
 /** The word of an IPv4-mapped IPv6 address before the last (RFC 4291 2.5.5.2). */
 const MAPPED = 0xffff;
@@ -60,13 +66,10 @@ export class Connection {
   state: unknown = undefined;
   handlers: Handlers;
   readonly #session: Session;
-  readonly #columns: Columns;
 
   // --- libix's own fields; session.ts is their only writer ---
   #bits = 0;
-  phase: number = PHASE.free;
   handle = 0;
-  wants = 0;
   nextDirty = -1;
   /** Received bytes consumed, not yet told to the dataplane. */
   consumed = 0;
@@ -81,15 +84,33 @@ export class Connection {
   /** Spans in the queue, blocks of ours included: no connection holds more than are free. */
   spanCount = 0;
   inFlight = 0;
-  /** Received spans not yet handed to the application. */
-  pendingHead = -1;
-  pendingTail = -1;
 
-  constructor(session: Session, columns: Columns, id: number, handlers: Handlers) {
+  constructor(session: Session, id: number, handlers: Handlers) {
     this.#session = session;
-    this.#columns = columns;
     this.id = id;
     this.handlers = handlers;
+  }
+
+  get #columns(): Columns {
+    return this.#session.columns;
+  }
+
+  /** One of PHASE. */
+  get phase(): number {
+    return (this.#bits & PHASE_MASK) >> PHASE_SHIFT;
+  }
+
+  set phase(phase: number) {
+    this.#bits = (this.#bits & ~PHASE_MASK) | (phase << PHASE_SHIFT);
+  }
+
+  /** Calls to be made, as session.ts numbers them: 8 bits. */
+  get wants(): number {
+    return (this.#bits & WANTS_MASK) >> WANTS_SHIFT;
+  }
+
+  set wants(wants: number) {
+    this.#bits = (this.#bits & ~WANTS_MASK) | (wants << WANTS_SHIFT);
   }
 
   #set(bit: number, on: boolean): void {
@@ -232,6 +253,28 @@ export class Connection {
     this.#columns.setAddress(id, words[at + 3]!);
   }
 
+  /** First and last of the received spans that the application has not had yet; -1: none. */
+  get pendingHead(): number {
+    return this.#bits & BIT.hasPending ? this.#columns.get(this.id, COLUMN.pendingHead) : -1;
+  }
+
+  set pendingHead(node: number) {
+    this.#setPending(COLUMN.pendingHead, node);
+  }
+
+  get pendingTail(): number {
+    return this.#bits & BIT.hasPending ? this.#columns.get(this.id, COLUMN.pendingTail) : -1;
+  }
+
+  set pendingTail(node: number) {
+    this.#setPending(COLUMN.pendingTail, node);
+  }
+
+  #setPending(column: number, node: number): void {
+    this.#set(BIT.hasPending, node >= 0);
+    if (node >= 0) this.#columns.set(this.id, column, node);
+  }
+
   /** Starved: the blocks it lacked; 0: a span. */
   get missing(): number {
     return this.#columns.get(this.id, COLUMN.missing);
@@ -297,7 +340,7 @@ export class Connection {
   }
 
   get isOpen(): boolean {
-    return this.phase === PHASE.open;
+    return (this.#bits & PHASE_MASK) === OPEN_BITS;
   }
 
   /** Whether received bytes may be handed over now. */
@@ -373,11 +416,9 @@ export class Connection {
 
   /** Ready for its next use; session.ts only. In the list of the dirty it stays as long as that has it. */
   reset(): void {
-    this.phase = PHASE.free;
     this.state = undefined;
-    this.#bits &= BIT.isDirty;
+    this.#bits &= BIT.isDirty; // its phase is `free`, and it wants nothing
     this.handle = 0;
-    this.wants = 0;
     this.consumed = 0;
     this.sendCursor = -1;
     this.sendCursorDone = 0;

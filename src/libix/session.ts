@@ -46,8 +46,10 @@ export class Session {
   readonly #receiveNodes: SpanNodes;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
-  readonly #connections: Connection[] = [];
-  readonly #columns: Columns;
+  /** With room for all that the dataplane gives: an array that grows leaves its smaller ones behind. */
+  readonly #connections: Connection[];
+  #made = 0;
+  readonly columns: Columns;
   readonly #freeIds: number[] = [];
   readonly #starved: number[] = [];
   /** Connections whose sendv is to be repeated when others have given something back, oldest first. */
@@ -70,7 +72,8 @@ export class Session {
     wake: () => void,
   ) {
     this.#gate = gate;
-    this.#columns = new Columns(flows);
+    this.#connections = new Array(flows);
+    this.columns = new Columns(flows);
     this.#sendNodes = new SpanNodes(sizes.spans);
     this.#receiveNodes = new SpanNodes(sizes.receiveSpans);
     this.#outbox = new Outbox(arena, this.#sendNodes, memory, sizes.sendBlocks);
@@ -128,10 +131,11 @@ export class Session {
 
   #take(handlers: Handlers, port: number): Connection {
     this.#openCount = (this.#openCount + 1) | 0;
-    const id = this.#freeIds.pop() ?? this.#connections.length;
-    if (id === this.#connections.length) {
-      this.#columns.reach(id);
-      this.#connections.push(new Connection(this, this.#columns, id, handlers));
+    const id = this.#freeIds.pop() ?? this.#made;
+    if (id === this.#made) {
+      this.#made = (id + 1) | 0;
+      this.columns.reach(id);
+      this.#connections[id] = new Connection(this, id, handlers);
     }
     const c = this.#connections[id]!;
     c.handlers = handlers;
