@@ -23,6 +23,8 @@ export const GATE_MS = 2;
 export const GATE_TURN = 3;
 /** Events array: the dataplane goes on without the application, which rings its bell when it is back. */
 export const GATE_AWAY = 4;
+/** Events array: the dataplane sleeps on the futex of the application's word GATE_DONE, which is to be woken. */
+export const GATE_WAITED = 6;
 /** Events array: how many calls a batch may hold; 0: CALLS_MAX. */
 export const GATE_CALLS = 5;
 /** Calls array: the application wants another turn even if no event comes. */

@@ -12,6 +12,9 @@ import { lockDown } from '../control/confine-lock.ts';
 import { CHANNEL_FD, endWithParent, readLine, send } from '../dataplane/channel.ts';
 import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.ts';
 
+/** What a worker prints leaves it when it goes around its event loop: after a slice, and a wait for its turn (turns.ts). */
+const LAST_WORDS_MS = 20;
+
 function run(config: ApplicationConfig): void {
   let ready = 0;
   config.threads.forEach((_thread, index) => {
@@ -39,7 +42,7 @@ function run(config: ApplicationConfig): void {
 
 endWithParent();
 // Process 1 of a PID namespace gets the signals that it has asked for.
-process.on('SIGTERM', () => process.exit(143));
+process.on('SIGTERM', () => setTimeout(() => process.exit(143), LAST_WORDS_MS));
 const config = v.parse(ApplicationConfig, JSON.parse(readLine(CHANNEL_FD)));
 try {
   lockDown(config.lasting);

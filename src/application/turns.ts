@@ -18,6 +18,7 @@ import {
   GATE_AWAY,
   GATE_DONE,
   GATE_TURN,
+  GATE_WAITED,
   GATE_WAITING,
   WAITING,
 } from '../gate-arrays.ts';
@@ -58,6 +59,7 @@ export class Turns {
   readonly #waitingWord: number;
   readonly #againWord: number;
   readonly #awayWord: number;
+  readonly #waitedWord: number;
   readonly #wakeFd: number;
   readonly #dataplaneFd: number;
   readonly #clockWord: number;
@@ -77,6 +79,7 @@ export class Turns {
     this.#waitingWord = (parts.callArray >> 2) + GATE_WAITING;
     this.#againWord = (parts.callArray >> 2) + GATE_AGAIN;
     this.#awayWord = (parts.eventArray >> 2) + GATE_AWAY;
+    this.#waitedWord = (parts.eventArray >> 2) + GATE_WAITED;
     this.#wakeFd = parts.wakeFd;
     this.#dataplaneFd = parts.dataplaneFd;
     this.#pollsUs = parts.polls && POLL_US[parts.polls];
@@ -102,16 +105,21 @@ export class Turns {
   #slice(): void {
     const i32 = this.#i32;
     const start = this.#us();
+    let now = start;
     Atomics.store(i32, this.#waitingWord, WAITING.futex);
     for (;;) {
       const turn = Atomics.load(i32, this.#turnWord);
       if (turn !== this.#done) {
         this.#take(turn);
-        if (((this.#us() - start) | 0) > SLICE_US) break;
+        now = this.#us();
+        if (((now - start) | 0) > SLICE_US) break;
         continue;
       }
-      if (this.#pollsUs !== undefined && this.#polls(turn, start, this.#pollsUs)) continue;
-      const left = (SLICE_US - ((this.#us() - start) | 0)) | 0;
+      if (this.#pollsUs !== undefined) {
+        if (this.#polls(turn, start, this.#pollsUs)) continue;
+        now = this.#us();
+      }
+      const left = (SLICE_US - ((now - start) | 0)) | 0;
       if (left <= 0 && this.#pollsUs !== undefined) break;
       if (left <= 0 || sys.futexWait(this.#turnWord << 2, turn, WAIT_US) !== 0) {
         if (Atomics.load(i32, this.#turnWord) === this.#done) return this.#sleep();
@@ -140,7 +148,8 @@ export class Turns {
     this.#ix.dispatch();
     this.#done = turn;
     Atomics.store(this.#i32, this.#doneWord, turn);
-    if (this.#pollsUs === undefined) sys.futexWake(this.#doneWord << 2, 1);
+    // It stored that word before it compares ours, and we store ours before we read that one: no wake is lost.
+    if (Atomics.load(this.#i32, this.#waitedWord) !== 0) sys.futexWake(this.#doneWord << 2, 1);
     if (Atomics.load(this.#i32, this.#awayWord) !== 0) this.#ring();
   }
 
