@@ -52,6 +52,8 @@ const NAMES = [
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
   'quotaCalls',
+  // frames that concern every thread (src/nic/siblings.ts)
+  'siblingsTold', 'siblingsHeard', 'siblingsLimited',
 ] as const; // biome-ignore format: one line a group
 
 export type CounterName = (typeof NAMES)[number];

@@ -18,6 +18,17 @@ export interface Application {
 
 const APPS = fileURLToPath(new URL('../apps/', import.meta.url));
 
+/** Why an application of ours cannot be several, each with the connections of one thread. */
+const ONE_THREAD: Record<string, string> = {
+  kv: 'kv keeps its values in one thread, where every connection must find them',
+};
+
+/** Throws an OptionError for an application that is one thread's. */
+export function checkThreads(app: Application, threads: number): void {
+  const why = threads > 1 && app.module.startsWith(APPS) ? ONE_THREAD[app.name] : undefined;
+  if (why) throw new OptionError(why, 'use --threads 1, or an address for each kv');
+}
+
 /** Commands to try against a built-in application, in order of interest. */
 const TRY: Record<string, (address: string, port: number) => string[]> = {
   kv: (address, port) => [

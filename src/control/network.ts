@@ -18,6 +18,7 @@
 import { closeSync, writeFileSync } from 'node:fs';
 import { ETHERNET_MTU } from '../limits.ts';
 import type { Ipv6Config } from '../net/environment.ts';
+import { readQueues } from '../nic/interface.ts';
 import { openTapDevice, randomMac } from '../nic/tap.ts';
 import { formatIpv6 } from '../wire/ipv6-text.ts';
 import { formatAddress, hostAddressFor, isWithin, type Subnet } from './address.ts';
@@ -264,6 +265,7 @@ function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance):
   if ((link.flags & IFF_UP) === 0) {
     throw new InterfaceError(`${name} is down`, `try: ip link set ${name} up`);
   }
+  checkQueues(name, plan.queues);
   record(instance);
   const gateway = netlink.gatewayOf(index);
   const { ip6 } = plan;
@@ -278,6 +280,16 @@ function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance):
     ...{ kind: 'link', ifname: name, ifindex: index, mac, mtu, gateway, remove },
     ...(ipv6 && { ipv6 }),
   };
+}
+
+/** What arrives on a queue that no thread has goes to the kernel, which would reset the connection. */
+function checkQueues(name: string, threads: number): void {
+  const queues = readQueues(name);
+  if (queues === undefined || queues === threads) return;
+  throw new InterfaceError(
+    `${name} has ${queues} queues, for as many threads, not ${threads}`,
+    `try --threads ${queues}, or: ethtool -L ${name} combined ${threads}`,
+  );
 }
 
 const joinFor = (ifindex: number, { address, linkLocal }: Ipv6Config): (() => void) =>

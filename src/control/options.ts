@@ -158,13 +158,11 @@ export function parseRunOptions(given: Record<string, unknown>): RunOptions {
     throw new OptionError(`${WRITTEN[name] ?? `--${name}`} ${issue.message}, not '${issue.input}'`);
   }
   const options = parsed.output;
-  if (options.threads > 1) {
-    throw new OptionError('more than one thread is not in this version yet', 'use --threads 1');
-  }
   const cores = availableParallelism();
   if (options.cpu !== undefined && options.cpu >= cores) {
     throw new OptionError(`there is no core ${options.cpu}`, `--cpu takes 0 to ${cores - 1}`);
   }
+  if (options.threads > 1) checkThreads(options, cores);
   checkPlacement(options, cores);
   if (options.onCrash === 'fin') checkHasProcess(options, '--on-crash fin');
   return options;
@@ -175,6 +173,22 @@ function checkHasProcess({ domain, nic }: RunOptions, what: string): void {
   if (domain === 'process' && nic !== 'cable') return;
   const without = domain === 'inline' ? '--domain inline' : '--nic cable';
   throw new OptionError(`${what} needs an application process`, `leave out ${without}`);
+}
+
+/** A thread has a queue and, if they are pinned, a core of its own. */
+function checkThreads(
+  { threads, nic = 'veth', cpu, xdp, placement }: RunOptions,
+  cores: number,
+): void {
+  const one = 'use --threads 1';
+  if (nic === 'tap' || nic === 'cable') throw new OptionError(`--nic ${nic} has one queue`, one);
+  if (nic === 'veth' && xdp === 'generic') {
+    throw new OptionError('in generic mode a veth has one queue', 'leave out --xdp generic');
+  }
+  if (placement === 'split') throw new OptionError('--placement split is for one thread', one);
+  if (cpu === undefined || cpu + threads <= cores) return;
+  const problem = `${threads} threads from core ${cpu} on need ${cpu + threads} cores, here are ${cores}`;
+  throw new OptionError(problem, 'take fewer, or leave out --cpu');
 }
 
 /** Two that poll need two cores, and two processes. */

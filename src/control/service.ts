@@ -15,7 +15,7 @@
  * Called by serve.ts and the benchmarks.
  */
 import type { Supervised } from './application-process.ts';
-import type { Application } from './applications.ts';
+import { type Application, checkThreads } from './applications.ts';
 import { Backoff } from './backoff.ts';
 import { planConfinement } from './confine-plan.ts';
 import { adoptHoldings, type Holdings, makeHoldings, noteEnd } from './holdings.ts';
@@ -72,6 +72,7 @@ export async function startService(
   nic: string,
   given: LaunchOptions = {},
 ): Promise<Service> {
+  checkThreads(app, options.threads);
   const plan = planOf(app, options, nic, given);
   const holdings = makeHoldings(app, options, nic);
   const running = new Running(holdings, plan, given.restarts);

@@ -7,6 +7,8 @@
  *
  * Called by src/control/demonstration.ts.
  */
+
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { builtBeside } from '../built.ts';
@@ -28,6 +30,9 @@ export interface DemoPlan {
   /** What the server's application reports. */
   report(value: unknown): void;
 }
+
+/** How much later than its reset a server's last word may come. */
+const STOPPED_MS = 100;
 
 /** The client came to no good end. What the server refuses has a code of its own. */
 export const DEMO_CLIENT_FAILED = 'IX_DEMO_CLIENT';
@@ -62,7 +67,13 @@ export async function runDemo(plan: DemoPlan): Promise<number> {
     console.log(`ix: ${name} ready at ${address}:${port}, on a cable inside this process`);
     const client = startSide({ ...clientOf(plan, port), ...network(1) }, hearClient);
     sides.push(client);
-    return await Promise.race([client.stopped, server.stopped]);
+    // A server that stops resets the client: then what the server says counts.
+    const failed = async (error: unknown): Promise<number> => {
+      const code = await Promise.race([server.stopped, sleep(STOPPED_MS)]);
+      if (code === undefined) throw error;
+      return code;
+    };
+    return await Promise.race([client.stopped.catch(failed), server.stopped]);
   } finally {
     await Promise.all(sides.map(({ worker }) => worker.terminate()));
     closeCable(cable);

@@ -21,7 +21,9 @@ import type { DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts
 type WorkerMessage =
   | Exclude<DataplaneMessage, { type: 'attached' | 'state' }>
   | Attached
-  | { type: 'thread-state'; state: ThreadState };
+  | { type: 'thread-state'; state: ThreadState }
+  | { type: 'for-siblings'; frame: Uint8Array };
+type Stopped = Extract<DataplaneMessage, { type: 'stopped' }>;
 interface Attached {
   type: 'thread-attached';
   layout: Extract<DataplaneMessage, { type: 'attached' }>['layouts'][number];
@@ -43,12 +45,18 @@ function run(config: DataplaneConfig): void {
   const attached: Attached[] = [];
   let readyCount = 0;
   let droppedCount = 0;
+  let stoppedCount = 0;
+  let isStopping = false;
   let states: ThreadState[] = [];
   const workers = config.nics.map((_nic, index) => {
     const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
       workerData: { config, index },
     });
-    worker.on('message', heard);
+    worker.on('message', (message: WorkerMessage) => {
+      if (message.type === 'for-siblings') tellOthers(worker, message.frame);
+      else if (message.type === 'stopped') stopped(worker, message);
+      else heard(message);
+    });
     worker.on('error', (error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       channel.last({ type: 'failed', code: 'IX_WORKER', message: text }, 1);
@@ -60,20 +68,34 @@ function run(config: DataplaneConfig): void {
     });
     return worker;
   });
+  const driverNames = (): string => attached.map((a) => a.nic).join(', ');
   const tell = (message: string): void => {
     for (const worker of workers) worker.postMessage(message);
   };
-  function heard(message: WorkerMessage): void {
+  const tellOthers = (one: Worker, message: string | Uint8Array): void => {
+    for (const worker of workers) if (worker !== one) worker.postMessage(message);
+  };
+  /** One that stops by itself stops all; the process ends when every thread has said goodbye to its peers. */
+  function stopped(worker: Worker, message: Stopped): void {
+    stoppedCount += 1;
+    const end = (): void => channel.last(message, message.exitCode);
+    if (stoppedCount === workers.length) return end();
+    if (isStopping) return;
+    isStopping = true;
+    tellOthers(worker, 'stop');
+    setTimeout(end, CLOSE_MS);
+  }
+  function heard(message: Exclude<WorkerMessage, Stopped | { type: 'for-siblings' }>): void {
     if (message.type === 'thread-attached') {
       attached.push(message);
       if (attached.length < workers.length) return;
       if (!locked(channel, config.lasting)) return;
-      const { flows, nic } = message;
+      const layouts = attached.map((a) => a.layout);
       waiting = setTimeout(() => process.exit(1), GO_MS);
-      channel.send({ type: 'attached', layouts: attached.map((a) => a.layout), flows, nic });
+      channel.send({ type: 'attached', layouts, flows: message.flows, nic: driverNames() });
     } else if (message.type === 'ready') {
       readyCount += 1;
-      if (readyCount === workers.length) channel.send(message);
+      if (readyCount === workers.length) channel.send({ ...message, nic: driverNames() });
     } else if (message.type === 'dropped') {
       droppedCount += 1;
       if (droppedCount % workers.length === 0) channel.send(message);
@@ -83,9 +105,10 @@ function run(config: DataplaneConfig): void {
       channel.send({ type: 'state', threads: states });
       states = [];
     } else if (message.type === 'report') channel.send(message);
-    else channel.last(message, message.type === 'failed' ? 1 : message.exitCode);
+    else channel.last(message, 1);
   }
   process.on('SIGTERM', () => {
+    isStopping = true;
     tell('stop');
     setTimeout(() => process.exit(0), CLOSE_MS);
   });

@@ -3,6 +3,8 @@
  *
  * - `--trace` and `--capture` are wrappers around whatever driver it is, and so is `--impair`: they show what the stack
  *   sees of a bad network, and what it sends into one.
+ * - One of several threads tells the others what concerns them all (siblings.ts): `tell` takes a frame there, `hear` takes
+ *   theirs.
  */
 import type { Counters } from '../counters.ts';
 import { MAP_SHARED, must, PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
@@ -12,12 +14,32 @@ import { Capture } from '../nic/capture.ts';
 import { FrameFile } from '../nic/frame-file.ts';
 import { Impair } from '../nic/impair.ts';
 import type { Nic } from '../nic/nic.ts';
+import { Siblings } from '../nic/siblings.ts';
 import { Trace } from '../nic/trace.ts';
 import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from './config.ts';
 import type { NicParts } from './thread.ts';
 
-export function openNicFor(config: DataplaneConfig, index: number, parts: NicParts): Nic {
-  let nic = openDriver(config.nics[index]!, parts);
+export interface OpenedNic {
+  readonly nic: Nic;
+  /** A frame that another thread has received. */
+  hear(frame: Uint8Array): void;
+}
+
+export function openNicFor(
+  config: DataplaneConfig,
+  index: number,
+  parts: NicParts,
+  tell: (frame: Uint8Array) => void,
+): OpenedNic {
+  const driver = openDriver(config.nics[index]!, parts);
+  const isAlone = config.nics.length === 1;
+  const siblings = isAlone ? undefined : new Siblings(driver, { ...parts, tell });
+  const nic = wrapped(config, index, parts, siblings ?? driver);
+  return { nic, hear: (frame) => siblings?.hear(frame) };
+}
+
+function wrapped(config: DataplaneConfig, index: number, parts: NicParts, driver: Nic): Nic {
+  let nic = driver;
   if (config.impair !== undefined) {
     const { seed = 1, ...how } = config.impair;
     const both = { seed: seed + index, receive: how, transmit: how };

@@ -94,7 +94,9 @@ export class Runner {
     this.#isScheduled = false;
     if (this.#isStopped) return;
     try {
-      if (this.#spinSlice()) this.#schedule();
+      const isBusy = this.#spinSlice();
+      if (this.#isStopped) return;
+      if (isBusy) this.#schedule();
       else this.#sleep();
     } catch (error) {
       this.#isStopped = true;
@@ -113,7 +115,7 @@ export class Runner {
       const now = thread.us;
       if (!isIdle) lastWork = now;
       else if (maySleep && ((now - lastWork) | 0) >= this.#spinUs) return false;
-      if (((now - start) | 0) >= SLICE_US) return true;
+      if (((now - start) | 0) >= SLICE_US || this.#isStopped) return true;
     }
   }
 

@@ -3,17 +3,19 @@
  *
  * - Started by main.ts with the configuration and its number. Says `thread-attached` when its driver is bound, waits
  *   for `go`, and (domain inline) says `ready` when the application listens.
+ * - Says `for-siblings` with a frame that every thread has to see; a message that is bytes is such a frame of another's.
  * - Says `failed` (one sentence, with the remedy) when it cannot start or an invariant of ours broke, `report` for the
  *   application.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { failureOf, loadApplication } from '../application/module.ts';
 import { sys } from '../native/sys.ts';
+import type { Nic } from '../nic/nic.ts';
 import type { DataplaneConfig } from './config.ts';
 import { type InlineSide, openInlineSide } from './inline-domain.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
 import { backWith, openProcessSide } from './process-side.ts';
-import { type DataplaneThread, openThread, type Side } from './thread.ts';
+import { type DataplaneThread, type NicParts, openThread, type Side } from './thread.ts';
 
 interface WorkerInput {
   config: DataplaneConfig;
@@ -30,6 +32,15 @@ function failed(error: unknown): void {
   say({ type: 'failed', code, message });
 }
 
+let hear = (_frame: Uint8Array): void => {};
+
+function openNic(parts: NicParts): Nic {
+  const tell = (frame: Uint8Array): void => say({ type: 'for-siblings', frame });
+  const opened = openNicFor(config, index, parts, tell);
+  hear = opened.hear;
+  return opened.nic;
+}
+
 /** What both domains have in common. */
 const common = {
   limits: config.limits,
@@ -37,7 +48,7 @@ const common = {
   policy: config.idle,
   ...(config.tcp === undefined ? {} : { tcp: config.tcp }),
   ...(config.batchMax === undefined ? {} : { batchMax: config.batchMax }),
-  openNic: (parts: Parameters<typeof openNicFor>[2]) => openNicFor(config, index, parts),
+  openNic,
   shareCounters: (counters: Parameters<typeof shareCountersFor>[2]) =>
     shareCountersFor(config, index, counters),
   failed,
@@ -47,9 +58,20 @@ function applicationFailed(error: unknown): void {
   say({ type: 'failed', ...failureOf(error, config.app.module) });
 }
 
+/** Every connection is reset: nobody would be there for the rest of a FIN's conversation. */
+function end<S extends Side>(dataplane: DataplaneThread<S>, exitCode: number): void {
+  dataplane.dropApplication();
+  dataplane.close();
+  say({ type: 'stopped', exitCode });
+}
+
 function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): void {
   const { layout, limits, nic } = dataplane;
-  parentPort?.on('message', (message: string) => {
+  parentPort?.on('message', (message: string | Uint8Array) => {
+    if (typeof message !== 'string') {
+      hear(message);
+      dataplane.runner.wake();
+    }
     if (message === 'go') {
       dataplane.thread.readClock();
       dataplane.stack.start();
@@ -60,11 +82,7 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
       say({ type: 'dropped' });
     }
     if (message === 'state') say({ type: 'thread-state', state: dataplane.state() });
-    if (message === 'stop') {
-      dataplane.dropApplication(); // nobody would be there for the rest of a FIN's conversation
-      dataplane.close();
-      say({ type: 'stopped', exitCode: 0 });
-    }
+    if (message === 'stop') end(dataplane, 0);
   });
   say({ type: 'thread-attached', layout, flows: limits.flows, nic: nic.name });
 }
@@ -74,9 +92,10 @@ async function startInline(): Promise<void> {
   if (!application) return;
   const hooks = {
     report: (value: unknown) => say({ type: 'report', value }),
+    // From inside a turn, which must come to its end before the driver is closed.
     stop: (exitCode: number) => {
-      dataplane.close();
-      say({ type: 'stopped', exitCode });
+      dataplane.runner.stop();
+      setImmediate(() => end(dataplane, exitCode));
     },
   };
   const openSide = (parts: Parameters<typeof openInlineSide>[0]): InlineSide =>

@@ -19,6 +19,11 @@ const SIOCGIFMTU = 0x8921;
 const SIOCGIFHWADDR = 0x8927;
 const SIOCGIFINDEX = 0x8933;
 const SIOCETHTOOL = 0x8946;
+const ETHTOOL_GCHANNELS = 0x3c;
+/** struct ethtool_channels: how many are in use to receive only, and for both ways. */
+const CHANNELS_BYTES = 36;
+const CHANNELS_RX = 20;
+const CHANNELS_COMBINED = 32;
 const IFF_UP = 1;
 const IFREQ_BYTES = 40;
 const NAME_MAX = 16;
@@ -74,6 +79,17 @@ export function readInterface(name: string): Interface {
     mtu: control(SIOCGIFMTU, request(name), what).readU32(16),
     up: (control(SIOCGIFFLAGS, request(name), what).readU16(16) & IFF_UP) !== 0,
   };
+}
+
+/** Receive queues that the interface spreads frames over; undefined: its driver does not say. */
+export function readQueues(name: string): number | undefined {
+  const channels = new Struct(CHANNELS_BYTES).u32(0, ETHTOOL_GCHANNELS);
+  try {
+    control(SIOCETHTOOL, request(name).pointer(16, channels.bytes), `queues of ${name}`);
+  } catch {
+    return undefined;
+  }
+  return channels.readU32(CHANNELS_RX) + channels.readU32(CHANNELS_COMBINED);
 }
 
 function ethtool(name: string, command: number, value: number, what: string): number {

@@ -88,7 +88,31 @@ const WRONG: [string, string[], RegExp][] = [
   ],
   ['threadsZero', ['serve', 'echo', '--threads', '0'], /--threads takes a whole number/],
   ['threadsText', ['serve', 'echo', '--threads', '1.5'], /--threads takes a whole number/],
-  ['threadsTwo', ['serve', 'echo', '--threads', '2'], /not in this version yet/],
+  [
+    'threadsTap',
+    ['serve', 'echo', '--threads', '2', '--nic', 'tap'],
+    /--nic tap has one queue; use --threads 1/,
+  ],
+  [
+    'threadsGeneric',
+    ['serve', 'echo', '--threads', '2', '--xdp', 'generic'],
+    /in generic mode a veth has one queue; leave out --xdp generic/,
+  ],
+  [
+    'threadsSplit',
+    ['serve', 'echo', '--threads', '2', '--placement', 'split'],
+    /--placement split is for one thread; use --threads 1/,
+  ],
+  [
+    'threadsBeyondCores',
+    ['serve', 'echo', '--threads', '64', '--cpu', '0'],
+    /64 threads from core 0 on need 64 cores, here are \d+; take fewer, or leave out --cpu/,
+  ],
+  [
+    'threadsKv',
+    ['serve', 'kv', '--threads', '2'],
+    /kv keeps its values in one thread.*; use --threads 1, or an address for each kv/,
+  ],
   [
     'congestionUnknown',
     ['serve', 'echo', '--congestion', 'vegas'],

@@ -61,7 +61,7 @@ const dataplane = openThread({
   limits: config.limits,
   net: config,
   policy: config.idle,
-  openNic: (parts) => openNicFor(config, 0, parts),
+  openNic: (parts) => openNicFor(config, 0, parts, () => {}).nic,
   openSide: (parts) => openProcessSide(parts, shared),
   back: backWith(shared),
   shareCounters: (counters) => shareCountersFor(config, 0, counters),

@@ -1,0 +1,118 @@
+/**
+ * A service of two elastic threads: each has a queue of the link, a stack and an application of its own; connections are
+ * spread over them, and each lives on one. What arrives at one thread and concerns both is told to the other.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { enterNamespace, needsRoot } from '../control/namespace.ts';
+import { makeVeth } from '../nic/links.ts';
+import { Client } from './client.ts';
+import { run } from './programs.ts';
+import { DOMAINS, IX, Serving } from './serving.ts';
+
+enterNamespace();
+
+const WHICH = fileURLToPath(new URL('./apps/which.ts', import.meta.url));
+/** By chance all on one thread: once in 2^31 runs. */
+const CONNECTIONS = 32;
+const LINE = 'thread 0\n';
+
+/** The threads that answer, over so many connections, each asked twice: a connection stays where it is. */
+async function threadsOf(address: string): Promise<Set<string>> {
+  const seen = new Set<string>();
+  for (let i = 0; i < CONNECTIONS; i++) {
+    const client = await Client.open(address, 7);
+    await client.write('?');
+    const line = await client.text(LINE.length);
+    await client.write('?');
+    assert.equal(await client.text(LINE.length), line);
+    seen.add(line.trim());
+    await client.close();
+  }
+  return seen;
+}
+
+const BOTH = new Set(['thread 0', 'thread 1']);
+
+describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
+  for (const domain of DOMAINS) {
+    test(`two_${domain}_bothServeOverBothProtocols`, async () => {
+      await using serving = await Serving.start([WHICH, '--threads', '2', '--domain', domain]);
+      assert.deepEqual(await threadsOf(serving.address), BOTH);
+      assert.deepEqual(await threadsOf('fd77::2'), BOTH);
+      const { tcpOpened, siblingsHeard, siblingsLimited } = serving.counters();
+      assert.deepEqual([tcpOpened, siblingsLimited], [2 * CONNECTIONS, 0]);
+      // Both have asked for the host's address by ARP and by neighbour discovery; whose queue the answer came to told it.
+      assert.ok(siblingsHeard! > 0, 'nothing was told');
+      await serving.stop();
+    });
+  }
+
+  test('stopped_connectionsOfBothAreReset', async () => {
+    for (const how of ['SIGINT', 'ix.stop'] as const) {
+      const words = [WHICH, '--threads', '2', '--domain', 'inline'];
+      await using serving = await Serving.start(words);
+      const clients = [];
+      const threads = new Set<string>();
+      for (let i = 0; i < CONNECTIONS; i++) {
+        const client = await Client.open(serving.address, 7);
+        await client.write('?');
+        threads.add((await client.text(LINE.length)).trim());
+        clients.push(client);
+      }
+      assert.deepEqual(threads, BOTH);
+      const resets = clients.map(({ socket }) => once(socket, 'close').catch(({ code }) => code));
+      if (how === 'SIGINT') await serving.stop();
+      else await clients[0]!.write('stop');
+      assert.deepEqual(new Set(await Promise.all(resets)), new Set(['ECONNRESET']), how);
+      assert.equal(await serving.exit, 0, how);
+    }
+  });
+
+  test('applicationDies_startedAgainForBoth', async () => {
+    await using serving = await Serving.start([WHICH, '--threads', '2']);
+    assert.deepEqual(await threadsOf(serving.address), BOTH);
+    process.kill(serving.facts.application!, 'SIGKILL');
+    for (const event of ['ended', 'restarted']) {
+      const line = JSON.parse(await serving.line());
+      assert.equal(line.event, event, JSON.stringify(line));
+    }
+    assert.deepEqual(await threadsOf(serving.address), BOTH);
+    await serving.stop(/started again|again/);
+  });
+
+  test('controlPlaneDies_adoptedWithBoth', async () => {
+    await using first = await Serving.start([WHICH, '--threads', '2']);
+    assert.deepEqual(await threadsOf(first.address), BOTH);
+    await first.kill9();
+    await using second = await Serving.start([WHICH, '--threads', '2']);
+    assert.equal(second.facts.adoptedFrom, first.facts.pid);
+    assert.deepEqual(await threadsOf(second.address), BOTH);
+    await second.stop();
+  });
+
+  test('interfaceWithAnotherNumberOfQueues_oneLineWithTheRemedyAndExit2', async () => {
+    const remove = makeVeth('ixta', 'ixtb', 2);
+    try {
+      const { exitCode, errors } = await run([
+        IX,
+        'serve',
+        'echo',
+        '--nic',
+        'ixta',
+        '--ip6',
+        'none',
+      ]);
+      assert.equal(exitCode, 2);
+      const remedy = 'try --threads 2, or: ethtool -L ixta combined 1';
+      assert.equal(
+        errors.toString(),
+        `ix: ixta has 2 queues, for as many threads, not 1; ${remedy}\n`,
+      );
+    } finally {
+      remove();
+    }
+  });
+});
