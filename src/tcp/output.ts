@@ -6,7 +6,8 @@
  * - Everything queued goes out at once, in full segments and a rest (no Nagle: the application batches already).
  *   The sender's silly-window rule holds: a segment that the window cuts short waits, unless it is half the
  *   largest window ever offered (RFC 9293 3.8.6.2.1).
- * - An acknowledgement rides on data whenever there is data; alone it goes now or after DELAYED_ACK_US. SACK blocks ride
+ * - An acknowledgement rides on data whenever there is data; alone it goes now, or, for two full segments, when an
+ *   iteration finds no more of them, or after DELAYED_ACK_US. SACK blocks ride
  *   too: the first segment of a flush leaves them room, others have them when they are short (RFC 2018 4).
  *
  * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited transmit).
@@ -44,6 +45,13 @@ const C_PACED = COUNTER.tcpPaced;
 const NOT_IN_PIPE = FLAG.disorder | FLAG.recovery | FLAG.loss;
 const SPECIAL = FLAG.rexmit | FLAG.keepalive | FLAG.tailDue | FLAG.mtuProbe;
 
+/**
+ * An acknowledgement that is due by count waits for an iteration without frames, this many iterations and 8 segments at most:
+ * alone it is a kick of its own, which takes as long as the next segment needs to come.
+ */
+const HOLDS_MAX = 4;
+const HELD_SHIFT = 3;
+
 export class Output {
   readonly #i32: Int32Array;
   readonly #list: RowList;
@@ -57,6 +65,10 @@ export class Output {
   readonly #recovery: Recovery;
   readonly #lossTimer: LossTimer;
   readonly #pathMtu: PathMtu;
+  /** Of this flush; whether it has; in how many flushes running. */
+  #mayHold = false;
+  #hasHeld = false;
+  #holds = 0;
 
   constructor(
     env: Environment,
@@ -84,9 +96,14 @@ export class Output {
     this.#pathMtu = pathMtu;
   }
 
-  /** Every flow of the output list has its turn, once. */
-  flush(): void {
+  /**
+   * Every flow of the output list has its turn, once. `isQuiet`: this iteration received nothing; else more may be coming
+   * that one acknowledgement can name as well.
+   */
+  flush(isQuiet = true): void {
     const list = this.#list;
+    this.#mayHold = !isQuiet && this.#holds < HOLDS_MAX;
+    this.#hasHeld = false;
     const last = list.tail;
     for (let row = list.head; row !== 0; ) {
       const next = list.next(row);
@@ -96,6 +113,7 @@ export class Output {
       if (row === last) break;
       row = next;
     }
+    this.#holds = this.#hasHeld ? (this.#holds + 1) | 0 : 0;
   }
 
   /** Sends what is due for one flow; false when something is left that could go now. */
@@ -383,13 +401,20 @@ export class Output {
     return true;
   }
 
-  /** The acknowledgement that no data has carried: now, or later. */
+  /** The acknowledgement that no data has carried: now, when nothing more comes, or later. */
   #acknowledge(row: number): boolean {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
     if ((flags & FLAG.ackNow) !== 0) return this.pureAck(row);
-    if ((flags & FLAG.ackDelayed) === 0 || (i32[row + TCB.timers]! & TIMER.delack) !== 0)
-      return true;
+    if ((flags & FLAG.ackDelayed) === 0) return true;
+    const unacked = i32[row + TCB.unacked]!;
+    const full = i32[row + TCB.rcvMss]!;
+    if (unacked >= full << 1) {
+      if (!this.#mayHold || unacked >= full << HELD_SHIFT) return this.pureAck(row);
+      this.#hasHeld = true;
+      return false;
+    }
+    if ((i32[row + TCB.timers]! & TIMER.delack) !== 0) return true;
     this.#timers.set(row, TIMER.delack, TCB.delackAt, (this.#clock.us + DELAYED_ACK_US) | 0);
     return true;
   }

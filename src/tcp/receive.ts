@@ -1,8 +1,8 @@
 /**
  * Payload that passed all checks: into the queues, with the acknowledgement that it asks for.
  *
- * - Every second full segment is acknowledged in this iteration, everything else within DELAYED_ACK_US; out-of-order data
- *   at once and one by one, because three duplicates are what the peer's fast retransmit waits for (RFC 5681 4.2).
+ * - Two full segments and more are acknowledged when no more of them come (output.ts), everything else within
+ *   DELAYED_ACK_US; out-of-order data at once and one by one, because three duplicates are what the peer's fast retransmit waits for (RFC 5681 4.2).
  *
  * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
  */
@@ -48,10 +48,8 @@ export class Receiving {
     }
     this.#counters.add(C_BYTES_IN, fresh);
     if (length > i32[row + TCB.rcvMss]!) i32[row + TCB.rcvMss] = length;
-    const unacked = i32[row + TCB.unacked]! + fresh;
-    i32[row + TCB.unacked] = unacked;
-    const isDue = unacked >= i32[row + TCB.rcvMss]! << 1;
-    i32[row + TCB.flags] = i32[row + TCB.flags]! | (isDue ? FLAG.ackNow : FLAG.ackDelayed);
+    i32[row + TCB.unacked] = i32[row + TCB.unacked]! + fresh;
+    i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.ackDelayed;
     i32[row + TCB.pending] = i32[row + TCB.pending]! | PENDING.recv;
     this.#flows.ready.push(row);
     this.#flows.output.push(row);

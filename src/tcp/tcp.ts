@@ -166,9 +166,9 @@ export class Tcp {
   }
 
   /** Sends what is due. */
-  flush(): void {
+  flush(isQuiet = true): void {
     const count = VERIFY ? this.#noteOutput() : 0;
-    this.#output.flush();
+    this.#output.flush(isQuiet);
     for (let i = 0; i < count; i++) this.verifyFlow(this.#noted[i]!);
   }
 

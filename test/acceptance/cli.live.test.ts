@@ -36,7 +36,7 @@ const REFUSED: readonly [words: string, says: RegExp][] = [
   ['serve kv --domain kernel', /--domain takes inline, process, not 'kernel'/],
   ['serve kv --idle never', /--idle takes spin, adaptive, sleep, not 'never'/],
   ['serve kv --cpu 999', /there is no core 999; --cpu takes 0 to/],
-  ['serve kv --threads 2', /more than one thread is not in this version/],
+  ['serve kv --threads 2', /kv keeps its values in one thread/],
   ['serve kv -m 0', /-m takes a whole number/],
   ['serve kv m=100000', /kv: m \(MiB\) must be a whole number from 1 to/],
   ['serve kv m=1400', /kv: -m 1400 needs \d+ MiB more application memory: start with more/],

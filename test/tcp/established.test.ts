@@ -399,3 +399,47 @@ test('established_oddLengthsUnreadWithScale_rightEdgeNeverMovesLeft', () => {
   }
   p.close();
 });
+
+// An acknowledgement that is due by count, while iterations go on receiving (Output.flush).
+
+/** Delivers `count` full segments and flushes as an iteration that received something; the acknowledgements that left. */
+function busy(p: Peer, count: number): number {
+  for (let i = 0; i < count; i++) p.deliver('A', { data: 1448 });
+  p.host.stack.flush(false);
+  return p.replies().length;
+}
+
+test('held_twoSegmentsInABusyIteration_acknowledgedInTheFirstQuietOne', () => {
+  const p = new Peer().open(ALL_OPTIONS);
+  assert.equal(busy(p, 2), 0);
+  assert.ok(p.host.tcp.hasOutput(), 'the thread goes on');
+  p.host.stack.flush(true);
+  assert.equal(p.replies().length, 1);
+  assert.ok(!p.host.tcp.hasOutput());
+  p.close();
+});
+
+test('held_neverMoreThanEightSegments', () => {
+  const p = new Peer().open(ALL_OPTIONS);
+  assert.equal(busy(p, 7), 0);
+  assert.equal(busy(p, 1), 1);
+  p.close();
+});
+
+test('held_neverLongerThanFourIterations', () => {
+  const p = new Peer().open(ALL_OPTIONS);
+  const acks = [2, 0, 0, 0, 0].map((count) => busy(p, count));
+  assert.deepEqual(acks, [0, 0, 0, 0, 1]);
+  assert.equal(busy(p, 2), 0, 'and the next ones are held anew');
+  p.host.turn();
+  p.close();
+});
+
+test('held_outOfOrderAndWindowUpdates_notHeld', () => {
+  const p = new Peer().open(ALL_OPTIONS);
+  assert.equal(busy(p, 1), 0);
+  p.deliver('A', { data: 1448, seq: p.seq + 1448 });
+  p.host.stack.flush(false);
+  assert.equal(p.replies().length, 1);
+  p.close();
+});
