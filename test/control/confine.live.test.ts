@@ -164,8 +164,13 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
       process.kill(application!, 'SIGKILL');
       const children = () =>
         readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').map(Number);
-      const isNew = (child: number) =>
-        child > application! && threadsOf(child)['Seccomp_filters']?.[0] === '2';
+      const isNew = (child: number) => {
+        try {
+          return child > application! && threadsOf(child)['Seccomp_filters']?.[0] === '2';
+        } catch {
+          return false; // a thread of it has come and gone while we looked
+        }
+      };
       let again: number | undefined;
       for (let i = 0; i < 200 && again === undefined; i++) {
         await new Promise((resolve) => setTimeout(resolve, 50));
