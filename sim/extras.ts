@@ -18,6 +18,7 @@ export function drawExtras(random: Random, s: Scenario, isPlain: boolean): void 
   drawDatagrams(random.fork(2), s);
   drawLacks(random.fork(4), s);
   drawBacklogs(random.fork(5), s, isPlain);
+  drawHolds(random.fork(6), s);
   if (isPlain) return;
   const own = random.fork(3);
   const span = 60 * SECOND;
@@ -42,6 +43,10 @@ export function drawExtras(random: Random, s: Scenario, isPlain: boolean): void 
     flow.ends[0].userTimeoutMs = own.magnitude(500, 400_000);
     flow.isClean = false;
   }
+}
+
+function drawHolds(random: Random, s: Scenario): void {
+  for (const host of s.hosts) if (random.chance(0.5)) host.holdAckUs = random.pick([5, 100, 2000]);
 }
 
 function drawEcn(random: Random, s: Scenario, isPlain: boolean): void {

@@ -45,6 +45,7 @@ export interface HostPlan {
   limits: Limits;
   congestion?: CongestionName;
   ecn?: EcnOption;
+  holdAckUs?: number;
   /** TCP options that it does not know. */
   lacks?: { sack?: false; timestamps?: false; windowScale?: false };
 }
@@ -143,6 +144,7 @@ export class Host {
     const tcpOptions = {
       congestion: plan.congestion ?? 'cubic',
       ...(plan.ecn && { ecn: plan.ecn }),
+      ...(plan.holdAckUs && { holdAckUs: plan.holdAckUs }),
       ...plan.lacks,
     };
     const makeTcp = (env: Environment, ip: Ip): Tcp => new Tcp(env, ip, tcpOptions);

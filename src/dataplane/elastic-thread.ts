@@ -132,7 +132,7 @@ export class ElasticThread {
     stack.advance();
     const frames = this.#receive(nic, stack);
     const done = this.#application();
-    stack.flush(frames === 0);
+    stack.flush();
     nic.kick();
     this.#counters.bump(C_ITERATIONS);
     if (frames > 0) this.#counters.bump(C_FRAME_BATCHES);

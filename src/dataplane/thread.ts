@@ -19,6 +19,7 @@ import { Clock, type Environment, type NetConfig, timerRanges } from '../net/env
 import type { Ip } from '../net/ip.ts';
 import { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
+import { HOLD_ACK_US } from '../tcp/constants.ts';
 import { Tcp, type TcpOptions } from '../tcp/tcp.ts';
 import type { IdlePolicy, ThreadState } from './config.ts';
 import { type Domain, ElasticThread } from './elastic-thread.ts';
@@ -121,7 +122,8 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const config: NetConfig = { ...options.net, secret0: secretWord(), secret1: secretWord() };
   const env: Environment = { arena, frames, nic, wheel, clock, counters, limits, config };
   const timers = new ApplicationTimers(env, ranges.application);
-  const makeTcp = (_env: Environment, ip: Ip): Tcp => new Tcp(env, ip, options.tcp);
+  const tcp: TcpOptions = { ...options.tcp, holdAckUs: HOLD_ACK_US };
+  const makeTcp = (_env: Environment, ip: Ip): Tcp => new Tcp(env, ip, tcp);
   const stack = new Stack(env, (index) => timers.expired(index), makeTcp);
   const sink = new EventSink(arena, layout.events.offset);
   sink.announceCalls(Math.min(CALLS_MAX, limits.quotas.calls));

@@ -156,8 +156,8 @@ export class Stack {
   }
 
   /** Sends what is due. The loop kicks the driver afterwards. */
-  flush(isQuiet = true): void {
-    this.tcp.flush(isQuiet);
+  flush(): void {
+    this.tcp.flush();
   }
 
   /** Whether segments or events wait for the next iteration (no frame, no room): no time to sleep. */

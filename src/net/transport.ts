@@ -38,6 +38,6 @@ export interface TcpLayer {
   /** ARP, or neighbour discovery if `isIpv6`, has given up on a neighbour that never answered. */
   neighbourFailed(neighbour: number, isIpv6: boolean): void;
   expire(flow: number): void;
-  flush(isQuiet?: boolean): void;
+  flush(): void;
   emit(sink: EventSink): void;
 }

@@ -6,8 +6,8 @@
  * - Everything queued goes out at once, in full segments and a rest (no Nagle: the application batches already).
  *   The sender's silly-window rule holds: a segment that the window cuts short waits, unless it is half the
  *   largest window ever offered (RFC 9293 3.8.6.2.1).
- * - An acknowledgement rides on data whenever there is data; alone it goes now, or, for two full segments, when an
- *   iteration finds no more of them, or after DELAYED_ACK_US. SACK blocks ride
+ * - An acknowledgement rides on data whenever there is data; alone it goes now, or, for two full segments and more,
+ *   after `holdAckUs` (constants.ts HOLD_ACK_US), or, for less, after DELAYED_ACK_US. SACK blocks ride
  *   too: the first segment of a flush leaves them room, others have them when they are short (RFC 2018 4).
  *
  * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited transmit).
@@ -45,11 +45,7 @@ const C_PACED = COUNTER.tcpPaced;
 const NOT_IN_PIPE = FLAG.disorder | FLAG.recovery | FLAG.loss;
 const SPECIAL = FLAG.rexmit | FLAG.keepalive | FLAG.tailDue | FLAG.mtuProbe;
 
-/**
- * An acknowledgement that is due by count waits for an iteration without frames, this many iterations and 8 segments at most:
- * alone it is a kick of its own, which takes as long as the next segment needs to come.
- */
-const HOLDS_MAX = 4;
+/** Full segments that one acknowledgement names at most. */
 const HELD_SHIFT = 3;
 
 export class Output {
@@ -65,10 +61,11 @@ export class Output {
   readonly #recovery: Recovery;
   readonly #lossTimer: LossTimer;
   readonly #pathMtu: PathMtu;
-  /** Of this flush; whether it has; in how many flushes running. */
-  #mayHold = false;
+  /** Acknowledgements that are due by count: since when some are held; whether the last flush has, whether this one may. */
+  readonly #holdAckUs: number;
+  #heldSinceUs = 0;
   #hasHeld = false;
-  #holds = 0;
+  #mayHold = false;
 
   constructor(
     env: Environment,
@@ -81,7 +78,9 @@ export class Output {
     recovery: Recovery,
     lossTimer: LossTimer,
     pathMtu: PathMtu,
+    holdAckUs: number,
   ) {
+    this.#holdAckUs = holdAckUs;
     this.#i32 = flows.i32;
     this.#list = flows.output;
     this.#clock = env.clock;
@@ -96,13 +95,12 @@ export class Output {
     this.#pathMtu = pathMtu;
   }
 
-  /**
-   * Every flow of the output list has its turn, once. `isQuiet`: this iteration received nothing; else more may be coming
-   * that one acknowledgement can name as well.
-   */
-  flush(isQuiet = true): void {
+  /** Every flow of the output list has its turn, once. */
+  flush(): void {
     const list = this.#list;
-    this.#mayHold = !isQuiet && this.#holds < HOLDS_MAX;
+    const now = this.#clock.us;
+    if (!this.#hasHeld) this.#heldSinceUs = now;
+    this.#mayHold = ((now - this.#heldSinceUs) | 0) < this.#holdAckUs;
     this.#hasHeld = false;
     const last = list.tail;
     for (let row = list.head; row !== 0; ) {
@@ -113,7 +111,6 @@ export class Output {
       if (row === last) break;
       row = next;
     }
-    this.#holds = this.#hasHeld ? (this.#holds + 1) | 0 : 0;
   }
 
   /** Sends what is due for one flow; false when something is left that could go now. */
@@ -401,7 +398,7 @@ export class Output {
     return true;
   }
 
-  /** The acknowledgement that no data has carried: now, when nothing more comes, or later. */
+  /** The acknowledgement that no data has carried: now, soon, or later. */
   #acknowledge(row: number): boolean {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;

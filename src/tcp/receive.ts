@@ -1,8 +1,7 @@
 /**
  * Payload that passed all checks: into the queues, with the acknowledgement that it asks for.
  *
- * - Two full segments and more are acknowledged when no more of them come (output.ts), everything else within
- *   DELAYED_ACK_US; out-of-order data at once and one by one, because three duplicates are what the peer's fast retransmit waits for (RFC 5681 4.2).
+ * - Two full segments are acknowledged within HOLD_ACK_US (output.ts), everything else within DELAYED_ACK_US; out-of-order data at once and one by one, because three duplicates are what the peer's fast retransmit waits for (RFC 5681 4.2).
  *
  * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
  */

@@ -60,6 +60,8 @@ export interface TcpOptions extends Offer {
   congestion?: CongestionName;
   /** Default: accept, as Linux does; `ask` with dctcp, which is nothing without. */
   ecn?: EcnOption;
+  /** How long an acknowledgement waits that is due by count; default: 0, at once. */
+  holdAckUs?: number;
 }
 
 export type CongestionName = (typeof CONGESTION_NAMES)[number];
@@ -98,6 +100,7 @@ export class Tcp {
     const writer = new SegmentWriter(env, ip, sendQueue, receiveQueue, ecn);
     const output = new Output(
       env, flows, writer, sendQueue, timers, congestion, board, recovery, lossTimer, pathMtu,
+      options.holdAckUs ?? 0,
     ); // biome-ignore format: a list
     ecn.output = output;
     const teardown = new Teardown(
@@ -166,9 +169,9 @@ export class Tcp {
   }
 
   /** Sends what is due. */
-  flush(isQuiet = true): void {
+  flush(): void {
     const count = VERIFY ? this.#noteOutput() : 0;
-    this.#output.flush(isQuiet);
+    this.#output.flush();
     for (let i = 0; i < count; i++) this.verifyFlow(this.#noted[i]!);
   }
 

@@ -400,46 +400,60 @@ test('established_oddLengthsUnreadWithScale_rightEdgeNeverMovesLeft', () => {
   p.close();
 });
 
-// An acknowledgement that is due by count, while iterations go on receiving (Output.flush).
+// An acknowledgement that is due by count and is held (HOLD_ACK_US).
 
-/** Delivers `count` full segments and flushes as an iteration that received something; the acknowledgements that left. */
-function busy(p: Peer, count: number): number {
+const holding = (): Peer => new Peer({ offer: { holdAckUs: 5 } }).open(ALL_OPTIONS);
+
+/** Time passes, `count` full segments come, and what is due goes: the acknowledgements that left. */
+function afterUs(p: Peer, us: number, count: number): number {
+  p.host.env.clock.us += us;
   for (let i = 0; i < count; i++) p.deliver('A', { data: 1448 });
-  p.host.stack.flush(false);
+  p.host.stack.flush();
   return p.replies().length;
 }
 
-test('held_twoSegmentsInABusyIteration_acknowledgedInTheFirstQuietOne', () => {
-  const p = new Peer().open(ALL_OPTIONS);
-  assert.equal(busy(p, 2), 0);
+test('held_twoSegments_acknowledgedAfter5us', () => {
+  const p = holding();
+  assert.equal(afterUs(p, 0, 2), 0);
   assert.ok(p.host.tcp.hasOutput(), 'the thread goes on');
-  p.host.stack.flush(true);
-  assert.equal(p.replies().length, 1);
+  assert.equal(afterUs(p, 4, 0), 0);
+  assert.equal(afterUs(p, 1, 0), 1);
   assert.ok(!p.host.tcp.hasOutput());
   p.close();
 });
 
+test('held_moreComes_noLongerForThat', () => {
+  const p = holding();
+  assert.equal(afterUs(p, 0, 2), 0);
+  assert.equal(afterUs(p, 4, 2), 0);
+  assert.equal(afterUs(p, 1, 2), 1);
+  assert.equal(afterUs(p, 0, 2), 0, 'and the next ones are held anew');
+  assert.equal(afterUs(p, 5, 0), 1);
+  p.close();
+});
+
 test('held_neverMoreThanEightSegments', () => {
-  const p = new Peer().open(ALL_OPTIONS);
-  assert.equal(busy(p, 7), 0);
-  assert.equal(busy(p, 1), 1);
+  const p = holding();
+  assert.equal(afterUs(p, 0, 7), 0);
+  assert.equal(afterUs(p, 0, 1), 1);
   p.close();
 });
 
-test('held_neverLongerThanFourIterations', () => {
-  const p = new Peer().open(ALL_OPTIONS);
-  const acks = [2, 0, 0, 0, 0].map((count) => busy(p, count));
-  assert.deepEqual(acks, [0, 0, 0, 0, 1]);
-  assert.equal(busy(p, 2), 0, 'and the next ones are held anew');
-  p.host.turn();
+test('held_reply_carriesIt', () => {
+  const p = holding();
+  assert.equal(afterUs(p, 0, 2), 0);
+  p.write(0, 100);
+  const [reply, ...more] = p.replies();
+  assert.deepEqual([reply!.length, reply!.ack, more.length], [100, 1 + 2 * 1448, 0]);
+  assert.equal(afterUs(p, 5, 0), 0);
+  p.expect();
   p.close();
 });
 
-test('held_outOfOrderAndWindowUpdates_notHeld', () => {
-  const p = new Peer().open(ALL_OPTIONS);
-  assert.equal(busy(p, 1), 0);
+test('held_outOfOrder_notHeld', () => {
+  const p = holding();
+  assert.equal(afterUs(p, 0, 1), 0);
   p.deliver('A', { data: 1448, seq: p.seq + 1448 });
-  p.host.stack.flush(false);
   assert.equal(p.replies().length, 1);
   p.close();
 });

@@ -59,7 +59,7 @@ export class Host {
     timeWaitUs?: number,
     congestion: CongestionName = 'cubic',
     ecn?: EcnOption,
-    offer: Offer = {},
+    offer: Offer & { holdAckUs?: number } = {},
   ) {
     this.env = makeEnvironment(choices);
     this.address = this.env.config.address;

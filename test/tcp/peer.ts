@@ -76,7 +76,7 @@ export interface PeerChoices {
   host?: Host;
   congestion?: CongestionName;
   ecn?: EcnOption;
-  offer?: Offer;
+  offer?: Offer & { holdAckUs?: number };
 }
 
 /** The number that an odd one must be multiplied by to give 1 in 32 bits. */
