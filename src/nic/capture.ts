@@ -14,6 +14,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Arena } from '../arena/arena.ts';
 import type { Clock } from '../net/environment.ts';
+import { AroundNic } from './around.ts';
 import type { Nic } from './nic.ts';
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
@@ -35,14 +36,7 @@ export interface CaptureOptions {
   bufferBytes?: number;
 }
 
-export class Capture implements Nic {
-  readonly name: string;
-  readonly mac: Uint8Array;
-  readonly mtu: number;
-  readonly fds: readonly number[];
-  readonly rxOffsets: Int32Array;
-  readonly rxLengths: Int32Array;
-  readonly #inner: Nic;
+export class Capture extends AroundNic {
   readonly #arena: Arena;
   readonly #clock: Clock;
   readonly #snapBytes: number;
@@ -59,13 +53,7 @@ export class Capture implements Nic {
   #microseconds: number;
 
   constructor(inner: Nic, arena: Arena, clock: Clock, options: CaptureOptions) {
-    this.name = `captured ${inner.name}`;
-    this.mac = inner.mac;
-    this.mtu = inner.mtu;
-    this.fds = inner.fds;
-    this.rxOffsets = inner.rxOffsets;
-    this.rxLengths = inner.rxLengths;
-    this.#inner = inner;
+    super(inner, `captured ${inner.name}`);
     this.#arena = arena;
     this.#clock = clock;
     this.#snapBytes = options.snapBytes ?? 65_535;
@@ -87,45 +75,29 @@ export class Capture implements Nic {
     writeSync(this.#file, header);
   }
 
-  receive(max: number): number {
-    const count = this.#inner.receive(max);
+  override receive(max: number): number {
+    const count = this.inner.receive(max);
     for (let i = 0; i < count; i++) this.#record(this.rxOffsets[i]!, this.rxLengths[i]!);
     return count;
   }
 
-  transmit(offset: number, length: number): void {
+  override transmit(offset: number, length: number): void {
     this.#record(offset, length);
-    this.#inner.transmit(offset, length);
+    this.inner.transmit(offset, length);
   }
 
-  kick(): void {
-    this.#inner.kick();
+  override kick(): void {
+    this.inner.kick();
     if (this.#fill > this.#bufferBytes >> 1) this.flush();
   }
 
-  reclaim(): void {
-    this.#inner.reclaim();
-  }
-
-  framesLent(): number {
-    return this.#inner.framesLent();
-  }
-
-  kernelDrops(): Record<string, number> {
-    return this.#inner.kernelDrops?.() ?? {};
-  }
-
-  prepareSleep(): boolean {
+  override prepareSleep(): boolean {
     this.flush();
-    return this.#inner.prepareSleep?.() ?? true;
+    return super.prepareSleep();
   }
 
-  wake(): void {
-    this.#inner.wake?.();
-  }
-
-  close(): void {
-    this.#inner.close();
+  override close(): void {
+    this.inner.close();
     if (this.#file < 0) return;
     this.flush();
     if (this.#isOurs) closeSync(this.#file);

@@ -17,6 +17,7 @@ import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import { BATCH_MAX, TRANSMIT_HEADROOM } from '../limits.ts';
 import type { Clock } from '../net/environment.ts';
+import { AroundNic } from './around.ts';
 import { HeldFrames } from './held-frames.ts';
 import type { Nic } from './nic.ts';
 
@@ -148,25 +149,16 @@ class Path {
   }
 }
 
-export class Impair implements Nic {
-  readonly name: string;
-  readonly mac: Uint8Array;
-  readonly mtu: number;
-  readonly fds: readonly number[];
-  readonly rxOffsets = new Int32Array(BATCH_MAX);
-  readonly rxLengths = new Int32Array(BATCH_MAX);
-  readonly #inner: Nic;
+export class Impair extends AroundNic {
+  override readonly rxOffsets = new Int32Array(BATCH_MAX);
+  override readonly rxLengths = new Int32Array(BATCH_MAX);
   readonly #frames: Frames;
   readonly #clock: Clock;
   readonly #receive: Path;
   readonly #transmit: Path;
 
   constructor(inner: Nic, arena: Arena, frames: Frames, clock: Clock, options: ImpairOptions) {
-    this.name = `impaired ${inner.name}`;
-    this.mac = inner.mac;
-    this.mtu = inner.mtu;
-    this.fds = inner.fds;
-    this.#inner = inner;
+    super(inner, `impaired ${inner.name}`);
     this.#frames = frames;
     this.#clock = clock;
     const holdMax = options.holdMax ?? 1024;
@@ -184,7 +176,7 @@ export class Impair implements Nic {
     return this.#transmit.counts;
   }
 
-  receive(max: number): number {
+  override receive(max: number): number {
     if (max > BATCH_MAX) max = BATCH_MAX;
     const now = this.#clock.us;
     const { held } = this.#receive;
@@ -196,7 +188,7 @@ export class Impair implements Nic {
       this.rxOffsets[count] = frame + TRANSMIT_HEADROOM;
     }
     if (count === max) return count;
-    const inner = this.#inner;
+    const { inner } = this;
     const fresh = inner.receive(max - count);
     for (let i = 0; i < fresh; i++) {
       const offset = inner.rxOffsets[i]!;
@@ -209,43 +201,23 @@ export class Impair implements Nic {
     return count;
   }
 
-  transmit(offset: number, length: number): void {
-    if (this.#transmit.admit(offset, length, this.#clock.us)) this.#inner.transmit(offset, length);
+  override transmit(offset: number, length: number): void {
+    if (this.#transmit.admit(offset, length, this.#clock.us)) this.inner.transmit(offset, length);
   }
 
-  kick(): void {
+  override kick(): void {
     const { held } = this.#transmit;
     while (held.isDue(this.#clock.us)) {
       const frame = this.#frames.takeTransmit();
       if (frame < 0) break;
       const length = held.take(frame + TRANSMIT_HEADROOM);
-      this.#inner.transmit(frame + TRANSMIT_HEADROOM, length);
+      this.inner.transmit(frame + TRANSMIT_HEADROOM, length);
     }
-    this.#inner.kick();
+    this.inner.kick();
   }
 
-  reclaim(): void {
-    this.#inner.reclaim();
-  }
-
-  framesLent(): number {
-    return this.#inner.framesLent();
-  }
-
-  prepareSleep(): boolean {
+  override prepareSleep(): boolean {
     if (this.#receive.held.count + this.#transmit.held.count > 0) return false;
-    return this.#inner.prepareSleep?.() ?? true;
-  }
-
-  wake(): void {
-    this.#inner.wake?.();
-  }
-
-  kernelDrops(): Record<string, number> {
-    return this.#inner.kernelDrops?.() ?? {};
-  }
-
-  close(): void {
-    this.#inner.close();
+    return super.prepareSleep();
   }
 }

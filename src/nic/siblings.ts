@@ -35,6 +35,7 @@ import {
 } from '../wire/icmpv6.ts';
 import { IP_HEADER_BYTES, IP_PROTOCOL, IP_VERSION_IHL, PROTOCOL_ICMP } from '../wire/ipv4.ts';
 import { IP6_HEADER_BYTES, IP6_NEXT_HEADER, PROTOCOL_ICMP6 } from '../wire/ipv6.ts';
+import { AroundNic } from './around.ts';
 import type { Nic } from './nic.ts';
 
 const C_TOLD = COUNTER.siblingsTold;
@@ -76,15 +77,7 @@ export interface SiblingsParts {
   tell(frame: Uint8Array): void;
 }
 
-export class Siblings implements Nic {
-  readonly name: string;
-  readonly mac: Uint8Array;
-  readonly mtu: number;
-  readonly fds: readonly number[];
-  readonly batchMax?: number;
-  readonly rxOffsets: Int32Array;
-  readonly rxLengths: Int32Array;
-  readonly #inner: Nic;
+export class Siblings extends AroundNic {
   readonly #parts: SiblingsParts;
   readonly #u8: Uint8Array;
   /** Frames from the others, oldest first. */
@@ -93,14 +86,7 @@ export class Siblings implements Nic {
   #told = 0;
 
   constructor(inner: Nic, parts: SiblingsParts) {
-    this.name = inner.name;
-    this.mac = inner.mac;
-    this.mtu = inner.mtu;
-    this.fds = inner.fds;
-    if (inner.batchMax !== undefined) this.batchMax = inner.batchMax;
-    this.rxOffsets = inner.rxOffsets;
-    this.rxLengths = inner.rxLengths;
-    this.#inner = inner;
+    super(inner);
     this.#parts = parts;
     this.#u8 = parts.arena.u8;
   }
@@ -112,8 +98,8 @@ export class Siblings implements Nic {
     } else this.#heard.push(frame);
   }
 
-  receive(max: number): number {
-    const count = this.#inner.receive(max);
+  override receive(max: number): number {
+    const count = this.inner.receive(max);
     for (let i = 0; i < count; i++) {
       const offset = this.rxOffsets[i]!;
       const length = this.rxLengths[i]!;
@@ -150,35 +136,7 @@ export class Siblings implements Nic {
     return count;
   }
 
-  transmit(offset: number, length: number): void {
-    this.#inner.transmit(offset, length);
-  }
-
-  kick(): void {
-    this.#inner.kick();
-  }
-
-  reclaim(): void {
-    this.#inner.reclaim();
-  }
-
-  framesLent(): number {
-    return this.#inner.framesLent();
-  }
-
-  prepareSleep(): boolean {
-    return this.#heard.length === 0 && (this.#inner.prepareSleep?.() ?? true);
-  }
-
-  wake(): void {
-    this.#inner.wake?.();
-  }
-
-  kernelDrops(): Record<string, number> {
-    return this.#inner.kernelDrops?.() ?? {};
-  }
-
-  close(): void {
-    this.#inner.close();
+  override prepareSleep(): boolean {
+    return this.#heard.length === 0 && super.prepareSleep();
   }
 }

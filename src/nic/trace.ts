@@ -54,6 +54,7 @@ import {
   TCP_WINDOW,
   URG,
 } from '../wire/tcp.ts';
+import { AroundNic } from './around.ts';
 import type { Nic } from './nic.ts';
 import { describeIpv6 } from './trace-ipv6.ts';
 
@@ -155,67 +156,26 @@ export function describeFrame(view: View, offset: number, length: number): strin
   return `${ends} type 0x${type.toString(16).padStart(4, '0')} len ${bytes}`;
 }
 
-export class Trace implements Nic {
-  readonly name: string;
-  readonly mac: Uint8Array;
-  readonly mtu: number;
-  readonly fds: readonly number[];
-  readonly rxOffsets: Int32Array;
-  readonly rxLengths: Int32Array;
-  readonly #inner: Nic;
+export class Trace extends AroundNic {
   readonly #view: View;
   readonly #sink: (line: string) => void;
 
   constructor(inner: Nic, arena: Arena, sink: (line: string) => void) {
-    this.name = `traced ${inner.name}`;
-    this.mac = inner.mac;
-    this.mtu = inner.mtu;
-    this.fds = inner.fds;
-    this.rxOffsets = inner.rxOffsets;
-    this.rxLengths = inner.rxLengths;
-    this.#inner = inner;
+    super(inner, `traced ${inner.name}`);
     this.#view = arena.view;
     this.#sink = sink;
   }
 
-  receive(max: number): number {
-    const count = this.#inner.receive(max);
+  override receive(max: number): number {
+    const count = this.inner.receive(max);
     for (let i = 0; i < count; i++) {
       this.#sink(`< ${describeFrame(this.#view, this.rxOffsets[i]!, this.rxLengths[i]!)}`);
     }
     return count;
   }
 
-  transmit(offset: number, length: number): void {
+  override transmit(offset: number, length: number): void {
     this.#sink(`> ${describeFrame(this.#view, offset, length)}`);
-    this.#inner.transmit(offset, length);
-  }
-
-  kick(): void {
-    this.#inner.kick();
-  }
-
-  reclaim(): void {
-    this.#inner.reclaim();
-  }
-
-  framesLent(): number {
-    return this.#inner.framesLent();
-  }
-
-  kernelDrops(): Record<string, number> {
-    return this.#inner.kernelDrops?.() ?? {};
-  }
-
-  prepareSleep(): boolean {
-    return this.#inner.prepareSleep?.() ?? true;
-  }
-
-  wake(): void {
-    this.#inner.wake?.();
-  }
-
-  close(): void {
-    this.#inner.close();
+    this.inner.transmit(offset, length);
   }
 }
