@@ -329,6 +329,7 @@ export class Generator {
 
   /** Whether requests that count are still to be sent. */
   #hasMore(): boolean {
+    if (this.#isWarming) return true; // the measured time comes
     if (this.#arrivals === undefined) return !this.#recorder.isOver;
     return this.#arrivals.nextMs[0]! < this.#recorder.times[2]!;
   }
