@@ -162,7 +162,7 @@ export function parseRunOptions(given: Record<string, unknown>): RunOptions {
   if (options.cpu !== undefined && options.cpu >= cores) {
     throw new OptionError(`there is no core ${options.cpu}`, `--cpu takes 0 to ${cores - 1}`);
   }
-  if (options.threads > 1) checkThreads(options, cores);
+  if (options.threads > 1) checkThreadOptions(options, cores);
   checkPlacement(options, cores);
   if (options.onCrash === 'fin') checkHasProcess(options, '--on-crash fin');
   return options;
@@ -176,7 +176,7 @@ function checkHasProcess({ domain, nic }: RunOptions, what: string): void {
 }
 
 /** A thread has a queue and, if they are pinned, a core of its own. */
-function checkThreads(
+function checkThreadOptions(
   { threads, nic = 'veth', cpu, xdp, placement }: RunOptions,
   cores: number,
 ): void {

@@ -26,6 +26,8 @@ type WorkerMessage =
 type Stopped = Extract<DataplaneMessage, { type: 'stopped' }>;
 interface Attached {
   type: 'thread-attached';
+  /** Of the thread: they come in any order. */
+  index: number;
   layout: Extract<DataplaneMessage, { type: 'attached' }>['layouts'][number];
   flows: number;
   nic: string;
@@ -89,6 +91,7 @@ function run(config: DataplaneConfig): void {
     if (message.type === 'thread-attached') {
       attached.push(message);
       if (attached.length < workers.length) return;
+      attached.sort((a, b) => a.index - b.index);
       if (!locked(channel, config.lasting)) return;
       const layouts = attached.map((a) => a.layout);
       waiting = setTimeout(() => process.exit(1), GO_MS);

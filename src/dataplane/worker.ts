@@ -84,7 +84,7 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
     if (message === 'state') say({ type: 'thread-state', state: dataplane.state() });
     if (message === 'stop') end(dataplane, 0);
   });
-  say({ type: 'thread-attached', layout, flows: limits.flows, nic: nic.name });
+  say({ type: 'thread-attached', index, layout, flows: limits.flows, nic: nic.name });
 }
 
 async function startInline(): Promise<void> {

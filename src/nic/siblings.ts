@@ -8,7 +8,7 @@
  * - What asks something (ARP request, solicitation, echo) is answered by who gets it, once.
  * - Bounded on both sides: TOLD_MAX frames each TOLD_MS, HEARD_MAX that wait; what is more is dropped and counted
  *   (`siblingsLimited`). A neighbour that floods costs the others no more than that.
- * - `told` allocates; a thread tells only what is rare.
+ * - `tell` allocates: only what is rare is told.
  *
  * Called by dataplane/nics.ts; the way between the threads is dataplane/main.ts. Read first: OSDI'14 section 4.4.
  */
