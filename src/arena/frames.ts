@@ -1,7 +1,8 @@
 /**
  * Packet buffers: a receive pool and a transmit pool, adjacent in the arena, one UMEM.
  *
- * - A frame is FRAME_BYTES long and aligned; any offset inside a frame names it.
+ * - A frame is FRAME_BYTES long and aligned; any offset inside a frame names it. The end of what lies in a frame may be
+ *   the beginning of the next one: who keeps a frame keeps an offset inside it, never that of a payload, which may be empty.
  * - Each pool is a free stack of frame offsets (last in, first out: the warmest frame is reused first).
  * - `takeReceive` / `takeTransmit` hand over ownership, or return -1 when the pool is empty.
  * - `free` consumes a frame of either pool. Under VERIFY it is poisoned with 0xdd and a second free is caught.
@@ -78,6 +79,19 @@ export class Frames {
     return (offset - this.base) >> FRAME_SHIFT;
   }
 
+  /** The frame's first byte, from any offset inside it. */
+  startOf(offset: number): number {
+    return offset & -FRAME_BYTES;
+  }
+
+  /** VERIFY: `bytes` at `at`, perhaps none, lie in the frame that `offset` names. */
+  verifyInside(offset: number, at: number, bytes: number): void {
+    const frame = this.startOf(offset);
+    const isInside = bytes >= 0 && at >= frame && at + bytes <= frame + FRAME_BYTES;
+    assert(isInside, 'frames: bytes outside the frame that is said to hold them');
+    assert(this.#isFree[this.indexOf(offset)] === 0, 'frames: a free frame is said to hold bytes');
+  }
+
   isReceive(offset: number): boolean {
     return offset < this.transmitBase;
   }
@@ -100,7 +114,7 @@ export class Frames {
 
   /** Consumes a frame of either pool. */
   free(offset: number): void {
-    const frame = this.base + ((offset - this.base) & -FRAME_BYTES);
+    const frame = this.startOf(offset);
     if (VERIFY) this.#verifyFree(frame);
     if (frame < this.transmitBase) {
       this.#i32[this.#receiveStack + this.#receiveFree] = frame;

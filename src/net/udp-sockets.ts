@@ -18,6 +18,7 @@ import { halfSipHash } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../gate-arrays.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
+import { VERIFY } from '../verify.ts';
 import type { Environment } from './environment.ts';
 
 const C_DEFERRED = COUNTER.eventsDeferred;
@@ -166,21 +167,24 @@ export class UdpSockets {
   }
 
   /**
-   * Appends a frame to a socket's queue, by its payload's place. Consumes the frame. -> what `setSource` takes, which must
-   * follow.
+   * Appends `frame` (any offset inside it) to a socket's queue, with the payload in it. Consumes the frame. -> what
+   * `setSource` takes, which must follow. The application names the datagram by its payload's place; an empty one may
+   * stand at the frame's end, which is the next frame's beginning, so it is told as standing at `frame`.
    */
   queue(
     socket: number,
+    frame: number,
     payload: number,
     bytes: number,
     sourcePort: number,
     isTruncated: number,
   ): number {
     const i32 = this.#i32;
-    const node = this.#frames.indexOf(payload);
+    if (VERIFY) this.#frames.verifyInside(frame, payload, bytes);
+    const node = this.#frames.indexOf(frame);
     const received = this.#frameRow(node);
     i32[received + OWNER] = 0;
-    i32[received + OFFSET] = payload;
+    i32[received + OFFSET] = bytes === 0 ? frame : payload;
     i32[received + LENGTH] = bytes;
     i32[received + SOURCE_PORT] = sourcePort;
     i32[received + IS_TRUNCATED] = isTruncated;

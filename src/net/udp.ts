@@ -236,7 +236,7 @@ export class Udp {
     const bytes = length - wire.UDP_HEADER_BYTES;
     const port = this.#view.getUint16(udp + wire.UDP_SOURCE_PORT);
     if (frame !== NO_FRAME) {
-      const node = sockets.queue(socket, payload, bytes, port, 0);
+      const node = sockets.queue(socket, frame, payload, bytes, port, 0);
       sockets.setSource(node, w0, w1, w2, w3);
       return KEEP_FRAME;
     }
@@ -244,7 +244,7 @@ export class Udp {
     if (copy < 0) return this.#drop(C_RX_NO_FRAME);
     const kept = Math.min(bytes, FRAME_BYTES);
     this.#kernels.copy(copy, payload, kept);
-    const node = sockets.queue(socket, copy, kept, port, kept < bytes ? 1 : 0);
+    const node = sockets.queue(socket, copy, copy, kept, port, kept < bytes ? 1 : 0);
     sockets.setSource(node, w0, w1, w2, w3);
     return FREE_FRAME;
   }

@@ -17,6 +17,7 @@ import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { BATCH_MAX, FRAME_BYTES } from '../limits.ts';
 import { type Environment, FREE_FRAME, KEEP_FRAME } from '../net/environment.ts';
+import { VERIFY } from '../verify.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import {
   COMPACT_BYTES,
@@ -109,6 +110,7 @@ export class ReceiveQueue {
         return REFUSED;
       }
     }
+    if (VERIFY) this.#frames.verifyInside(frame, data, length);
     const m = this.#base + (this.#frames.indexOf(frame) << HELD_SHIFT);
     i32[m + HELD.frame] = frame;
     i32[m + HELD.data] = data;
@@ -159,7 +161,7 @@ export class ReceiveQueue {
   #copyBehind(m: number, data: number, length: number): boolean {
     const i32 = this.#i32;
     const end = i32[m + HELD.data]! + i32[m + HELD.length]!;
-    const frameEnd = (i32[m + HELD.frame]! & -FRAME_BYTES) + FRAME_BYTES;
+    const frameEnd = this.#frames.startOf(i32[m + HELD.frame]!) + FRAME_BYTES;
     if (frameEnd - end < length) return false;
     this.#kernels.copy(end, data, length);
     i32[m + HELD.length] = i32[m + HELD.length]! + length;

@@ -18,8 +18,8 @@ import { BATCH_MAX, type Limits, limitsFor } from '../../src/limits.ts';
 import { Clock, type Environment, type NetConfig, timerRanges } from '../../src/net/environment.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 
-/** Where XDP puts a received frame inside its buffer. */
-const RECEIVE_HEADROOM = 256;
+/** Where AF_XDP puts a received frame inside its buffer: 256 bytes of the kernel's, two of ours. */
+const RECEIVE_HEADROOM = 258;
 
 export class WireNic implements Nic {
   readonly name = 'wire';
