@@ -10,6 +10,7 @@ import type { Arena } from './arena/arena.ts';
 const NAMES = [
   // nic
   'rxFrames', 'rxBytes', 'txFrames', 'txBytes', 'txFull', 'rxNoFrame', 'rxTooLong', 'kicks', 'kickAgain',
+  'linkRefused', 'txLinkDown',
   // ethernet, arp, ip
   'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpIn', 'arpBad', 'arpRequestsOut', 'arpRepliesOut',
   'arpTableFull', 'arpHeldReplaced', 'arpUnresolved', 'noRoute', 'ipShort', 'ipBadVersion', 'ipBadHeaderLength',

@@ -55,7 +55,7 @@ function wrapped(config: DataplaneConfig, index: number, parts: NicParts, driver
   return nic;
 }
 
-function openDriver(config: NicConfig, { arena, frames, counters, limits }: NicParts): Nic {
+function openDriver(config: NicConfig, { arena, frames, counters, clock, limits }: NicParts): Nic {
   const mac = Uint8Array.from(config.mac);
   const { mtu } = config;
   switch (config.kind) {
@@ -69,6 +69,7 @@ function openDriver(config: NicConfig, { arena, frames, counters, limits }: NicP
         mtu,
         ringEntries: limits.ringEntries,
         copyOnly: config.mode === 'generic',
+        clock,
       });
     case 'tap':
       return new FrameFile(arena, frames, counters, {

@@ -4,8 +4,8 @@
  *
  * - Busy: iterations back to back for a slice of SLICE_US, then once around the event loop (about 1 us).
  * - Idle: policy `spin` never sleeps; `adaptive` spins SPIN_US after the last work, then sleeps; `sleep` sleeps at once.
- * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors), a timer of the wheel, or the
- *   application's own asynchronous work.
+ * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors, unless what is behind them is gone), a timer of
+ *   the wheel, or the application's own asynchronous work.
  */
 import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -45,10 +45,15 @@ function watchOf(fd: number, callback: () => void): Watch {
   return watch as Watch;
 }
 
+function arm(watches: readonly Watch[], on: boolean): void {
+  for (const watch of watches) sys.armWatch(watch, on);
+}
+
 export class Runner {
   readonly #parts: RunnerParts;
   readonly #spinUs: number;
-  readonly #watches: Watch[];
+  readonly #nicWatches: Watch[];
+  readonly #bellWatches: Watch[] = [];
   readonly #slice = () => this.#run();
   #isScheduled = false;
   #isAsleep = false;
@@ -58,14 +63,14 @@ export class Runner {
   constructor(parts: RunnerParts) {
     this.#parts = parts;
     this.#spinUs = parts.policy === 'sleep' ? 0 : SPIN_US;
-    this.#watches = parts.nic.fds.map((fd) => watchOf(fd, () => this.wake()));
+    this.#nicWatches = parts.nic.fds.map((fd) => watchOf(fd, () => this.wake()));
     const { doorbell } = parts;
     if (doorbell) {
       const rung = (): void => {
         doorbell.drain();
         this.wake();
       };
-      this.#watches.push(watchOf(doorbell.fd, rung));
+      this.#bellWatches.push(watchOf(doorbell.fd, rung));
     }
   }
 
@@ -124,7 +129,8 @@ export class Runner {
     if (dueUs < NEAR_US || this.#parts.nic.prepareSleep?.() === false) return this.#schedule();
     this.#isAsleep = true;
     this.#parts.counters.bump(C_SLEEPS);
-    for (const watch of this.#watches) sys.armWatch(watch, true);
+    if (this.#parts.nic.isGone?.() !== true) arm(this.#nicWatches, true);
+    arm(this.#bellWatches, true);
     this.#timer = setTimeout(() => this.wake(), Math.floor(dueUs / 1000));
   }
 
@@ -132,7 +138,8 @@ export class Runner {
     if (!this.#isAsleep) return;
     this.#isAsleep = false;
     clearTimeout(this.#timer);
-    for (const watch of this.#watches) sys.armWatch(watch, false);
+    arm(this.#nicWatches, false);
+    arm(this.#bellWatches, false);
     this.#parts.nic.wake?.();
   }
 }

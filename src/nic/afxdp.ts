@@ -14,7 +14,8 @@
  *   by Atomics.
  * - `transmit` writes a descriptor; `kick` publishes all of them and rings once. A kick that the
  *   kernel answers with EAGAIN is repeated while frames still leave; any other refusal (ENOBUFS,
- *   EBUSY, ENETDOWN) waits for the next kick.
+ *   EBUSY) waits for the next kick. While the link is down or gone kicks are rare (link-backoff.ts), and no reason
+ *   to stay awake; what was published leaves when it is up again.
  * - A refused descriptor would never be completed, so lengths are checked here.
  *
  * Called by the elastic thread. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
@@ -24,7 +25,9 @@ import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { BATCH_MAX, FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { EAGAIN, POLLIN, sys } from '../native/sys.ts';
+import type { Clock } from '../net/environment.ts';
 import { assert, VERIFY } from '../verify.ts';
+import { LinkBackoff } from './link-backoff.ts';
 import type { Nic } from './nic.ts';
 import { Xsk, type XskOptions, type XskStatistics } from './xsk.ts';
 
@@ -37,6 +40,7 @@ const C_RX_NO_FRAME = COUNTER.rxNoFrame;
 const C_RX_TOO_LONG = COUNTER.rxTooLong;
 const C_KICKS = COUNTER.kicks;
 const C_KICK_AGAIN = COUNTER.kickAgain;
+const C_LINK_REFUSED = COUNTER.linkRefused;
 
 const NEED_WAKEUP = 1;
 /** Receive frames lent at least; and so many batches in a row that needed a quarter at most are a calm. */
@@ -57,6 +61,8 @@ export interface AfXdpOptions extends Omit<XskOptions, 'copyOnly' | 'ringEntries
   lend?: number;
   /** Set when the program is attached in generic mode. */
   copyOnly?: boolean;
+  /** The stack's: how long to leave a link alone that is down. */
+  clock?: Clock;
 }
 
 export class AfXdp implements Nic {
@@ -71,6 +77,7 @@ export class AfXdp implements Nic {
   readonly #xsk: Xsk;
   readonly #frames: Frames;
   readonly #counters: Counters;
+  readonly #link: LinkBackoff;
   readonly #i32: Int32Array;
   readonly #fd: number;
   readonly #base: number;
@@ -132,6 +139,7 @@ export class AfXdp implements Nic {
     this.fds = [xsk.fd];
     this.#frames = frames;
     this.#counters = counters;
+    this.#link = new LinkBackoff(options.clock);
     this.#i32 = arena.i32;
     this.#base = frames.base;
     this.#entries = ringEntries;
@@ -230,13 +238,19 @@ export class AfXdp implements Nic {
       this.#counters.add(C_TX_FRAMES, fresh);
       this.#counters.add(C_TX_BYTES, this.#txBytes);
       this.#txBytes = 0;
-    } else if (!this.#kickOwed) return;
+    } else if (!this.#kickOwed && !this.#link.isDown) return;
     if ((Atomics.load(this.#i32, this.#txFlags) & NEED_WAKEUP) === 0) {
       this.#kickOwed = false; // zero copy, and the NIC is reading the ring already
       return;
     }
+    if (!this.#link.mayTry()) return;
     this.#counters.bump(C_KICKS);
     const result = sys.kick(this.#fd);
+    if (this.#link.heard(result)) {
+      this.#kickOwed = false;
+      this.#counters.bump(C_LINK_REFUSED);
+      return;
+    }
     this.#kickOwed = result < 0 && this.#kickAgain(result);
   }
 

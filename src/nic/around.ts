@@ -49,6 +49,10 @@ export class AroundNic implements Nic {
     return this.inner.prepareSleep?.() ?? true;
   }
 
+  isGone(): boolean {
+    return this.inner.isGone?.() ?? false;
+  }
+
   wake(): void {
     this.inner.wake?.();
   }

@@ -3,8 +3,9 @@
  *
  * - Receives into frames lent beforehand (up to BATCH_MAX); `reclaim` lends new ones.
  * - `transmit` queues, `kick` writes all of them; the kernel copies, so they are free at once. What
- *   it has no room for now (EAGAIN, ENOBUFS) waits for the next kick; what it refuses (interface
- *   down) is dropped, txFull.
+ *   it has no room for now (EAGAIN, ENOBUFS) waits for the next kick; what it refuses is dropped: txLinkDown
+ *   when the interface is down or gone, else txFull.
+ * - A device that was removed is readable for ever without anything to read: `isGone` says so, and nobody should poll it.
  * - The descriptor must be non-blocking, and is closed by `close`. The arena must be the bound one.
  *
  * Called by the elastic thread. One system call a frame: for rootless use, not for speed.
@@ -15,6 +16,7 @@ import { COUNTER, type Counters } from '../counters.ts';
 import { BATCH_MAX, FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { EAGAIN, ENOBUFS, SYS, sys } from '../native/sys.ts';
 import { assert, VERIFY } from '../verify.ts';
+import { isGoneError, isLinkError } from './link-backoff.ts';
 import type { Nic } from './nic.ts';
 
 const C_RX_FRAMES = COUNTER.rxFrames;
@@ -26,6 +28,7 @@ const C_RX_NO_FRAME = COUNTER.rxNoFrame;
 const C_RX_TOO_LONG = COUNTER.rxTooLong;
 const C_KICKS = COUNTER.kicks;
 const C_KICK_AGAIN = COUNTER.kickAgain;
+const C_LINK_DOWN = COUNTER.txLinkDown;
 
 const ETHERNET_BYTES = 14;
 const CAPACITY = FRAME_BYTES - TRANSMIT_HEADROOM;
@@ -63,6 +66,7 @@ export class FrameFile implements Nic {
   #waiting = 0;
   /** The receive pool had no frame to lend: counted once until it has again. */
   #isDry = false;
+  #isGone = false;
   #open = true;
 
   constructor(arena: Arena, frames: Frames, counters: Counters, options: FrameFileOptions) {
@@ -89,7 +93,10 @@ export class FrameFile implements Nic {
     if (room > max) room = max;
     if (room === 0) return 0;
     const count = sys.readFrames(this.#fd, this.#rxList, room, CAPACITY);
-    if (count <= 0) return 0;
+    if (count <= 0) {
+      if (isGoneError(count)) this.#isGone = true;
+      return 0;
+    }
     const i32 = this.#i32;
     const list = this.#rxList >> 2;
     let good = 0;
@@ -150,7 +157,7 @@ export class FrameFile implements Nic {
         this.#counters.bump(C_KICK_AGAIN);
         break;
       } else {
-        this.#counters.bump(C_TX_FULL);
+        this.#counters.bump(isLinkError(result) ? C_LINK_DOWN : C_TX_FULL);
         this.#frames.free(this.#i32[list + done * PAIR_WORDS]!);
         done++;
       }
@@ -186,6 +193,10 @@ export class FrameFile implements Nic {
       this.#lent = (this.#lent + 1) | 0;
     }
     this.#isDry = false;
+  }
+
+  isGone(): boolean {
+    return this.#isGone;
   }
 
   framesLent(): number {

@@ -31,6 +31,8 @@ export interface Nic {
   framesLent(): number;
   /** The thread is about to poll `fds`: false when work has come meanwhile. Absent: polling them is enough. */
   prepareSleep?(): boolean;
+  /** What is behind `fds` was removed: they are always ready, with nothing to read. Absent: never. */
+  isGone?(): boolean;
   /** The thread is awake again. */
   wake?(): void;
   /** Frames that the kernel has dropped before they reached the driver, by its own names. */

@@ -9,6 +9,7 @@
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import type { Counters } from '../counters.ts';
+import type { Clock } from '../net/environment.ts';
 import { AfXdp } from './afxdp.ts';
 import { type Attachment, type AttachOptions, attachXdp } from './attach.ts';
 
@@ -17,6 +18,7 @@ export interface OpenXdpOptions extends AttachOptions {
   /** limits.ringEntries */
   ringEntries: number;
   lend?: number;
+  clock?: Clock;
 }
 
 export interface OpenXdp {
@@ -45,6 +47,7 @@ export function openXdp(
       ringEntries: options.ringEntries,
       copyOnly: attachment.mode === 'generic',
       ...(options.lend === undefined ? {} : { lend: options.lend }),
+      ...(options.clock && { clock: options.clock }),
     });
     attachment.enable(queue, nic.fds[0]!);
     const close = (): void => {
