@@ -2,7 +2,10 @@
  * TCP's numbers that are choices, each with its source. Sizes of pools are in src/limits.ts.
  */
 
-/** Retransmission timeout, microseconds (RFC 6298; the floor is Linux's and every data centre's, not the RFC's 1 s). */
+/**
+ * Retransmission timeout, microseconds (RFC 6298). The floor, under its term for the variance, is Linux's and every data
+ * centre's: the timeout is at least a round trip and this, not the RFC's second.
+ */
 export const RTO_INITIAL_US = 1_000_000;
 export const RTO_MIN_US = 200_000;
 export const RTO_MAX_US = 60_000_000;

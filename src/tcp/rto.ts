@@ -2,6 +2,8 @@
  * The retransmission timeout, from round-trip samples.
  *
  * - srtt is held in us << 3 and rttvar in us << 2, so that the gains 1/8 and 1/4 are shifts (Jacobson 1988).
+ * - The floor stands under the variance (srtt + max(4 rttvar, RTO_MIN_US)), as in Linux: under the sum, a long and steady
+ *   path would have no room for an acknowledgement that its receiver delays.
  * - A sample comes from one timed segment per flight that was sent once (Karn), or from an echoed timestamp.
  * - `backOff` doubles; the next valid sample computes the timeout anew (RFC 6298 5.7, Karn's second half).
  *
@@ -32,8 +34,8 @@ export function sampleRtt(i32: Int32Array, row: number, rttUs: number): void {
   }
   i32[row + TCB.srtt] = Math.max(srtt, 1);
   i32[row + TCB.rttvar] = rttvar;
-  const rto = (srtt >> 3) + rttvar;
-  i32[row + TCB.rto] = rto < RTO_MIN_US ? RTO_MIN_US : Math.min(rto, RTO_MAX_US);
+  const rto = (srtt >> 3) + Math.max(rttvar, RTO_MIN_US);
+  i32[row + TCB.rto] = Math.min(rto, RTO_MAX_US);
 }
 
 /** Doubles the timeout (RFC 6298 5.5). */
