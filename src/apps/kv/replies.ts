@@ -41,7 +41,7 @@ const LINES = {
   ok: 'OK',
   reset: 'RESET',
   error: 'ERROR',
-  version: 'VERSION 1.6.18-ix',
+  version: 'VERSION 1.6.18',
   badFormat: 'CLIENT_ERROR bad command line format',
   badLine: 'CLIENT_ERROR bad command line',
   badChunk: 'CLIENT_ERROR bad data chunk',

@@ -1,7 +1,7 @@
 /**
  * The same bytes to memcached 1.6.18 and to the store: the answers must be the same bytes.
  *
- * - Normalised: cas numbers, the version. Not compared: stats, delayed flush_all, meta commands.
+ * - Normalised: cas numbers. Not compared: stats, delayed flush_all, meta commands.
  * - No gat with too long a key behind others: memcached touches those before it refuses the line;
  *   ours has no effect.
  * - One request at a time where memcached's answer depends on whether an earlier one has left
@@ -31,9 +31,7 @@ after(async () => {
 });
 
 const normal = (answer: string): string =>
-  answer
-    .replace(/^(VALUE [^ ]+ \d+ \d+) \d+(?=\r\n)/gm, '$1 CAS')
-    .replaceAll('1.6.18-ix', '1.6.18');
+  answer.replace(/^(VALUE [^ ]+ \d+ \d+) \d+(?=\r\n)/gm, '$1 CAS');
 
 const TOO_LARGE = 'SERVER_ERROR object too large for cache\r\n';
 

@@ -36,7 +36,7 @@ test('slowReader_multiGet_stopsBetweenKeysAndGoesOn', () => {
     answer += kv.c.output();
   }
   const hit = `VALUE a 0 ${VALUE.length}\r\n${VALUE}\r\n`;
-  assertSame(answer, `${hit.repeat(40)}END\r\nVERSION 1.6.18-ix\r\n`);
+  assertSame(answer, `${hit.repeat(40)}END\r\nVERSION 1.6.18\r\n`);
   assertAllHome(kv);
 });
 
@@ -87,7 +87,7 @@ test('fewSpans_longStats_goOnWhereTheyStopped', () => {
   };
   const expected = answerOf(1000);
   assert.equal(expected.split('ITEM ').length - 1, keys.length);
-  assert.ok(expected.endsWith('END\r\nVERSION 1.6.18-ix\r\n'));
+  assert.ok(expected.endsWith('END\r\nVERSION 1.6.18\r\n'));
   for (const room of [1, 2, 3]) assertSame(answerOf(room), expected, `room for ${room}`);
 });
 
@@ -99,7 +99,7 @@ test('statsHalfSent_connectionDies_theNextOneStartsClean', () => {
   kv.c.die();
   const next = kv.ix.connect();
   assert.equal(next.id, kv.c.id, 'ids are reused');
-  assert.equal(next.ask('version\r\n'), 'VERSION 1.6.18-ix\r\n');
+  assert.equal(next.ask('version\r\n'), 'VERSION 1.6.18\r\n');
   assertAllHome(kv);
 });
 
@@ -157,7 +157,7 @@ test('connectionDiesInTheMiddle_atEveryByte_nothingLeaks', () => {
     assert.equal(kv.stats.connections, 0);
     const next = kv.ix.connect();
     assert.equal(next.id, kv.c.id, 'ids are reused');
-    assert.equal(next.ask('version\r\n'), 'VERSION 1.6.18-ix\r\n', 'a new connection starts clean');
+    assert.equal(next.ask('version\r\n'), 'VERSION 1.6.18\r\n', 'a new connection starts clean');
     assertAllHome(kv);
   }
 });
