@@ -13,7 +13,6 @@ import type { KvConnection, Memory } from './host.ts';
 import { ACTIVE, CLASS_MASK, EXPTIME, FETCHED, KEY_MAX, META } from './layout.ts';
 import { type Line, VERB } from './line.ts';
 import type { Numbers } from './numbers.ts';
-import { CLOSED, MODE, type Records } from './records.ts';
 import { REPLY, type Replies } from './replies.ts';
 import type { StatsReport } from './stats.ts';
 import type { Store } from './store.ts';
@@ -39,7 +38,6 @@ export interface CommandParts {
   memory: Memory;
   store: Store;
   replies: Replies;
-  records: Records;
   numbers: Numbers;
   arithmetic: Arithmetic;
   stats: StatsReport;
@@ -49,7 +47,6 @@ export class Commands {
   readonly #i32: Int32Array;
   readonly #store: Store;
   readonly #replies: Replies;
-  readonly #records: Records;
   readonly #numbers: Numbers;
   readonly #arithmetic: Arithmetic;
   readonly #stats: StatsReport;
@@ -58,7 +55,6 @@ export class Commands {
     this.#i32 = parts.memory.i32;
     this.#store = parts.store;
     this.#replies = parts.replies;
-    this.#records = parts.records;
     this.#numbers = parts.numbers;
     this.#arithmetic = parts.arithmetic;
     this.#stats = parts.stats;
@@ -86,7 +82,7 @@ export class Commands {
       case VERB.stats:
         return this.#reportStats(c, record, line);
       case VERB.quit:
-        return this.quit(c, record);
+        return this.#replies.end(c, record);
       default:
         return this.#unknown(c, record, line);
     }
@@ -199,15 +195,10 @@ export class Commands {
     else this.#replies.sayText(c, record, report);
   }
 
-  quit(c: KvConnection, record: number): void {
-    this.#records.words[record + MODE] = CLOSED;
-    c.close();
-  }
-
   /** A browser or a proxy check gets the connection closed, as from memcached. */
   #unknown(c: KvConnection, record: number, line: Line): void {
     if (line.count > 0 && line.count <= 8 && line.begins(line.count - 1, HTTP)) {
-      return this.quit(c, record);
+      return this.#replies.end(c, record);
     }
     this.#replies.say(c, record, REPLY.error);
   }

@@ -1,7 +1,9 @@
 /**
  * What the store counts: one list of names, one double each; what `stats` prints comes from here.
  *
- * - Names are memcached's. Doubles, because they pass 2^31; exact to 2^53.
+ * - Names are memcached's, but for those at the end: `binary_refused`, connections ended because they
+ *   spoke the binary protocol; `blocks_swallowed`, values of refused storage lines that were dropped;
+ *   `blocks_unreadable`, connections ended because nothing said how long such a value was. Doubles, because they pass 2^31; exact to 2^53.
  * - `byClass` holds the columns that `stats slabs` and `stats items` show for each size class.
  */
 const NAMES = [
@@ -11,7 +13,8 @@ const NAMES = [
   'touch_misses', 'store_too_large', 'store_no_memory', 'bytes_read', 'bytes_written',
   'conn_yields', 'slabs_moved', 'bytes', 'curr_items', 'total_items', 'expired_unfetched',
   'evicted_unfetched', 'evicted_active', 'evictions', 'reclaimed', 'lrutail_reflocked',
-  'moves_within_lru', 'direct_reclaims',
+  'moves_within_lru', 'direct_reclaims', 'binary_refused', 'blocks_swallowed',
+  'blocks_unreadable',
 ] as const; // biome-ignore format: one line a group
 
 export type CountName = (typeof NAMES)[number];

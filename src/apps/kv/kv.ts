@@ -10,7 +10,7 @@
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
- * commands / stats, replies; store (items by key), eviction, arithmetic; table, lru, slabs, image,
+ * refusals / commands / stats, replies; store (items by key), eviction, arithmetic; table, lru, slabs, image,
  * layout (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
@@ -27,6 +27,7 @@ import { Line } from './line.ts';
 import { Numbers } from './numbers.ts';
 import { Protocol } from './protocol.ts';
 import { Records } from './records.ts';
+import { Refusals } from './refusals.ts';
 import { Replies } from './replies.ts';
 import { Retrieval } from './retrieval.ts';
 import { Slabs } from './slabs.ts';
@@ -108,14 +109,18 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const stats = new StatsReport(memory, store, { maxBytes: mebibytes * MEBIBYTE, port });
   const scratch = host.alloc(Arithmetic.scratchBytes, 8);
   const arithmetic = new Arithmetic(memory, store, numbers, scratch);
+  const { counts } = store;
+  const refusals = new Refusals(memory.u8, counts, replies, records, numbers);
   const protocol = new Protocol({
+    u8: memory.u8,
     line: new Line(memory.u8, memory.view),
     records,
     replies,
     retrieval: new Retrieval(memory, store, replies, records, numbers),
-    updates: new Updates(memory, store, replies, records, numbers),
-    commands: new Commands({ memory, store, replies, records, numbers, arithmetic, stats }),
-    counts: store.counts,
+    updates: new Updates(memory, store, replies, records, numbers, refusals),
+    refusals,
+    commands: new Commands({ memory, store, replies, numbers, arithmetic, stats }),
+    counts,
   });
   const tick = (): void => {
     clock.run(host.nowMs(), Date.now());

@@ -16,7 +16,7 @@ const LF = 10;
 const CR = 13;
 const SPACE = 32;
 /** The longest command has 7 words. */
-const WORDS_MAX = 8;
+export const WORDS_MAX = 8;
 
 /** Verbs, as small integers. */
 export const VERB = {

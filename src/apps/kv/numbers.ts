@@ -13,6 +13,8 @@ const TWO_32 = 2 ** 32;
 /** Above this a high half is negative. */
 const MAX_HIGH = 2 ** 31 - 1;
 const ZERO = 48;
+/** A value and its CRLF are counted in an int32. */
+export const LENGTH_MAX: number = 2 ** 31 - 1 - 2;
 
 const isBlank = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 13);
 
@@ -43,14 +45,26 @@ export class Numbers {
     return this.parseU64(offset, length);
   }
 
-  /** strtol into 32 bits: a signed 64-bit number, of which the low half is kept; in `lo`. */
+  /**
+   * strtol into 32 bits: a signed 64-bit number, of which memcached keeps the low half, in `lo`. Who
+   * must not be told less than was said looks at `hi`, too.
+   */
   parseI32(offset: number, length: number): boolean {
     const value = this.#parseDigits(offset, length);
     if (value >= 0) {
       this.lo = value;
+      this.hi = 0;
       return true;
     }
     return this.#parseSlow(offset, offset + length, true);
+  }
+
+  /**
+   * The length of a value, or -1. One of more than 31 bits is none: memcached keeps its low half,
+   * and then takes most of the value for commands.
+   */
+  parseLength(offset: number, length: number): number {
+    return this.parseI32(offset, length) && this.hi === 0 && this.lo >= 0 ? this.lo : -1;
   }
 
   /** The common case: up to nine digits and nothing else; -1 otherwise. */
@@ -93,7 +107,9 @@ export class Numbers {
 
   #setI32(low: number, high: number, isNegative: boolean): boolean {
     if (high > MAX_HIGH && !(isNegative && high === MAX_HIGH + 1 && low === 0)) return false;
-    this.lo = isNegative ? -low | 0 : low | 0;
+    this.lo = low | 0;
+    this.hi = high | 0;
+    if (isNegative) this.#negate();
     return true;
   }
 
@@ -102,9 +118,13 @@ export class Numbers {
     this.lo = low | 0;
     this.hi = high | 0;
     if (!isNegative) return true;
+    this.#negate();
+    return this.hi >= 0;
+  }
+
+  #negate(): void {
     this.lo = -this.lo | 0;
     this.hi = this.lo === 0 ? -this.hi | 0 : ~this.hi;
-    return this.hi >= 0;
   }
 
   /** `lo`, `hi` += or -= the given number: modulo 2^64, or stopping at 0. */

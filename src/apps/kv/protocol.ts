@@ -4,6 +4,8 @@
  * - `received` takes bytes where they lie in the receive pool and consumes whole lines, whole keys
  *   of a long get line, and values as they come, in any fragmentation. What it leaves is a line
  *   without an end (at most LINE_MAX bytes) or an incomplete key.
+ * - Data is data: a request of the binary protocol ends its connection at its first byte, and the
+ *   value of a refused storage line is never read as commands (refusals.ts).
  * - A connection that is not writable is left alone: its input waits in the receive pool, and its
  *   own peer with it.
  * - An answer that libix could not queue is in the record; the last byte of its command then stays
@@ -27,6 +29,7 @@ import {
   SWALLOW_LINE,
   VALUE,
 } from './records.ts';
+import type { Refusals } from './refusals.ts';
 import { REPLY, type Replies } from './replies.ts';
 import type { Retrieval } from './retrieval.ts';
 import type { Updates } from './updates.ts';
@@ -37,6 +40,7 @@ import type { Updates } from './updates.ts';
  */
 const LINE_MAX = 2048;
 
+const V_UNKNOWN = VERB.unknown;
 const V_GET = VERB.get;
 const V_GATS = VERB.gats;
 const V_SET = VERB.set;
@@ -44,32 +48,42 @@ const V_CAS = VERB.cas;
 const V_BGET = VERB.bget;
 const R_ERROR = REPLY.error;
 const C_READ = COUNT.bytes_read;
+const C_BINARY = COUNT.binary_refused;
+/** The magic byte of a request in the binary protocol; no command of this one begins with it. */
+const BINARY_REQUEST = 0x80;
+const META_SET = Uint8Array.from(Buffer.from('ms'));
 
 export interface ProtocolParts {
+  u8: Uint8Array;
   line: Line;
   records: Records;
   replies: Replies;
   retrieval: Retrieval;
   updates: Updates;
+  refusals: Refusals;
   commands: Commands;
   counts: Counts;
 }
 
 export class Protocol {
+  readonly #u8: Uint8Array;
   readonly #line: Line;
   readonly #records: Records;
   readonly #replies: Replies;
   readonly #retrieval: Retrieval;
   readonly #updates: Updates;
+  readonly #refusals: Refusals;
   readonly #commands: Commands;
   readonly #counts: Counts;
 
   constructor(parts: ProtocolParts) {
+    this.#u8 = parts.u8;
     this.#line = parts.line;
     this.#records = parts.records;
     this.#replies = parts.replies;
     this.#retrieval = parts.retrieval;
     this.#updates = parts.updates;
+    this.#refusals = parts.refusals;
     this.#commands = parts.commands;
     this.#counts = parts.counts;
   }
@@ -131,6 +145,7 @@ export class Protocol {
 
   #command(c: KvConnection, record: number, at: number, end: number): number {
     const line = this.#line;
+    if (this.#u8[at] === BINARY_REQUEST) return this.#binary(c, record, end);
     if (!line.read(at, end)) return end - at > LINE_MAX ? this.#longLine(c, record, end) : at;
     if (line.count === 0 || line.lengths[0]! < 2) {
       this.#replies.say(c, record, R_ERROR);
@@ -143,15 +158,23 @@ export class Protocol {
       }
       this.#replies.say(c, record, R_ERROR);
     } else if (verb >= V_SET && verb <= V_CAS) this.#updates.begin(c, record, verb, line);
+    else if (verb === V_UNKNOWN && line.is(0, META_SET)) this.#refusals.meta(c, record, line);
     else this.#commands.run(c, record, verb, line);
     return line.next;
+  }
+
+  /** Its client would wait for an answer of another form, and its values would be our commands. */
+  #binary(c: KvConnection, record: number, end: number): number {
+    this.#counts.bump(C_BINARY);
+    this.#replies.end(c, record);
+    return end;
   }
 
   /** Only a get may be that long; memcached closes the connection without a word, and so do we. */
   #longLine(c: KvConnection, record: number, end: number): number {
     const next = this.#retrieval.startLong(record, this.#line);
     if (next >= 0) return next;
-    this.#commands.quit(c, record);
+    this.#replies.end(c, record);
     return end;
   }
 }

@@ -114,6 +114,19 @@ export class Replies {
     if (!this.#trySay(c, reply)) this.#records.words[record + PENDING] = reply + 1;
   }
 
+  /** Answers with a constant line, and then closes. What else arrives is dropped. */
+  sayLast(c: KvConnection, record: number, reply: number): void {
+    this.say(c, record, reply);
+    this.end(c, record);
+  }
+
+  /** Closes when what is pending is out. What else arrives is dropped. */
+  end(c: KvConnection, record: number): void {
+    const words = this.#records.words;
+    words[record + MODE] = CLOSED;
+    if (words[record + PENDING] === 0) c.close();
+  }
+
   /** Answers with a 64-bit number. */
   sayNumber(c: KvConnection, record: number, lo: number, hi: number): void {
     if (this.#tryNumber(c, lo, hi)) return;
@@ -133,7 +146,10 @@ export class Replies {
         : pending === PENDING_NUMBER
           ? this.#tryNumber(c, words[record + LO]!, words[record + HI]!)
           : this.#trySay(c, pending - 1);
-    if (isSent) words[record + PENDING] = 0;
+    if (isSent) {
+      words[record + PENDING] = 0;
+      if (words[record + MODE] === CLOSED) c.close();
+    }
     return isSent;
   }
 

@@ -105,6 +105,7 @@ export class StatsReport {
       ['slab_global_page_pool', slabs.freePages],
       ...this.#rows('expired_unfetched', 'evicted_unfetched', 'evicted_active', 'evictions'),
       ...this.#rows('reclaimed', 'lrutail_reflocked', 'moves_within_lru', 'direct_reclaims'),
+      ...this.#rows('binary_refused', 'blocks_swallowed', 'blocks_unreadable'),
     ];
     return text(rows);
   }

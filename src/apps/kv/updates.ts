@@ -4,8 +4,8 @@
  *
  * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each piece of the
  *   value to where it will be sent from; nothing of it is ever on the JavaScript heap.
- * - A value that cannot be stored is swallowed, its length is known. A line that cannot be read is
- *   not: what follows it is taken for a command, as memcached does.
+ * - A value that cannot be stored is swallowed: its length is known. What becomes of the value of a
+ *   line that cannot be read is in refusals.ts.
  * - Whether the key exists is looked at when the value is complete.
  *
  * Called by Protocol. Read first: memcached's proto_text.c `process_update_command`, memcached.c
@@ -26,7 +26,7 @@ import {
   META,
 } from './layout.ts';
 import { type Line, VERB } from './line.ts';
-import type { Numbers } from './numbers.ts';
+import { LENGTH_MAX, type Numbers } from './numbers.ts';
 import {
   COMMAND,
   HI,
@@ -40,6 +40,7 @@ import {
   VALUE,
   VERB_WORD,
 } from './records.ts';
+import type { Refusals } from './refusals.ts';
 import { REPLY, type Replies } from './replies.ts';
 import { NO_MEMORY, type Store } from './store.ts';
 
@@ -66,7 +67,10 @@ const C_CAS_MISSES = COUNT.cas_misses;
 const CC_SETS = CLASS_COUNT.cmd_set;
 const CC_CAS_HITS = CLASS_COUNT.cas_hits;
 const CC_CAS_BAD = CLASS_COUNT.cas_badval;
-const LENGTH_MAX = 2 ** 31 - 1 - CRLF_BYTES;
+const PLUS = 43;
+const MINUS = 45;
+const ZERO = 48;
+const NINE = 57;
 
 export class Updates {
   readonly #memory: Memory;
@@ -75,40 +79,56 @@ export class Updates {
   readonly #replies: Replies;
   readonly #records: Records;
   readonly #numbers: Numbers;
+  readonly #refusals: Refusals;
 
-  constructor(memory: Memory, store: Store, replies: Replies, records: Records, numbers: Numbers) {
+  constructor(
+    memory: Memory,
+    store: Store,
+    replies: Replies,
+    records: Records,
+    numbers: Numbers,
+    refusals: Refusals,
+  ) {
     this.#memory = memory;
     this.#copy = memory.kernels.copy;
     this.#store = store;
     this.#replies = replies;
     this.#records = records;
     this.#numbers = numbers;
+    this.#refusals = refusals;
   }
 
   /** A storage line: `verb key flags exptime bytes [cas] [noreply]`. */
   begin(c: KvConnection, record: number, verb: number, line: Line): void {
     const wanted = verb === CAS ? 6 : 5;
     if (line.count !== wanted && line.count !== wanted + 1) {
-      return this.#replies.say(c, record, R_ERROR);
+      return this.#refusals.update(c, record, line, wanted, R_ERROR);
     }
     const words = this.#records.words;
     const numbers = this.#numbers;
     const { starts, lengths } = line;
     words[record + QUIET] = line.isQuiet() ? 1 : 0;
     const keyLength = lengths[1]!;
-    if (keyLength > KEY_MAX) return this.#say(c, record, R_BAD_FORMAT);
-    if (!numbers.parseU32(starts[2]!, lengths[2]!)) return this.#say(c, record, R_BAD_FORMAT);
+    if (keyLength > KEY_MAX) return this.#misshapen(c, record, line, wanted);
+    if (!numbers.parseU32(starts[2]!, lengths[2]!)) {
+      return this.#misshapen(c, record, line, wanted);
+    }
     const flags = numbers.lo;
-    if (!numbers.parseI32(starts[3]!, lengths[3]!)) return this.#say(c, record, R_BAD_FORMAT);
+    if (!numbers.parseI32(starts[3]!, lengths[3]!)) {
+      return this.#misshapen(c, record, line, wanted);
+    }
     const exptime = numbers.lo;
-    if (!numbers.parseI32(starts[4]!, lengths[4]!)) return this.#say(c, record, R_BAD_FORMAT);
-    const length = numbers.lo;
+    const length = numbers.parseLength(starts[4]!, lengths[4]!);
+    if (length < 0 || length > LENGTH_MAX || this.#isMoved(line, wanted)) {
+      return this.#misshapen(c, record, line, wanted);
+    }
     if (verb === CAS) {
-      if (!numbers.parseU64(starts[5]!, lengths[5]!)) return this.#say(c, record, R_BAD_FORMAT);
+      if (!numbers.parseU64(starts[5]!, lengths[5]!)) {
+        return this.#misshapen(c, record, line, wanted);
+      }
       words[record + LO] = numbers.lo;
       words[record + HI] = numbers.hi;
     }
-    if (length < 0 || length > LENGTH_MAX) return this.#say(c, record, R_BAD_FORMAT);
     words[record + REMAINING] = length + CRLF_BYTES;
     if (!fitsCache(keyLength, flags, length)) {
       return this.#refuse(c, record, verb, line, R_TOO_LARGE, C_TOO_LARGE);
@@ -143,6 +163,20 @@ export class Updates {
     const words = this.#records.words;
     if (words[record + MODE] === VALUE) this.#store.release(words[record + ITEM]!);
     words[record + MODE] = COMMAND;
+  }
+
+  /**
+   * A word more is `noreply` or, as for memcached, no matter what; but not a number: then a blank in
+   * the key has moved the others, and the length is not where it seems to be.
+   */
+  #isMoved(line: Line, wanted: number): boolean {
+    if (line.count === wanted) return false;
+    const byte = this.#memory.u8[line.starts[wanted]!]!;
+    return byte === PLUS || byte === MINUS || (byte >= ZERO && byte <= NINE);
+  }
+
+  #misshapen(c: KvConnection, record: number, line: Line, wanted: number): void {
+    this.#refusals.update(c, record, line, wanted, R_BAD_FORMAT);
   }
 
   #say(c: KvConnection, record: number, reply: number): void {

@@ -4,6 +4,10 @@
  * - Normalised: cas numbers. Not compared: stats, delayed flush_all, meta commands.
  * - No gat with too long a key behind others: memcached touches those before it refuses the line;
  *   ours has no effect.
+ * - Where ours refuses a storage line it swallows the value or closes (refusals.ts); memcached reads
+ *   the value as commands, and so is sent the line alone: its answer to that must be the same.
+ * - No length above 31 bits (memcached cuts it to 32, ours refuses it), and no number behind the
+ *   words of a storage line (memcached does not look at it, to ours the key had a blank in it).
  * - One request at a time where memcached's answer depends on whether an earlier one has left
  *   already: it pads a shrunken number only if nobody is being sent it, and drops earlier answers
  *   of a batch with too long a key.
@@ -53,15 +57,29 @@ async function compare(
       .at(-1)?.[2] ?? '1';
   const fill = (step: string, told: string): string =>
     step.replace(/\{(\w+)\}/g, (_, key: string) => casOf(told, key));
-  for (const step of steps) {
-    const mine = fill(step, answer);
-    for (let at = 0; at < mine.length; ) ours.deliver(mine.slice(at, (at += cut(mine.length))));
+  const counts = kv.store.counts;
+  const refused = (): number => counts.get('blocks_swallowed') + counts.get('blocks_unreadable');
+  const deliver = (text: string): void => {
+    for (let at = 0; at < text.length; ) ours.deliver(text.slice(at, (at += cut(text.length))));
     ours.acknowledge();
+  };
+  for (const step of steps) {
+    if (ours.isClosing) break;
+    const mine = fill(step, answer);
+    const line = step.indexOf('\n') + 1;
+    const before = refused();
+    deliver(mine.slice(0, mine.indexOf('\n') + 1));
+    const isRefused = refused() > before;
+    // A value as long as the line says: what would be too much or too little is not compared.
+    const said = Number.parseInt(mine.split(/ +/).filter((word) => word !== '')[4] ?? '', 10);
+    const block = isRefused && !ours.isClosing ? `${'x'.repeat(said)}\r\n` : undefined;
+    deliver(block ?? mine.slice(mine.indexOf('\n') + 1));
     const told = ours.output();
     answer += told;
     const length = normal(told).length;
     const isWhole = (received: string): boolean => normal(received).length >= length;
-    await theirs.ask(fill(step, theirs.received), isWhole, told.endsWith(TOO_LARGE) ? 20 : 500);
+    const yours = fill(isRefused ? step.slice(0, line) : step, theirs.received);
+    await theirs.ask(yours, isWhole, told.endsWith(TOO_LARGE) ? 20 : 500);
   }
   ours.die();
   const told = await theirs.finish();
@@ -120,6 +138,15 @@ const TEMPLATES: readonly (readonly string[])[] = [
 ];
 const START = 'flush_all\r\nset a 5 0 3\r\n107\r\n';
 const CHECK = ['gets a\r\n', 'get a new missing\r\n', 'version\r\n'];
+/** A length that memcached cuts to 32 bits, of which something is left. */
+const isCutLength = (line: string): boolean =>
+  /^ *(\w+ +){4}(4294967296|-9223372036854775807|-9223372036854775808)\b/.test(
+    line.replace(/^( *\w+ +)[^ ]+/, '$1key'),
+  );
+const hasNumberMore = (line: string): boolean =>
+  /^ *((set|add|replace|append|prepend)( +[^ \r\n]+){4}|cas( +[^ \r\n]+){5}) +[-+\t\v]*\d/.test(
+    line,
+  );
 const isDelayed = (line: string): boolean =>
   /^flush_all \s*\+?[1-9]/.test(line) || /flush_all [\t\v]?\+?\d*[1-9]/.test(line);
 
@@ -141,7 +168,7 @@ test('everyCommand_eachBadArgument_sameAnswer', { skip }, async () => {
     );
     lines.push(words.join(' ').toUpperCase() + end, `${words.join(' ')}\0 x${end}`);
     for (const line of lines) {
-      if (isDelayed(line)) continue;
+      if (isDelayed(line) || isCutLength(line) || hasNumberMore(line)) continue;
       await compare([START, 'gets a\r\n', line, ...CHECK]);
       compared++;
     }
@@ -334,7 +361,9 @@ test('randomScripts_inRandomFragments_sameAnswer', { skip }, async () => {
   const deadline = Date.now() + Number(process.env['IX_RANDOM_MS'] ?? 6000);
   let scripts = 0;
   for (; Date.now() < deadline; scripts++) {
-    const steps = Array.from({ length: 40 }, step).filter((line) => !isDelayed(line));
+    const steps = Array.from({ length: 40 }, step).filter(
+      (line) => !isDelayed(line) && !isCutLength(line) && !hasNumberMore(line),
+    );
     await compare(['flush_all\r\n', ...steps], oracle, (n) => 1 + random.below(n));
   }
   assert.ok(scripts > 20, `${scripts} scripts`);
