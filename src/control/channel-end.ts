@@ -4,7 +4,10 @@
  * - The child holds a copy of this end (child.ts), and with it the flags of the descriptor: it could make reads and writes
  *   wait. So every call here says MSG_DONTWAIT itself, and nothing that it does can hold us up.
  * - A line longer than LINE_BYTES_MAX is no message: it is told, nothing more is read, and the child should be ended.
- * - What is no JSON is dropped. A child that does not read is not waited for: beyond PENDING_BYTES_MAX our lines are dropped.
+ * - What is no JSON, or is nested deeper than DEPTH_MAX, is dropped: whoever works on a message may walk through it by recursion.
+ * - Whoever hears a message may throw: it is said on standard error, and the next one is heard. A child that makes us
+ *   fail in a way we did not think of does not end everybody's control plane.
+ * - A child that does not read is not waited for: beyond PENDING_BYTES_MAX our lines are dropped.
  *
  * Called by child.ts. The other end: src/dataplane/channel.ts.
  */
@@ -21,6 +24,8 @@ const READS_MAX = 16;
 const PENDING_BYTES_MAX = 1 << 20;
 const RETRY_MS = 10;
 const NEWLINE = 10;
+/** Of what a child says: its own messages have four levels, the rest is for what an application reports. */
+export const DEPTH_MAX = 64;
 
 const RECVFROM = callNumber('recvfrom');
 const SENDTO = callNumber('sendto');
@@ -105,11 +110,11 @@ export class ChannelEnd {
     let rest = bytes;
     for (let at = rest.indexOf(NEWLINE); at >= 0; at = rest.indexOf(NEWLINE)) {
       this.#pieces.push(rest.subarray(0, at));
-      const message = parseJson(Buffer.concat(this.#pieces).toString());
+      const message = parseMessage(Buffer.concat(this.#pieces));
       this.#pieces = [];
       this.#bytes = 0;
       rest = rest.subarray(at + 1);
-      if (message !== undefined) this.#hooks.message(message);
+      if (message !== undefined) this.#tell(message);
     }
     if (rest.length === 0) return;
     this.#pieces.push(rest);
@@ -117,6 +122,15 @@ export class ChannelEnd {
     if (this.#bytes <= LINE_BYTES_MAX) return;
     this.#close();
     this.#hooks.tooLong();
+  }
+
+  #tell(message: unknown): void {
+    try {
+      this.#hooks.message(message);
+    } catch (error) {
+      const [why] = String(error).split('\n');
+      process.stderr.write(`ix: a message of a child could not be dealt with (${why}); dropped\n`);
+    }
   }
 
   #close(): void {
@@ -130,10 +144,30 @@ export class ChannelEnd {
   }
 }
 
-function parseJson(line: string): unknown {
+function parseMessage(line: Buffer): unknown {
+  if (depthOf(line) > DEPTH_MAX) return undefined;
   try {
-    return JSON.parse(line);
+    return JSON.parse(line.toString());
   } catch {
     return undefined;
   }
+}
+
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+
+/** How deep arrays and objects are nested in a line of JSON; of what is none, some number. */
+export function depthOf(line: Uint8Array): number {
+  let depth = 0;
+  let deepest = 0;
+  let isText = false;
+  for (let i = 0; i < line.length; i++) {
+    const byte = line[i];
+    if (isText && byte === BACKSLASH) i += 1;
+    else if (byte === QUOTE) isText = !isText;
+    else if (isText) continue;
+    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) deepest = Math.max(deepest, ++depth);
+    else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth -= 1;
+  }
+  return deepest;
 }

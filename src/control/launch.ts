@@ -7,6 +7,8 @@
  * - One that does not answer `dropApplication` within APPLICATION_GONE_MS hangs: it is killed, and `ended` says why.
  * - `ended` settles when it is gone; by itself or because of `stop`.
  * - `adoptDataplane` is the same for one that serves already and whose control plane has died.
+ * - What is asked carries a number, and so does its answer: several may ask at once, and an answer to who asked before an
+ *   adoption is not taken for ours.
  *
  * Called by life.ts. The other end of the channel is src/dataplane/channel.ts.
  */
@@ -58,7 +60,7 @@ export interface Dataplane {
   go(): void;
   /** The application's process has ended; settles when all it held is back, fails when the dataplane ends instead. */
   dropApplication(): Promise<void>;
-  /** What its pools hold, one entry a thread. One question at a time. */
+  /** What its pools hold, one entry a thread. */
   state(): Promise<ThreadState[]>;
   /** SIGTERM, then SIGKILL; settles when it is gone. */
   stop(): Promise<void>;
@@ -106,14 +108,13 @@ function converse(
 ): Dataplane {
   const attached = Promise.withResolvers<Attached>();
   const ready = Promise.withResolvers<Ready>();
-  let dropped = Promise.withResolvers<void>();
-  let state = Promise.withResolvers<ThreadState[]>();
+  const questions = new Questions();
   const said: Omit<End, 'how'> = {};
   const hear = (message: DataplaneMessage): void => {
     if (message.type === 'attached') attached.resolve(message);
     else if (message.type === 'ready') ready.resolve(message);
-    else if (message.type === 'dropped') dropped.resolve();
-    else if (message.type === 'state') state.resolve(message.threads);
+    else if (message.type === 'dropped') questions.answered(message.question, undefined);
+    else if (message.type === 'state') questions.answered(message.question, message.threads);
     else if (message.type === 'report') report(message.value);
     else if (message.type === 'stopped') said.stopped = message.exitCode;
     else {
@@ -122,7 +123,7 @@ function converse(
     }
   };
   const fail = (error: Error): void => {
-    for (const each of [attached, ready, dropped, state]) each.reject(error);
+    for (const each of [attached, ready, questions]) each.reject(error);
   };
   const child = begin((message) => {
     const parsed = v.safeParse(DataplaneMessage, message);
@@ -132,7 +133,7 @@ function converse(
   ended.then(({ how }) =>
     fail(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`)),
   );
-  for (const each of [attached, ready, dropped, state]) each.promise.catch(() => {}); // nobody may be waiting
+  for (const each of [attached, ready]) each.promise.catch(() => {}); // nobody may be waiting
   return {
     ...{ pid: child.pid, channel: child.channel },
     get confined() {
@@ -143,25 +144,57 @@ function converse(
     ended,
     go: () => child.write('go'),
     dropApplication: () => {
-      dropped = Promise.withResolvers<void>();
+      const { number, answer } = questions.ask<void>();
       const hung = setTimeout(() => {
         const limit = `${APPLICATION_GONE_MS / 1000} s`;
         said.failure = `it hung: it did not answer for ${limit} that its application has ended`;
         child.kill();
       }, APPLICATION_GONE_MS);
       const settled = (): void => clearTimeout(hung);
-      dropped.promise.then(settled, settled);
-      child.write('application-gone');
-      return dropped.promise;
+      answer.then(settled, settled);
+      child.write(`application-gone ${number}`);
+      return answer;
     },
     state: () => {
-      state = Promise.withResolvers<ThreadState[]>();
-      child.write('state');
-      return state.promise;
+      const { number, answer } = questions.ask<ThreadState[]>();
+      child.write(`state ${number}`);
+      return answer;
     },
     stop: child.stop,
     kill: child.kill,
   };
+}
+
+/** What was asked and is not answered yet. */
+class Questions {
+  /** No number is used twice, by nobody who ever talks to this dataplane: they begin at the time of day. */
+  #next = Date.now();
+  readonly #open = new Map<
+    number,
+    { resolve(answer: unknown): void; reject(error: Error): void }
+  >();
+  #failure: Error | undefined;
+
+  ask<T>(): { number: number; answer: Promise<T> } {
+    const number = this.#next++;
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    promise.catch(() => {}); // nobody may be waiting
+    if (this.#failure) reject(this.#failure);
+    else this.#open.set(number, { resolve: (answer) => resolve(answer as T), reject });
+    return { number, answer: promise };
+  }
+
+  answered(number: number, answer: unknown): void {
+    this.#open.get(number)?.resolve(answer);
+    this.#open.delete(number);
+  }
+
+  /** There will be no answers any more. */
+  reject(error: Error): void {
+    this.#failure ??= error;
+    for (const question of this.#open.values()) question.reject(error);
+    this.#open.clear();
+  }
 }
 
 /** The configuration with the child's descriptor numbers. */

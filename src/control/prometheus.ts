@@ -1,17 +1,35 @@
 /**
  * Counters in the Prometheus exposition format, one metric a counter: `ix_rx_frames_total{app,
  * address}`.
+ *
+ * - Names and counts are a dataplane's, which may lie: what cannot be a counter (below 0, infinite, not a number; a name that
+ *   is none) is left out, and `ix_counters_left_out{app, address}` says how many. The other services are not touched by it.
  */
-import { Counter, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import type { Instance } from './instances.ts';
+
+/** As src/counters.ts has them. */
+const COUNTER_NAME = /^[a-z][a-zA-Z0-9]{0,63}$/;
 
 export async function exposition(
   samples: readonly (readonly [Instance, Record<string, number>])[],
 ): Promise<string> {
   const registry = new Registry();
   const metrics = new Map<string, Counter<'app' | 'address'>>();
+  const leftOut = new Gauge({
+    name: 'ix_counters_left_out',
+    help: 'counters of the dataplane whose value or name cannot be that of a counter',
+    labelNames: ['app', 'address'],
+    registers: [registry],
+  });
   for (const [instance, counts] of samples) {
+    const { app, address } = instance;
+    leftOut.set({ app, address }, 0);
     for (const [counter, count] of Object.entries(counts)) {
+      if (!COUNTER_NAME.test(counter) || !(count >= 0 && count < Number.POSITIVE_INFINITY)) {
+        leftOut.inc({ app, address });
+        continue;
+      }
       const name = metricName(counter);
       const metric =
         metrics.get(name) ??
@@ -22,7 +40,7 @@ export async function exposition(
           registers: [registry],
         });
       metrics.set(name, metric);
-      metric.inc({ app: instance.app, address: instance.address }, count);
+      metric.inc({ app, address }, count);
     }
   }
   return registry.metrics();

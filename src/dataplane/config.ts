@@ -202,6 +202,21 @@ const ThreadState = v.object({
 });
 export type ThreadState = v.InferOutput<typeof ThreadState>;
 
+/** What a child may say of itself: as much as anybody reads, numbers as they may be. */
+const said = (most: number) =>
+  v.pipe(
+    v.string(),
+    v.transform((text) => text.slice(0, most)),
+  );
+const Failed = v.object({ type: v.literal('failed'), code: said(64), message: said(8192) });
+const Stopped = v.object({
+  type: v.literal('stopped'),
+  exitCode: v.pipe(count, v.maxValue(255)),
+});
+const ports = v.pipe(v.array(v.pipe(count, v.maxValue(65_535))), v.maxLength(1024));
+/** The number that the control plane gave it. */
+const question = count;
+
 /** What a dataplane says on the channel, one line of JSON each. */
 export const DataplaneMessage = v.variant('type', [
   /** The driver is bound: frames may flow. One layout a thread, for the application's process. */
@@ -209,33 +224,29 @@ export const DataplaneMessage = v.variant('type', [
     type: v.literal('attached'),
     layouts: v.array(Layout),
     flows: count,
-    nic: v.string(),
+    nic: said(256),
   }),
   /** Domain inline: the application listens. */
   v.object({
     type: v.literal('ready'),
     /** Ports that the application listens on. */
-    ports: v.array(count),
+    ports,
     /** The driver and how it runs, for people: 'af_xdp ix1 queue 0, native, copy'. */
-    nic: v.string(),
+    nic: said(256),
   }),
   /**
    * It cannot start (or go on): one sentence with the remedy. The process ends by itself after
    * this.
    */
-  v.object({
-    type: v.literal('failed'),
-    code: v.string(),
-    message: v.string(),
-  }),
+  Failed,
   /** After `state`: what the pools hold at this moment, one entry a thread. */
-  v.object({ type: v.literal('state'), threads: v.array(ThreadState) }),
+  v.object({ type: v.literal('state'), question, threads: v.array(ThreadState) }),
   /** After `application-gone`: everything the application held is back. */
-  v.object({ type: v.literal('dropped') }),
+  v.object({ type: v.literal('dropped'), question }),
   /** A message of the application's own (`ix.report`). */
   v.object({ type: v.literal('report'), value: v.unknown() }),
   /** The application has ended the dataplane (`ix.stop`); the process exits with this code. */
-  v.object({ type: v.literal('stopped'), exitCode: v.number() }),
+  Stopped,
 ]);
 export type DataplaneMessage = v.InferOutput<typeof DataplaneMessage>;
 
@@ -262,9 +273,9 @@ export const ApplicationConfig = v.object({
 export type ApplicationConfig = v.InferOutput<typeof ApplicationConfig>;
 
 export const ApplicationMessage = v.variant('type', [
-  v.object({ type: v.literal('ready'), ports: v.array(count) }),
-  v.object({ type: v.literal('failed'), code: v.string(), message: v.string() }),
+  v.object({ type: v.literal('ready'), ports }),
+  Failed,
   v.object({ type: v.literal('report'), value: v.unknown() }),
-  v.object({ type: v.literal('stopped'), exitCode: v.number() }),
+  Stopped,
 ]);
 export type ApplicationMessage = v.InferOutput<typeof ApplicationMessage>;

@@ -5,8 +5,8 @@
  * - Start: configuration in; `attached` out when every driver is bound and the process has
  *   locked itself down; `go` in when frames flow; domain inline only:
  *   `ready` out when the application listens.
- * - Later: `application-gone` in when the application's process has ended: its flows end, its buffers come back;
- *   `state` in, and out what every thread holds.
+ * - Later: `application-gone N` in when the application's process has ended: its flows end, its buffers come back, `dropped`
+ *   out; `state N` in, and out what every thread holds. N is the control plane's number of its question.
  * - A thread that ends, by an exception or by process.exit() of an inline application, ends the process: `failed` says why.
  * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
  * - Ends with the control plane until it has locked itself down; afterwards only if its service is not `lasting`
@@ -19,9 +19,10 @@ import { Channel, endWithParent, readConfig } from './channel.ts';
 import type { DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
 
 type WorkerMessage =
-  | Exclude<DataplaneMessage, { type: 'attached' | 'state' }>
+  | Exclude<DataplaneMessage, { type: 'attached' | 'dropped' | 'state' }>
   | Attached
-  | { type: 'thread-state'; state: ThreadState }
+  | { type: 'thread-dropped'; question: number }
+  | { type: 'thread-state'; question: number; state: ThreadState }
   | { type: 'for-siblings'; frame: Uint8Array };
 type Stopped = Extract<DataplaneMessage, { type: 'stopped' }>;
 interface Attached {
@@ -41,15 +42,15 @@ const GO_MS = 30_000;
 function run(config: DataplaneConfig): void {
   const channel = new Channel((line) => {
     if (line === 'go') clearTimeout(waiting);
-    if (line === 'go' || line === 'application-gone' || line === 'state') tell(line);
+    if (line === 'go' || /^(application-gone|state) \d+$/.test(line)) tell(line);
   });
   let waiting: NodeJS.Timeout | undefined;
   const attached: Attached[] = [];
   let readyCount = 0;
-  let droppedCount = 0;
   let stoppedCount = 0;
   let isStopping = false;
-  let states: ThreadState[] = [];
+  const dropped = new Gathered<true>();
+  const states = new Gathered<ThreadState>();
   const workers = config.nics.map((_nic, index) => {
     const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
       workerData: { config, index },
@@ -99,14 +100,13 @@ function run(config: DataplaneConfig): void {
     } else if (message.type === 'ready') {
       readyCount += 1;
       if (readyCount === workers.length) channel.send({ ...message, nic: driverNames() });
-    } else if (message.type === 'dropped') {
-      droppedCount += 1;
-      if (droppedCount % workers.length === 0) channel.send(message);
+    } else if (message.type === 'thread-dropped') {
+      const { question } = message;
+      if (dropped.all(question, true, workers.length)) channel.send({ type: 'dropped', question });
     } else if (message.type === 'thread-state') {
-      states.push(message.state);
-      if (states.length < workers.length) return;
-      channel.send({ type: 'state', threads: states });
-      states = [];
+      const { question, state } = message;
+      const threads = states.all(question, state, workers.length);
+      if (threads) channel.send({ type: 'state', question, threads });
     } else if (message.type === 'report') channel.send(message);
     else channel.last(message, 1);
   }
@@ -115,6 +115,20 @@ function run(config: DataplaneConfig): void {
     tell('stop');
     setTimeout(() => process.exit(0), CLOSE_MS);
   });
+}
+
+/** Answers of all threads to questions that may overlap. */
+class Gathered<T> {
+  readonly #answers = new Map<number, T[]>();
+
+  /** One thread's answer; all of them, when it is the last of `count`. */
+  all(question: number, answer: T, count: number): T[] | undefined {
+    const answers = [...(this.#answers.get(question) ?? []), answer];
+    this.#answers.set(question, answers);
+    if (answers.length < count) return undefined;
+    this.#answers.delete(question);
+    return answers;
+  }
 }
 
 function locked(channel: Channel, lasting = false): boolean {

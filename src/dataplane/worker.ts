@@ -70,18 +70,21 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
   parentPort?.on('message', (message: string | Uint8Array) => {
     if (typeof message !== 'string') {
       hear(message);
-      dataplane.runner.wake();
+      return dataplane.runner.wake();
     }
     if (message === 'go') {
       dataplane.thread.readClock();
       dataplane.stack.start();
       go();
     }
-    if (message === 'application-gone') {
+    // What is asked comes with a number, which goes back with the answer.
+    const [word, number] = message.split(' ');
+    const question = Number(number);
+    if (word === 'application-gone') {
       dataplane.dropApplication(config.onCrash === 'fin');
-      say({ type: 'dropped' });
+      say({ type: 'thread-dropped', question });
     }
-    if (message === 'state') say({ type: 'thread-state', state: dataplane.state() });
+    if (word === 'state') say({ type: 'thread-state', question, state: dataplane.state() });
     if (message === 'stop') end(dataplane, 0);
   });
   say({ type: 'thread-attached', index, layout, flows: limits.flows, nic: nic.name });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ChannelEnd } from '../../src/control/channel-end.ts';
+import { ChannelEnd, DEPTH_MAX, depthOf } from '../../src/control/channel-end.ts';
 import { socketPair } from '../../src/control/descriptors.ts';
 import { SYS, sys } from '../../src/native/sys.ts';
 
@@ -85,4 +85,62 @@ test('channel_childThatNeverReads_isNotKeptInMemory', async () => {
   assert.ok(process.memoryUsage().arrayBuffers - before < 100 * 2 ** 20);
   closeSync(theirs);
   await end.closed;
+});
+
+const nested = (depth: number, open = '{"0":', close = '}'): string =>
+  `${open.repeat(depth)}1${close.repeat(depth)}\n`;
+
+test('channel_lineNestedTooDeep_dropped', async () => {
+  const { end, theirs, heard } = open();
+  for (const [open, close] of [
+    ['{"0":', '}'],
+    ['[', ']'],
+  ] as const) {
+    writeSync(theirs, nested(DEPTH_MAX + 1, open, close));
+    writeSync(theirs, nested(DEPTH_MAX, open, close));
+  }
+  writeSync(theirs, '"last"\n');
+  closeSync(theirs);
+  await end.closed;
+  assert.equal(heard.length, 3);
+  // Whoever hears it may do with it what he likes.
+  for (const message of heard) assert.ok(JSON.stringify(message));
+});
+
+test('depthOf_bracketsInText_doNotCount', () => {
+  const depths: [text: string, depth: number][] = [
+    ['1', 0],
+    ['"[[["', 0],
+    ['"\\"[[["', 0],
+    ['"\\\\",[', 1],
+    ['{"[{":[{}]}', 3],
+    ['[],[],[]', 1],
+    [']]]][', 0],
+  ];
+  for (const [text, depth] of depths) assert.equal(depthOf(Buffer.from(text)), depth, text);
+});
+
+test('channel_whoHearsThrows_saidAndTheNextIsHeard', async (t) => {
+  const said: string[] = [];
+  t.mock.method(process.stderr, 'write', (text: string) => {
+    said.push(text);
+    return true;
+  });
+  const [ours, theirs] = socketPair();
+  const heard: unknown[] = [];
+  const end = new ChannelEnd(ours, {
+    message: (message) => {
+      if (message === 1) throw new RangeError('out of something\nand more');
+      heard.push(message);
+    },
+    tooLong: () => {},
+  });
+  writeSync(theirs, '1\n2\n');
+  closeSync(theirs);
+  await end.closed;
+  t.mock.restoreAll();
+  assert.deepEqual(heard, [2]);
+  assert.deepEqual(said, [
+    'ix: a message of a child could not be dealt with (RangeError: out of something); dropped\n',
+  ]);
 });

@@ -94,6 +94,67 @@ test('launch_diesBeforeReady_rejects', async () => {
   });
 });
 
+const ASKED = `const { createInterface } = await import('node:readline');
+  const { Socket } = await import('node:net');
+  const heard = [];
+  const threads = (flows) => [{ flows, timers: 0, receiveHeld: 0, transmitHeld: 0, allocatedBytes: 0, kernelDrops: {} }];
+  createInterface({ input: new Socket({ fd: 3 }) }).on('line', (line) => {
+    heard.push(Number(line.split(' ')[1]));
+    if (heard.length === 2) answer();
+  });`;
+
+test('launch_twoQuestionsAtOnce_eachGetsItsAnswer', async () => {
+  // The second is answered first; and what nobody asked (or somebody before an adoption) is nobody's answer.
+  const body = `readConfig(); ${ASKED} ${READY}
+    const answer = () => {
+      send({ type: 'state', question: 1, threads: threads(99) });
+      send({ type: 'state', question: heard[1], threads: threads(2) });
+      send({ type: 'state', question: heard[0], threads: threads(1) });
+      send({ type: 'state', question: heard[0], threads: threads(98) });
+    };`;
+  const dataplane = start(body);
+  await dataplane.ready;
+  const answers = await Promise.all([dataplane.state(), dataplane.state()]);
+  assert.deepEqual(
+    answers.map(([thread]) => thread?.flows),
+    [1, 2],
+  );
+  await dataplane.stop();
+  await assert.rejects(dataplane.state(), DataplaneDiedError);
+});
+
+test('launch_twoApplicationsGone_eachWaitsForItsOwn', async () => {
+  const body = `readConfig(); ${ASKED} ${READY}
+    const answer = () => send({ type: 'dropped', question: heard[1] });`;
+  const dataplane = start(body);
+  await dataplane.ready;
+  let isFirst = false;
+  const first = dataplane.dropApplication();
+  first.then(
+    () => {
+      isFirst = true;
+    },
+    () => {},
+  );
+  await dataplane.dropApplication();
+  assert.equal(isFirst, false);
+  dataplane.kill();
+  await assert.rejects(first, DataplaneDiedError);
+});
+
+test('launch_exitCodesThatAreNone_areNotHeard', async () => {
+  const codes = [1.5, -1, 256, null, '4', {}];
+  const said = codes.map((exitCode) => `send(${JSON.stringify({ type: 'stopped', exitCode })});`);
+  const dataplane = start(`${READY} ${said.join('')} process.exit(4);`);
+  assert.deepEqual(await dataplane.ended, { how: 'exit code 4' });
+});
+
+test('launch_failureOfAMegabyte_isCut', async () => {
+  const body = `send({ type: 'failed', code: 'IX', message: 'x'.repeat(1_000_000) }); process.exit(1);`;
+  const { failure } = await start(body).ended;
+  assert.equal(failure?.length, 8192);
+});
+
 test('launch_killedAfterReady_endedSaysSo', async () => {
   const dataplane = start(`readConfig(); ${READY} ${STAY}`);
   await dataplane.ready;

@@ -113,12 +113,14 @@ export const cases: Case[] = [
     run: (gate) => {
       const pid = 1;
       tell({ type: 'attached', layouts: [], flows: 1, nic: 'forged' });
-      tell({ type: 'dropped' });
-      tell({ type: 'state', threads: [] });
+      tell({ type: 'dropped', question: 0 });
+      tell({ type: 'state', question: 0, threads: [] });
       tell({ type: 'confined', done: ['everything'], missing: ['\u001b[2J'] });
       tell({ type: 'incident', incident: { event: 'ended', application: 'kv', pid } });
       tell({ type: 'ready', ports: [11_211] });
       tell({ type: 'ready', ports: 'all' });
+      tell({ type: 'ready', ports: [-1, 70_000] });
+      for (const exitCode of [1.5, -1, 1e9, null, '0']) tell({ type: 'stopped', exitCode });
       return stillAnswers(gate);
     },
     expects: true,
@@ -150,6 +152,8 @@ export const cases: Case[] = [
       const depth = 100_000; // within the longest line
       say(`{"type":"report","value":${'['.repeat(depth)}${']'.repeat(depth)}}\n`);
       say(`{"type":"report","value":${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}}\n`);
+      // With keys that are indices V8 reads it without recursion, and writes it with.
+      say(`{"type":"report","value":${'{"0":'.repeat(depth)}1${'}'.repeat(depth)}}\n`);
       return stillAnswers(gate);
     },
     expects: true,

@@ -247,7 +247,8 @@ const NO_STATE = { flows: 0, timers: 0, receiveHeld: 0, transmitHeld: 0, allocat
 let next = 0;
 
 function heard(line: string): void {
-  if (line !== 'state') return;
+  const question = Number(/^state (\d+)$/.exec(line)?.[1]);
+  if (Number.isNaN(question)) return;
   const attack = last === '' ? ATTACKS[next++] : undefined;
   if (attack === undefined) return theLast();
   let value: unknown;
@@ -257,7 +258,7 @@ function heard(line: string): void {
     value = (error as Error).message;
   }
   tell({ type: 'report', value: { attack: attack.name, value } });
-  tell({ type: 'state', threads: [{ ...NO_STATE, kernelDrops: {} }] });
+  tell({ type: 'state', question, threads: [{ ...NO_STATE, kernelDrops: {} }] });
 }
 
 function theLast(): void {
