@@ -42,20 +42,26 @@ export async function runBench(plan: BenchPlan): Promise<void> {
   const restore = exitsBySignal();
   try {
     enterPrivateNetwork();
-    const measured = await runRounds(plan.contenders, plan.options.rounds, progress);
+    const repeated: string[] = [];
+    const { contenders, options } = plan;
+    const measured = await runRounds(contenders, options.rounds, progress, repeated);
     const results = { ...measured, ...plan.derive?.(measured) };
     const ratios = ratiosOf(results, plan.ratios);
     printReport(
       {
         bench: plan.name,
         machine,
-        rounds: plan.options.rounds,
+        rounds: options.rounds,
         settings: plan.settings,
         results,
         ratios,
-        warnings: [...warningsOf(ratios, machine), ...targetsMissed(ratios, plan.ratios)],
+        warnings: [
+          ...warningsOf(ratios, machine),
+          ...targetsMissed(ratios, plan.ratios),
+          ...repeated,
+        ],
       },
-      plan.options.json,
+      options.json,
     );
   } finally {
     restore();

@@ -3,9 +3,11 @@
  * during a benchmark falls on all of them alike.
  *
  * - A contender that is missing on this machine takes part in no round, and stands in the results as missing.
- * - One that fails ends the benchmark: a result with a hole in it would be read as whole.
+ * - One that fails (a lost connection, on a machine that others use) says so and is run once more, in the same round; the
+ *   report names it. Failing again ends the benchmark, with both reasons: a result with a hole in it would be read as whole.
  * - Each run of a contender yields numbers by name ('messagesPerSecond', 'rttNs'); they are kept round by round.
  */
+import { UserError } from '../../src/control/errors.ts';
 import { type Spread, spreadOf } from './statistics.ts';
 
 export type Sample = Record<string, number>;
@@ -24,18 +26,58 @@ export type Result =
 
 export type Results = Record<string, Result>;
 
+/** It failed twice in a row. */
+export class RoundError extends UserError {
+  override readonly exitCode = 1;
+  constructor(first: string, second: string) {
+    const remedy = 'try again when nothing else uses this machine';
+    super('IX_BENCH_ROUND', `failed twice: ${first}; then: ${second}`, remedy);
+  }
+}
+
+const reasonOf = (error: unknown): string => {
+  if (error instanceof Error) return error.message.split('\n')[0]!;
+  return String(error);
+};
+
+/** A measurement that may fail once; `repeats` hears why it did. Throws RoundError. */
+export async function twice<T>(
+  measure: () => Promise<T>,
+  repeats: (why: string) => void,
+): Promise<T> {
+  let first: string;
+  try {
+    return await measure();
+  } catch (error) {
+    first = reasonOf(error);
+  }
+  repeats(first);
+  try {
+    return await measure();
+  } catch (error) {
+    throw new RoundError(first, reasonOf(error));
+  }
+}
+
+/** `repeated` gets a line for every round that was run twice. */
 export async function runRounds(
   contenders: readonly Contender[],
   rounds: number,
   progress: (line: string) => void,
+  repeated: string[] = [],
 ): Promise<Results> {
+  const sampleOf = ({ title, run }: Contender, round: number): Promise<Sample> =>
+    twice(run, (why) => {
+      progress(`round ${round} of ${rounds}: ${title}: failed: ${why}; once more`);
+      repeated.push(`round ${round} of ${title} was repeated: ${why}`);
+    });
   const samples = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []]));
   const present = contenders.filter(({ missing }) => missing === undefined);
   for (const { title, missing } of contenders)
     if (missing) progress(`${title}: missing: ${missing}`);
   for (let round = 1; round <= rounds; round++) {
     for (const contender of present) {
-      const sample = await contender.run();
+      const sample = await sampleOf(contender, round);
       samples.get(contender.name)!.push(sample);
       progress(`round ${round} of ${rounds}: ${contender.title}: ${describe(sample)}`);
     }
@@ -75,7 +117,7 @@ export function formatMetric(name: string, value: number): string {
   if (name.endsWith('Us')) return `${value.toFixed(1)} us`;
   if (name.endsWith('PerSecond')) return `${Math.round(value).toLocaleString('en')} /s`;
   if (name.endsWith('Ratio')) return `${(value * 100).toFixed(1)} %`;
-  return value.toFixed(3);
+  return Number.isInteger(value) ? value.toLocaleString('en') : value.toFixed(3);
 }
 
 const describe = (sample: Sample): string =>

@@ -2,13 +2,14 @@
  * How experiments measure: lines (contenders) in turn, round after round (A B C A B C ...), each with all its points while
  * its server runs.
  *
- * - A point that fails is noted and left out of later rounds of that line; a line whose server does not start as well.
+ * - A point that fails is measured once more; failing again it is left out of later rounds of that line, and a line whose server
+ *   does not start as well. Both are noted.
  *   Nothing that fails ends the experiment.
  * - After the deadline nothing new begins: what has been measured counts, and the series says what is not there.
  */
 import { onLink } from '../harness/bench.ts';
 import { type Peer, startPeer } from '../harness/peers.ts';
-import { formatMetric, type Sample } from '../harness/rounds.ts';
+import { formatMetric, type Sample, twice } from '../harness/rounds.ts';
 import { type OursPlan, startOurs } from '../harness/run.ts';
 import { ratioOf, type Spread, spreadOf } from '../harness/statistics.ts';
 import type { Context, Metric, Point, Series } from './experiment.ts';
@@ -86,7 +87,12 @@ class Recorder {
         return this.failed(`at ${x}: no time left in round ${number}`);
       }
       try {
-        add(x, await measure());
+        add(
+          x,
+          await twice(measure, (why) =>
+            this.failed(`at ${x}: repeated in round ${number}: ${why}`),
+          ),
+        );
       } catch (error) {
         this.#failed.add(x);
         this.failed(`at ${x}: ${messageOf(error)}`);

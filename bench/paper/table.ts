@@ -16,7 +16,6 @@ function format(metric: string, value: number): string {
   if (metric.endsWith('Bytes')) return `${(value / KIB / KIB).toFixed(0)} MiB`;
   if (metric.startsWith('bytesPer')) return `${value.toFixed(0)} B`;
   if (metric === 'stageNs') return `${value.toFixed(0)} ns`;
-  if (Number.isInteger(value)) return value.toLocaleString('en');
   return formatMetric(metric, value);
 }
 

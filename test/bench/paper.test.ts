@@ -2,14 +2,17 @@
  * What the report of `ix bench paper` is made of, without a network: interleaving, ratios, verdicts, plots, page.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { describeMachine } from '../../bench/harness/machine.ts';
+import { spreadOf } from '../../bench/harness/statistics.ts';
 import type { Context, Settings } from '../../bench/paper/experiment.ts';
 import { pageOf } from '../../bench/paper/html.ts';
 import { summaryOf } from '../../bench/paper/markdown.ts';
 import { draw, short } from '../../bench/paper/plot.ts';
-import { type Finding, summarise } from '../../bench/paper/report.ts';
+import { type Finding, type PaperReport, summarise } from '../../bench/paper/report.ts';
 import { type Line, metricAt, ratioOfMetrics, sweep } from '../../bench/paper/sweep.ts';
+import { tableOf } from '../../bench/paper/table.ts';
 import { TARGETS, verdictOf } from '../../bench/paper/targets.ts';
 import paper from '../../bench/paper.ts';
 import { OptionError } from '../../src/control/errors.ts';
@@ -65,20 +68,36 @@ test('sweep_linesInTurn_interleavesRoundsAndKeepsEveryValue', async () => {
   });
 });
 
-test('sweep_pointFails_isNotedOnceAndTheOthersGoOn', async () => {
+test('sweep_pointFailsTwice_isNotedAndTheOthersGoOn', async () => {
   const { series, said } = await threeRounds();
   const fragile = series.find(({ name }) => name === 'fragile')!;
-  assert.deepEqual(fragile.failures, ['at 10: too many']);
+  assert.deepEqual(fragile.failures, [
+    'at 10: repeated in round 1: too many',
+    'at 10: failed twice: too many; then: too many; try again when nothing else uses this machine',
+  ]);
   assert.deepEqual(
     fragile.points.map(({ x }) => x),
     [1],
   );
   assert.equal(fragile.points[0]!.metrics['messagesPerSecond']!.values.length, 3);
-  assert.equal(said.filter((text) => /FAILED/.test(text)).length, 1);
+  assert.equal(said.filter((text) => /FAILED/.test(text)).length, 2);
   assert.equal(
     series.find(({ name }) => name === 'absent')!.missing,
     'absent: apt-get install absent',
   );
+});
+
+test('sweep_pointFailsOnce_isMeasuredAgainAndStays', async () => {
+  let failures = 1;
+  const unlucky = line('unlucky', [], () => {
+    if (failures-- > 0) throw new Error('connection 0 ended: unreachable');
+    return 50;
+  });
+  const [series] = await sweep([unlucky], contextWith([]));
+  assert.deepEqual(series?.failures, [
+    'at 1: repeated in round 1: connection 0 ended: unreachable',
+  ]);
+  assert.equal(series.points[0]!.metrics['messagesPerSecond']!.values.length, SETTINGS.rounds);
 });
 
 test('sweep_deadlinePassed_beginsNothingAndSaysSo', async () => {
@@ -165,7 +184,7 @@ test('report_pageAndSummary_holdEveryNumberAndEveryFailure', async () => {
     assert.match(text, /apt-get install absent/);
     assert.match(text, /vsLinuxEpoll varies from 1\.00 to 40\.00/);
   }
-  assert.match(summary, /the theirs \| 10 \| 1,030 \(1,010 to 1,050\)/);
+  assert.match(summary, /the theirs \| 10 \| 1,030 \/s \(1,010 \/s to 1,050 \/s\)/);
   assert.match(summary, /undecided: the rounds disagree/);
 });
 
@@ -179,4 +198,18 @@ test('options_thatAreWrong_areRefusedBeforeAnythingIsMade', async () => {
   await assert.rejects(paper(['--only', 'fig9']), OptionError);
   await assert.rejects(paper(['--only', 'fig9']), /there are: fig2, fig3b, .*fig5usr.*, stages/);
   await assert.rejects(paper(['--sort']), OptionError);
+});
+
+test('results_published_areTheNumbersBesideThem', () => {
+  const docs = new URL('../../docs/', import.meta.url);
+  const report = JSON.parse(readFileSync(new URL('results.json', docs), 'utf8')) as PaperReport;
+  assert.equal(readFileSync(new URL('RESULTS.md', docs), 'utf8'), summaryOf(report));
+});
+
+test('table_wholeNumbersOfNanoseconds_haveTheirUnitLikeTheOthers', () => {
+  const metric = (values: number[]) => ({ ...spreadOf(values), values, rounds: [1, 2, 3] });
+  const metrics = { rttNs: metric([28_000, 28_627, 28_800.5]), switches: metric([1234, 2000, 1]) };
+  const series = [{ name: 'a', title: 'a', failures: [], points: [{ x: 64, metrics }] }];
+  const { rows } = tableOf({ series, charts: [] } as unknown as Finding);
+  assert.deepEqual(rows, [['a', '64', '28.6 us (28.0 us to 28.8 us)', '1,234 (1 to 2,000)']]);
 });

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeMachine } from '../../bench/harness/machine.ts';
 import { formatReport, ratiosOf, targetsMissed, warningsOf } from '../../bench/harness/report.ts';
-import { type Contender, type Results, runRounds, summarise } from '../../bench/harness/rounds.ts';
+import {
+  type Contender,
+  type Results,
+  RoundError,
+  runRounds,
+  summarise,
+  valuesOf,
+} from '../../bench/harness/rounds.ts';
 import { boundary } from '../../bench/protection.ts';
 
 const RATIOS = [
@@ -47,6 +54,30 @@ test('contenders_take_turns_in_every_round', async () => {
   assert.deepEqual(order.join(' '), 'ours slow limit ours slow limit ours slow limit');
   assert.equal(lines.length, 1 + 9);
   assert.match(lines[1]!, /round 1 of 3: the ours: messagesPerSecond 300 \/s, rttNs 12.3 us/);
+});
+
+test('a_round_that_fails_is_said_and_run_again_and_gives_up_only_when_it_fails_again', async () => {
+  const lost = new Error('connection 0 ended: unreachable');
+  let failures = 1;
+  const unlucky: Contender = {
+    name: 'unlucky',
+    title: 'the unlucky',
+    run: async () => {
+      if (failures-- > 0) throw lost;
+      return { messagesPerSecond: 5 };
+    },
+  };
+  const said: string[] = [];
+  const repeated: string[] = [];
+  const results = await runRounds([unlucky], 2, (text) => said.push(text), repeated);
+  assert.deepEqual(valuesOf(results, 'unlucky', 'messagesPerSecond'), [5, 5]);
+  assert.match(said[0]!, /^round 1 of 2: the unlucky: failed: connection 0 .*; once more$/);
+  assert.deepEqual(repeated, [`round 1 of the unlucky was repeated: ${lost.message}`]);
+  failures = 2;
+  await assert.rejects(
+    runRounds([unlucky], 2, () => {}),
+    (error) => error instanceof RoundError && /failed twice: connection 0/.test(error.message),
+  );
 });
 
 test('results_keep_every_round_and_say_who_is_missing', async () => {
