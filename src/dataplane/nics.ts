@@ -68,7 +68,7 @@ function openDriver(config: NicConfig, { arena, frames, counters, clock, limits 
         mac,
         mtu,
         ringEntries: limits.ringEntries,
-        copyOnly: config.mode === 'generic',
+        copy: config.mode === 'generic' ? 'copy' : 'auto',
         clock,
       });
     case 'tap':

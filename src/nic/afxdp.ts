@@ -12,11 +12,17 @@
  *   A backlog of half of what is lent doubles it at once, a long calm halves it again.
  * - Ring indexes run modulo 2^32 and are cached; the shared ones are read and written once a batch,
  *   by Atomics.
+ * - The fill ring has entries before the socket is bound (xsk.ts says why); when that fails, `close`
+ *   takes them home.
  * - `transmit` writes a descriptor; `kick` publishes all of them and rings once. A kick that the
- *   kernel answers with EAGAIN is repeated while frames still leave; any other refusal (ENOBUFS,
- *   EBUSY) waits for the next kick. While the link is down or gone kicks are rare (link-backoff.ts), and no reason
- *   to stay awake; what was published leaves when it is up again.
- * - A refused descriptor would never be completed, so lengths are checked here.
+ *   kernel answers with EAGAIN is repeated while frames still leave: one sends 32 in copy mode before
+ *   Linux 6.17. Any other refusal (ENOBUFS, EBUSY) waits for the next kick. While the link is down or gone
+ *   kicks are rare (link-backoff.ts), and no reason to stay awake; what was published leaves when it is up again.
+ * - How far the kernel is in the transmit ring is the later of two indexes, because up to Linux 6.12
+ *   a kick that ends with EAGAIN leaves the ring's consumer index where it was: each descriptor that is
+ *   taken gives one completion, so the completion ring's producer index is never ahead of the truth.
+ * - A refused descriptor may never be completed (some kernels do complete it), so lengths are checked
+ *   here.
  *
  * Called by the elastic thread. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
  */
@@ -46,21 +52,24 @@ const NEED_WAKEUP = 1;
 /** Receive frames lent at least; and so many batches in a row that needed a quarter at most are a calm. */
 const LEND_MIN = 512;
 const CALM_BATCHES = 16_384;
+/**
+ * Kicks of one `kick` that show no frame leaving, and are repeated all the same: a NIC completes later, and where the
+ * consumer index waits too nothing tells a kick that sent 32 from one that found the device busy. 96 frames, then.
+ */
+const BLIND_KICKS = 2;
 const ETHERNET_BYTES = 14;
 const XDP_HEADROOM = 256;
 /** The longest frame that a receive buffer takes. */
 const RECEIVE_MAX = FRAME_BYTES - XDP_HEADROOM - TRANSMIT_HEADROOM;
 
-export interface AfXdpOptions extends Omit<XskOptions, 'copyOnly' | 'ringEntries'> {
+export interface AfXdpOptions extends XskOptions {
   ifname: string;
   mac: Uint8Array;
   mtu: number;
-  /** Entries of each ring, a power of two; limits.ringEntries. */
-  ringEntries: number;
   /** Receive frames lent to the kernel, always; default: as many as are needed, up to ringEntries. */
   lend?: number;
-  /** Set when the program is attached in generic mode. */
-  copyOnly?: boolean;
+  /** Why zero-copy is not wished for, where it is not. */
+  copyWhy?: string;
   /** The stack's: how long to leave a link alone that is down. */
   clock?: Clock;
 }
@@ -73,6 +82,8 @@ export class AfXdp implements Nic {
   readonly rxOffsets = new Int32Array(BATCH_MAX);
   readonly rxLengths = new Int32Array(BATCH_MAX);
   readonly zeroCopy: boolean;
+  /** Why frames are copied; empty in zero-copy mode. */
+  readonly copyWhy: string;
 
   readonly #xsk: Xsk;
   readonly #frames: Frames;
@@ -83,7 +94,6 @@ export class AfXdp implements Nic {
   readonly #base: number;
   readonly #entries: number;
   readonly #mask: number;
-  readonly #lendMin: number;
   readonly #lendMax: number;
   /** 1 for each frame that the kernel may touch. */
   readonly #lent: Uint8Array;
@@ -104,6 +114,7 @@ export class AfXdp implements Nic {
   readonly #doneConsumer: number;
   readonly #doneDescriptors: number;
 
+  #lendMin: number;
   /** Receive frames to be lent now, and batches since the last that needed more than a quarter of them. */
   #lendTarget: number;
   #calm = 0;
@@ -132,9 +143,8 @@ export class AfXdp implements Nic {
     this.name = `af_xdp ${options.ifname} queue ${options.queue}`;
     this.mac = options.mac;
     this.mtu = Math.min(options.mtu, RECEIVE_MAX - ETHERNET_BYTES);
-    const xsk = new Xsk(arena, frames, { ...options, copyOnly: options.copyOnly ?? false });
+    const xsk = new Xsk(arena, frames, options);
     this.#xsk = xsk;
-    this.zeroCopy = xsk.zeroCopy;
     this.#fd = xsk.fd;
     this.fds = [xsk.fd];
     this.#frames = frames;
@@ -145,9 +155,9 @@ export class AfXdp implements Nic {
     this.#entries = ringEntries;
     this.#mask = ringEntries - 1;
     this.#lendMax = Math.min(options.lend ?? ringEntries, ringEntries, frames.receiveCount >> 1);
-    this.#lendMin =
-      xsk.zeroCopy || options.lend ? this.#lendMax : Math.min(LEND_MIN, this.#lendMax);
-    this.#lendTarget = this.#lendMin;
+    this.#lendMin = options.lend ? this.#lendMax : Math.min(LEND_MIN, this.#lendMax);
+    // A zero-copy driver takes its buffers while it is bound: as many as it may have.
+    this.#lendTarget = options.copy === 'copy' ? this.#lendMin : this.#lendMax;
     this.#lent = new Uint8Array(frames.receiveCount + frames.transmitCount);
     this.#pollOffset = arena.carve('af_xdp poll', 8, 8);
     this.#i32[this.#pollOffset >> 2] = xsk.fd;
@@ -164,7 +174,22 @@ export class AfXdp implements Nic {
     this.#doneProducer = xsk.completion.producer;
     this.#doneConsumer = xsk.completion.consumer;
     this.#doneDescriptors = xsk.completion.descriptors;
-    this.reclaim();
+    this.#bind();
+    this.zeroCopy = xsk.zeroCopy;
+    this.copyWhy = xsk.zeroCopy ? '' : xsk.refusal || (options.copyWhy ?? '');
+    if (xsk.zeroCopy) this.#lendMin = this.#lendMax;
+    this.#lendTarget = this.#lendMin;
+  }
+
+  /** With buffers in the fill ring; if the kernel refuses, they come home. */
+  #bind(): void {
+    try {
+      this.#lend();
+      this.#xsk.bind();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   receive(max: number): number {
@@ -210,9 +235,7 @@ export class AfXdp implements Nic {
     const next = this.#txNext;
     const room = FRAME_BYTES - ((offset - this.#base) & (FRAME_BYTES - 1));
     if (VERIFY) assert(length >= ETHERNET_BYTES && length <= room, 'af_xdp: bad transmit length');
-    if (((next - this.#txSeen) | 0) >= this.#entries) {
-      this.#txSeen = Atomics.load(this.#i32, this.#txConsumer);
-    }
+    if (((next - this.#txSeen) | 0) >= this.#entries) this.#look();
     const full = ((next - this.#txSeen) | 0) >= this.#entries;
     if (full || length < ETHERNET_BYTES || length > room) {
       this.#frames.free(offset);
@@ -254,17 +277,25 @@ export class AfXdp implements Nic {
     this.#kickOwed = result < 0 && this.#kickAgain(result);
   }
 
+  /** How far the kernel is in the transmit ring, as far as it shows: the later of both indexes. */
+  #look(): void {
+    const consumer = Atomics.load(this.#i32, this.#txConsumer);
+    const completed = Atomics.load(this.#i32, this.#doneProducer);
+    this.#txSeen = ((completed - consumer) | 0) > 0 ? completed : consumer;
+  }
+
   /**
-   * After a kick that failed: goes on while the kernel says EAGAIN and frames leave. True if some
+   * After a kick that failed: goes on while the kernel says EAGAIN and frames leave, or may have. True if some
    * still wait.
    */
   #kickAgain(result: number): boolean {
-    for (;;) {
+    for (let blind = 0; ; ) {
       const before = this.#txSeen;
-      this.#txSeen = Atomics.load(this.#i32, this.#txConsumer);
+      this.#look();
       if (this.#txSeen === this.#txPublished) return false;
       this.#counters.bump(C_KICK_AGAIN);
-      if (result !== -EAGAIN || this.#txSeen === before) return true;
+      if (result !== -EAGAIN) return true;
+      if (this.#txSeen === before && ++blind > BLIND_KICKS) return true;
       result = sys.kick(this.#fd);
       if (result === 0) return false;
     }

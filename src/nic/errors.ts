@@ -4,6 +4,7 @@
  * - Thrown by set-up code only (attach, open); the hot path counts instead.
  * - `errno` is the kernel's, 0 when the refusal is ours.
  */
+import { getSystemErrorMap } from 'node:util';
 import { EBUSY, EINVAL, ENOBUFS, ENOSYS, EPERM } from '../native/sys.ts';
 
 export const NIC_REFUSED = {
@@ -24,10 +25,16 @@ export class NicError extends Error {
   readonly code: NicRefusal;
   readonly errno: number;
   constructor(code: NicRefusal, what: string, errno: number, remedy: string) {
-    super(`${what}: ${remedy}${errno ? ` (errno ${errno})` : ''}`);
+    super(`${what}: ${remedy}${errno ? ` (${errnoText(errno)})` : ''}`);
     this.code = code;
     this.errno = errno;
   }
+}
+
+/** 'EINVAL, invalid argument', as the kernel's own message where there is no other. */
+export function errnoText(errno: number): string {
+  const [name, text] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, ''];
+  return text === '' ? name : `${name}, ${text}`;
 }
 
 const ENOENT = 2;
@@ -89,6 +96,16 @@ export const BIND_MEANINGS: Readonly<Record<number, Meaning>> = {
     'the interface has no such queue; `ethtool -l IFNAME` shows how many',
   ],
   [EOPNOTSUPP]: OLD,
+};
+
+/** bind(2) with XDP_ZEROCOPY and nothing else. */
+export const ZEROCOPY_MEANINGS: Readonly<Record<number, Meaning>> = {
+  ...BIND_MEANINGS,
+  [EINVAL]: [NIC_REFUSED.refused, 'the driver refuses it; leave out --xdp zerocopy'],
+  [EOPNOTSUPP]: [
+    NIC_REFUSED.refused,
+    'the driver has no zero-copy in this kernel; leave out --xdp zerocopy',
+  ],
 };
 
 /** Attaching the XDP program. */

@@ -45,7 +45,7 @@ export function openXdp(
       mac,
       mtu,
       ringEntries: options.ringEntries,
-      copyOnly: attachment.mode === 'generic',
+      copy: attachment.mode === 'generic' ? 'copy' : 'auto',
       ...(options.lend === undefined ? {} : { lend: options.lend }),
       ...(options.clock && { clock: options.clock }),
     });

@@ -1,7 +1,11 @@
 /**
- * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, bound to one
- * queue.
+ * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, and then bound to
+ * one queue.
  *
+ * - `bind` is a step of its own, because the fill ring must have entries before: some drivers (igb) take
+ *   their buffers while the socket is bound, and never look again if there were none.
+ * - Zero-copy is asked for by name and copy mode after it, so that the kernel's reason is known: a bind
+ *   without either flag falls back in silence.
  * - Needs no privilege beyond the descriptor, but locked memory: RLIMIT_MEMLOCK >= the frames, or
  *   CAP_IPC_LOCK.
  * - The UMEM is `frames.base .. frames.end`: memfds must be mapped over it before (the kernel pins
@@ -29,7 +33,8 @@ import {
   SYS,
   sys,
 } from '../native/sys.ts';
-import { BIND_MEANINGS, granted } from './errors.ts';
+import type { CopyWish } from './drivers.ts';
+import { BIND_MEANINGS, errnoText, granted, ZEROCOPY_MEANINGS } from './errors.ts';
 import { Struct } from './struct.ts';
 
 const SOL_XDP = 283;
@@ -44,6 +49,7 @@ const XDP_OPTIONS = 8;
 /** Kernel 6.17: how many frames one kick may send in copy mode, 32 otherwise. */
 const XDP_MAX_TX_SKB_BUDGET = 9;
 const XDP_COPY = 2;
+const XDP_ZEROCOPY = 4;
 const XDP_USE_NEED_WAKEUP = 8;
 const MAP_ANONYMOUS = 0x20;
 const PAGE_BYTES = 4096;
@@ -82,8 +88,8 @@ export interface XskOptions {
   queue: number;
   /** Entries of each ring, a power of two. */
   ringEntries: number;
-  /** Copy mode only: needed when the program is attached in generic mode. */
-  copyOnly: boolean;
+  /** Default: zero-copy where the kernel grants it. A program in generic mode needs 'copy'. */
+  copy?: CopyWish;
 }
 
 export interface XskStatistics {
@@ -101,13 +107,16 @@ export class Xsk {
   readonly tx: XskRing;
   readonly fill: XskRing;
   readonly completion: XskRing;
-  readonly zeroCopy: boolean;
   /** Most frames that one kick sends. */
   readonly kickBudget: number;
   readonly #mapped: { offset: number; bytes: number }[] = [];
+  readonly #options: XskOptions;
+  #zeroCopy = false;
+  #refusal = '';
 
   constructor(arena: Arena, frames: Frames, options: XskOptions) {
     this.fd = options.fd;
+    this.#options = options;
     try {
       this.#registerMemory(arena, frames);
       for (const name of RING_ORDER) {
@@ -126,12 +135,37 @@ export class Xsk {
       const budget = new Struct(4).u32(0, options.ringEntries).bytes;
       const set = sys.syscall(SYS.setsockopt, this.fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, budget, 4);
       this.kickBudget = set < 0 ? 32 : options.ringEntries;
-      this.#bind(options);
-      this.zeroCopy = (this.#get(XDP_OPTIONS, 4).readU32(0) & 1) !== 0;
     } catch (error) {
       this.release();
       throw error;
     }
+  }
+
+  /** To the queue, as was wished. Throws a NicError; the socket is then to be released. */
+  bind(): void {
+    const { copy = 'auto', queue, ifindex } = this.#options;
+    const what = `binding to queue ${queue} of interface ${ifindex}`;
+    if (copy !== 'copy') {
+      const result = this.#tryBind(XDP_ZEROCOPY);
+      if (copy === 'zerocopy') granted(result, `${what} in zero-copy mode`, ZEROCOPY_MEANINGS);
+      // Somebody else's queue is nobody's in copy mode either.
+      if (result === -EBUSY) granted(result, what, BIND_MEANINGS);
+      if (result < 0) this.#refusal = `zero-copy refused: ${errnoText(-result)}`;
+    }
+    if (copy === 'copy' || this.#refusal !== '') {
+      granted(this.#tryBind(XDP_COPY), what, BIND_MEANINGS);
+    }
+    this.#zeroCopy = (this.#get(XDP_OPTIONS, 4).readU32(0) & 1) !== 0;
+  }
+
+  /** Once bound: what the kernel says (XDP_OPTIONS). */
+  get zeroCopy(): boolean {
+    return this.#zeroCopy;
+  }
+
+  /** Why zero-copy was asked for and not granted; empty otherwise. */
+  get refusal(): string {
+    return this.#refusal;
   }
 
   statistics(): XskStatistics {
@@ -213,22 +247,18 @@ export class Xsk {
     };
   }
 
-  #bind(options: XskOptions): void {
-    const flags = XDP_USE_NEED_WAKEUP | (options.copyOnly ? XDP_COPY : 0);
+  #tryBind(how: number): number {
+    const { ifindex, queue } = this.#options;
     const address = new Struct(16)
       .u16(0, AF_XDP)
-      .u16(2, flags)
-      .u32(4, options.ifindex)
-      .u32(8, options.queue);
+      .u16(2, XDP_USE_NEED_WAKEUP | how)
+      .u32(4, ifindex)
+      .u32(8, queue);
     // The kernel frees a closed socket's queue from a work queue, a little after close(2) returned.
     const until = performance.now() + BIND_PATIENCE_MS;
     let result: number;
     do result = sys.syscall(SYS.bind, this.fd, address.bytes, 16);
     while (result === -EBUSY && performance.now() < until && pause(1));
-    granted(
-      result,
-      `binding to queue ${options.queue} of interface ${options.ifindex}`,
-      BIND_MEANINGS,
-    );
+    return result;
   }
 }
