@@ -19,6 +19,10 @@ const SIOCGIFMTU = 0x8921;
 const SIOCGIFHWADDR = 0x8927;
 const SIOCGIFINDEX = 0x8933;
 const SIOCETHTOOL = 0x8946;
+const ETHTOOL_GDRVINFO = 3;
+/** struct ethtool_drvinfo: the driver's name at 4. */
+const DRIVER_BYTES = 196;
+const DRIVER_NAME = 4;
 const ETHTOOL_GCHANNELS = 0x3c;
 /** struct ethtool_channels: how many are in use to receive only, and for both ways. */
 const CHANNELS_BYTES = 36;
@@ -79,6 +83,18 @@ export function readInterface(name: string): Interface {
     mtu: control(SIOCGIFMTU, request(name), what).readU32(16),
     up: (control(SIOCGIFFLAGS, request(name), what).readU16(16) & IFF_UP) !== 0,
   };
+}
+
+/** 'igb', 'veth'; '' where it does not say. */
+export function readDriver(name: string): string {
+  const answer = new Struct(DRIVER_BYTES).u32(0, ETHTOOL_GDRVINFO);
+  try {
+    control(SIOCETHTOOL, request(name).pointer(16, answer.bytes), `driver of ${name}`);
+  } catch {
+    return '';
+  }
+  const text = answer.bytes.subarray(DRIVER_NAME, DRIVER_NAME + 32);
+  return Buffer.from(text.subarray(0, text.indexOf(0))).toString('latin1');
 }
 
 /** Receive queues that the interface spreads frames over; undefined: its driver does not say. */

@@ -12,6 +12,8 @@ import type { Counters } from '../counters.ts';
 import type { Clock } from '../net/environment.ts';
 import { AfXdp } from './afxdp.ts';
 import { type Attachment, type AttachOptions, attachXdp } from './attach.ts';
+import { copyingFor } from './drivers.ts';
+import { readDriver } from './interface.ts';
 
 export interface OpenXdpOptions extends AttachOptions {
   queue?: number;
@@ -45,7 +47,7 @@ export function openXdp(
       mac,
       mtu,
       ringEntries: options.ringEntries,
-      copy: attachment.mode === 'generic' ? 'copy' : 'auto',
+      copy: copyingFor(attachment.mode, readDriver(name)).wish,
       ...(options.lend === undefined ? {} : { lend: options.lend }),
       ...(options.clock && { clock: options.clock }),
     });
