@@ -3,7 +3,7 @@
  *
  * - incr wraps at 2^64, decr stops at 0.
  * - A result that is shorter than the value is written over it and padded with blanks; a longer one
- *   makes a new item.
+ *   makes a new item, and so does any of a chained item.
  * - An item that is being sent is never written to: it is replaced by a copy that looks the same.
  *   (memcached drops the padding in that case, so its answer depends on how fast the client reads;
  *   ours does not.)
@@ -14,6 +14,7 @@ import type { Memory } from './host.ts';
 import { EXPTIME, fitsChunk, KEY_START } from './layout.ts';
 import type { Numbers } from './numbers.ts';
 import { NO_MEMORY, type Store } from './store.ts';
+import { Writer } from './writer.ts';
 
 export const DONE = 0;
 export const NON_NUMERIC = 1;
@@ -30,6 +31,7 @@ export class Arithmetic {
   readonly #store: Store;
   readonly #numbers: Numbers;
   readonly #scratch: number;
+  readonly #writer: Writer;
 
   /** `scratch`: DIGITS_MAX bytes in the arena. */
   constructor(memory: Memory, store: Store, numbers: Numbers, scratch: number) {
@@ -37,6 +39,7 @@ export class Arithmetic {
     this.#store = store;
     this.#numbers = numbers;
     this.#scratch = scratch;
+    this.#writer = new Writer(memory, store);
   }
 
   static readonly scratchBytes = DIGITS_MAX;
@@ -49,13 +52,15 @@ export class Arithmetic {
     const length = images.dataLengthOf(item);
     const flags = images.flagsOf(item);
     if (length === 0 || !fitsChunk(images.keyLengthOf(item), flags, length)) return NON_NUMERIC;
-    if (!numbers.parseU64(images.dataOf(item), length)) return NON_NUMERIC;
+    // Of a chained item the first chunk: digits after more than 16 KiB of blanks are no number here.
+    const first = store.pieces.lengthAt(item);
+    if (!numbers.parseU64(images.dataOf(item), first)) return NON_NUMERIC;
     if (isIncrement) numbers.add(deltaLo, deltaHi);
     else numbers.subtract(deltaLo, deltaHi);
     this.lo = numbers.lo;
     this.hi = numbers.hi;
     const digits = numbers.writeU64(this.#scratch, this.lo, this.hi);
-    if (digits > length || store.isReferenced(item)) {
+    if (digits > length || first < length || store.isReferenced(item)) {
       return this.#replace(item, flags, digits, Math.max(digits, length));
     }
     this.#write(item, digits, length);
@@ -73,11 +78,16 @@ export class Arithmetic {
       store.release(old);
       return OUT_OF_MEMORY;
     }
-    this.#write(item, digits, length);
-    store.replace(old, item);
+    const writer = this.#writer;
+    writer.begin(item);
+    const isWhole =
+      writer.append(this.#scratch, digits) &&
+      writer.fill(SPACE, length - digits) &&
+      writer.finish();
+    if (isWhole) store.replace(old, item);
     store.release(item);
     store.release(old);
-    return DONE;
+    return isWhole ? DONE : OUT_OF_MEMORY;
   }
 
   #write(item: number, digits: number, length: number): void {

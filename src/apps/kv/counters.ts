@@ -15,6 +15,7 @@ const NAMES = [
   'evicted_unfetched', 'evicted_active', 'evictions', 'reclaimed', 'lrutail_reflocked',
   'moves_within_lru', 'direct_reclaims', 'binary_refused', 'blocks_swallowed',
   'blocks_unreadable',
+  'uploads', 'upload_bytes', 'uploads_dropped',
 ] as const; // biome-ignore format: one line a group
 
 export type CountName = (typeof NAMES)[number];
@@ -37,7 +38,12 @@ export const CLASS_COUNT = Object.freeze(
 ) as Readonly<Record<ClassCountName, number>>;
 
 /** Not counts but levels, which `stats reset` leaves alone. */
-const LEVELS: readonly number[] = [COUNT.bytes, COUNT.curr_items];
+const LEVELS: readonly number[] = [
+  COUNT.bytes,
+  COUNT.curr_items,
+  COUNT.uploads,
+  COUNT.upload_bytes,
+];
 
 export class Counts {
   readonly all = new Float64Array(NAMES.length);

@@ -3,10 +3,11 @@
  *
  * - `VALUE <key> <flags> <bytes>\r\n` <data> `\r\nEND\r\n`, directly behind the header words.
  * - The data is written by whoever has it; everything else is written here, once, when the item is
- *   allocated.
+ *   allocated. Of a chained item the tail is written with its last piece.
  */
 import type { Memory } from './host.ts';
 import {
+  CHAINED,
   DATA_LENGTH,
   DATA_MASK,
   DATA_SHIFT,
@@ -38,7 +39,7 @@ function digitsOf(value: number): number {
 /** " ", " " and CRLF around the two numbers, "VALUE " before the key. */
 const FIXED_TEXT = 6 + 2 + 2;
 
-/** Chunk bytes that an item needs. */
+/** Bytes of header and image: of one chunk, unless they are more than CHUNK_MAX. */
 export const itemBytes = (keyLength: number, flags: number, dataLength: number): number =>
   HEADER_BYTES +
   FIXED_TEXT +
@@ -63,7 +64,7 @@ export class Images {
 
   /**
    * Writes all of the image but the data, and the words META (class stays) and DATA_LENGTH. `flags`
-   * is the u32's bits. The key may lie anywhere outside the item.
+   * is the u32's bits; `state` is 0 or CHAINED. The key may lie anywhere outside the item.
    */
   write(
     item: number,
@@ -71,6 +72,7 @@ export class Images {
     keyLength: number,
     flags: number,
     dataLength: number,
+    state: number,
   ): void {
     const view = this.#view;
     view.setInt32(item + HEADER_BYTES, VALU, true);
@@ -83,9 +85,9 @@ export class Images {
     at += 1 + this.#numbers.writeU32(at + 1, dataLength);
     view.setInt16(at, CRLF, true);
     const dataStart = at + 2 - item - HEADER_BYTES;
-    this.writeTail(at + 2 + dataLength);
+    if (state !== CHAINED) this.writeTail(at + 2 + dataLength);
     const header = item >> 2;
-    const meta = this.#i32[header + META]!;
+    const meta = this.#i32[header + META]! | state;
     this.#i32[header + META] = meta | (keyLength << KEY_SHIFT) | (dataStart << DATA_SHIFT);
     this.#i32[header + DATA_LENGTH] = dataLength;
   }
@@ -114,7 +116,7 @@ export class Images {
     return this.#i32[(item >> 2) + DATA_LENGTH]!;
   }
 
-  /** Bytes of the chunk in use. */
+  /** Bytes of header and image. */
   bytesOf(item: number): number {
     return HEADER_BYTES + this.dataStartOf(item) + this.dataLengthOf(item) + TAIL_BYTES;
   }

@@ -4,7 +4,7 @@
  *     ix serve kv [-m 64] [--port 11211]
  *
  * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211). Items of up to
- *   1 MiB.
+ *   1 MiB (with `-m 1`, of 1,044,000 bytes).
  * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, and a few KiB. What
  *   does not fit is an error at start that says how much is missing.
  * - One store for each elastic thread: keys are not shared between threads.

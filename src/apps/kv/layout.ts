@@ -4,6 +4,8 @@
  * - An item is one chunk of a slab page: 11 header words, then its *image*, the bytes a one-key GET
  *   answers: `VALUE <key> <flags> <bytes>\r\n<data>\r\nEND\r\n`. A hit is one send of memory that
  *   nobody copies.
+ * - A large item is CHAINED: its first chunk is followed by *pieces*, all of one size, which hold
+ *   the rest of the data (pieces.ts). A hit is one send for each.
  * - An item's name is its byte offset in the arena (8-byte aligned, > 0); 0 is "none".
  * - `META` packs class, key length and where data starts in the image with the state bits.
  * - An item is freed when it is not LINKED and nobody holds a reference: a send that is not
@@ -44,6 +46,10 @@ export const FETCHED = 1 << 26;
 export const ACTIVE = 1 << 27;
 /** The chunk is free. */
 export const FREE = 1 << 28;
+/** The item goes on in pieces. */
+export const CHAINED = 1 << 29;
+/** The chunk is a piece of an item, not an item. */
+export const PIECE = 1 << 30;
 
 /** `VALUE ` stands before the key. */
 export const KEY_START = HEADER_BYTES + 6;
@@ -63,16 +69,24 @@ const MEMCACHED_OVERHEAD = 59;
 const MEMCACHED_FLAGS = 4;
 /** Above this memcached keeps an item in several chunks, and refuses arithmetic on it. */
 const MEMCACHED_CHUNK_MAX = 2 ** 19;
+export const PAGE_BYTES = MEBIBYTE;
+/** An item of more bytes than this is chained. */
+export const CHUNK_MAX = 2 ** 16;
 /**
- * The longest image: " " + 10 digits of flags + " " + 7 digits of length + CRLF around key and
- * data.
+ * Chunks of a chained item. Small against CHUNK_MAX, so that the last one, half empty on average,
+ * wastes less than size classes would; large enough that 1 MiB is 65 sends.
  */
-export const IMAGE_TEXT_MAX = 6 + 1 + 10 + 1 + 7 + CRLF_BYTES + TAIL_BYTES;
-/** A page holds the largest item memcached would accept, with our header and text. */
-export const PAGE_BYTES = MEBIBYTE + 64;
+export const PIECE_CHUNK_BYTES = 2 ** 14;
+/** At the end of a chained item's first chunk: the first piece. */
+export const LINK_BYTES = 8;
+/**
+ * The longest image text before the data: "VALUE " + key + " " + 10 digits of flags + " " + 7 digits
+ * of length + CRLF.
+ */
+const IMAGE_TEXT_MAX = 6 + KEY_MAX + 1 + 10 + 1 + 7 + CRLF_BYTES;
 assert(
-  ITEM_SIZE_MAX - MEMCACHED_OVERHEAD + HEADER_BYTES + IMAGE_TEXT_MAX <= PAGE_BYTES,
-  'kv: the largest item must fit a page',
+  HEADER_BYTES + IMAGE_TEXT_MAX + LINK_BYTES < PIECE_CHUNK_BYTES,
+  'kv: the text before the data is in the first chunk',
 );
 
 const memcachedBytes = (keyLength: number, flags: number, dataLength: number): number =>

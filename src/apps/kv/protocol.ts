@@ -20,6 +20,7 @@ import type { KvConnection } from './host.ts';
 import { type Line, VERB } from './line.ts';
 import {
   COMMAND,
+  DUE,
   KEYS,
   MODE,
   PENDING,
@@ -133,7 +134,7 @@ export class Protocol {
         const remaining = words[record + REMAINING]!;
         const taken = Math.min(end - at, remaining);
         words[record + REMAINING] = remaining - taken;
-        if (taken === remaining) words[record + MODE] = COMMAND;
+        if (taken === remaining) this.#swallowed(c, record);
         return at + taken;
       }
       case SWALLOW_LINE:
@@ -141,6 +142,15 @@ export class Protocol {
       default:
         return end;
     }
+  }
+
+  /** A value is dropped to its end: if its answer is still owed, it is given now. */
+  #swallowed(c: KvConnection, record: number): void {
+    const words = this.#records.words;
+    const due = words[record + DUE]!;
+    words[record + MODE] = COMMAND;
+    words[record + DUE] = 0;
+    if (due !== 0) this.#replies.say(c, record, due - 1);
   }
 
   #command(c: KvConnection, record: number, at: number, end: number): number {
@@ -157,8 +167,9 @@ export class Protocol {
         return this.#retrieval.start(c, record, verb === V_BGET ? V_GET : verb, line, at);
       }
       this.#replies.say(c, record, R_ERROR);
-    } else if (verb >= V_SET && verb <= V_CAS) this.#updates.begin(c, record, verb, line);
-    else if (verb === V_UNKNOWN && line.is(0, META_SET)) this.#refusals.meta(c, record, line);
+    } else if (verb >= V_SET && verb <= V_CAS) {
+      this.#updates.begin(c, record, verb, line, end - line.next);
+    } else if (verb === V_UNKNOWN && line.is(0, META_SET)) this.#refusals.meta(c, record, line);
     else this.#commands.run(c, record, verb, line);
     return line.next;
   }

@@ -8,14 +8,14 @@
  *   `Handlers.released`.
  * - When libix cannot queue an answer it is kept in the connection's record (PENDING) and the
  *   caller leaves the command's last byte unconsumed, so that the handler is called again; `flush`
- *   then sends it. A long text goes on where it stopped. Of an item half sent no more is known: the
- *   connection is aborted.
+ *   then sends it. A long text and an item go on where they stopped.
  */
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection, KvHost } from './host.ts';
 import {
   CAS_HI,
   CAS_LO,
+  CHAINED,
   CRLF_BYTES,
   DATA_LENGTH,
   DATA_MASK,
@@ -25,7 +25,17 @@ import {
   TAIL_BYTES,
 } from './layout.ts';
 import type { Numbers } from './numbers.ts';
-import { CLOSED, HI, LO, MODE, PENDING, type Records } from './records.ts';
+import {
+  CLOSED,
+  HI,
+  LO,
+  MODE,
+  PENDING,
+  type Records,
+  SENT_CHUNK,
+  SENT_ITEM,
+  SENT_LAST,
+} from './records.ts';
 import type { Store } from './store.ts';
 
 const C_WRITTEN = COUNT.bytes_written;
@@ -68,6 +78,8 @@ export const REPLY = Object.freeze(
 const PENDING_NUMBER = Object.keys(LINES).length + 1;
 /** A pending reply that is a text, or the rest of one. */
 const PENDING_TEXT = PENDING_NUMBER + 1;
+/** A pending reply that is the rest of an item. */
+const PENDING_ITEM = PENDING_TEXT + 1;
 /** All pending texts together: who asks for more, and does not read, is reset. */
 const TEXTS_BYTES_MAX = 2 ** 23;
 
@@ -140,17 +152,22 @@ export class Replies {
   flush(c: KvConnection, record: number): boolean {
     const words = this.#records.words;
     const pending = words[record + PENDING]!;
-    const isSent =
-      pending === PENDING_TEXT
-        ? this.#tryText(c, record)
-        : pending === PENDING_NUMBER
-          ? this.#tryNumber(c, words[record + LO]!, words[record + HI]!)
-          : this.#trySay(c, pending - 1);
+    const isSent = this.#tryPending(c, record, pending);
     if (isSent) {
       words[record + PENDING] = 0;
       if (words[record + MODE] === CLOSED) c.close();
     }
     return isSent;
+  }
+
+  #tryPending(c: KvConnection, record: number, pending: number): boolean {
+    const words = this.#records.words;
+    if (pending === PENDING_ITEM) return this.#tryRest(c, record);
+    if (pending === PENDING_TEXT) return this.#tryText(c, record);
+    if (pending === PENDING_NUMBER) {
+      return this.#tryNumber(c, words[record + LO]!, words[record + HI]!);
+    }
+    return this.#trySay(c, pending - 1);
   }
 
   /** Text made for the occasion (stats): allocates. */
@@ -163,6 +180,9 @@ export class Replies {
   /** The connection is gone. */
   forget(record: number): void {
     this.#setText(record, undefined);
+    const words = this.#records.words;
+    if (words[record + SENT_ITEM] !== 0) this.#store.release(words[record + SENT_ITEM]!);
+    words[record + SENT_ITEM] = 0;
   }
 
   #setText(record: number, text: Buffer | undefined): void {
@@ -189,13 +209,64 @@ export class Replies {
    * Answers with an item from where it lies, and END if it is the last. False: no room, nothing was
    * sent.
    */
-  sendItem(c: KvConnection, item: number, isLast: boolean): boolean {
+  sendItem(c: KvConnection, record: number, item: number, isLast: boolean): boolean {
     const word = item >> 2;
-    const start = (this.#i32[word + META]! >> DATA_SHIFT) & DATA_MASK;
+    const meta = this.#i32[word + META]!;
+    if ((meta & CHAINED) !== 0) return this.#sendChained(c, record, item, isLast);
+    const start = (meta >> DATA_SHIFT) & DATA_MASK;
     const length =
       (start + this.#i32[word + DATA_LENGTH]! + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
     this.#store.reference(item);
     if (!c.send(item + HEADER_BYTES, length, item)) {
+      this.#store.release(item);
+      return false;
+    }
+    this.#counts.add(C_WRITTEN, length);
+    return true;
+  }
+
+  /** The first chunk of a chained item, then its pieces, now or when there is room. */
+  #sendChained(c: KvConnection, record: number, item: number, isLast: boolean): boolean {
+    const { pieces } = this.#store;
+    const start = item + HEADER_BYTES;
+    const length = pieces.dataAt(item) + pieces.lengthAt(item) - start;
+    if (!this.#sendSpan(c, item, start, length)) return false;
+    this.#sendRest(c, record, item, pieces.after(item), isLast);
+    return true;
+  }
+
+  /** The data of an item from `chunk` on; what there is no room for is pending. */
+  #sendRest(c: KvConnection, record: number, item: number, chunk: number, isLast: boolean): void {
+    const words = this.#records.words;
+    this.#store.reference(item);
+    words[record + SENT_ITEM] = item;
+    words[record + SENT_CHUNK] = chunk;
+    words[record + SENT_LAST] = isLast ? 1 : 0;
+    if (!this.#tryRest(c, record)) words[record + PENDING] = PENDING_ITEM;
+  }
+
+  /** Sends chunks of the item that is half sent; true when it is wholly sent. */
+  #tryRest(c: KvConnection, record: number): boolean {
+    const words = this.#records.words;
+    const { pieces } = this.#store;
+    const item = words[record + SENT_ITEM]!;
+    const isChained = pieces.isChained(item);
+    const tail = words[record + SENT_LAST] === 1 ? TAIL_BYTES : CRLF_BYTES;
+    for (let chunk = words[record + SENT_CHUNK]!; chunk !== 0; ) {
+      const next = isChained ? pieces.after(chunk) : 0;
+      const length = pieces.lengthAt(chunk) + (next === 0 ? tail : 0);
+      if (!this.#sendSpan(c, item, pieces.dataAt(chunk), length)) return false;
+      words[record + SENT_CHUNK] = next;
+      chunk = next;
+    }
+    words[record + SENT_ITEM] = 0;
+    this.#store.release(item);
+    return true;
+  }
+
+  #sendSpan(c: KvConnection, item: number, offset: number, length: number): boolean {
+    this.#store.reference(item);
+    if (!c.send(offset, length, item)) {
       this.#store.release(item);
       return false;
     }
@@ -221,25 +292,17 @@ export class Replies {
     at += this.#numbers.writeU64(at, i32[word + CAS_LO]!, i32[word + CAS_HI]!);
     u8[at++] = 13;
     u8[at++] = 10;
-    const data = item + HEADER_BYTES + start;
     if (rest <= COPY_MAX) {
-      copy(at, data, rest);
+      copy(at, item + HEADER_BYTES + start, rest);
       at += rest;
-      if (!c.write(scratch, at - scratch)) return false;
-    } else {
-      if (!c.write(scratch, at - scratch)) return false;
-      this.#store.reference(item);
-      if (!c.send(data, rest, item)) {
-        this.#store.release(item);
-        this.#abort(c, record);
-        return true;
-      }
     }
-    this.#counts.add(C_WRITTEN, start + rest);
+    if (!c.write(scratch, at - scratch)) return false;
+    this.#counts.add(C_WRITTEN, at - scratch);
+    if (rest > COPY_MAX) this.#sendRest(c, record, item, item, isLast);
     return true;
   }
 
-  /** Half an answer is out, or there is no memory to keep it: no way back. What else arrived is dropped. */
+  /** There is no memory to keep the answer: no way back. What else arrived is dropped. */
   #abort(c: KvConnection, record: number): void {
     this.#records.words[record + MODE] = CLOSED;
     c.abort();

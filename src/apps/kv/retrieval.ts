@@ -205,7 +205,7 @@ export class Retrieval {
     const isSent =
       verb === GETS || verb === GATS
         ? this.#replies.sendItemCas(c, record, item, isLast)
-        : this.#replies.sendItem(c, item, isLast);
+        : this.#replies.sendItem(c, record, item, isLast);
     if (!isSent) return false;
     const cell = (item >> 2) + META;
     const meta = this.#i32[cell]!;

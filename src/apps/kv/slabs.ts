@@ -1,11 +1,11 @@
 /**
  * The slab allocator: pages of 1 MiB, cut into equal chunks for one size class at a time.
  *
- * - Classes grow by a factor of 1.25 from 96 bytes; the last holds one item of maximal size a page.
- *   Chunk sizes are stretched so that a page has no rest.
+ * - Classes grow by a factor of 1.25 from 96 bytes to CHUNK_MAX; chunk sizes are stretched so that a
+ *   page has no rest. Behind them comes one more class, for all chunks of all chained items.
  * - Free chunks are listed by page, pages with a free chunk by class. A page whose last chunk is
  *   freed goes back to the pool of free pages: that is how memory moves between classes (see
- *   `Store.#takePageFrom`).
+ *   eviction.ts).
  * - `alloc` returns a chunk or -1; a fresh page is cut as it is used, not in advance.
  * - All state but the free lists is in columns outside the arena. No policy here: who is evicted is
  *   the store's.
@@ -13,19 +13,24 @@
  * Called by Store. Read first: memcached's slabs.c.
  */
 import { assert, VERIFY } from '../../verify.ts';
-import { FREE, HASH_NEXT, META, PAGE_BYTES } from './layout.ts';
+import { CHUNK_MAX, FREE, HASH_NEXT, META, PAGE_BYTES, PIECE_CHUNK_BYTES } from './layout.ts';
 
 const CHUNK_MIN = 96;
 const GROWTH = 1.25;
 const ALIGNMENT = 8;
 /** Sizes up to this find their class in a table. */
 const TABLE_MAX = 8192;
+const PAGE_SHIFT = 20;
+assert(PAGE_BYTES === 2 ** PAGE_SHIFT, 'slabs: a page is a power of two');
 
-/** Chunk sizes of all classes, ascending. Each is the largest of which a page holds that many. */
+/**
+ * Chunk sizes of the classes for whole items, ascending. Each is the largest of which a page holds
+ * that many; the last is CHUNK_MAX.
+ */
 export function classSizes(): number[] {
   const sizes: number[] = [];
   let perPage = Math.floor(PAGE_BYTES / CHUNK_MIN);
-  while (perPage > 0) {
+  while (perPage >= PAGE_BYTES / CHUNK_MAX) {
     sizes.push(Math.floor(PAGE_BYTES / perPage / ALIGNMENT) * ALIGNMENT);
     perPage = Math.min(perPage - 1, Math.floor(perPage / GROWTH));
   }
@@ -34,6 +39,8 @@ export function classSizes(): number[] {
 
 export class Slabs {
   readonly classCount: number;
+  /** The class of chained items and their pieces: the last. */
+  readonly pieceClass: number;
   readonly pageCount: number;
   readonly chunkBytes: Int32Array;
   readonly chunksPerPage: Int32Array;
@@ -66,12 +73,13 @@ export class Slabs {
     this.#i32 = i32;
     this.#base = base;
     this.pageCount = pageCount;
-    this.classCount = sizes.length;
-    this.chunkBytes = Int32Array.from(sizes);
+    this.pieceClass = sizes.length;
+    this.classCount = sizes.length + 1;
+    this.chunkBytes = Int32Array.from([...sizes, PIECE_CHUNK_BYTES]);
     this.chunksPerPage = this.chunkBytes.map((size) => Math.floor(PAGE_BYTES / size));
-    this.pages = new Int32Array(sizes.length);
-    this.used = new Int32Array(sizes.length);
-    this.#open = new Int32Array(sizes.length).fill(-1);
+    this.pages = new Int32Array(this.classCount);
+    this.used = new Int32Array(this.classCount);
+    this.#open = new Int32Array(this.classCount).fill(-1);
     this.#classOfSize = new Uint8Array(TABLE_MAX / ALIGNMENT + 1);
     for (let i = 0; i < this.#classOfSize.length; i++) {
       this.#classOfSize[i] = sizes.findIndex((size) => size >= i * ALIGNMENT);
@@ -88,8 +96,9 @@ export class Slabs {
     this.freePages = pageCount;
   }
 
-  /** The smallest class whose chunks hold `bytes`; `bytes` is at most PAGE_BYTES. */
+  /** The smallest class whose chunks hold `bytes`; the class of chained items above CHUNK_MAX. */
   classFor(bytes: number): number {
+    if (bytes > CHUNK_MAX) return this.pieceClass;
     if (bytes <= TABLE_MAX) return this.#classOfSize[(bytes + ALIGNMENT - 1) >> 3]!;
     let index = this.#classOfSize[TABLE_MAX >> 3]!;
     while (this.chunkBytes[index]! < bytes) index++;
@@ -142,7 +151,7 @@ export class Slabs {
 
   /** Number of the page a chunk lies in. */
   pageOf(chunk: number): number {
-    return ((chunk - this.#base) / PAGE_BYTES) | 0;
+    return (chunk - this.#base) >> PAGE_SHIFT;
   }
 
   /** Chunks of a page that were ever used; `chunkAt` names them, META says which are free. */

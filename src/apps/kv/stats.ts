@@ -106,6 +106,7 @@ export class StatsReport {
       ...this.#rows('expired_unfetched', 'evicted_unfetched', 'evicted_active', 'evictions'),
       ...this.#rows('reclaimed', 'lrutail_reflocked', 'moves_within_lru', 'direct_reclaims'),
       ...this.#rows('binary_refused', 'blocks_swallowed', 'blocks_unreadable'),
+      ...this.#rows('uploads', 'upload_bytes', 'uploads_dropped'),
     ];
     return text(rows);
   }

@@ -23,6 +23,7 @@ import { type Images, itemBytes } from './image.ts';
 import {
   CAS_HI,
   CAS_LO,
+  CHAINED,
   CLASS_MASK,
   EXPTIME,
   FETCHED,
@@ -34,6 +35,7 @@ import {
   TIME,
 } from './layout.ts';
 import { Lru } from './lru.ts';
+import { Pieces } from './pieces.ts';
 import type { Slabs } from './slabs.ts';
 import type { Table } from './table.ts';
 
@@ -61,11 +63,14 @@ export interface StoreParts {
 
 export class Store {
   readonly images: Images;
+  readonly pieces: Pieces;
   readonly slabs: Slabs;
   readonly lru: Lru;
   readonly counts: Counts;
   readonly clock: StoreClock;
   readonly table: Table;
+  /** Asked when nothing can be evicted: true when it gave some memory back (uploads). */
+  onShort: () => boolean = () => false;
   readonly #eviction: Eviction;
   readonly #i32: Int32Array;
   readonly #hash: KeyHash;
@@ -81,6 +86,7 @@ export class Store {
   constructor(parts: StoreParts) {
     this.#i32 = parts.memory.i32;
     this.images = parts.images;
+    this.pieces = new Pieces(parts.memory, parts.images);
     this.slabs = parts.slabs;
     this.table = parts.table;
     this.counts = parts.counts;
@@ -127,7 +133,8 @@ export class Store {
 
   /**
    * A new item with one reference, the caller's, and everything but its data; not linked. `exptime`
-   * is a second of the store's clock. The key must not lie in an unreferenced item.
+   * is a second of the store's clock. The key must not lie in an unreferenced item. A large item
+   * has its first chunk only: the caller takes the others as it writes the data (`Writer`).
    */
   allocate(
     keyOffset: number,
@@ -138,17 +145,36 @@ export class Store {
   ): number {
     const slabs = this.slabs;
     const index = slabs.classFor(itemBytes(keyLength, flags, dataLength));
-    let item = slabs.alloc(index);
-    if (item < 0) {
-      item = this.#eviction.makeRoom(index);
-      if (item < 0) return NO_MEMORY;
-    }
+    const item = this.#chunk(index);
+    if (item < 0) return NO_MEMORY;
+    const state = index === slabs.pieceClass ? CHAINED : 0;
     const word = item >> 2;
     this.#i32[word + HASH] = this.#hash.of(keyOffset, keyLength);
     this.#i32[word + REFS] = 1;
     this.#i32[word + EXPTIME] = exptime;
-    this.images.write(item, keyOffset, keyLength, flags, dataLength);
+    this.images.write(item, keyOffset, keyLength, flags, dataLength, state);
+    if (state === CHAINED) this.pieces.start(item);
     return item;
+  }
+
+  /**
+   * A piece behind `last`, the last chunk of an item that is not linked, for as much of `left` bytes
+   * of data as it holds; or NO_MEMORY.
+   */
+  extend(item: number, last: number, left: number): number {
+    const piece = this.#chunk(this.slabs.pieceClass);
+    if (piece < 0) return NO_MEMORY;
+    this.pieces.append(item, last, piece, left);
+    return piece;
+  }
+
+  #chunk(index: number): number {
+    let chunk = this.slabs.alloc(index);
+    while (chunk < 0) {
+      chunk = this.#eviction.makeRoom(index);
+      if (chunk < 0 && !this.onShort()) return NO_MEMORY;
+    }
+    return chunk;
   }
 
   /** Makes the item findable; its key is not. */
@@ -182,7 +208,11 @@ export class Store {
       assert((this.#i32[word + META]! & FREE) === 0, 'store: released a free item');
     }
     this.#i32[word + REFS] = refs;
-    if (refs === 0 && (this.#i32[word + META]! & LINKED) === 0) this.slabs.free(item);
+    if (refs === 0 && (this.#i32[word + META]! & LINKED) === 0) this.#free(item);
+  }
+
+  classOf(item: number): number {
+    return this.#i32[(item >> 2) + META]! & CLASS_MASK;
   }
 
   isReferenced(item: number): boolean {
@@ -266,6 +296,16 @@ export class Store {
     counts.add(C_ITEMS, -1);
     counts.add(C_BYTES, -bytes);
     counts.addClass(meta & CLASS_MASK, CC_REQUESTED, -bytes);
-    if (this.#i32[word + REFS] === 0) this.slabs.free(item);
+    if (this.#i32[word + REFS] === 0) this.#free(item);
+  }
+
+  #free(item: number): void {
+    let piece = this.pieces.isChained(item) ? this.pieces.after(item) : 0;
+    this.slabs.free(item);
+    while (piece !== 0) {
+      const next = this.pieces.after(piece);
+      this.slabs.free(piece);
+      piece = next;
+    }
   }
 }

@@ -2,8 +2,10 @@
  * set, add, replace, append, prepend, cas: the line, the value as it arrives, and what becomes of
  * it.
  *
- * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each piece of the
+ * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each stretch of the
  *   value to where it will be sent from; nothing of it is ever on the JavaScript heap.
+ * - Memory is taken as the value arrives: at once up to CHUNK_MAX, above that a piece at a time. What
+ *   does not arrive in one delivery is an upload, and uploads have a ceiling (uploads.ts).
  * - A value that cannot be stored is swallowed: its length is known. What becomes of the value of a
  *   line that cannot be read is in refusals.ts.
  * - Whether the key exists is looked at when the value is complete.
@@ -24,11 +26,14 @@ import {
   KEY_MAX,
   KEY_START,
   META,
+  PIECE_CHUNK_BYTES,
 } from './layout.ts';
 import { type Line, VERB } from './line.ts';
 import { LENGTH_MAX, type Numbers } from './numbers.ts';
 import {
   COMMAND,
+  DUE,
+  HELD,
   HI,
   ITEM,
   LO,
@@ -43,6 +48,8 @@ import {
 import type { Refusals } from './refusals.ts';
 import { REPLY, type Replies } from './replies.ts';
 import { NO_MEMORY, type Store } from './store.ts';
+import { Uploads } from './uploads.ts';
+import { Writer } from './writer.ts';
 
 const SET = VERB.set;
 const ADD = VERB.add;
@@ -61,6 +68,7 @@ const R_NOT_FOUND = REPLY.notFound;
 const C_SETS = COUNT.cmd_set;
 const C_TOO_LARGE = COUNT.store_too_large;
 const C_NO_MEMORY = COUNT.store_no_memory;
+const C_DROPPED = COUNT.uploads_dropped;
 const C_CAS_HITS = COUNT.cas_hits;
 const C_CAS_BAD = COUNT.cas_badval;
 const C_CAS_MISSES = COUNT.cas_misses;
@@ -80,6 +88,8 @@ export class Updates {
   readonly #records: Records;
   readonly #numbers: Numbers;
   readonly #refusals: Refusals;
+  readonly #uploads: Uploads;
+  readonly #writer: Writer;
 
   constructor(
     memory: Memory,
@@ -89,6 +99,9 @@ export class Updates {
     numbers: Numbers,
     refusals: Refusals,
   ) {
+    this.#uploads = new Uploads(records, store);
+    this.#writer = new Writer(memory, store);
+    store.onShort = () => this.dropStalled();
     this.#memory = memory;
     this.#copy = memory.kernels.copy;
     this.#store = store;
@@ -98,8 +111,11 @@ export class Updates {
     this.#refusals = refusals;
   }
 
-  /** A storage line: `verb key flags exptime bytes [cas] [noreply]`. */
-  begin(c: KvConnection, record: number, verb: number, line: Line): void {
+  /**
+   * A storage line: `verb key flags exptime bytes [cas] [noreply]`, with `waiting` bytes here behind
+   * it.
+   */
+  begin(c: KvConnection, record: number, verb: number, line: Line, waiting: number): void {
     const wanted = verb === CAS ? 6 : 5;
     if (line.count !== wanted && line.count !== wanted + 1) {
       return this.#refusals.update(c, record, line, wanted, R_ERROR);
@@ -142,6 +158,11 @@ export class Updates {
     words[record + ITEM] = item;
     words[record + VERB_WORD] = verb;
     words[record + MODE] = VALUE;
+    if (store.pieces.isChained(item)) {
+      this.#writer.begin(item);
+      this.#writer.suspend(this.#records, record);
+    }
+    if (waiting < length + CRLF_BYTES) this.#upload(record, item);
   }
 
   /** Takes what is here of the value; returns how far it read. */
@@ -151,6 +172,8 @@ export class Updates {
     const remaining = words[record + REMAINING]!;
     const images = this.#store.images;
     const taken = Math.min(end - at, remaining);
+    if (this.#store.pieces.isChained(item)) return this.#feedChained(c, record, at, taken);
+    if (taken < remaining) this.#uploads.progress(record);
     const behind = images.dataOf(item) + images.dataLengthOf(item) + CRLF_BYTES;
     this.#copy(behind - remaining, at, taken);
     words[record + REMAINING] = remaining - taken;
@@ -158,10 +181,38 @@ export class Updates {
     return at + taken;
   }
 
+  /** The same for a chained item, `length` bytes; the rest is swallowed if there is no memory. */
+  #feedChained(c: KvConnection, record: number, at: number, length: number): number {
+    const words = this.#records.words;
+    const writer = this.#writer;
+    const item = words[record + ITEM]!;
+    const uploads = this.#uploads;
+    uploads.progress(record);
+    uploads.protect(record);
+    writer.resume(this.#records, record);
+    const isWritten = writer.append(at, length);
+    if (words[record + HELD] !== 0) uploads.grow(record, writer.pieces * PIECE_CHUNK_BYTES);
+    uploads.unprotect();
+    const remaining = words[record + REMAINING]! - length;
+    words[record + REMAINING] = remaining;
+    if (!isWritten) {
+      this.#giveUp(record);
+      this.#say(c, record, R_NO_MEMORY);
+    } else if (remaining === 0) this.#complete(c, record, item, writer.at - CRLF_BYTES);
+    else {
+      writer.suspend(this.#records, record);
+      this.#limit(record);
+    }
+    return at + length;
+  }
+
   /** The connection died in the middle of a value. */
   abandon(record: number): void {
     const words = this.#records.words;
-    if (words[record + MODE] === VALUE) this.#store.release(words[record + ITEM]!);
+    if (words[record + MODE] === VALUE) {
+      this.#uploads.leave(record);
+      this.#store.release(words[record + ITEM]!);
+    }
     words[record + MODE] = COMMAND;
   }
 
@@ -177,6 +228,48 @@ export class Updates {
 
   #misshapen(c: KvConnection, record: number, line: Line, wanted: number): void {
     this.#refusals.update(c, record, line, wanted, R_BAD_FORMAT);
+  }
+
+  /** Gives up the upload that has waited longest for bytes; false when there is none to give up. */
+  dropStalled(): boolean {
+    const record = this.#uploads.mostStalled();
+    if (record < 0) return false;
+    const words = this.#records.words;
+    this.#store.counts.bump(C_DROPPED);
+    this.#giveUp(record);
+    if (words[record + QUIET] === 0) words[record + DUE] = R_NO_MEMORY + 1;
+    return true;
+  }
+
+  /** The value is not here in full: it counts as an upload from now on. */
+  #upload(record: number, item: number): void {
+    this.#uploads.enter(record, item);
+    this.#limit(record);
+  }
+
+  /** Keeps all uploads together below their ceiling. */
+  #limit(record: number): void {
+    const uploads = this.#uploads;
+    uploads.protect(record);
+    while (uploads.isOver() && this.dropStalled());
+    uploads.unprotect();
+  }
+
+  /** No memory for the rest of a value: it will be swallowed. */
+  #giveUp(record: number): void {
+    const words = this.#records.words;
+    const store = this.#store;
+    const item = words[record + ITEM]!;
+    this.#uploads.leave(record);
+    store.counts.bump(C_NO_MEMORY);
+    words[record + MODE] = words[record + REMAINING] === 0 ? COMMAND : SWALLOW;
+    words[record + ITEM] = 0;
+    if (words[record + VERB_WORD] === SET) {
+      const hash = this.#memory.i32[(item >> 2) + HASH]!;
+      const old = store.findHashed(hash, item + KEY_START, store.images.keyLengthOf(item));
+      if (old !== 0) store.unlink(old);
+    }
+    store.release(item);
   }
 
   #say(c: KvConnection, record: number, reply: number): void {
@@ -204,6 +297,7 @@ export class Updates {
   #complete(c: KvConnection, record: number, item: number, tail: number): void {
     const words = this.#records.words;
     const store = this.#store;
+    this.#uploads.leave(record);
     words[record + MODE] = COMMAND;
     words[record + ITEM] = 0;
     store.counts.bump(C_SETS);
@@ -274,13 +368,16 @@ export class Updates {
       store.release(old);
       return R_NOT_STORED;
     }
-    const data = images.dataOf(whole);
-    const isAppend = verb === APPEND;
-    this.#copy(isAppend ? data : data + addedLength, images.dataOf(old), oldLength);
-    this.#copy(isAppend ? data + oldLength : data, images.dataOf(item), addedLength);
-    store.replace(old, whole);
+    const writer = this.#writer;
+    writer.begin(whole);
+    const isWritten =
+      verb === APPEND
+        ? writer.appendItem(old) && writer.appendItem(item)
+        : writer.appendItem(item) && writer.appendItem(old);
+    const isWhole = isWritten && writer.finish();
+    if (isWhole) store.replace(old, whole);
     store.release(old);
     store.release(whole);
-    return R_STORED;
+    return isWhole ? R_STORED : R_NOT_STORED;
   }
 }

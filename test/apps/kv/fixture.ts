@@ -28,10 +28,15 @@ export function assertAllHome({ ix, store, stats }: Fixture): void {
   assert.equal(stats.connections, 0);
 }
 
+export interface Random {
+  next(): number;
+  below(n: number): number;
+}
+
 /**
  * A seeded generator (mulberry32); the seed comes from the environment or the clock and is printed.
  */
-export function seeded(name: string): { next(): number; below(n: number): number } {
+export function seeded(name: string): Random {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   console.log(`# ${name}: SEED=${seed}`);
   let state = seed | 0;

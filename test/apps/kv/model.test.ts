@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { assertAllHome, startKv } from './fixture.ts';
+import { assertAllHome, assertSame, startKv } from './fixture.ts';
 
 interface Entry {
   flags: number;
@@ -58,11 +58,26 @@ class Model {
   }
 }
 
+/** Data bytes of a piece. */
+const PIECE_DATA = 16_364;
+/** A long value in which every stretch is another; or a number with as many blanks behind it. */
+const wide = (length: number, isNumber = false): string => {
+  if (isNumber) return '41'.padEnd(length);
+  let text = '';
+  for (let i = 0; text.length < length; i += 997) text += `${i},`.repeat(200);
+  return text.slice(0, length);
+};
+
 const key = fc.constantFrom('a', 'b', 'c', 'k'.repeat(250));
 const value = fc.oneof(
   fc.string({ maxLength: 40 }).map((text) => `_${text.replace(/[^ -~]/g, '')}`),
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
   fc.nat(30_000).map((length) => 'z'.repeat(length)),
+  // Chained items: of any length, and around the places where a piece, or only the tail, is one more.
+  fc.integer({ min: 60_000, max: 300_000 }).map(wide),
+  fc
+    .tuple(fc.integer({ min: 4, max: 9 }), fc.integer({ min: -60, max: 400 }), fc.boolean())
+    .map(([pieces, off, isNumber]) => wide(pieces * PIECE_DATA + off, isNumber)),
 );
 const exptime = fc.constantFrom(0, 0, -1, 1, 2, 5, 100);
 const command = fc.oneof(
@@ -137,30 +152,36 @@ test('randomCommandsUnderVirtualTime_answerAsAMap', () => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   console.log(`# model: SEED=${seed}`);
   fc.assert(
-    fc.property(fc.array(command, { maxLength: 60 }), fc.boolean(), (steps, isLate) => {
-      const kv = startKv(8);
-      const model = new Model();
-      kv.c.isEager = !isLate;
-      let expected = '';
-      for (const step of steps) {
-        if ('seconds' in step) {
-          kv.ix.advance(step.seconds);
-          model.advance(step.seconds);
-          continue;
+    fc.property(
+      fc.array(command, { maxLength: 60 }),
+      fc.boolean(),
+      fc.integer({ min: 2000, max: 400_000 }),
+      (steps, isLate, size) => {
+        const kv = startKv(16);
+        const model = new Model();
+        kv.c.isEager = !isLate;
+        let expected = '';
+        for (const step of steps) {
+          if ('seconds' in step) {
+            kv.ix.advance(step.seconds);
+            model.advance(step.seconds);
+            continue;
+          }
+          const [bytes, answer] = apply(model, step);
+          kv.c.deliverInPieces(bytes, size);
+          while (kv.c.waiting > 0) kv.c.acknowledge(); // else it would run at a later time
+          expected += answer;
         }
-        const [bytes, answer] = apply(model, step);
-        kv.c.deliver(bytes);
-        expected += answer;
-      }
-      kv.c.acknowledge();
-      assert.equal(kv.c.output(), expected);
-      kv.c.ask('version\r\n'); // the store looks at the clock when something arrives
-      kv.store.purge(false);
-      const live = [...model.items.keys()].filter((name) => model.get(name)).length;
-      if (model.flushAt === Number.POSITIVE_INFINITY)
-        assert.equal(kv.store.counts.get('curr_items'), live);
-      assertAllHome(kv);
-    }),
+        kv.c.acknowledge();
+        assertSame(kv.c.output(), expected);
+        kv.c.ask('version\r\n'); // the store looks at the clock when something arrives
+        kv.store.purge(false);
+        const live = [...model.items.keys()].filter((name) => model.get(name)).length;
+        if (model.flushAt === Number.POSITIVE_INFINITY)
+          assert.equal(kv.store.counts.get('curr_items'), live);
+        assertAllHome(kv);
+      },
+    ),
     { seed, numRuns: Number(process.env['IX_RUNS'] ?? 400) },
   );
 });

@@ -103,12 +103,40 @@ test('statsHalfSent_connectionDies_theNextOneStartsClean', () => {
   assertAllHome(kv);
 });
 
-test('getsWithoutRoomForData_abortsRatherThanLie', () => {
-  const kv = startKv(2, { roomFor: 1 });
-  kv.c.isEager = false;
-  kv.c.deliver(`set a 0 0 5000 noreply\r\n${'x'.repeat(5000)}\r\ngets a\r\nget a\r\n`);
-  assert.ok(kv.c.isAborted, 'the header was queued, the data could not be');
-  assertAllHome(kv);
+test('itemHalfSent_roomComesBack_goesOnWhereItStopped', () => {
+  for (const bytes of [5000, 70_000, 200_000]) {
+    const value = Array.from({ length: bytes }, (_, i) => 'abcdefghijk'[i % 11]).join('');
+    const hit = (name: string, cas = ''): string =>
+      `VALUE ${name} 0 ${bytes}${cas}\r\n${value}\r\n`;
+    for (const roomFor of [1, 2, 5]) {
+      const kv = startKv(4, { roomFor });
+      kv.c.isEager = false;
+      kv.c.deliver(
+        `set a 0 0 ${bytes} noreply\r\n${value}\r\nset b 0 0 ${bytes} noreply\r\n${value}\r\n`,
+      );
+      kv.c.deliver('gets a\r\nget a b none b\r\ngets b a\r\nversion\r\n');
+      let answer = '';
+      for (let n = 0; n < 300; n++) {
+        kv.c.acknowledge(1);
+        answer += kv.c.output();
+      }
+      const expected = `${hit('a', ' 1')}END\r\n${hit('a')}${hit('b')}${hit('b')}END\r\n${hit('b', ' 2')}${hit('a', ' 1')}END\r\nVERSION 1.6.18\r\n`;
+      assertSame(answer, expected, `${bytes} bytes, room for ${roomFor}`);
+      assertAllHome(kv);
+    }
+  }
+});
+
+test('itemHalfSent_connectionDies_nothingLeaks', () => {
+  for (const verb of ['get', 'gets']) {
+    const kv = startKv(4, { roomFor: 2 });
+    kv.c.ask(`set a 0 0 200000\r\n${'v'.repeat(200_000)}\r\n`);
+    kv.c.isEager = false;
+    kv.c.deliver(`${verb} a\r\n`);
+    kv.ix.connect().ask('delete a\r\n');
+    kv.c.die();
+    assertAllHome(kv);
+  }
 });
 
 test('itemBeingSent_replacedDeletedIncrementedFlushed_bytesStayAsTheyWere', () => {
