@@ -3,8 +3,10 @@
  *
  * - Standard output gets what a user wants to know once: where it serves and what to try (with
  *   --json: one object).
- * - SIGINT, SIGTERM and SIGHUP stop it in order, exit code 0. A dataplane that dies by itself is reported (one line
- *   on standard error, one object with --json) and started again; with --tied it is exit code 1.
+ * - SIGINT and SIGTERM stop it in order, exit code 0. SIGHUP does not: who started it may log out, and daemons are told by it
+ *   to read again what they have read. SIGUSR1 is nobody's: the debugger that Node would open by it is switched off (bin/ix).
+ * - A dataplane that dies by itself is reported (one line on standard error, one object with --json) and started again; with
+ *   --tied it is exit code 1.
  * - When this command dies in another way (kill -9, a fault of its own), the service goes on. The same command again adopts it; a command
  *   for the same address with other options ends it first, and says so.
  * - Without the privileges for the network that was asked for: an error if one was asked for, or something that only a
@@ -23,7 +25,9 @@ import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
 import { missingFor, requireKernel } from './privilege.ts';
 import { adoptService, type Service, startService } from './service.ts';
 
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/** Without a listener they would end us. */
+const IGNORED_SIGNALS = ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
 export async function serve(
   name: string,
@@ -53,6 +57,8 @@ export async function serve(
   await serveUntilStopped(app, options, nic);
 }
 
+const ignore = (): void => {};
+
 async function serveUntilStopped(
   app: Application,
   options: RunOptions,
@@ -61,6 +67,7 @@ async function serveUntilStopped(
   const stopped = Promise.withResolvers<'stopped'>();
   const stop = () => stopped.resolve('stopped');
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  for (const signal of IGNORED_SIGNALS) process.on(signal, ignore);
   try {
     const starting = adoptOrStart(app, options, nic);
     const begun = await Promise.race([starting, stopped.promise]);
@@ -75,6 +82,7 @@ async function serveUntilStopped(
     if (outcome !== 'stopped') process.exitCode = exitCodeOf(outcome);
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, stop);
+    for (const signal of IGNORED_SIGNALS) process.off(signal, ignore);
   }
 }
 
