@@ -25,6 +25,7 @@ import { formatAddress, hostAddressFor, isWithin, type Subnet } from './address.
 import { hostAddress6For, ipv6ConfigFor, isSameAddress, type Subnet6 } from './address6.ts';
 import { AddressInUseError, InterfaceError } from './errors.ts';
 import { joinGroups } from './groups.ts';
+import { distrust } from './host-end.ts';
 import {
   type Estate,
   forget,
@@ -195,6 +196,7 @@ function makeVeth(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netw
     const host = existing(netlink, hostName);
     const ours = existing(netlink, ifname);
     silence(ifname);
+    guardHost(hostName);
     netlink.setUp(ours.index);
     netlink.setUp(host.index);
     giveHostAddress(netlink, host.index, plan);
@@ -232,6 +234,7 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netwo
   const remove = removal(instance, fd);
   try {
     const { index } = existing(netlink, hostName);
+    guardHost(hostName);
     netlink.setUp(index);
     giveHostAddress(netlink, index, plan);
     // The interface's address is the kernel's end's; ours is another.
@@ -319,6 +322,14 @@ function silence(ifname: string): void {
       // A kernel without IPv6, or a read-only /proc/sys: a few frames more to drop.
     }
   }
+}
+
+function guardHost(hostName: string): void {
+  const left = distrust(hostName);
+  if (left.length === 0) return;
+  console.error(
+    `ix: ${hostName} believes what comes from the dataplane (${left.join(', ')} not set)`,
+  );
 }
 
 /**
