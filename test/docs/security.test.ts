@@ -95,7 +95,7 @@ test('tests_everyOneNamed_exists', () => {
     for (const [path] of cell.matchAll(/test\/[\w/.-]+\.test\.ts/g)) {
       if (!existsSync(`${ROOT}${path}`)) missing.push(path);
     }
-    for (const [, file, pattern] of cell.matchAll(/([\w/]+)(?: \([^)]*\))? `([^`]+)`/g)) {
+    for (const [, file, pattern] of cell.matchAll(/([\w/-]+)(?: \([^)]*\))? `([^`]+)`/g)) {
       const path = fileNamed(file!);
       count += 1;
       if (path === undefined || !hasTest(read(path), pattern!)) missing.push(`${file}: ${pattern}`);
