@@ -5,7 +5,8 @@
  * - Where both ends stream they read while they cannot write: their streams do not depend on each other.
  * - A reader that leaves bytes unconsumed must be offered them again, with more behind them.
  */
-import type { Connection, Handlers } from '../src/libix/connection.ts';
+import type { Connection } from '../src/libix/connection.ts';
+import type { Handlers } from '../src/libix/handlers.ts';
 import type { Ix } from '../src/libix/ix.ts';
 import { address6Of, addressOf, hostOf } from './address.ts';
 import { patternIndex } from './content.ts';

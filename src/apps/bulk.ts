@@ -58,7 +58,7 @@ function source(ix: Ix, bytes: number, seed: number): Handlers {
     const block = stream.blocks + (tag - 1) * BLOCK_BYTES;
     const length = Math.min(stream.left, BLOCK_BYTES);
     fill(ix.i32, block, stream);
-    if (!c.send(block, length, tag)) return c.abort();
+    if (!c.send(block, length, tag)) return void c.abort();
     stream.left -= length;
     if (stream.left === 0) c.end();
   };

@@ -8,6 +8,7 @@ import type { Application, Handlers } from '../libix/index.ts';
 
 const echo: Application = (ix, options) => {
   const handlers: Handlers = {
+    pooled: true,
     received(c, offset, length) {
       return c.write(offset, length) ? length : 0;
     },

@@ -25,6 +25,7 @@ export const COLUMN = {
   codePoint: 11,
   pendingHead: 12,
   pendingTail: 13,
+  refusal: 14,
 } as const;
 const COLUMNS = Object.keys(COLUMN).length;
 /** Address and port: every connection has them. */

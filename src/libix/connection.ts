@@ -1,34 +1,18 @@
 /**
  * One connection as an application sees it: bytes come in by `Handlers.received`, go out by `send` or `write`.
  *
- * - Objects are pooled and reused; `id` is small and dense, so that applications can keep their own state in
- *   arrays. After `closed` the object belongs to somebody else.
+ * - One object is one life. From `closed` on everything it can do is over for ever: methods do nothing and answer false,
+ *   the peer's address is 0, and only `state` is kept. So an answer that comes late goes to nobody. `pooled` handlers
+ *   promise never to touch it then, and their objects are used again (handlers.ts).
+ * - `id` is small and dense, so that applications can keep their own state in arrays: after `closed` another one's.
  * - `send` copies nothing: the bytes must not change until `released(tag)`. `write` copies into libix's blocks.
  * - Nothing is allocated per message. Fields are int32.
  * - The protocol between a connection and the dataplane (which call when) is in session.ts.
  */
+import { integer } from './arguments.ts';
 import { COLUMN, type Columns } from './columns.ts';
+import type { Handlers } from './handlers.ts';
 import type { Session } from './session.ts';
-
-export interface Handlers {
-  /** Accepted, or connected. */
-  opened?(c: Connection): void;
-  /**
-   * Bytes arrived at arena offset `offset`. Returns how many were consumed (0..length); the rest comes again,
-   * with more behind it and contiguous (up to 8 KiB are gathered).
-   */
-  received(c: Connection, offset: number, length: number): number;
-  /** The peer calls the next `bytes` bytes that come urgent; they come in line (RFC 6093: nothing new should use it). */
-  urgent?(c: Connection, bytes: number): void;
-  /** A span sent with this tag is acknowledged, or the connection died. Exactly once per tagged send. */
-  released?(c: Connection, tag: number): void;
-  /** Everything sent has been acknowledged. */
-  drained?(c: Connection): void;
-  /** The peer has closed its side. Default: close ours after what is queued. */
-  ended?(c: Connection): void;
-  /** The connection is gone; `reason` is one of abi.ts DEAD. */
-  closed?(c: Connection, reason: number): void;
-}
 
 /** With more bytes queued a connection is not `writable`, and gets no more input (but: `readsWhileBlocked`). */
 export const HIGH_WATER_BYTES = 262_144;
@@ -50,10 +34,13 @@ const BIT = {
   endedTold: 1 << 9,
   hasShutDown: 1 << 10,
   hasPending: 1 << 11,
+  isPooled: 1 << 14,
+  isRefused: 1 << 15,
 } as const;
 const PHASE_SHIFT = 12;
 const PHASE_MASK = 3 << PHASE_SHIFT;
 const OPEN_BITS = PHASE.open << PHASE_SHIFT;
+const CONNECTING_BITS = PHASE.connecting << PHASE_SHIFT;
 const WANTS_SHIFT = 16;
 const WANTS_MASK = 0xff << WANTS_SHIFT;
 
@@ -62,9 +49,9 @@ const MAPPED = 0xffff;
 
 export class Connection {
   readonly id: number;
-  /** The application's own. */
+  /** The application's own; a pooled one's is gone after `closed`. */
   state: unknown = undefined;
-  handlers: Handlers;
+  #handlers: Handlers;
   readonly #session: Session;
 
   // --- libix's own fields; session.ts is their only writer ---
@@ -88,11 +75,54 @@ export class Connection {
   constructor(session: Session, id: number, handlers: Handlers) {
     this.#session = session;
     this.id = id;
-    this.handlers = handlers;
+    this.#handlers = handlers;
   }
 
   get #columns(): Columns {
     return this.#session.columns;
+  }
+
+  /** The columns of an id are the living one's: 0 for everybody else. */
+  #get(column: number): number {
+    return this.isAlive ? this.#columns.get(this.id, column) : 0;
+  }
+
+  #put(column: number, value: number): void {
+    if (this.isAlive) this.#columns.set(this.id, column, value);
+  }
+
+  get handlers(): Handlers {
+    return this.#handlers;
+  }
+
+  /** Others, from now on. */
+  set handlers(own: Handlers) {
+    this.#handlers = this.#session.guard(own);
+  }
+
+  /** A life begins, in `phase`; session.ts only. */
+  begin(guarded: Handlers, phase: number): void {
+    this.#handlers = guarded;
+    this.#bits = (phase << PHASE_SHIFT) | (guarded.pooled === true ? BIT.isPooled : 0);
+  }
+
+  /** `closed` has not come yet. */
+  get isAlive(): boolean {
+    return (this.#bits & PHASE_MASK) !== 0;
+  }
+
+  /** Its application has promised to forget it: its object may have another life. */
+  get isPooled(): boolean {
+    return (this.#bits & BIT.isPooled) !== 0;
+  }
+
+  /** The dataplane has refused a call of its: it is to be reset. `refusal` says what. */
+  get isRefused(): boolean {
+    return (this.#bits & BIT.isRefused) !== 0;
+  }
+
+  set isRefused(on: boolean) {
+    this.#set(BIT.isRefused, on);
   }
 
   /** One of PHASE. */
@@ -220,42 +250,41 @@ export class Connection {
 
   /** The peer: an IPv4 address as a big-endian integer (int32), or the last word of an IPv6 address; and its port. */
   get remoteAddress(): number {
-    return this.#columns.address(this.id);
+    return this.isAlive ? this.#columns.address(this.id) : 0;
   }
 
   get remotePort(): number {
-    return this.#columns.port(this.id);
+    return this.isAlive ? this.#columns.port(this.id) : 0;
   }
 
   set remotePort(port: number) {
-    this.#columns.setPort(this.id, port);
+    if (this.isAlive) this.#columns.setPort(this.id, port);
   }
 
   /** The words before it: 0, 0, 0xffff for IPv4. */
   get remote0(): number {
-    return this.#columns.get(this.id, COLUMN.remote0);
+    return this.#get(COLUMN.remote0);
   }
 
   get remote1(): number {
-    return this.#columns.get(this.id, COLUMN.remote1);
+    return this.#get(COLUMN.remote1);
   }
 
   get remote2(): number {
-    return this.#columns.get(this.id, COLUMN.remote2) ^ MAPPED;
+    return this.isAlive ? this.#get(COLUMN.remote2) ^ MAPPED : 0;
   }
 
   /** Four words from `at` on. */
   setRemote(words: ArrayLike<number>, at = 0): void {
-    const { id } = this;
-    this.#columns.set(id, COLUMN.remote0, words[at]!);
-    this.#columns.set(id, COLUMN.remote1, words[at + 1]!);
-    this.#columns.set(id, COLUMN.remote2, words[at + 2]! ^ MAPPED);
-    this.#columns.setAddress(id, words[at + 3]!);
+    this.#put(COLUMN.remote0, words[at]!);
+    this.#put(COLUMN.remote1, words[at + 1]!);
+    this.#put(COLUMN.remote2, words[at + 2]! ^ MAPPED);
+    if (this.isAlive) this.#columns.setAddress(this.id, words[at + 3]!);
   }
 
   /** First and last of the received spans that the application has not had yet; -1: none. */
   get pendingHead(): number {
-    return this.#bits & BIT.hasPending ? this.#columns.get(this.id, COLUMN.pendingHead) : -1;
+    return this.#bits & BIT.hasPending ? this.#get(COLUMN.pendingHead) : -1;
   }
 
   set pendingHead(node: number) {
@@ -263,7 +292,7 @@ export class Connection {
   }
 
   get pendingTail(): number {
-    return this.#bits & BIT.hasPending ? this.#columns.get(this.id, COLUMN.pendingTail) : -1;
+    return this.#bits & BIT.hasPending ? this.#get(COLUMN.pendingTail) : -1;
   }
 
   set pendingTail(node: number) {
@@ -272,70 +301,85 @@ export class Connection {
 
   #setPending(column: number, node: number): void {
     this.#set(BIT.hasPending, node >= 0);
-    if (node >= 0) this.#columns.set(this.id, column, node);
+    if (node >= 0) this.#put(column, node);
   }
 
   /** Starved: the blocks it lacked; 0: a span. */
   get missing(): number {
-    return this.#columns.get(this.id, COLUMN.missing);
+    return this.#get(COLUMN.missing);
   }
 
   set missing(value: number) {
-    this.#columns.set(this.id, COLUMN.missing, value);
+    this.#put(COLUMN.missing, value);
   }
 
   /** -1: none. */
   get gatherBlock(): number {
-    return this.#columns.get(this.id, COLUMN.gatherBlock) - 1;
+    return this.#get(COLUMN.gatherBlock) - 1;
   }
 
   set gatherBlock(value: number) {
-    this.#columns.set(this.id, COLUMN.gatherBlock, value + 1);
+    this.#put(COLUMN.gatherBlock, value + 1);
   }
 
   get gatherLength(): number {
-    return this.#columns.get(this.id, COLUMN.gatherLength);
+    return this.#get(COLUMN.gatherLength);
   }
 
   set gatherLength(value: number) {
-    this.#columns.set(this.id, COLUMN.gatherLength, value);
+    this.#put(COLUMN.gatherLength, value);
   }
 
   /** Neighbours in the list of those that hold a gather block, oldest first: connection ids, -1: none. */
   get gatherOlder(): number {
-    return this.#columns.get(this.id, COLUMN.gatherOlder) - 1;
+    return this.#get(COLUMN.gatherOlder) - 1;
   }
 
   set gatherOlder(value: number) {
-    this.#columns.set(this.id, COLUMN.gatherOlder, value + 1);
+    this.#put(COLUMN.gatherOlder, value + 1);
   }
 
   get gatherYounger(): number {
-    return this.#columns.get(this.id, COLUMN.gatherYounger) - 1;
+    return this.#get(COLUMN.gatherYounger) - 1;
   }
 
   set gatherYounger(value: number) {
-    this.#columns.set(this.id, COLUMN.gatherYounger, value + 1);
+    this.#put(COLUMN.gatherYounger, value + 1);
   }
 
   get keepaliveMs(): number {
-    return this.#columns.get(this.id, COLUMN.keepaliveMs);
+    return this.#get(COLUMN.keepaliveMs);
   }
 
   get userTimeoutMs(): number {
-    return this.#columns.get(this.id, COLUMN.userTimeoutMs);
+    return this.#get(COLUMN.userTimeoutMs);
   }
 
   get hops(): number {
-    return this.#columns.get(this.id, COLUMN.hops);
+    return this.#get(COLUMN.hops);
   }
 
   get codePoint(): number {
-    return this.#columns.get(this.id, COLUMN.codePoint);
+    return this.#get(COLUMN.codePoint);
+  }
+
+  /** What the dataplane refused: the kind of call << 8 | the code's amount; 0: nothing. */
+  get refusal(): number {
+    return this.#get(COLUMN.refusal);
+  }
+
+  set refusal(value: number) {
+    this.#put(COLUMN.refusal, value);
   }
 
   /** Whether more may be sent before the peer has taken what is queued. */
   get writable(): boolean {
+    const phase = this.#bits & PHASE_MASK;
+    return (phase === OPEN_BITS || phase === CONNECTING_BITS) && this.hasRoom;
+  }
+
+  /** The same, of the queue alone. */
+  get hasRoom(): boolean {
     return this.queuedBytes < HIGH_WATER_BYTES && !this.isStarved;
   }
 
@@ -345,12 +389,13 @@ export class Connection {
 
   /** Whether received bytes may be handed over now. */
   get mayRead(): boolean {
-    return !this.isPaused && (this.writable || this.readsWhileBlocked);
+    return !this.isPaused && (this.hasRoom || this.readsWhileBlocked);
   }
 
   /**
    * Queues bytes of application memory without copying; they must not change until `released(tag)` (tag 0: never
-   * told). Returns false, and queues nothing, when the connection is closing or libix has no span left.
+   * told). Returns false, and queues nothing, when the connection is closing or gone, or libix has no span left.
+   * Throws IxArgumentError for bytes that lie elsewhere, as every call does that is given what cannot be.
    */
   send(offset: number, length: number, tag = 0): boolean {
     return this.#session.send(this, offset, length, tag);
@@ -366,62 +411,67 @@ export class Connection {
     return this.#session.writeBytes(this, new TextEncoder().encode(text));
   }
 
+  // Those that follow answer whether it will be done: false when it is closing already, or gone.
+
   /** Closes gracefully: FIN after what is queued. Further input is dropped. */
-  close(): void {
-    this.#session.close(this);
+  close(): boolean {
+    return this.#session.close(this);
   }
 
   /** Half-close: FIN after what is queued, while input goes on. */
-  end(): void {
-    this.#session.end(this);
+  end(): boolean {
+    return this.#session.end(this);
   }
 
   /** Asks the peer after `idleMs` without traffic whether it is still there; 0: never (the default). */
-  keepalive(idleMs: number): void {
-    this.#columns.set(this.id, COLUMN.keepaliveMs, idleMs);
-    this.#session.keepalive(this);
+  keepalive(idleMs: number): boolean {
+    integer('keepalive (ms)', idleMs, 0);
+    this.#put(COLUMN.keepaliveMs, idleMs);
+    return this.#session.keepalive(this);
   }
 
   /** Gives the connection up when the peer has acknowledged nothing for so long; 0: after the usual retries. */
-  userTimeout(ms: number): void {
-    this.#columns.set(this.id, COLUMN.userTimeoutMs, ms);
-    this.#session.userTimeout(this);
+  userTimeout(ms: number): boolean {
+    integer('userTimeout (ms)', ms, 0);
+    this.#put(COLUMN.userTimeoutMs, ms);
+    return this.#session.userTimeout(this);
   }
 
   /**
    * What routers read on our packets from the next batch on: DiffServ code point (0..63, RFC 2474), and TTL or hop limit
-   * (1..255; 0: the usual 64). Throws RangeError.
+   * (1..255; 0: the usual 64).
    */
-  mark(codePoint: number, hops = 0): void {
-    if (!(codePoint >= 0 && codePoint <= 63)) throw new RangeError(`code point ${codePoint}`);
-    if (!(hops >= 0 && hops <= 255)) throw new RangeError(`hop limit ${hops}`);
-    this.#columns.set(this.id, COLUMN.codePoint, codePoint | 0);
-    this.#columns.set(this.id, COLUMN.hops, hops | 0);
-    this.#session.marking(this);
+  mark(codePoint: number, hops = 0): boolean {
+    integer('mark: code point', codePoint, 0, 63);
+    integer('mark: hop limit', hops, 0, 255);
+    this.#put(COLUMN.codePoint, codePoint);
+    this.#put(COLUMN.hops, hops);
+    return this.#session.marking(this);
   }
 
   /** Resets the connection now. */
-  abort(): void {
-    this.#session.abort(this);
+  abort(): boolean {
+    return this.#session.abort(this);
   }
 
   /** Hands over no more input until `resume`; the window closes when the peer goes on. */
-  pause(): void {
+  pause(): boolean {
     this.isPaused = true;
+    return this.isAlive;
   }
 
-  resume(): void {
-    this.#session.resume(this);
+  resume(): boolean {
+    return this.#session.resume(this);
   }
 
-  /** Ready for its next use; session.ts only. In the list of the dirty it stays as long as that has it. */
+  /** Its life is over; session.ts only. In the list of the dirty it stays as long as that has it. */
   reset(): void {
-    this.state = undefined;
-    this.#bits &= BIT.isDirty; // its phase is `free`, and it wants nothing
+    this.#columns.reset(this.id);
+    if (this.isPooled) this.state = undefined;
+    this.#bits &= BIT.isDirty | BIT.isPooled; // its phase is `free`, and it wants nothing
     this.handle = 0;
     this.consumed = 0;
     this.sendCursor = -1;
     this.sendCursorDone = 0;
-    this.#columns.reset(this.id);
   }
 }

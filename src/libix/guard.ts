@@ -3,16 +3,21 @@
  *
  * - An exception is reported once on standard error, with its stack; its connection is reset. libix goes on as if the
  *   handler had returned, so that nothing of its own is ever left half done.
+ * - So does a result that cannot be: `received` returns how many bytes it consumed, and a Promise, a fraction or a number
+ *   beyond what it was given would leave its connection standing still without a word.
  * - A fault that comes with every message must not drown the others: REPORTS_MAX a second, then how many were left out.
  * - One class for all handlers: libix's calls have one target each, which V8 inlines.
  *
  * Called by ix.ts, requests.ts and udp.ts; `GuardedHandlers` by session.ts.
  */
 import { inspect } from 'node:util';
-import type { Connection, Handlers } from './connection.ts';
+import type { Connection } from './connection.ts';
+import type { Handlers } from './handlers.ts';
 
 const REPORTS_MAX = 10;
 const SECOND_MS = 1000;
+/** A result that is wrong is shown up to here. */
+const SHOWN_MAX = 60;
 
 function describe(error: unknown): string {
   try {
@@ -22,23 +27,44 @@ function describe(error: unknown): string {
   }
 }
 
-/** Says on standard error what the application threw. */
+/** Why `taken` cannot be the number of consumed bytes, and what to return instead. */
+function misreturned(taken: unknown, length: number): string {
+  const what = describe(taken).replace(/\s+/g, ' ').slice(0, SHOWN_MAX);
+  const remedy =
+    taken instanceof Promise
+      ? 'it must not be async: return the count at once, and answer later with write or send'
+      : 'return how many of them it has consumed';
+  return `received was given ${length} bytes and returned ${what}, so its connection was reset; ${remedy}`;
+}
+
+/** Says on standard error what the application threw, or did wrong. */
 export class Faults {
   #sinceMs = 0;
   #reports = 0;
 
   report(error: unknown): void {
+    if (this.#mayTell()) this.#write(describe(error));
+  }
+
+  /** One line that says what is wrong and what to do. */
+  tell(line: string): void {
+    if (this.#mayTell()) this.#write(line);
+  }
+
+  #mayTell(): boolean {
     const now = performance.now();
     if (now - this.#sinceMs >= SECOND_MS) {
       const silent = this.#reports - REPORTS_MAX;
-      if (silent > 0)
-        process.stderr.write(`ix: application error: ${silent} more were not shown\n`);
+      if (silent > 0) this.#write(`${silent} more were not shown`);
       this.#sinceMs = now;
       this.#reports = 0;
     }
     this.#reports += 1;
-    if (this.#reports > REPORTS_MAX) return;
-    process.stderr.write(`ix: application error: ${describe(error)}\n`);
+    return this.#reports <= REPORTS_MAX;
+  }
+
+  #write(text: string): void {
+    process.stderr.write(`ix: application error: ${text}\n`);
   }
 
   /** Calls what belongs to no connection. */
@@ -61,6 +87,10 @@ export class GuardedHandlers implements Handlers {
     this.#faults = faults;
   }
 
+  get pooled(): boolean {
+    return this.#own.pooled === true;
+  }
+
   opened(c: Connection): void {
     try {
       this.#own.opened?.(c);
@@ -71,11 +101,17 @@ export class GuardedHandlers implements Handlers {
 
   received(c: Connection, offset: number, length: number): number {
     try {
-      return this.#own.received(c, offset, length);
+      const taken = this.#own.received(c, offset, length);
+      // The first comparison also keeps those out that `|` throws at (a BigInt, a Symbol).
+      if (typeof taken === 'number' && taken >= 0 && taken <= length && (taken | 0) === taken) {
+        return taken;
+      }
+      this.#faults.tell(misreturned(taken, length));
+      c.abort();
     } catch (error) {
       this.#failed(c, error);
-      return length; // nobody will read it any more
     }
+    return length; // nobody will read it any more
   }
 
   urgent(c: Connection, bytes: number): void {

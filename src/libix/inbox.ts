@@ -129,7 +129,8 @@ export class Inbox {
     const node = this.#nodes.take(offset, length, 0);
     if (node < 0) {
       this.#session.consume(c, length);
-      return this.#session.abort(c);
+      this.#session.abort(c);
+      return;
     }
     if (tail < 0) c.pendingHead = node;
     else words[tail] = node;

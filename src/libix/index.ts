@@ -19,12 +19,17 @@
  *       },
  *     });
  *
+ * A Connection is one life: whatever is done with it after `closed` does nothing, so an answer may come late. Who promises
+ * never to do so says `pooled: true` in its handlers, and connections that come and go allocate nothing (echo, kv).
+ *
  * An exception of a handler is reported on standard error and resets its connection; everything else goes on (guard.ts).
  * What an application does asynchronously (timers, promises, files) runs between batches; an exception there, or a
  * rejection that nobody handles, ends it as it ends every Node program.
  */
 export { CODE, DEAD } from '../abi.ts';
-export { Connection, type Handlers, HIGH_WATER_BYTES } from './connection.ts';
+export { IxArgumentError } from './arguments.ts';
+export { Connection, HIGH_WATER_BYTES } from './connection.ts';
+export type { Handlers } from './handlers.ts';
 export type { ConnectOptions, Ix, ListenOptions, Span } from './ix.ts';
 export { RawGate } from './raw.ts';
 export type { UdpHandlers, UdpSocket } from './udp.ts';

@@ -5,6 +5,7 @@
  * - `dispatch` is the application's whole turn: results of the last batch, all events, end-of-batch callbacks, then
  *   the next batch. The dataplane calls it (domain inline) or the application's own process does (domain process).
  * - Calls that need a result of their own (listen, udp_bind, timer) go through requests.ts: rare, so they may allocate.
+ * - What an application gives is checked when it is given (arguments.ts).
  * - An exception of the application's never reaches the dataplane: it is reported once, and its connection is reset
  *   (guard.ts). But a listen, bind or timer that is refused while the application starts makes the start fail: `whenSettled`.
  *
@@ -14,14 +15,21 @@ import { CALL, EVENT } from '../abi.ts';
 import type { Arena } from '../arena/arena.ts';
 import { FRAME_BYTES } from '../limits.ts';
 import { formatAddress, formatWords, mapped, parseWords } from './address.ts';
-import type { Connection, Handlers } from './connection.ts';
+import { badAddress, callable, handling, integer, isAddress } from './arguments.ts';
+import type { Connection } from './connection.ts';
 import { Faults, GuardedHandlers } from './guard.ts';
+import type { Handlers } from './handlers.ts';
 import { ApplicationMemory, GATHER_BYTES, SEND_BLOCK_BYTES } from './memory.ts';
 import { RawGate } from './raw.ts';
-import { type IxCallError, Requests, refuse } from './requests.ts';
+import { type IxCallError, refuse } from './refusals.ts';
+import { Requests } from './requests.ts';
 import { Session, type SessionSizes } from './session.ts';
 import { Timers } from './timers.ts';
 import { type UdpHandlers, type UdpSocket, UdpSockets, writeAddress } from './udp.ts';
+
+const PORT_MAX = 65_535;
+const BACKLOG_DEFAULT = 1024;
+const EXIT_CODE_MAX = 255;
 
 export interface Span {
   offset: number;
@@ -102,17 +110,18 @@ export class Ix {
     this.#memory = new ApplicationMemory(memory.offset, memory.bytes);
     const wake = () => this.#wake();
     this.#requests = new Requests(this.#gate, wake, this.#faults);
-    this.#udp = new UdpSockets(this.#gate, this.#requests, this.#faults);
+    this.#udp = new UdpSockets(this.#gate, this.#memory, this.#requests, this.#faults);
     this.#timers = new Timers(this.#gate, this.#requests);
-    const copy = arena.kernels.copy;
-    this.#session = new Session(
-      this.#gate,
-      { u8: arena.u8, i32: arena.i32, copy },
-      this.#memory,
-      parts.sizes ?? sessionSizesFor(parts.flows, memory.bytes, receivePool.bytes),
-      parts.flows,
+    this.#session = new Session({
+      gate: this.#gate,
+      arena: { u8: arena.u8, i32: arena.i32, copy: arena.kernels.copy },
+      memory: this.#memory,
+      sizes: parts.sizes ?? sessionSizesFor(parts.flows, memory.bytes, receivePool.bytes),
+      flows: parts.flows,
+      faults: this.#faults,
       wake,
-    );
+      guard: (own) => this.#guard(own),
+    });
   }
 
   /** Views over the whole arena: an offset from a handler or from `alloc` indexes them directly. */
@@ -181,10 +190,14 @@ export class Ix {
   }
 
   stop(exitCode = 0): void {
+    integer('stop: exit code', exitCode, 0, EXIT_CODE_MAX);
     this.#parts.hooks.stop(exitCode);
   }
 
   listen(port: number, handlers: Handlers, options: ListenOptions = {}): void {
+    const { backlog = BACKLOG_DEFAULT } = options;
+    integer('listen: port', port, 1, PORT_MAX);
+    integer('listen: backlog', backlog, 1);
     const cookie = this.#listeners.push(this.#guard(handlers));
     const address = options.address ? parseWords(options.address) : 0;
     const { i32 } = this.#gate;
@@ -193,7 +206,7 @@ export class Ix {
       if (w < 0) return -1;
       writeAddress(i32, w + 2, address);
       i32[w + 6] = port;
-      i32[w + 7] = options.backlog ?? 1024;
+      i32[w + 7] = backlog;
       i32[w + 8] = 0;
       return w;
     };
@@ -209,16 +222,18 @@ export class Ix {
     handlers: Handlers,
     options: ConnectOptions = {},
   ): Connection {
+    const { localPort = 0 } = options;
+    integer('connect: port', port, 1, PORT_MAX);
+    integer('connect: localPort', localPort, 0, PORT_MAX);
     const parsed = typeof address === 'string' ? parseWords(address) : address;
+    if (!isAddress(parsed)) throw badAddress('connect: address');
     const remote = typeof parsed === 'number' ? mapped(parsed) : parsed;
-    return this.#session.connect(
-      remote,
-      ((options.localPort ?? 0) << 16) | port,
-      this.#guard(handlers),
-    );
+    return this.#session.connect(remote, (localPort << 16) | port, this.#guard(handlers));
   }
 
   #guard(handlers: Handlers): GuardedHandlers {
+    handling('handlers', handlers);
+    if (handlers instanceof GuardedHandlers) return handlers;
     let guarded = this.#guarded.get(handlers);
     if (guarded === undefined) {
       guarded = new GuardedHandlers(handlers, this.#faults);
@@ -238,6 +253,7 @@ export class Ix {
 
   /** Called after all events of a batch were handled. */
   onBatchEnd(callback: () => void): void {
+    callable('onBatchEnd', callback);
     this.#batchEnds.push(callback);
   }
 
@@ -251,6 +267,8 @@ export class Ix {
   }
 
   udp(port: number, handlers: UdpHandlers): UdpSocket {
+    integer('udp: port', port, 0, PORT_MAX);
+    handling('udp', handlers);
     return this.#udp.bind(port, handlers);
   }
 
@@ -296,7 +314,7 @@ export class Ix {
     this.#faults.report(error);
     const kind = i32[w]!;
     if ((kind >= EVENT.connected && kind <= EVENT.dead) || kind === EVENT.urgent) {
-      const c = this.#session.byCookie(i32[w + 2]!);
+      const c = this.#session.byCookie(i32[w + 2]!, i32[w + 1]!);
       if (c) this.#session.abort(c);
     }
   }
@@ -312,8 +330,8 @@ export class Ix {
     }
     if (kind === EVENT.timer) return this.#timers.expired(cookie);
     if (kind === EVENT.udp_recv) return this.#udp.received(w, cookie);
-    if (kind === EVENT.udp_sent) return this.#udp.sent(cookie, i32[w + 3]!);
-    const c = this.#session.byCookie(cookie);
+    if (kind === EVENT.udp_sent) return this.#udp.sent(w, cookie);
+    const c = this.#session.byCookie(cookie, i32[w + 1]!);
     if (c === undefined) return;
     switch (kind) {
       case EVENT.recv: {

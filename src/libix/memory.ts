@@ -6,6 +6,8 @@
  * - Gather blocks hold a message that arrived in pieces until it is whole.
  * - An idle connection holds no block.
  */
+import { integer, isInt } from './arguments.ts';
+
 export const SEND_BLOCK_BYTES = 2048;
 export const GATHER_BYTES = 8192;
 
@@ -14,12 +16,20 @@ export class ApplicationMemoryError extends Error {
 }
 
 export class ApplicationMemory {
+  readonly #start: number;
   readonly #end: number;
   #next: number;
 
   constructor(offset: number, bytes: number) {
+    this.#start = offset;
     this.#next = offset;
     this.#end = offset + bytes;
+  }
+
+  /** Whether these bytes can be sent from where they lie (src/abi.ts sendv). */
+  holds(offset: number, length: number): boolean {
+    if (!isInt(offset) || !isInt(length)) return false;
+    return length >= 0 && offset >= this.#start && length <= this.#end - offset;
   }
 
   get free(): number {
@@ -27,6 +37,8 @@ export class ApplicationMemory {
   }
 
   alloc(bytes: number, alignment = 8): number {
+    integer('alloc: bytes', bytes, 0);
+    integer('alloc: alignment', alignment, 1);
     const offset = Math.ceil(this.#next / alignment) * alignment;
     if (offset + bytes > this.#end) {
       throw new ApplicationMemoryError(

@@ -7,30 +7,10 @@
  *
  * Called by ix.ts, udp.ts and timers.ts.
  */
-import { CALL_RESULT, CODE } from '../abi.ts';
+import { CALL_RESULT } from '../abi.ts';
 import type { Faults } from './guard.ts';
 import type { RawGate } from './raw.ts';
-
-export class IxCallError extends Error {
-  readonly code = 'IX_CALL';
-}
-
-/** What is wrong, and what to do. */
-const REASONS: Record<number, readonly [problem: string, remedy: string]> = {
-  [CODE.IN_USE]: ['is in use already', 'choose another'],
-  [CODE.QUOTA]: ["is beyond this application's quota", 'raise it with --quota'],
-  [CODE.NO_FLOW]: ['is one more than there is room for', 'close some first'],
-  [CODE.NO_ROUTE]: ['is at an address that is not ours', 'leave the address out, or see --ip'],
-  [CODE.BAD_RANGE]: ['is out of range', 'a port is 1 to 65535, a delay below 2^31 us'],
-};
-const CODE_NAMES = Object.fromEntries(Object.entries(CODE).map(([name, value]) => [value, name]));
-
-/** Throws what a call that was refused means to the application. */
-export function refuse(what: string, result: number): void {
-  if (result >= 0) return;
-  const [problem, remedy] = REASONS[result] ?? ['was refused', 'see CODE in src/abi.ts'];
-  throw new IxCallError(`${what} ${problem} (${CODE_NAMES[result]}); ${remedy}`);
-}
+import { IxCallError } from './refusals.ts';
 
 interface Request {
   /** Writes the call; below 0: the batch is full. */

@@ -1,35 +1,32 @@
 /**
- * The protocol between connections and the dataplane: which call is made when, and what each event does.
+ * The lives of connections: what each event and each wish of the application does to one, and when it is over.
  *
- * - Handlers only mark a connection dirty; at the end of a batch `flushDirty` writes, per connection, at most one
- *   accept or connect, one coalesced sendv that says what was received too (without anything to send: one recv_done), and
- *   one close or abort.
- * - The result of a sendv comes with the next batch; a prefix may have been accepted.
- * - `dead` ends a connection exactly once; its object is reused afterwards.
+ * - Handlers only mark a connection dirty; at the end of a batch `flushDirty` writes its calls (calls.ts).
+ * - `dead` ends a connection exactly once. Its id is another's from the end of that batch on: a result or an event that is
+ *   still on the way finds nobody. Events name the flow's handle too, and no later flow has the same.
+ * - An id whose connection is over stands for `#nobody`, unless its handlers are `pooled`: then the object waits there
+ *   for its next life.
  *
  * Called by Ix (dispatch) and Connection. Read first: src/abi.ts, OSDI'14 section 4.3.
  */
-import { CALL, CALL_RESULT, CODE, DEAD, SENDV_DONE } from '../abi.ts';
-import { CALLS_MAX } from '../limits.ts';
+import { DEAD } from '../abi.ts';
+import { badBytes, badSpan, IxArgumentError, isInt, shown } from './arguments.ts';
+import { Calls, refusalText, WANTS } from './calls.ts';
 import { Columns } from './columns.ts';
-import { Connection, type Handlers, PHASE } from './connection.ts';
+import { Connection, PHASE } from './connection.ts';
+import type { Faults } from './guard.ts';
+import type { Handlers } from './handlers.ts';
 import { Inbox } from './inbox.ts';
 import type { ApplicationMemory } from './memory.ts';
 import { type ArenaAccess, Outbox } from './outbox.ts';
 import type { RawGate } from './raw.ts';
 import { SpanNodes } from './spans.ts';
 
-const WANTS_ACCEPT = 1;
-const WANTS_CONNECT = 2;
-const WANTS_CLOSE = 4;
-const WANTS_ABORT = 8;
-const WANTS_SHUTDOWN = 16;
-const WANTS_KEEPALIVE = 32;
-const WANTS_USER_TIMEOUT = 64;
-const WANTS_MARKING = 128;
-
 /** Hungry connections that are asked again in one batch. */
 const HUNGRY_MAX = 16;
+
+/** The handlers of nobody. */
+const DEAF: Handlers = { received: (_c, _offset, length) => length };
 
 export interface SessionSizes {
   /** Spans sent and not acknowledged, all connections. */
@@ -40,14 +37,31 @@ export interface SessionSizes {
   gatherBlocks: number;
 }
 
+export interface SessionParts {
+  readonly gate: RawGate;
+  readonly arena: ArenaAccess;
+  readonly memory: ApplicationMemory;
+  readonly sizes: SessionSizes;
+  /** Most connections that the dataplane gives. */
+  readonly flows: number;
+  readonly faults: Faults;
+  wake(): void;
+  /** Handlers as libix calls them (guard.ts). */
+  guard(own: Handlers): Handlers;
+}
+
 export class Session {
-  readonly #gate: RawGate;
+  readonly #parts: SessionParts;
+  readonly #memory: ApplicationMemory;
+  readonly #arenaBytes: number;
   readonly #sendNodes: SpanNodes;
   readonly #receiveNodes: SpanNodes;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
   /** With room for all that the dataplane gives: an array that grows leaves its smaller ones behind. */
   readonly #connections: Connection[];
+  readonly #nobody: Connection;
+  readonly #calls: Calls;
   #made = 0;
   readonly columns: Columns;
   readonly #freeIds: number[] = [];
@@ -56,29 +70,27 @@ export class Session {
   readonly #hungry: number[] = [];
   /** An event of this batch has given something back to the dataplane: bytes were acknowledged, or a flow died. */
   #hasReleased = false;
-  /** Connection of each call of the batch at the gate. */
-  readonly #owners = new Int32Array(CALLS_MAX).fill(-1);
   #dirtyHead = -1;
   #dirtyTail = -1;
   #openCount = 0;
-  readonly #wake: () => void;
 
-  constructor(
-    gate: RawGate,
-    arena: ArenaAccess,
-    memory: ApplicationMemory,
-    sizes: SessionSizes,
-    flows: number,
-    wake: () => void,
-  ) {
-    this.#gate = gate;
+  constructor(parts: SessionParts) {
+    const { gate, arena, memory, sizes, flows, faults } = parts;
+    this.#parts = parts;
+    this.#memory = memory;
+    this.#arenaBytes = arena.u8.length;
+    this.#nobody = new Connection(this, -1, DEAF);
     this.#connections = new Array(flows);
     this.columns = new Columns(flows);
     this.#sendNodes = new SpanNodes(sizes.spans);
     this.#receiveNodes = new SpanNodes(sizes.receiveSpans);
     this.#outbox = new Outbox(arena, this.#sendNodes, memory, sizes.sendBlocks);
     this.#inbox = new Inbox(this, arena, this.#receiveNodes, memory, sizes.gatherBlocks);
-    this.#wake = wake;
+    this.#calls = new Calls(this, gate, this.#outbox, faults);
+  }
+
+  guard(own: Handlers): Handlers {
+    return this.#parts.guard(own);
   }
 
   get openCount(): number {
@@ -96,28 +108,30 @@ export class Session {
     return this.#connections[id]!;
   }
 
-  byCookie(cookie: number): Connection | undefined {
-    return this.#connections[cookie - 1];
+  /** The connection that an event is about, if it is still that flow's. */
+  byCookie(cookie: number, handle: number): Connection | undefined {
+    const c = this.#connections[cookie - 1];
+    return c !== undefined && c.handle === handle ? c : undefined;
   }
 
   /** A flow knocked: takes it. `address`: of four words. */
   accept(handle: number, address: number, port: number, handlers: Handlers): void {
-    const c = this.#take(handlers, port);
-    c.setRemote(this.#gate.i32, address);
-    c.phase = PHASE.open;
+    const c = this.#take(handlers, PHASE.open);
+    c.remotePort = port;
+    c.setRemote(this.#parts.gate.i32, address);
     c.handle = handle;
-    c.wants = WANTS_ACCEPT;
-    this.#markDirty(c);
+    c.wants = WANTS.accept;
+    this.markDirty(c);
     handlers.opened?.(c);
   }
 
   /** `address` is four words (abi.ts), `ports` local << 16 | remote; it opens or dies later. */
   connect(address: ArrayLike<number>, ports: number, handlers: Handlers): Connection {
-    const c = this.#take(handlers, ports);
+    const c = this.#take(handlers, PHASE.connecting);
+    c.remotePort = ports;
     c.setRemote(address);
-    c.phase = PHASE.connecting;
-    c.wants = WANTS_CONNECT;
-    this.#markDirty(c);
+    c.wants = WANTS.connect;
+    this.markDirty(c);
     return c;
   }
 
@@ -125,21 +139,23 @@ export class Session {
     if (c.phase !== PHASE.connecting) return;
     c.phase = PHASE.open;
     c.remotePort &= 0xffff;
-    if (c.queuedBytes > 0) this.#markDirty(c);
+    if (c.queuedBytes > 0) this.markDirty(c);
     c.handlers.opened?.(c);
   }
 
-  #take(handlers: Handlers, port: number): Connection {
+  #take(handlers: Handlers, phase: number): Connection {
     this.#openCount = (this.#openCount + 1) | 0;
     const id = this.#freeIds.pop() ?? this.#made;
+    let c = this.#nobody;
     if (id === this.#made) {
       this.#made = (id + 1) | 0;
       this.columns.reach(id);
-      this.#connections[id] = new Connection(this, id, handlers);
+    } else c = this.#connections[id]!;
+    if (c === this.#nobody) {
+      c = new Connection(this, id, handlers);
+      this.#connections[id] = c;
     }
-    const c = this.#connections[id]!;
-    c.handlers = handlers;
-    c.remotePort = port;
+    c.begin(handlers, phase);
     return c;
   }
 
@@ -149,10 +165,12 @@ export class Session {
     this.#inbox.received(c, offset, length);
   }
 
-  resume(c: Connection): void {
+  resume(c: Connection): boolean {
+    if (c.phase === PHASE.free) return false;
     c.isPaused = false;
     this.#inbox.resume(c);
     if (c.hasEnded && !c.endedTold) this.ended(c);
+    return true;
   }
 
   ended(c: Connection): void {
@@ -167,22 +185,28 @@ export class Session {
   consume(c: Connection, bytes: number): void {
     if (bytes === 0) return;
     c.consumed = (c.consumed + bytes) | 0;
-    this.#markDirty(c);
+    this.markDirty(c);
   }
 
   // --- sending ---
 
   send(c: Connection, offset: number, length: number, tag: number): boolean {
     if (!this.#maySend(c)) return false;
-    if (length <= 0) {
+    if (!isInt(tag) || tag < 0) {
+      throw new IxArgumentError(`send: a tag is a whole number from 0, not ${shown(tag)}`);
+    }
+    if (length === 0) {
       if (tag > 0) c.handlers.released?.(c, tag);
       return true;
     }
+    if (!this.#memory.holds(offset, length)) throw badSpan('send', offset, length);
     return this.#queued(c, this.#outbox.appendSpan(c, offset, length, tag));
   }
 
   write(c: Connection, offset: number, length: number): boolean {
     if (!this.#maySend(c)) return false;
+    const isBytes = isInt(offset) && isInt(length) && offset >= 0 && length >= 0;
+    if (!isBytes || length > this.#arenaBytes - offset) throw badBytes('write', offset, length);
     return this.#queued(c, this.#outbox.appendCopy(c, offset, length));
   }
 
@@ -197,12 +221,19 @@ export class Session {
 
   /** Nothing was queued: the connection's input waits until blocks and spans have come back. */
   #queued(c: Connection, done: boolean): boolean {
-    if (done) this.#markDirty(c);
+    if (done) this.markDirty(c);
     else if (!c.isStarved) {
       c.isStarved = true;
       this.#starved.push(c.id);
     }
     return done;
+  }
+
+  /** The dataplane took nothing of it, and nothing of it is on the way. */
+  hunger(c: Connection): void {
+    if (c.isHungry) return;
+    c.isHungry = true;
+    this.#hungry.push(c.id);
   }
 
   /** Once a batch: goes on with those starved connections that can have what they lacked, and with some hungry ones. */
@@ -239,7 +270,7 @@ export class Session {
       const c = this.#connections[list[i]!]!;
       if (!c.isHungry) continue;
       c.isHungry = c.isBlocked = false;
-      this.#markDirty(c);
+      this.markDirty(c);
     }
     list.copyWithin(0, asked);
     list.length -= asked;
@@ -251,78 +282,90 @@ export class Session {
     const wasWritable = c.writable;
     c.isBlocked = false;
     this.#outbox.acknowledged(c, bytes);
-    if (this.#outbox.hasUnsent(c) || c.wants !== 0) this.#markDirty(c);
+    if (this.#outbox.hasUnsent(c) || c.wants !== 0) this.markDirty(c);
     if (c.queuedBytes === 0 && c.isOpen && !c.isStarved) c.handlers.drained?.(c);
     if (!wasWritable && c.isOpen && c.mayRead) this.resume(c);
   }
 
   // --- closing ---
 
-  close(c: Connection): void {
+  // Each answers whether it will be done.
+
+  close(c: Connection): boolean {
     if (c.phase === PHASE.connecting) return this.abort(c);
-    if (c.phase !== PHASE.open) return;
+    if (c.phase !== PHASE.open) return false;
     c.phase = PHASE.closing;
-    c.wants |= WANTS_CLOSE;
+    c.wants |= WANTS.close;
     this.#inbox.drop(c);
-    this.#markDirty(c);
+    this.markDirty(c);
+    return true;
   }
 
   /** FIN after what is queued; input goes on. */
-  end(c: Connection): void {
-    if (c.phase !== PHASE.open || c.hasShutDown) return;
+  end(c: Connection): boolean {
+    if (c.phase !== PHASE.open || c.hasShutDown) return false;
     c.hasShutDown = true;
-    c.wants |= WANTS_SHUTDOWN;
-    this.#markDirty(c);
+    return this.#want(c, WANTS.shutdown);
   }
 
-  keepalive(c: Connection): void {
-    if (c.phase === PHASE.free) return;
-    c.wants |= WANTS_KEEPALIVE;
-    this.#markDirty(c);
+  keepalive(c: Connection): boolean {
+    return this.#want(c, WANTS.keepalive);
   }
 
-  userTimeout(c: Connection): void {
-    if (c.phase === PHASE.free) return;
-    c.wants |= WANTS_USER_TIMEOUT;
-    this.#markDirty(c);
+  userTimeout(c: Connection): boolean {
+    return this.#want(c, WANTS.userTimeout);
   }
 
-  marking(c: Connection): void {
-    if (c.phase === PHASE.free) return;
-    c.wants |= WANTS_MARKING;
-    this.#markDirty(c);
+  marking(c: Connection): boolean {
+    return this.#want(c, WANTS.marking);
   }
 
-  abort(c: Connection): void {
-    if (c.phase === PHASE.free) return;
+  #want(c: Connection, want: number): boolean {
+    if (c.phase === PHASE.free) return false;
+    c.wants |= want;
+    this.markDirty(c);
+    return true;
+  }
+
+  abort(c: Connection): boolean {
+    if (c.phase === PHASE.free) return false;
     c.phase = PHASE.closing;
-    c.wants = (c.wants & ~WANTS_CLOSE) | WANTS_ABORT;
+    c.wants = (c.wants & ~WANTS.close) | WANTS.abort;
     this.#inbox.drop(c);
-    this.#markDirty(c);
+    this.markDirty(c);
+    return true;
   }
 
-  /** The flow is gone: everything it held comes back, the object is free again. */
+  /** The flow is gone: everything it held comes back, and its id when the dirty list lets go of it. */
   dead(c: Connection, reason: number): void {
     if (c.phase === PHASE.free) return;
     this.#hasReleased = true;
     c.phase = PHASE.closing;
     this.#inbox.drop(c);
     this.#outbox.releaseAll(c);
+    if (c.refusal !== 0 && reason === DEAD.aborted) {
+      this.#parts.faults.tell(refusalText(c.refusal));
+    }
     c.handlers.closed?.(c, reason);
     c.reset();
     this.#openCount = (this.#openCount - 1) | 0;
-    if (!c.isDirty) this.#freeIds.push(c.id); // a dirty one when the dirty list lets go of it
+    this.markDirty(c);
+  }
+
+  #letGo(c: Connection): void {
+    if (!c.isPooled) this.#connections[c.id] = this.#nobody;
+    this.#freeIds.push(c.id);
   }
 
   // --- the batch ---
 
-  #markDirty(c: Connection): void {
+  markDirty(c: Connection): void {
     if (c.isDirty) return;
     c.isDirty = true;
     c.nextDirty = -1;
     if (this.#dirtyTail < 0) {
       this.#dirtyHead = c.id;
-      this.#wake();
+      this.#parts.wake();
     } else this.#connections[this.#dirtyTail]!.nextDirty = c.id;
     this.#dirtyTail = c.id;
   }
@@ -340,148 +383,21 @@ export class Session {
       const c = this.#connections[id]!;
       id = c.nextDirty;
       c.isDirty = false;
-      if (c.phase === PHASE.free) this.#freeIds.push(c.id);
-      else if (!this.#flush(c)) this.#markDirty(c);
+      if (c.phase === PHASE.free) this.#letGo(c);
+      else this.#flush(c);
     }
   }
 
-  /** False when the batch is full: the connection stays dirty. */
-  #flush(c: Connection): boolean {
-    if (c.wants & WANTS_CONNECT) return this.#connectCall(c);
-    if (c.handle === 0) return true; // `results` marks it again when the handle is known
-    if (c.wants & WANTS_ACCEPT) {
-      const w = this.#call(CALL.accept, c);
-      if (w < 0) return false;
-      this.#gate.i32[w + 2] = c.id + 1;
-      c.wants &= ~WANTS_ACCEPT;
+  #flush(c: Connection): void {
+    if (c.isRefused) {
+      c.isRefused = false;
+      this.abort(c);
     }
-    const isWaiting = c.phase === PHASE.connecting || c.sendPending || c.isBlocked;
-    const sends = !isWaiting && (c.wants & WANTS_ABORT) === 0 && this.#outbox.hasUnsent(c);
-    if (c.consumed > 0 && !sends && !this.#recvDoneCall(c)) return false;
-    if (c.wants & WANTS_ABORT) return this.#endCall(CALL.abort, c, WANTS_ABORT);
-    if (c.wants & WANTS_USER_TIMEOUT && !this.#userTimeoutCall(c)) return false;
-    if (c.wants & WANTS_MARKING && !this.#markingCall(c)) return false;
-    if (isWaiting) return true;
-    if (c.wants & WANTS_KEEPALIVE && !this.#keepaliveCall(c)) return false;
-    if (sends) return this.#sendvCall(c);
-    if (c.wants & WANTS_SHUTDOWN && !this.#endCall(CALL.shutdown, c, WANTS_SHUTDOWN)) return false;
-    return c.wants & WANTS_CLOSE ? this.#endCall(CALL.close, c, WANTS_CLOSE) : true;
-  }
-
-  #call(kind: number, c: Connection): number {
-    const index = this.#gate.callCount;
-    const w = this.#gate.call(kind, c.handle);
-    if (w >= 0) this.#owners[index] = c.id;
-    return w;
-  }
-
-  #endCall(kind: number, c: Connection, want: number): boolean {
-    if (this.#call(kind, c) < 0) return false;
-    c.wants &= ~want;
-    return true;
-  }
-
-  #recvDoneCall(c: Connection): boolean {
-    const w = this.#call(CALL.recv_done, c);
-    if (w < 0) return false;
-    this.#gate.i32[w + 2] = c.consumed;
-    c.consumed = 0;
-    return true;
-  }
-
-  #keepaliveCall(c: Connection): boolean {
-    const w = this.#call(CALL.keepalive, c);
-    if (w < 0) return false;
-    this.#gate.i32[w + 2] = c.keepaliveMs;
-    c.wants &= ~WANTS_KEEPALIVE;
-    return true;
-  }
-
-  #userTimeoutCall(c: Connection): boolean {
-    const w = this.#call(CALL.user_timeout, c);
-    if (w < 0) return false;
-    this.#gate.i32[w + 2] = c.userTimeoutMs;
-    c.wants &= ~WANTS_USER_TIMEOUT;
-    return true;
-  }
-
-  #markingCall(c: Connection): boolean {
-    const w = this.#call(CALL.marking, c);
-    if (w < 0) return false;
-    this.#gate.i32[w + 2] = c.hops;
-    this.#gate.i32[w + 3] = c.codePoint;
-    c.wants &= ~WANTS_MARKING;
-    return true;
-  }
-
-  #connectCall(c: Connection): boolean {
-    const w = this.#call(CALL.connect, c);
-    if (w < 0) return false;
-    const i32 = this.#gate.i32;
-    i32[w + 1] = c.id + 1;
-    i32[w + 2] = c.remote0;
-    i32[w + 3] = c.remote1;
-    i32[w + 4] = c.remote2;
-    i32[w + 5] = c.remoteAddress;
-    i32[w + 6] = c.remotePort;
-    c.wants &= ~WANTS_CONNECT;
-    return true;
-  }
-
-  #sendvCall(c: Connection): boolean {
-    const spans = this.#outbox.spansToSend(c);
-    if (spans === 0) return false;
-    const w = this.#call(CALL.sendv, c);
-    if (w < 0) return false;
-    this.#outbox.writeSendv(c, spans, w);
-    this.#gate.i32[w + SENDV_DONE] = c.consumed;
-    c.consumed = 0;
-    c.sendPending = true;
-    return true;
+    if (!this.#calls.write(c)) this.markDirty(c); // the batch is full
   }
 
   /** Reads the results of the last batch. */
   results(): void {
-    const gate = this.#gate;
-    const i32 = gate.i32;
-    const count = gate.callCount;
-    for (let i = 0; i < count; i++) {
-      const owner = this.#owners[i]!;
-      if (owner < 0) continue;
-      this.#owners[i] = -1;
-      const w = gate.callAt(i);
-      const kind = i32[w]!;
-      const result = i32[w + CALL_RESULT]!;
-      const c = this.#connections[owner]!;
-      if (kind === CALL.sendv) {
-        if (result === CODE.QUOTA) this.consume(c, i32[w + SENDV_DONE]!); // not made, if still there
-        this.#sendvResult(c, result);
-      } else if (kind === CALL.recv_done && result === CODE.QUOTA) this.consume(c, i32[w + 2]!);
-      else if (kind === CALL.connect) this.#connectResult(c, result);
-      else if (kind === CALL.accept && result < 0) this.dead(c, DEAD.reset);
-    }
-  }
-
-  #connectResult(c: Connection, result: number): void {
-    if (result <= 0) {
-      return this.dead(c, result === CODE.NO_ROUTE ? DEAD.unreachable : DEAD.refused);
-    }
-    c.handle = result;
-    if (c.wants !== 0) this.#markDirty(c);
-  }
-
-  #sendvResult(c: Connection, result: number): void {
-    if (c.phase === PHASE.free) return;
-    c.sendPending = false;
-    if (result > 0) this.#outbox.accepted(c, result);
-    if (this.#outbox.hasUnsent(c)) {
-      const isGone = result < 0 && result !== CODE.AGAIN && result !== CODE.QUOTA; // `dead` will come
-      // With bytes on the way `sent` will come; without any, others must give something back first.
-      c.isBlocked = true;
-      if (!isGone && c.inFlight === 0 && !c.isHungry) {
-        c.isHungry = true;
-        this.#hungry.push(c.id);
-      }
-    } else if (c.wants !== 0) this.#markDirty(c);
+    this.#calls.results();
   }
 }

@@ -3,19 +3,29 @@
  *
  * - A datagram's memory is given back when its handler returns, or throws (guard.ts).
  * - `send` in a turn is one call of this batch. From outside (a timer of Node, a promise) it is a request, written in the next turn.
- * - A socket may be closed at any time, also before the dataplane has answered its bind; it hears nothing afterwards.
+ * - A socket may be closed at any time, also before the dataplane has answered its bind; it hears and sends nothing
+ *   afterwards, for ever. Its cookie is another's when the dataplane has closed it, and events name the handle too.
+ * - A call beyond what the batch may hold (QUOTA) is made again, but for a datagram, which is lost like any other.
  *
  * Called by ix.ts. Read first: src/abi.ts (udp_bind, udp_sendv, udp_recv).
  */
-import { CALL, CALL_RESULT, MAPPED_V4 } from '../abi.ts';
+import { CALL, CALL_RESULT, CODE, MAPPED_V4 } from '../abi.ts';
+import { badAddress, badSpan, integer, isAddress } from './arguments.ts';
 import type { Faults } from './guard.ts';
+import type { ApplicationMemory } from './memory.ts';
 import type { RawGate } from './raw.ts';
-import { type Requests, refuse } from './requests.ts';
+import { refuse, refusedDatagram } from './refusals.ts';
+import type { Requests } from './requests.ts';
+
+const PORT_MAX = 65_535;
+/** Codes that may be the answer to any datagram. */
+const LOST: readonly number[] = [CODE.AGAIN, CODE.NO_ROUTE, CODE.TOO_LONG, CODE.QUOTA];
 
 export interface UdpSocket {
   /**
    * Sends bytes of application memory to an IPv4 address (int32) or to four words, `source` for one; false when it cannot
-   * now. They must stay until `sent`. What happens to it later nobody is told: UDP may lose it.
+   * now, or never again. They must stay until `sent`. What happens to it later nobody is told: UDP may lose it. Throws
+   * IxArgumentError for bytes that are not in application memory.
    */
   send(offset: number, length: number, address: number | ArrayLike<number>, port: number): boolean;
   /** Where the datagram that is being handled came from: four words, overwritten by the next. */
@@ -36,8 +46,8 @@ export interface UdpHandlers {
     port: number,
     truncated: boolean,
   ): void;
-  /** `bytes` of memory are free again: of datagrams that have left, or could not (no route, too long, no frame). */
-  sent?(socket: UdpSocket, bytes: number): void;
+  /** `bytes` of memory are free again: of datagrams that have left (`code` 0), or of one that could not (abi.ts CODE). */
+  sent?(socket: UdpSocket, bytes: number, code: number): void;
 }
 
 interface Binding {
@@ -67,17 +77,19 @@ export function writeAddress(
 
 export class UdpSockets {
   readonly #gate: RawGate;
+  readonly #memory: ApplicationMemory;
   readonly #requests: Requests;
   readonly #faults: Faults;
   /** By cookie - 1. */
   readonly #bindings: (Binding | undefined)[] = [];
   readonly #freeCookies: number[] = [];
   readonly #byHandle = new Map<number, Binding>();
-  /** Sends of the batch at the gate. */
-  #sends = 0;
+  /** Datagrams sent and given back in the batch at the gate. */
+  #calls = 0;
 
-  constructor(gate: RawGate, requests: Requests, faults: Faults) {
+  constructor(gate: RawGate, memory: ApplicationMemory, requests: Requests, faults: Faults) {
     this.#gate = gate;
+    this.#memory = memory;
     this.#requests = requests;
     this.#faults = faults;
   }
@@ -123,7 +135,10 @@ export class UdpSockets {
 
   #closeCall(binding: Binding): void {
     const write = (): number => this.#gate.call(CALL.udp_close, binding.handle);
-    this.#requests.add(write, () => this.#forget(binding));
+    this.#requests.add(write, (result) => {
+      if (result === CODE.QUOTA) this.#closeCall(binding);
+      else this.#forget(binding);
+    });
   }
 
   /** The dataplane knows it no more: no event of it will come. */
@@ -141,6 +156,9 @@ export class UdpSockets {
     port: number,
   ): boolean {
     if (binding.handle === 0 || binding.isClosed) return false;
+    if (!this.#memory.holds(offset, length)) throw badSpan('send', offset, length);
+    if (!isAddress(address)) throw badAddress('send: address');
+    integer('send: port', port, 1, PORT_MAX);
     if (!this.#gate.isOpen) {
       const kept = typeof address === 'number' ? address : Array.from(address); // `source` changes
       const write = (): number => this.#sendCall(binding, offset, length, kept, port);
@@ -159,7 +177,7 @@ export class UdpSockets {
   ): number {
     const w = this.#gate.call(CALL.udp_sendv, binding.handle);
     if (w < 0) return w;
-    this.#sends = (this.#sends + 1) | 0;
+    this.#calls = (this.#calls + 1) | 0;
     const i32 = this.#gate.i32;
     i32[w + 2] = offset;
     i32[w + 3] = length;
@@ -168,25 +186,44 @@ export class UdpSockets {
     return w;
   }
 
-  /** Reads the results of the last batch: the memory of what was refused is free again. */
+  /** Reads the results of the last batch. */
   results(): void {
-    if (this.#sends === 0) return;
-    this.#sends = 0;
+    if (this.#calls === 0) return;
+    this.#calls = 0;
     const gate = this.#gate;
     const i32 = gate.i32;
     for (let i = 0; i < gate.callCount; i++) {
       const w = gate.callAt(i);
-      if (i32[w] !== CALL.udp_sendv || i32[w + CALL_RESULT]! >= 0) continue;
-      const binding = this.#byHandle.get(i32[w + 1]!);
-      if (binding) this.#tellSent(binding, i32[w + 3]!);
+      const code = i32[w + CALL_RESULT]!;
+      if (code >= 0) continue;
+      if (i32[w] === CALL.udp_sendv) this.#unsent(w, code);
+      else if (i32[w] === CALL.udp_recv_done) this.#notGivenBack(w, code);
     }
+  }
+
+  /** The memory of what was refused is free again. */
+  #unsent(w: number, code: number): void {
+    const i32 = this.#gate.i32;
+    const binding = this.#byHandle.get(i32[w + 1]!);
+    if (!binding || binding.isClosed) return;
+    if (!LOST.includes(code)) this.#faults.tell(refusedDatagram(CALL.udp_sendv, code));
+    this.#tellSent(binding, i32[w + 3]!, code);
+  }
+
+  #notGivenBack(w: number, code: number): void {
+    const i32 = this.#gate.i32;
+    const binding = this.#byHandle.get(i32[w + 1]!);
+    if (!binding || binding.isClosed) return; // closing gives everything back
+    const offset = i32[w + 2]!;
+    if (code === CODE.QUOTA) this.#requests.add(() => this.#giveBack(binding, offset));
+    else this.#faults.tell(refusedDatagram(CALL.udp_recv_done, code));
   }
 
   /** The event udp_recv at `w`. */
   received(w: number, cookie: number): void {
     const i32 = this.#gate.i32;
     const binding = this.#bindings[cookie - 1];
-    if (!binding || binding.isClosed) return; // closing gives everything back
+    if (binding?.handle !== i32[w + 1] || binding.isClosed) return; // closing gives everything back
     const offset = i32[w + 3]!;
     const { source } = binding.socket;
     for (let i = 0; i < 4; i++) source[i] = i32[w + 5 + i]!;
@@ -208,20 +245,23 @@ export class UdpSockets {
 
   #giveBack({ handle }: Binding, offset: number): number {
     const w = this.#gate.call(CALL.udp_recv_done, handle);
-    if (w >= 0) this.#gate.i32[w + 2] = offset;
+    if (w < 0) return w;
+    this.#calls = (this.#calls + 1) | 0;
+    this.#gate.i32[w + 2] = offset;
     return w;
   }
 
-  /** The event udp_sent. */
-  sent(cookie: number, bytes: number): void {
+  /** The event udp_sent at `w`. */
+  sent(w: number, cookie: number): void {
+    const i32 = this.#gate.i32;
     const binding = this.#bindings[cookie - 1];
-    if (binding) this.#tellSent(binding, bytes);
+    if (binding?.handle === i32[w + 1]) this.#tellSent(binding, i32[w + 3]!, CODE.OK);
   }
 
-  #tellSent({ handlers, socket, isClosed }: Binding, bytes: number): void {
+  #tellSent({ handlers, socket, isClosed }: Binding, bytes: number, code: number): void {
     if (isClosed) return;
     try {
-      handlers.sent?.(socket, bytes);
+      handlers.sent?.(socket, bytes, code);
     } catch (error) {
       this.#faults.report(error);
     }

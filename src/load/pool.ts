@@ -52,6 +52,7 @@ export class ClientPool {
     this.#onReopened = onReopened;
     this.#handlers = {
       ...handlers,
+      pooled: true,
       opened: (c) => this.#onOpened(c.state as number),
       ended: (c) => {
         if (c.state !== REPLACED) this.fail(`the server closed connection ${c.state}`);

@@ -227,6 +227,9 @@ export class FakeGate {
       case CALL.user_timeout:
         flow.userTimeoutMs = i32[w + 2]!;
         return CODE.OK;
+      case CALL.shutdown:
+      case CALL.keepalive:
+        return CODE.OK;
       case CALL.marking:
         flow.marking = [i32[w + 2]!, i32[w + 3]!];
         return CODE.OK;

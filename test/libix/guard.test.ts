@@ -1,24 +1,19 @@
 import assert from 'node:assert/strict';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { CALL, CODE } from '../../src/abi.ts';
 import type { Connection, Handlers } from '../../src/libix/index.ts';
+import { listenToErrors } from './errors.ts';
 import { FakeGate } from './fake-gate.ts';
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 const textOf = (bytes: number[]) => Buffer.from(bytes).toString('latin1');
-
-/** What is said on standard error from here to the end of the test. */
-function listenToErrors(t: TestContext): string[] {
-  const said: string[] = [];
-  t.mock.method(process.stderr, 'write', (text: string) => said.push(text) > 0);
-  return said;
-}
 
 const TAG = 5;
 
 /** Echoes; `boom` sends three spans first. `misdeed` throws at the connection that said boom. */
 function boomingEcho(gate: FakeGate, misdeed: string, calls: string[]): Handlers {
   let victim: Connection | undefined;
+  const block = gate.ix.alloc(64);
   const deed = (name: string, c: Connection, note = ''): void => {
     if (c === victim) calls.push(`${name}${note}`);
     if (c === victim && name === misdeed) throw new Error(`in ${name}`);
@@ -32,7 +27,7 @@ function boomingEcho(gate: FakeGate, misdeed: string, calls: string[]): Handlers
     received(c, offset, length) {
       if (gate.ix.u8[offset] === 98) {
         victim = c;
-        for (let tag = TAG; tag < TAG + 3; tag++) c.send(offset, length, tag);
+        for (let tag = TAG; tag < TAG + 3; tag++) c.send(block, length, tag);
       } else c.write(offset, length);
       deed('received', c);
       return length;

@@ -200,7 +200,7 @@ describe('session', () => {
           return length;
         },
       });
-      const stream = gate.arena.carve('a stream', 60_000);
+      const stream = gate.ix.alloc(60_000);
       gate.accept = () => 1000;
       const flow = gate.knock();
       gate.turn();

@@ -25,6 +25,8 @@ export interface KvConnection {
 }
 
 export interface KvHandlers {
+  /** A connection is never touched after `closed` (src/libix/handlers.ts). */
+  readonly pooled: true;
   opened(c: KvConnection): void;
   received(c: KvConnection, offset: number, length: number): number;
   released(c: KvConnection, tag: number): void;

@@ -127,6 +127,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     if (clock.update(host.nowMs())) store.onSecond();
   };
   const handlers: KvHandlers = {
+    pooled: true,
     opened(c) {
       tick();
       stats.connections++;
