@@ -142,6 +142,9 @@ export function limitsFor(choices: LimitChoices = {}): Limits {
   return limits;
 }
 
+/** Connections that an application can have at a time: the next one finds no control block, or the quota used up. */
+export const connectionsOf = ({ flows, quotas }: Limits): number => Math.min(flows, quotas.flows);
+
 /** Packet memory: both pools. AF_XDP pins it. */
 export const packetBytesOf = ({ receiveFrames, transmitFrames }: Limits): number =>
   (receiveFrames + transmitFrames) * FRAME_BYTES;

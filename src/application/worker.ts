@@ -50,6 +50,7 @@ async function start(): Promise<void> {
     arena,
     layout,
     flows,
+    pid: config.pid,
     thread: index,
     hooks: {
       report: (value) => say({ type: 'report', value }),

@@ -99,7 +99,8 @@ export function startChild(
   const channel = openChannel(ours, hear, () => signal('SIGKILL'));
   // Not before our caller has put it on record: who dies in between leaves a child that nobody knows, and that does nothing.
   Promise.resolve(config).then(
-    (known) => channel.write(JSON.stringify(known)),
+    // It learns its own number by this: in a PID namespace it is 1 to itself.
+    (known) => channel.write(JSON.stringify({ ...(known as object), pid: child.pid })),
     () => {},
   );
   return {

@@ -134,6 +134,8 @@ export const Ipv6Config = v.object({
 });
 
 export const DataplaneConfig = v.object({
+  /** The process's number as its parent sees it (control/child.ts). */
+  pid: v.optional(count),
   /** One a thread. */
   nics: v.pipe(v.array(NicConfig), v.minLength(1)),
   address: int32,
@@ -253,6 +255,8 @@ export type DataplaneMessage = v.InferOutput<typeof DataplaneMessage>;
 /** What an application process is told at its start. */
 export const ApplicationConfig = v.object({
   app: App,
+  /** As in DataplaneConfig. */
+  pid: v.optional(count),
   /** As in DataplaneConfig. */
   lasting: v.optional(v.boolean()),
   idle: v.optional(v.picklist(IDLE_POLICIES)),

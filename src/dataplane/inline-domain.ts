@@ -2,6 +2,7 @@
  * Domain inline: the application is loaded into the elastic thread. Trusted code, or code under test.
  */
 import { Ix, type IxHooks } from '../libix/ix.ts';
+import { connectionsOf } from '../limits.ts';
 import type { Domain } from './elastic-thread.ts';
 import type { Side, SideParts } from './thread.ts';
 
@@ -37,12 +38,14 @@ export function openInlineSide(
   parts: SideParts,
   thread: number,
   hooks: Pick<IxHooks, 'report' | 'stop'>,
+  pid?: number,
 ): InlineSide {
   const wake = (): void => {
     parts.gate.askTurn();
     parts.wake();
   };
   const { arena, layout, limits } = parts;
-  const ix = new Ix({ arena, layout, flows: limits.flows, thread, hooks: { ...hooks, wake } });
+  const flows = connectionsOf(limits);
+  const ix = new Ix({ arena, layout, flows, thread, pid, hooks: { ...hooks, wake } });
   return { ix, domain: new InlineDomain(ix) };
 }

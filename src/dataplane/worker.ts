@@ -9,6 +9,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { failureOf, loadApplication } from '../application/module.ts';
+import { connectionsOf } from '../limits.ts';
 import { sys } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
 import type { DataplaneConfig } from './config.ts';
@@ -87,7 +88,7 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
     if (word === 'state') say({ type: 'thread-state', question, state: dataplane.state() });
     if (message === 'stop') end(dataplane, 0);
   });
-  say({ type: 'thread-attached', index, layout, flows: limits.flows, nic: nic.name });
+  say({ type: 'thread-attached', index, layout, flows: connectionsOf(limits), nic: nic.name });
 }
 
 async function startInline(): Promise<void> {
@@ -102,7 +103,7 @@ async function startInline(): Promise<void> {
     },
   };
   const openSide = (parts: Parameters<typeof openInlineSide>[0]): InlineSide =>
-    openInlineSide(parts, index, hooks);
+    openInlineSide(parts, index, hooks, config.pid);
   const dataplane = openThread({ ...common, openSide });
   const { ix } = dataplane.side;
   listen(dataplane, () => {

@@ -65,8 +65,10 @@ export interface IxParts {
     memory: { offset: number; bytes: number };
     receivePool: { bytes: number };
   };
-  /** Control blocks of this thread: libix sizes its own pools by it. */
+  /** Most connections of this thread, by its control blocks and the quota: libix sizes its own pools by it. */
   flows: number;
+  /** What whoever started this process calls it; absent: as it calls itself. */
+  pid?: number | undefined;
   thread: number;
   /** Tests choose small pools. */
   sizes?: SessionSizes;
@@ -148,6 +150,16 @@ export class Ix {
   /** Number of this elastic thread: 0 up. */
   get thread(): number {
     return this.#parts.thread;
+  }
+
+  /** Most connections at a time: a further one finds no control block, and its peer is not answered. */
+  get flows(): number {
+    return this.#parts.flows;
+  }
+
+  /** The process as the machine's other processes see it; to itself it may be number 1 of a namespace. */
+  get pid(): number {
+    return this.#parts.pid ?? process.pid;
   }
 
   /** Ports on which `listen` has succeeded. */

@@ -35,6 +35,10 @@ export interface KvHandlers {
 
 export interface KvHost extends Memory {
   readonly applicationFree: number;
+  /** Most connections at a time. */
+  readonly flows: number;
+  /** The process as others see it. */
+  readonly pid: number;
   alloc(bytes: number, alignment?: number): number;
   text(constant: string): { readonly offset: number; readonly length: number };
   /** Milliseconds of this batch, monotonic, int32 that wraps. */

@@ -26,9 +26,9 @@ import { MEBIBYTE, PAGE_BYTES } from './layout.ts';
 import { Line } from './line.ts';
 import { Numbers } from './numbers.ts';
 import { Protocol } from './protocol.ts';
-import { Records } from './records.ts';
+import { COUNTED, Records } from './records.ts';
 import { Refusals } from './refusals.ts';
-import { Replies } from './replies.ts';
+import { REPLY, Replies } from './replies.ts';
 import { Retrieval } from './retrieval.ts';
 import { Slabs } from './slabs.ts';
 import { StatsReport } from './stats.ts';
@@ -40,6 +40,11 @@ const MEBIBYTES_DEFAULT = 64;
 const PORT_DEFAULT = 11211;
 /** Ten minutes: long before the batch's milliseconds wrap. */
 const TICK_US = 600_000_000;
+/**
+ * Control blocks that are kept free, if there are so many: one of 16, at most 64. A connection that is one too
+ * many gets one of them for the time of its answer; where there is none left its SYN is not answered.
+ */
+const spareFlows = (flows: number): number => Math.min(64, flows >> 4 || (flows > 1 ? 1 : 0));
 /** Constant answers and scratch space. */
 const SMALL_BYTES = 8192;
 
@@ -105,8 +110,14 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     clock,
   });
   const records = new Records();
+  const maxConnections = host.flows - spareFlows(host.flows);
   const replies = new Replies(host, records, store, numbers);
-  const stats = new StatsReport(memory, store, { maxBytes: mebibytes * MEBIBYTE, port });
+  const stats = new StatsReport(memory, store, {
+    maxBytes: mebibytes * MEBIBYTE,
+    port,
+    maxConnections,
+    pid: host.pid,
+  });
   const scratch = host.alloc(Arithmetic.scratchBytes, 8);
   const arithmetic = new Arithmetic(memory, store, numbers, scratch);
   const { counts } = store;
@@ -130,9 +141,14 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     pooled: true,
     opened(c) {
       tick();
-      stats.connections++;
-      store.counts.bump(COUNT.total_connections);
       records.open(c.id);
+      if (stats.connections >= maxConnections) {
+        counts.bump(COUNT.rejected_connections);
+        return replies.refuse(c, records.of(c.id), REPLY.tooManyConnections);
+      }
+      stats.connections++;
+      counts.bump(COUNT.total_connections);
+      records.words[records.of(c.id) + COUNTED] = 1;
     },
     received(c, offset, length) {
       if (clock.update(host.nowMs())) store.onSecond();
@@ -142,7 +158,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
       store.release(tag);
     },
     closed(c) {
-      stats.connections--;
+      stats.connections -= records.words[records.of(c.id) + COUNTED]!;
       protocol.closed(c);
     },
   };

@@ -36,6 +36,8 @@ export const HELD = 16;
 export const OLDER = 17;
 export const NEWER = 18;
 export const SINCE = 19;
+/** 1: it is one of those that `stats` counts; a refused connection is not. */
+export const COUNTED = 20;
 const WORDS = 32;
 
 /** Reading a command line. */

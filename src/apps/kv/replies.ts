@@ -65,6 +65,7 @@ const LINES = {
   noMemory: 'SERVER_ERROR out of memory storing object',
   noMemoryIncr: 'SERVER_ERROR out of memory',
   shutdown: 'ERROR: shutdown not enabled',
+  tooManyConnections: 'ERROR Too many open connections',
 } as const;
 
 export const VERSION = LINES.version.slice('VERSION '.length);
@@ -127,7 +128,8 @@ export class Replies {
   }
 
   /** Answers with a constant line, and then closes. What else arrives is dropped. */
-  sayLast(c: KvConnection, record: number, reply: number): void {
+  refuse(c: KvConnection, record: number, reply: number): void {
+    this.begin();
     this.say(c, record, reply);
     this.end(c, record);
   }

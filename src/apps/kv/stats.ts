@@ -19,6 +19,10 @@ export interface StatsSettings {
   /** -m, in bytes. */
   maxBytes: number;
   port: number;
+  /** Connections that are served at a time. */
+  maxConnections: number;
+  /** Of the process that serves, as others see it. */
+  pid: number;
 }
 
 /** memcached's limit on what cachedump returns. */
@@ -70,16 +74,16 @@ export class StatsReport {
     const seconds = (us: number): string => (us / 1e6).toFixed(6);
     const { clock, table, slabs } = this.#store;
     const rows: [string, string | number][] = [
-      ['pid', process.pid],
+      ['pid', this.#settings.pid],
       ['uptime', clock.uptime],
       ['time', clock.unixTime],
       ['version', VERSION],
       ['pointer_size', 64],
       ['rusage_user', seconds(usage.userCPUTime)],
       ['rusage_system', seconds(usage.systemCPUTime)],
+      ['max_connections', this.#settings.maxConnections],
       ['curr_connections', this.connections],
-      this.#count('total_connections'),
-      ['rejected_connections', 0],
+      ...this.#rows('total_connections', 'rejected_connections'),
       ...this.#rows('cmd_get', 'cmd_set', 'cmd_flush', 'cmd_touch'),
       ['cmd_meta', 0],
       ...this.#rows('get_hits', 'get_misses', 'get_expired', 'get_flushed'),
@@ -139,6 +143,7 @@ export class StatsReport {
   #settingsText(): string {
     return text([
       ['maxbytes', this.#settings.maxBytes],
+      ['maxconns', this.#settings.maxConnections],
       ['tcpport', this.#settings.port],
       ['udpport', 0],
       ['verbosity', this.verbosity],

@@ -30,6 +30,7 @@ export interface FakeOptions {
   mebibytes?: number;
   highWater?: number;
   roomFor?: number;
+  flows?: number;
 }
 
 export class FakeIx implements KvHost {
@@ -41,6 +42,8 @@ export class FakeIx implements KvHost {
   readonly roomFor: number;
   readonly connections: FakeConnection[] = [];
   readonly ticks: (() => void)[] = [];
+  readonly flows: number;
+  readonly pid = 4242;
   handlers!: KvHandlers;
   port = 0;
   ms = 0;
@@ -57,6 +60,7 @@ export class FakeIx implements KvHost {
     this.kernels = kernelsOver(memory);
     this.highWater = options.highWater ?? 262_144;
     this.roomFor = options.roomFor ?? Number.POSITIVE_INFINITY;
+    this.flows = options.flows ?? 1024;
     this.#next = POOL_BYTES;
   }
 
