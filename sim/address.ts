@@ -3,6 +3,7 @@
  *
  * - In a run over IPv6 it has fd77::a4d:(i + 1): the last word of an address says whose it is in both protocols.
  */
+import type { WireKey } from '../src/arena/siphash.ts';
 import type { Ipv6Config } from '../src/net/environment.ts';
 
 export const ADDRESS_BASE = 0x0a4d0001;
@@ -28,6 +29,14 @@ export const ipv6ConfigOf = (host: number): Ipv6Config => ({
   detectsDuplicates: false,
   slaac: false,
 });
+
+/** Of a host's two secret words four, which is enough here: who has few secrets is repeated from few. */
+export const wireKeyOf = (secret0: number, secret1: number): WireKey => [
+  secret0,
+  secret1,
+  ~secret1,
+  secret0 ^ secret1,
+];
 
 /** The host that has an address, or -1; of an IPv6 address the last word is asked for. */
 export function hostOf(address: number): number {

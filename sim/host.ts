@@ -20,7 +20,7 @@ import type { Ip } from '../src/net/ip.ts';
 import { Stack } from '../src/net/stack.ts';
 import type { EcnOption } from '../src/tcp/ecn.ts';
 import { type CongestionName, Tcp } from '../src/tcp/tcp.ts';
-import { addressOf, ipv6ConfigOf, macOf, PREFIX_LENGTH } from './address.ts';
+import { addressOf, ipv6ConfigOf, macOf, PREFIX_LENGTH, wireKeyOf } from './address.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Memories } from './memories.ts';
 import type { Network } from './network.ts';
@@ -137,6 +137,7 @@ export class Host {
       gateway: 0,
       secret0: plan.secret0,
       secret1: plan.secret1,
+      wireKey: wireKeyOf(plan.secret0, plan.secret1),
       ...(plan.isIpv6 && { ipv6: ipv6ConfigOf(index) }),
     };
     this.env = { arena, frames, nic: this.nic, wheel, clock, counters, limits, config };

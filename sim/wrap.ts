@@ -4,14 +4,17 @@
  *
  * Called by scenario.ts. Read first: src/tcp/iss.ts.
  */
-import { initialSequence, TICKS_PER_MS } from '../src/tcp/iss.ts';
-import { addressOf, PREFIX_LENGTH } from './address.ts';
+import { describeIpv4 } from '../src/net/ip.ts';
+import { ConnectionHash, initialSequence, TICKS_PER_MS } from '../src/tcp/iss.ts';
+import { addressOf, wireKeyOf } from './address.ts';
 import type { FlowPlan, Scenario } from './plan.ts';
 import type { Random } from './random.ts';
 
 /** The clock part of the number moves until the SYN is there, some 20 ms; the client's own only by what waits before it. */
 const SLACK = { client: 20_000, server: 20 * TICKS_PER_MS };
 const TRIES = 30_000;
+
+const IPV4 = { describe: describeIpv4 };
 
 /** Changes the secrets of one end's host. Without luck nothing changes. */
 export function startBeforeWrap(s: Scenario, flow: FlowPlan, random: Random): void {
@@ -24,21 +27,16 @@ export function startBeforeWrap(s: Scenario, flow: FlowPlan, random: Random): vo
   const us = host.startUs + flow.startUs;
   const edge = random.pick([0, -(2 ** 31)]);
   const near = flow.ends[side]!.total + (side === 0 ? SLACK.client : SLACK.server);
-  const config = {
-    address: addressOf(own),
-    prefixLength: PREFIX_LENGTH,
-    gateway: 0,
-    secret0: host.secret0,
-    secret1: host.secret1,
-  };
   const ports = (remote << 16) | local;
   const ms = Math.floor(us / 1000) | 0;
   for (let i = 0; i < TRIES; i++) {
-    config.secret0 = random.word();
-    const iss = initialSequence(config, ms, addressOf(peer), ports, config.address);
+    const secret0 = random.word();
+    const hash = new ConnectionHash(wireKeyOf(secret0, host.secret1), IPV4);
+    hash.of(addressOf(peer), ports, addressOf(own));
+    const iss = initialSequence(ms, hash);
     const left = (edge - iss) >>> 0;
     if (left === 0 || left > near) continue;
-    host.secret0 = config.secret0;
+    host.secret0 = secret0;
     return;
   }
 }

@@ -138,6 +138,7 @@ class SimulatedHost {
         gateway: 0,
         secret0: 11 + index,
         secret1: 13,
+        wireKey: [11 + index, 13, 17, 19],
       },
     };
     this.stack = new Stack(this.env);

@@ -102,8 +102,14 @@ export interface DataplaneThread<S extends Side> {
   close(): boolean;
 }
 
-/** Two of them key the hashes and the initial sequence numbers (RFC 6528). */
 const secretWord = (): number => randomBytes(4).readInt32LE();
+
+/** What nobody outside may know: it keys the tables, and what leaves the machine (RFC 6528). */
+const makeSecrets = (): Pick<NetConfig, 'secret0' | 'secret1' | 'wireKey'> => ({
+  secret0: secretWord(),
+  secret1: secretWord(),
+  wireKey: [secretWord(), secretWord(), secretWord(), secretWord()],
+});
 
 export function openThread<S extends Side>(options: ThreadOptions<S>): DataplaneThread<S> {
   const limits = limitsFor(options.limits);
@@ -119,7 +125,7 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const wheel = new Wheel(arena, ranges.count);
   const clock = new Clock();
   const nic = options.openNic({ arena, frames, counters, clock, limits });
-  const config: NetConfig = { ...options.net, secret0: secretWord(), secret1: secretWord() };
+  const config: NetConfig = { ...options.net, ...makeSecrets() };
   const env: Environment = { arena, frames, nic, wheel, clock, counters, limits, config };
   const timers = new ApplicationTimers(env, ranges.application);
   const tcp: TcpOptions = { ...options.tcp, holdAckUs: HOLD_ACK_US };

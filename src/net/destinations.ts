@@ -7,8 +7,8 @@
  * - An entry that is *held* (by a flow, a neighbour entry, a router, a datagram under reassembly) keeps its token; of the
  *   others the one that was looked up longest ago goes when room is needed. There is room for everything that may hold
  *   one and SPARE_DESTINATIONS more, so `token` always finds some.
- * - A token means nothing to those who hold none but for the packet under way. `key` is what an address is to keyed
- *   hashes: it does not change when the entry comes and goes.
+ * - A token means nothing to those who hold none but for the packet under way. What must be the same whenever an address
+ *   comes (sequence numbers, ports) is made of its four words.
  * - Beside the address stand the sum for the pseudo-header, the path MTU (RFC 8201; forgotten after ten minutes), and
  *   the next hop as ipv6.ts last found it.
  *
@@ -192,11 +192,6 @@ export class Destinations {
       if (this.#i32[this.wordsOf(token) + USERS]! > 0) held++;
     }
     return held;
-  }
-
-  /** The address as one word for keyed hashes, the same whenever the address comes. */
-  keyOf(token: number): number {
-    return this.#i32[this.wordsOf(token) + KEY]!;
   }
 
   /** The address as one word for checksums: `addressSum`. */

@@ -7,6 +7,7 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
+import type { WireKey } from '../arena/siphash.ts';
 import type { Wheel } from '../arena/wheel.ts';
 import type { Counters } from '../counters.ts';
 import type { Limits } from '../limits.ts';
@@ -24,9 +25,10 @@ export interface NetConfig {
   prefixLength: number;
   /** 0: none. */
   gateway: number;
-  /** Two secret words for keyed hashes and initial sequence numbers (RFC 6528). */
+  /** Two secret words for the tables' hashes, and a key for whatever leaves the machine (arena/siphash.ts). */
   secret0: number;
   secret1: number;
+  wireKey: WireKey;
   /** Absent: no IPv6. */
   ipv6?: Ipv6Config;
 }

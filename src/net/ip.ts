@@ -19,6 +19,13 @@ import type { Ipv6 } from './ipv6.ts';
 /** What `localOf` answers for an address that is not ours. */
 export const NOT_OURS = -1;
 
+export function describeIpv4(address: number, w: number, into: Int32Array): void {
+  into[w] = 0;
+  into[w + 1] = 0;
+  into[w + 2] = MAPPED_V4;
+  into[w + 3] = address;
+}
+
 export class Ip {
   readonly v4: Ipv4;
   readonly v6: Ipv6;
@@ -116,11 +123,6 @@ export class Ip {
     return isToken(remote) ? this.v6.mtuTo(remote) : this.v4.mtuOf();
   }
 
-  /** `remote` as one word for keyed hashes: tokens come and go, this does not. */
-  keyOf(remote: number): number {
-    return isToken(remote) ? this.v6.destinations.keyOf(remote) : remote;
-  }
-
   hold(remote: number): void {
     if (isToken(remote)) this.v6.destinations.hold(remote);
   }
@@ -152,17 +154,13 @@ export class Ip {
     return isToken(address) ? this.v6.addresses.isKnown(address) : address === this.v4.address;
   }
 
-  /** Writes a peer's address as four words at word index `w`. */
-  describe(remote: number, w: number): void {
-    const i32 = this.#i32;
+  /** Writes a peer's address as four words at `w` of `into`: for applications, and for what is hashed. */
+  describe(remote: number, w: number, into: Int32Array = this.#i32): void {
     if (!isToken(remote)) {
-      i32[w] = 0;
-      i32[w + 1] = 0;
-      i32[w + 2] = MAPPED_V4;
-      i32[w + 3] = remote;
+      describeIpv4(remote, w, into);
       return;
     }
     const words = this.v6.destinations.wordsOf(remote);
-    for (let i = 0; i < 4; i++) i32[w + i] = i32[words + i]!;
+    for (let i = 0; i < 4; i++) into[w + i] = this.#i32[words + i]!;
   }
 }

@@ -17,7 +17,6 @@
  */
 import { CODE } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
-import { halfSipHash, halfSipHash13 } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { ETHERNET_MTU, TRANSMIT_HEADROOM } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
@@ -41,6 +40,7 @@ import {
 import type { Kernels } from '../wire/kernels.ts';
 import type { Arp } from './arp.ts';
 import type { Environment } from './environment.ts';
+import type { Identifications } from './identification.ts';
 
 const C_NO_ROUTE = COUNTER.noRoute;
 const C_OUT = COUNTER.ipOut;
@@ -68,11 +68,9 @@ export class Ipv4 {
    * Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire.
    */
   readonly #macLowAndType: number;
-  readonly #secret0: number;
-  readonly #secret1: number;
-  #nextId: number;
+  readonly #ids: Identifications;
 
-  constructor(env: Environment, arp: Arp) {
+  constructor(env: Environment, arp: Arp, ids: Identifications) {
     const { config, nic } = env;
     const mac = new DataView(nic.mac.buffer, nic.mac.byteOffset, 6);
     this.arp = arp;
@@ -88,9 +86,7 @@ export class Ipv4 {
     this.#mtu = Math.min(nic.mtu, ETHERNET_MTU);
     this.#macHigh = macHigh(mac, 0);
     this.#macLowAndType = (macLow(mac, 0) << 16) | ETH_TYPE_IPV4;
-    this.#secret0 = config.secret0 | 0;
-    this.#secret1 = config.secret1 | 0;
-    this.#nextId = halfSipHash(config.secret0, config.secret1, 0, 0, 0) & 0xffff;
+    this.#ids = ids;
   }
 
   /** Largest IP packet, bytes: the driver's, but at most what frames are made for. */
@@ -155,7 +151,7 @@ export class Ipv4 {
     tos: number,
     payloadBytes: number,
   ): void {
-    const id = this.#takeId(destination, protocol) << 16;
+    const id = this.#ids.next16() << 16;
     this.#write(frame, destination, this.address, protocol, tos, payloadBytes, id);
   }
 
@@ -239,7 +235,7 @@ export class Ipv4 {
       this.#counters.bump(C_NO_FRAME);
       return CODE.AGAIN;
     }
-    const id = this.#takeId(destination, protocol) << 16;
+    const id = this.#ids.next16() << 16;
     for (let at = 0, left = pieces; left > 0; left--, at += pieceMax) {
       const length = left === 1 ? total - at : pieceMax;
       const frame = this.#frames.takeTransmit() + TRANSMIT_HEADROOM;
@@ -253,15 +249,5 @@ export class Ipv4 {
     }
     if (pieces > 1) this.#counters.add(C_FRAGMENTS_OUT, pieces);
     return CODE.OK;
-  }
-
-  /**
-   * An ID that does not come again soon for this destination and that nobody else can count (RFC
-   * 6864 4.3, 7739).
-   */
-  #takeId(destination: number, protocol: number): number {
-    this.#nextId = (this.#nextId + 1) & 0xffff;
-    const start = halfSipHash13(this.#secret0, this.#secret1, destination, protocol, 0);
-    return (this.#nextId + start) & 0xffff;
   }
 }

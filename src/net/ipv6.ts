@@ -13,7 +13,6 @@
  */
 import { CODE } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
-import { halfSipHash, halfSipHash13 } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { ETHERNET_MTU, TRANSMIT_HEADROOM } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
@@ -39,6 +38,7 @@ import type { Addresses6 } from './addresses6.ts';
 import type { Destinations } from './destinations.ts';
 import type { Discovery } from './discovery.ts';
 import type { Environment } from './environment.ts';
+import type { Identifications } from './identification.ts';
 import type { Ndp } from './ndp.ts';
 import type { Routers } from './routers.ts';
 
@@ -61,17 +61,16 @@ export class Ipv6 {
   readonly #macHigh: number;
   /** Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire. */
   readonly #macLowAndType: number;
-  readonly #secret0: number;
-  readonly #secret1: number;
-  #nextId: number;
+  readonly #ids: Identifications;
 
   constructor(
     env: Environment,
     addresses: Addresses6,
     destinations: Destinations,
     discovery: Discovery,
+    ids: Identifications,
   ) {
-    const { config, nic } = env;
+    const { nic } = env;
     const mac = new DataView(nic.mac.buffer, nic.mac.byteOffset, 6);
     this.addresses = addresses;
     this.destinations = destinations;
@@ -85,9 +84,7 @@ export class Ipv6 {
     this.#mtu = Math.min(nic.mtu, ETHERNET_MTU);
     this.#macHigh = macHigh(mac, 0);
     this.#macLowAndType = (macLow(mac, 0) << 16) | ETH_TYPE_IPV6;
-    this.#secret0 = config.secret0 | 0;
-    this.#secret1 = config.secret1 | 0;
-    this.#nextId = halfSipHash(config.secret1, config.secret0, 0, 0, 0);
+    this.#ids = ids;
   }
 
   /** Largest packet that the link carries: the driver's, or what a router says. */
@@ -222,7 +219,7 @@ export class Ipv6 {
       this.#counters.bump(C_NO_FRAME);
       return CODE.AGAIN;
     }
-    const id = isWhole ? 0 : this.#takeId(token);
+    const id = isWhole ? 0 : this.#ids.next32();
     const extra = isWhole ? 0 : FRAGMENT_HEADER_BYTES;
     const next = isWhole ? protocol : HEADER_FRAGMENT;
     for (let at = 0, left = pieces; left > 0; left--, at += pieceMax) {
@@ -243,12 +240,5 @@ export class Ipv6 {
     }
     if (!isWhole) this.#counters.add(C_FRAGMENTS_OUT, pieces);
     return CODE.OK;
-  }
-
-  /** An ID that does not come again soon for this destination and that nobody else can count (RFC 7739 5). */
-  #takeId(token: number): number {
-    this.#nextId = (this.#nextId + 1) | 0;
-    const key = this.destinations.keyOf(token);
-    return (this.#nextId + halfSipHash13(this.#secret0, this.#secret1, key, 0, 1)) | 0;
   }
 }

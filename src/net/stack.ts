@@ -35,6 +35,7 @@ import { Discovery } from './discovery.ts';
 import { type Environment, FREE_FRAME, timerRanges } from './environment.ts';
 import { Icmp } from './icmp.ts';
 import { Icmp6 } from './icmpv6.ts';
+import { Identifications } from './identification.ts';
 import { Ip } from './ip.ts';
 import { Ipv4 } from './ipv4.ts';
 import { Ipv4Fragments } from './ipv4-fragments.ts';
@@ -83,8 +84,9 @@ export class Stack {
     this.discovery = new Discovery(env, addresses, destinations, (neighbour) =>
       this.tcp.neighbourFailed(neighbour, true),
     );
-    const v4 = new Ipv4(env, this.arp);
-    const v6 = new Ipv6(env, addresses, destinations, this.discovery);
+    const ids = new Identifications(env.config.wireKey);
+    const v4 = new Ipv4(env, this.arp, ids);
+    const v6 = new Ipv6(env, addresses, destinations, this.discovery, ids);
     this.ip = new Ip(env, v4, v6);
     this.tcp = makeTcp(env, this.ip);
     this.icmp = new Icmp(env, v4, this.tcp);

@@ -14,7 +14,7 @@
 import { CODE, EVENT, WORD } from '../abi.ts';
 import type { Frames } from '../arena/frames.ts';
 import { FreeList, IndexList } from '../arena/list.ts';
-import { halfSipHash } from '../arena/siphash.ts';
+import { PURPOSE, Unpredictable } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../gate-arrays.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
@@ -79,10 +79,8 @@ export class UdpSockets {
   /** What the application may have: sockets, and receive frames with those of its connections. */
   readonly #socketQuota: number;
   readonly #frameQuota: number;
-  readonly #secret0: number;
-  readonly #secret1: number;
+  readonly #random: Unpredictable;
   #held = 0;
-  #picked = 0;
 
   constructor(env: Environment) {
     const { arena, frames } = env;
@@ -103,8 +101,7 @@ export class UdpSockets {
     this.#socketQuota = quotas.udpSockets;
     this.#frameQuota = quotas.receiveFrames;
     this.#heldMax = Math.min(frames.receiveCount, this.#frameQuota) >> 2;
-    this.#secret0 = env.config.secret0 | 0;
-    this.#secret1 = env.config.secret1 | 0;
+    this.#random = new Unpredictable(env.config.wireKey, PURPOSE.udpPort);
     for (let s = 0; s < count; s++) this.#i32[this.#row(s) + GENERATION] = -1;
   }
 
@@ -311,8 +308,7 @@ export class UdpSockets {
 
   /** A free port, from a place that nobody else can know (RFC 6056 3.3.1), or -1. */
   #pickPort(): number {
-    this.#picked = (this.#picked + 1) | 0;
-    const start = halfSipHash(this.#secret0, this.#secret1, this.#picked, 0, 0);
+    const start = this.#random.next();
     for (let i = 0; i < EPHEMERAL_COUNT; i++) {
       const port = EPHEMERAL_FIRST + ((start + i) & (EPHEMERAL_COUNT - 1));
       if (this.find(port) < 0) return port;

@@ -8,10 +8,9 @@
  * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/abi.ts.
  */
 import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
-import { halfSipHash } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { Environment, NetConfig } from '../net/environment.ts';
-import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
+import type { Environment } from '../net/environment.ts';
+import { EphemeralPorts } from './ephemeral-ports.ts';
 import type { Expiry } from './expire.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
@@ -42,7 +41,6 @@ export interface CallsParts {
 
 export class Calls {
   readonly #i32: Int32Array;
-  readonly #config: NetConfig;
   readonly #counters: Counters;
   readonly #parts: CallsParts;
   readonly #flows: Flows;
@@ -50,12 +48,10 @@ export class Calls {
   readonly #receiveQueue: ReceiveQueue;
   readonly #sendQueue: SendQueue;
   readonly #writer: SegmentWriter;
-  /** Where the search for a free port goes on (RFC 6056 3.3.3). */
-  #nextPort: number;
+  readonly #ports: EphemeralPorts;
 
   constructor(env: Environment, parts: CallsParts) {
     this.#i32 = parts.flows.i32;
-    this.#config = env.config;
     this.#counters = env.counters;
     this.#parts = parts;
     this.#flows = parts.flows;
@@ -63,7 +59,7 @@ export class Calls {
     this.#receiveQueue = parts.receiveQueue;
     this.#sendQueue = parts.sendQueue;
     this.#writer = parts.writer;
-    this.#nextPort = 0;
+    this.#ports = new EphemeralPorts(env, parts.flows.table, parts.ip);
   }
 
   // --- passive ---
@@ -131,7 +127,7 @@ export class Calls {
     const local = this.#parts.ip.sourceFor(address);
     if (local === 0) return CODE.NO_ROUTE;
     let localPort = ports >>> 16;
-    if (localPort === 0) localPort = this.#pickPort(address, remotePort, local);
+    if (localPort === 0) localPort = this.#ports.pick(address, remotePort, local);
     if (localPort === 0) return CODE.IN_USE;
     const key = (remotePort << 16) | localPort;
     if (this.#flows.table.find(address, key, local) >= 0) return CODE.IN_USE;
@@ -143,19 +139,6 @@ export class Calls {
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.active | FLAG.owned;
     this.#flows.output.push(row);
     return this.#flows.handle(row);
-  }
-
-  /** A local port that this remote address and port do not use, unpredictable from outside; 0: all are taken. */
-  #pickPort(remote: number, remotePort: number, local: number): number {
-    const { secret0, secret1 } = this.#config;
-    const key = this.#parts.ip.keyOf(remote);
-    const start = halfSipHash(secret1, secret0, key, remotePort, local) >>> 1;
-    for (let tried = 0; tried < EPHEMERAL_COUNT; tried++) {
-      this.#nextPort = (this.#nextPort + 1) % EPHEMERAL_COUNT;
-      const port = EPHEMERAL_FIRST + ((start + this.#nextPort) % EPHEMERAL_COUNT);
-      if (this.#flows.table.find(remote, (remotePort << 16) | port, local) < 0) return port;
-    }
-    return 0;
   }
 
   // --- data ---

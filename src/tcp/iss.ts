@@ -9,25 +9,44 @@
  *
  * Called by listen and connect. Read first: RFC 6528; RFC 7323 5.4.
  */
-import { halfSipHash } from '../arena/siphash.ts';
-import type { NetConfig } from '../net/environment.ts';
+import { PURPOSE, SipHash, type WireKey } from '../arena/siphash.ts';
+import type { IpLayer } from './segment.ts';
 
 /** Ticks of 64 ns. */
 export const TICKS_PER_MS = 15_625;
 /** Ticks of so many milliseconds still fit in 31 bits. */
 const SINCE_MAX_MS = 1000;
 
-/** ISN = M + F(four-tuple, secret). `ms` is the clock's; SequenceClock has the rest of M. */
-export function initialSequence(
-  config: NetConfig,
-  ms: number,
-  remote: number,
-  ports: number,
-  local: number,
-): number {
-  const hash = halfSipHash(config.secret0, config.secret1, remote, ports, local);
-  return (Math.imul(ms, TICKS_PER_MS) + hash) | 0;
+/** What an outsider cannot know of a connection: one hash, whose halves tell nothing of each other. */
+export class ConnectionHash {
+  /** F(four-tuple, secret): ISN = M + F. `initialSequence` and SequenceClock have M. */
+  sequence = 0;
+  /** What is added to the millisecond clock in this four-tuple's timestamps. */
+  stamp = 0;
+  readonly #hash: SipHash;
+  readonly #ip: Pick<IpLayer, 'describe'>;
+
+  constructor(key: WireKey, ip: Pick<IpLayer, 'describe'>) {
+    this.#hash = new SipHash(key);
+    this.#ip = ip;
+  }
+
+  of(remote: number, ports: number, local: number): void {
+    const hash = this.#hash;
+    const { words } = hash;
+    words[0] = PURPOSE.connection;
+    words[1] = ports;
+    words[2] = local;
+    words[3] = 0;
+    this.#ip.describe(remote, 4, words);
+    this.sequence = hash.hash(8);
+    this.stamp = hash.high;
+  }
 }
+
+/** ISN = M + F(four-tuple, secret), but for the part of M that SequenceClock has. `ms` is the clock's. */
+export const initialSequence = (ms: number, hash: ConnectionHash): number =>
+  (Math.imul(ms, TICKS_PER_MS) + hash.sequence) | 0;
 
 /**
  * The part of the clock below a millisecond, in ticks. It never gives the same time twice: what is opened anew within one
@@ -57,14 +76,4 @@ export class SequenceClock {
     const passed = (ms - this.#ms) | 0;
     return passed < 0 || passed > SINCE_MAX_MS ? 1 << 24 : passed * TICKS_PER_MS;
   }
-}
-
-/** What is added to the millisecond clock in this four-tuple's timestamps. */
-export function timestampOffset(
-  config: NetConfig,
-  remote: number,
-  ports: number,
-  local: number,
-): number {
-  return halfSipHash(~config.secret0, ~config.secret1, remote, ports, local);
 }

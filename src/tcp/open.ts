@@ -8,7 +8,7 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { isToken } from '../net/destinations.ts';
-import type { Clock, Environment, NetConfig } from '../net/environment.ts';
+import type { Clock, Environment } from '../net/environment.ts';
 import { MSS_DEFAULT, MSS_DEFAULT_IPV6, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import {
@@ -17,7 +17,7 @@ import {
   RTO_AFTER_SYN_LOSS_US,
   SEND_MSS_MIN,
 } from './constants.ts';
-import { initialSequence, SequenceClock, timestampOffset } from './iss.ts';
+import { ConnectionHash, initialSequence, SequenceClock } from './iss.ts';
 import type { Listeners } from './listen.ts';
 import type { OptionReader } from './options.ts';
 import { initRto } from './rto.ts';
@@ -44,7 +44,7 @@ export class Opening {
   readonly #flows: Flows;
   readonly #ip: IpLayer;
   readonly #clock: Clock;
-  readonly #config: NetConfig;
+  readonly #hash: ConnectionHash;
   readonly #counters: Counters;
   readonly #timers: Timers;
   readonly #teardown: Teardown;
@@ -69,7 +69,7 @@ export class Opening {
     this.#flows = flows;
     this.#ip = ip;
     this.#clock = env.clock;
-    this.#config = env.config;
+    this.#hash = new ConnectionHash(env.config.wireKey, ip);
     this.#counters = env.counters;
     this.#timers = timers;
     this.#teardown = teardown;
@@ -87,8 +87,8 @@ export class Opening {
     const row = this.#teardown.take();
     if (row === 0) return 0;
     const i32 = this.#i32;
-    const key = this.#ip.keyOf(remote);
-    const iss = initialSequence(this.#config, this.#clock.ms, key, ports, local);
+    this.#hash.of(remote, ports, local);
+    const iss = initialSequence(this.#clock.ms, this.#hash);
     const fraction = this.#sequenceClock.fraction(this.#clock.ms, this.#clock.us);
     const stamps = this.#hasTimestamps ? FLAG.timestamps : 0;
     i32[row + TCB.flags] = stamps | (this.#hasSack ? FLAG.sack : 0);
@@ -96,7 +96,7 @@ export class Opening {
     i32[row + TCB.ports] = ports;
     i32[row + TCB.local] = local;
     i32[row + TCB.neighbour] = neighbour;
-    i32[row + TCB.tsOffset] = timestampOffset(this.#config, key, ports, local);
+    i32[row + TCB.tsOffset] = this.#hash.stamp;
     i32[row + TCB.rcvScale] = this.#hasScale ? RECEIVE_SCALE : -1;
     i32[row + TCB.rcvBuf] = RECEIVE_BUFFER_INITIAL;
     i32[row + TCB.rcvMss] = MSS_DEFAULT;

@@ -60,7 +60,6 @@ export type IpLayer = Pick<
   | 'sourceFor'
   | 'linkMtu'
   | 'pathMtu'
-  | 'keyOf'
   | 'hold'
   | 'release'
   | 'isLocal'

@@ -10,12 +10,12 @@
  *
  * Called by passive. Read first: Bernstein, "SYN cookies" (1996); RFC 4987 3.6; RFC 7323 5.4.
  */
-import { halfSipHash } from '../arena/siphash.ts';
-import type { Clock, Environment, NetConfig } from '../net/environment.ts';
+import { PURPOSE, SipHash } from '../arena/siphash.ts';
+import type { Clock, Environment } from '../net/environment.ts';
 import { ACK, RST, SYN } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { FRAME_PAYLOAD, FRAMES_ALWAYS } from './constants.ts';
-import { timestampOffset } from './iss.ts';
+import { ConnectionHash } from './iss.ts';
 import { mssDefault } from './open.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 
@@ -35,7 +35,8 @@ const SACK = 16;
 
 export class SynCookies {
   readonly #clock: Clock;
-  readonly #config: NetConfig;
+  readonly #connection: ConnectionHash;
+  readonly #hash: SipHash;
   readonly #ip: IpLayer;
   readonly #writer: SegmentWriter;
   /** Clock.ms of the last cookie. */
@@ -44,7 +45,8 @@ export class SynCookies {
 
   constructor(env: Environment, ip: IpLayer, writer: SegmentWriter) {
     this.#clock = env.clock;
-    this.#config = env.config;
+    this.#connection = new ConnectionHash(env.config.wireKey, ip);
+    this.#hash = new SipHash(env.config.wireKey);
     this.#ip = ip;
     this.#writer = writer;
   }
@@ -68,8 +70,8 @@ export class SynCookies {
 
   /** Our timestamp, with its low bits replaced, and never ahead of the clock. */
   #stamp(a: Arrival, bits: number): number {
-    const key = this.#ip.keyOf(a.remote);
-    const now = (this.#clock.ms + timestampOffset(this.#config, key, a.ports, a.local)) | 0;
+    this.#connection.of(a.remote, a.ports, a.local);
+    const now = (this.#clock.ms + this.#connection.stamp) | 0;
     const stamp = (now & ~STAMP_MASK) | bits;
     return ((stamp - now) | 0) > 0 ? (stamp - STAMP_MASK - 1) | 0 : stamp;
   }
@@ -99,9 +101,13 @@ export class SynCookies {
   }
 
   #cookie(a: Arrival, irs: number, period: number, index: number): number {
-    const { secret0, secret1 } = this.#config;
     const plain = (period << 3) | index;
-    const tuple = halfSipHash(~secret0, secret1, this.#ip.keyOf(a.remote), a.ports, irs);
-    return (plain << 24) | (halfSipHash(secret1, ~secret0, tuple, plain, a.local) & HASH_MASK);
+    const { words } = this.#hash;
+    words[0] = (plain << 8) | PURPOSE.cookie;
+    words[1] = a.ports;
+    words[2] = a.local;
+    words[3] = irs;
+    this.#ip.describe(a.remote, 4, words);
+    return (plain << 24) | (this.#hash.hash(8) & HASH_MASK);
   }
 }

@@ -31,7 +31,6 @@ test('full_theOldestThatNobodyHolds_goes', () => {
   const count = destinationCount(env.limits);
   const first = destinations.token(1 << 24, 0, 0, 0);
   const second = destinations.token(1 << 24, 0, 0, 1);
-  const key = destinations.keyOf(second);
   destinations.hold(first);
   for (let i = 2; i < count; i++) destinations.token(1 << 24, 0, 0, i);
   assert.equal(destinations.token(1 << 24, 0, 0, 2), 3, 'used again: not the oldest any more');
@@ -40,7 +39,6 @@ test('full_theOldestThatNobodyHolds_goes', () => {
   assert.equal(destinations.token(1 << 24, 0, 0, 0), first);
   const again = destinations.token(1 << 24, 0, 0, 1);
   assert.notEqual(again, second);
-  assert.equal(destinations.keyOf(again), key, 'the key stays');
   assert.equal(destinations.held, 1);
   destinations.release(first);
   assert.equal(destinations.held, 0);

@@ -166,6 +166,7 @@ export function makeEnvironment(choices: EnvironmentChoices = {}): TestEnvironme
     gateway: address('10.77.0.1'),
     secret0: 0x01234567,
     secret1: 0x89abcdef | 0,
+    wireKey: [0x01234567, 0x89abcdef, 0x02468ace, 0x13579bdf],
     ...choices.config,
   };
   return { arena, frames, nic, wheel, clock, counters, limits, config };

@@ -30,7 +30,6 @@ const ip = {
   neighbourFor: () => 0,
   doubt: () => {},
   sourceFor: () => LOCAL,
-  keyOf: (remote: number) => remote,
   hold: () => {},
   release: () => {},
   isLocal: () => true,

@@ -46,7 +46,8 @@ export class Network {
     this.impairment = impairment;
     this.#random = new Random(seed);
     this.a = new Host({ ...choicesA, mac: [2, 0, 0, 0, 0, 2] });
-    const config = { address: this.a.address + 1, secret0: 77, secret1: 99, ...choicesB.config };
+    const secrets = { secret0: 77, secret1: 99, wireKey: [77, 99, 111, 113] as const };
+    const config = { address: this.a.address + 1, ...secrets, ...choicesB.config };
     this.b = new Host({ ...choicesB, mac: [2, 0, 0, 0, 0, 3], config });
     this.#attach(this.a, this.b, true);
     this.#attach(this.b, this.a, false);

@@ -1,9 +1,11 @@
 /** The small parts: sequence arithmetic, round-trip estimation, congestion windows, initial numbers, timers, lists. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { WireKey } from '../../src/arena/siphash.ts';
+import { describeIpv4 } from '../../src/net/ip.ts';
 import { NewReno } from '../../src/tcp/congestion.ts';
 import { RTO_INITIAL_US, RTO_MAX_US, RTO_MIN_US } from '../../src/tcp/constants.ts';
-import { initialSequence, SequenceClock, timestampOffset } from '../../src/tcp/iss.ts';
+import { ConnectionHash, initialSequence, SequenceClock } from '../../src/tcp/iss.ts';
 import { backedOff, backOff, initRto, sampleRtt } from '../../src/tcp/rto.ts';
 import { geq, gt, isAcceptable, leq, lt } from '../../src/tcp/seq.ts';
 import { Flows, ROW_WORDS, RowList, TCB, TIMER } from '../../src/tcp/tcb.ts';
@@ -119,14 +121,28 @@ test('newReno_timeout_ssthreshHalvedOnce', () => {
 });
 
 test('iss_fourTupleAndTime_differAndIncrease', () => {
-  const config = { address: 1, prefixLength: 24, gateway: 0, secret0: 5, secret1: 6 };
-  const at = (ms: number, ports: number): number => initialSequence(config, ms, 10, ports, 20);
+  const key: WireKey = [5, 6, 7, 8];
+  const hash = new ConnectionHash(key, { describe: describeIpv4 });
+  const at = (ms: number, ports: number): number => {
+    hash.of(10, ports, 20);
+    return initialSequence(ms, hash);
+  };
   assert.equal((at(1001, 7) - at(1000, 7)) | 0, 15_625, '64 ns a tick');
   assert.equal((at(0, 7) - at(-1, 7)) | 0, 15_625, 'across the wrap of the clock');
   const seen = new Set(Array.from({ length: 1000 }, (_, ports) => at(0, ports)));
   assert.equal(seen.size, 1000);
-  assert.notEqual(timestampOffset(config, 10, 7, 20), at(0, 7));
-  assert.notEqual(initialSequence({ ...config, secret0: 9 }, 0, 10, 7, 20), at(0, 7));
+  const stamps = new Set(Array.from({ length: 1000 }, (_, ports) => at(0, ports) && hash.stamp));
+  assert.equal(stamps.size, 1000);
+  for (let word = 0; word < 4; word++) {
+    const other = new ConnectionHash(key.with(word, 9) as unknown as WireKey, {
+      describe: describeIpv4,
+    });
+    other.of(10, 7, 20);
+    hash.of(10, 7, 20);
+    assert.notEqual(other.sequence, hash.sequence);
+    assert.notEqual(other.stamp, hash.stamp);
+    assert.notEqual(hash.stamp, hash.sequence);
+  }
 });
 
 test('sequenceClock_anyTimes_neverTheSameTwiceNorBack', (t) => {

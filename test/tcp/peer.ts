@@ -10,7 +10,7 @@
 import assert from 'node:assert/strict';
 import { CODE, EVENT } from '../../src/abi.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
-import { initialSequence, TICKS_PER_MS } from '../../src/tcp/iss.ts';
+import { ConnectionHash, TICKS_PER_MS } from '../../src/tcp/iss.ts';
 import type { Offer } from '../../src/tcp/open.ts';
 import type { CongestionName } from '../../src/tcp/tcp.ts';
 import type { EnvironmentChoices } from '../net/harness.ts';
@@ -133,7 +133,9 @@ export class Peer {
   #chooseIss(wrap: number): void {
     const { config, clock } = this.host.env;
     const ports = (this.sourcePort << 16) | this.port;
-    const hash = initialSequence(config, 0, 0x0a4d0001, ports, config.address) >>> 0;
+    const secret = new ConnectionHash(config.wireKey, this.host.stack.ip);
+    secret.of(0x0a4d0001, ports, config.address);
+    const hash = secret.sequence >>> 0;
     const inverse = inverseOf(TICKS_PER_MS);
     const times = Array.from({ length: 230 }, (_, i) =>
       Math.imul(wrap - 20 - i - hash, inverse),

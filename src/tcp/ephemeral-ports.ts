@@ -1,0 +1,56 @@
+/**
+ * The local ports that connect picks: RFC 6056's double-hash.
+ *
+ * - Where a search begins is a secret function of both addresses and the remote port; how far the last searches have gone
+ *   is counted in one of STEPS cells, which another secret function of the same chooses. So connections to one peer use
+ *   ports in turn (a port does not come again soon, RFC 6056 3.3.4), and what another peer sees of its own ports tells
+ *   it nothing of theirs: with one counter for all it could have counted them.
+ * - The steps of a cell are random, so that those who share one do not count each other either (RFC 6056 3.3.5's
+ *   trade-off).
+ *
+ * Called by calls.ts. Read first: RFC 6056 3.3.4.
+ */
+import { PURPOSE, SipHash, Unpredictable } from '../arena/siphash.ts';
+import type { Table } from '../arena/table.ts';
+import type { Environment } from '../net/environment.ts';
+import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
+import type { IpLayer } from './segment.ts';
+
+const STEPS = 1024;
+/** A search goes on so many ports behind the last one of its cell at most. */
+const STRIDE_MAX = 8;
+
+export class EphemeralPorts {
+  readonly #table: Table;
+  readonly #ip: IpLayer;
+  readonly #hash: SipHash;
+  readonly #steps = new Int32Array(STEPS);
+  readonly #strides: Unpredictable;
+
+  constructor(env: Environment, table: Table, ip: IpLayer) {
+    this.#table = table;
+    this.#ip = ip;
+    this.#hash = new SipHash(env.config.wireKey);
+    this.#strides = new Unpredictable(env.config.wireKey, PURPOSE.portStride);
+  }
+
+  /** A local port that is not used with this remote address and port; 0: all are taken. */
+  pick(remote: number, remotePort: number, local: number): number {
+    const { words } = this.#hash;
+    words[0] = PURPOSE.port;
+    words[1] = remotePort;
+    words[2] = local;
+    words[3] = 0;
+    this.#ip.describe(remote, 4, words);
+    const start = (this.#hash.hash(8) >>> 1) % EPHEMERAL_COUNT;
+    const cell = this.#hash.high & (STEPS - 1); // the second hash: the other half of the same
+    const from = this.#steps[cell]! + 1 + (this.#strides.next() & (STRIDE_MAX - 1));
+    for (let tried = 0; tried < EPHEMERAL_COUNT; tried++) {
+      const port = EPHEMERAL_FIRST + ((start + from + tried) % EPHEMERAL_COUNT);
+      if (this.#table.find(remote, (remotePort << 16) | port, local) >= 0) continue;
+      this.#steps[cell] = (from + tried) % EPHEMERAL_COUNT;
+      return port;
+    }
+    return 0;
+  }
+}
