@@ -58,15 +58,15 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'overlap of one byte with an out-of-order frame not cut off',
-    file: 'tcp/receive-queue.ts',
-    find: 'if (overlap > 0) {',
-    replace: 'if (overlap > 1448) {',
+    file: 'tcp/out-of-order.ts',
+    find: 'if (overlap > 0) {\n        data += overlap;',
+    replace: 'if (overlap > 1448) {\n        data += overlap;',
   },
   {
     name: 'out-of-order frames drained across a hole',
-    file: 'tcp/receive-queue.ts',
-    find: 'while (m !== 0 && geq(next, i32[m + HELD.seq]!)) {',
-    replace: 'while (m !== 0) {',
+    file: 'tcp/out-of-order.ts',
+    find: 'if (run === 0 || gt(i32[run + HELD.seq]!, next)) return 0;',
+    replace: 'if (run === 0) return 0;',
   },
   {
     name: 'refused segment acknowledged all the same',
@@ -380,8 +380,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'SACK block across a hole',
     file: 'tcp/sack-writer.ts',
-    find: 'while (m !== 0 && i32[m + HELD.seq] === end) {',
-    replace: 'while (m !== 0) {',
+    find: 'this.#block(this.#i32[run + HELD.seq]!, this.#outOfOrder.endOf(run));',
+    replace: 'this.#block(this.#i32[run + HELD.seq]!, (this.#outOfOrder.endOf(run) + 1) | 0);',
   },
   // --- SYN cookies ---
   {

@@ -46,7 +46,7 @@ const NAMES = [
   'tcpBytesIn', 'tcpBytesOut', 'tcpReceivePressure', 'tcpAfterClose', 'tcpListenBadSegment', 'tcpSynSentBad',
   'tcpLossProbes', 'tcpUndone', 'tcpCookiesOut', 'tcpCookiesIn', 'tcpEcnFlows', 'tcpEcnCe', 'tcpEcnReduced',
   'tcpPathMtuLowered', 'tcpPathMtuRaised', 'tcpPathMtuProbes', 'tcpUserTimeouts', 'tcpOrphansAborted', 'tcpPaced',
-  'tcpUrgent',
+  'tcpUrgent', 'tcpOutOfOrderTiny',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
   'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack',

@@ -85,6 +85,12 @@ export const FRAME_PAYLOAD = 1448;
 export const COMPACT_FRAMES = 16;
 /** Largest payload that is copied. */
 export const COMPACT_BYTES = 1024;
+/**
+ * Runs that a flow may have out of order whatever they hold (SACK can name four; a path that reorders makes few, a lossy
+ * one holes between full segments, of which there may be as many as there are frames). Beyond them a new one needs half
+ * a full segment.
+ */
+export const TINY_RUNS = 32;
 /** Frames that a flow may hold when they are scarce, and at most how many are kept back for that. */
 export const FRAMES_ALWAYS = 4;
 export const RESERVE_FRAMES = 512;

@@ -4,33 +4,33 @@
  * - A duplicate that has just arrived is named once, first (DSACK). Then the block of the latest segment, those of the
  *   arrivals before it, and whatever else there is, from the left (RFC 2018 4: the most recent first, and repeated, so
  *   that a lost acknowledgement loses nothing).
- * - A block is what lies without a gap in the out-of-order queue. `hasSomething` says whether there is any to write.
+ * - A block is a run of the out-of-order tree. No more of them are looked at than can be written.
  *
  * Called by segment.ts. Read first: RFC 2018 3 and 4; RFC 2883 4.
  */
+import { HELD } from './held-table.ts';
 import { writeSackBlock, writeSackHead } from './options.ts';
-import { HELD } from './receive-queue.ts';
-import { gt, leq } from './seq.ts';
+import type { OutOfOrder } from './out-of-order.ts';
 import { TCB } from './tcb.ts';
 
-/** Blocks are told apart by whose arrival they hold: the latest, the two before it, somebody else's. */
-const OTHERS = 3;
-/** The block around a duplicate comes right behind the DSACK that names it (RFC 2883 4, fourth rule). */
-const AROUND_DUPLICATE = -1;
+/** An option has room for four blocks at most. */
+const BLOCKS_MAX = 4;
 
 export class SackWriter {
   readonly #i32: Int32Array;
   readonly #view: DataView;
+  readonly #outOfOrder: OutOfOrder;
+  /** Runs that are written. */
+  readonly #written = new Int32Array(BLOCKS_MAX);
+  #count = 0;
   /** Where the next block goes, and how many fit. */
   #at = 0;
   #room = 0;
-  /** A DSACK stands in front, and where its duplicate begins. */
-  #hasDuplicate = false;
-  #duplicate = 0;
 
-  constructor(i32: Int32Array, view: DataView) {
+  constructor(i32: Int32Array, view: DataView, outOfOrder: OutOfOrder) {
     this.#i32 = i32;
     this.#view = view;
+    this.#outOfOrder = outOfOrder;
   }
 
   hasSomething(row: number): boolean {
@@ -41,21 +41,22 @@ export class SackWriter {
   /** Writes at most `max` blocks at `at`. Returns the option's bytes, padded to a multiple of 4; 0: none. */
   write(row: number, at: number, max: number): number {
     const i32 = this.#i32;
+    const runs = this.#outOfOrder;
     this.#at = at + 4;
-    this.#room = max;
+    this.#room = Math.min(max, BLOCKS_MAX);
+    this.#count = 0;
     const start = i32[row + TCB.dsackStart]!;
     const end = i32[row + TCB.dsackEnd]!;
-    this.#hasDuplicate = start !== end;
     if (start !== end) {
-      this.#duplicate = start;
       this.#block(start, end);
       i32[row + TCB.dsackStart] = end; // once
+      this.#run(runs.around(row, start)); // right behind the DSACK that names a part of it (RFC 2883 4, fourth rule)
     }
-    const latest = i32[row + TCB.oooLast]!;
-    let rank = latest === 0 ? 1 : 0;
-    if (this.#hasDuplicate) rank = AROUND_DUPLICATE;
-    for (; rank <= OTHERS && this.#room > 0; rank++) {
-      if (this.#rank(row, rank)) break;
+    this.#run(i32[row + TCB.oooLast]!);
+    if (this.#count < i32[row + TCB.oooRuns]!) {
+      this.#run(runs.around(row, i32[row + TCB.sackRecent1]!));
+      this.#run(runs.around(row, i32[row + TCB.sackRecent2]!));
+      this.#others(row);
     }
     const bytes = this.#at - at - 4;
     if (bytes === 0) return 0;
@@ -63,32 +64,25 @@ export class SackWriter {
     return bytes + 4;
   }
 
-  /** The blocks of one rank. True: there is only one block, and it has been written. */
-  #rank(row: number, rank: number): boolean {
-    const i32 = this.#i32;
-    let blocks = 0;
-    let written = 0;
-    for (let m = i32[row + TCB.oooHead]!; m !== 0 && this.#room > 0; blocks++) {
-      const start = i32[m + HELD.seq]!;
-      let end = start;
-      while (m !== 0 && i32[m + HELD.seq] === end) {
-        end = (end + i32[m + HELD.length]!) | 0;
-        m = i32[m + HELD.next]!;
-      }
-      if (this.#rankOf(row, start, end) !== rank) continue;
-      this.#block(start, end);
-      written++;
+  /** From the left, while there is room. */
+  #others(row: number): void {
+    const runs = this.#outOfOrder;
+    let behind = this.#i32[row + TCB.rcvNxt]!;
+    while (this.#room > 0) {
+      const run = runs.after(row, behind);
+      if (run === 0) return;
+      behind = this.#i32[run + HELD.seq]!;
+      this.#run(run);
     }
-    return blocks === 1 && written === 1;
   }
 
-  #rankOf(row: number, start: number, end: number): number {
-    const i32 = this.#i32;
-    if (this.#hasDuplicate && isIn(this.#duplicate, start, end)) return AROUND_DUPLICATE;
-    const latest = i32[row + TCB.oooLast]!;
-    if (latest !== 0 && isIn(i32[latest + HELD.seq]!, start, end)) return 0;
-    if (isIn(i32[row + TCB.sackRecent1]!, start, end)) return 1;
-    return isIn(i32[row + TCB.sackRecent2]!, start, end) ? 2 : OTHERS;
+  /** A run's block, unless it is written already; 0: no run. */
+  #run(run: number): void {
+    if (run === 0 || this.#room === 0) return;
+    for (let i = 0; i < this.#count; i++) if (this.#written[i] === run) return;
+    this.#written[this.#count] = run;
+    this.#count = (this.#count + 1) | 0;
+    this.#block(this.#i32[run + HELD.seq]!, this.#outOfOrder.endOf(run));
   }
 
   #block(start: number, end: number): void {
@@ -96,5 +90,3 @@ export class SackWriter {
     this.#room = (this.#room - 1) | 0;
   }
 }
-
-const isIn = (seq: number, start: number, end: number): boolean => leq(start, seq) && gt(end, seq);

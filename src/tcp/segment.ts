@@ -98,7 +98,7 @@ export class SegmentWriter {
     this.#sendQueue = sendQueue;
     this.#receiveQueue = receiveQueue;
     this.#ecn = ecn;
-    this.#sackWriter = new SackWriter(env.arena.i32, env.arena.view);
+    this.#sackWriter = new SackWriter(env.arena.i32, env.arena.view, receiveQueue.outOfOrder);
   }
 
   /**

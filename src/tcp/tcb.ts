@@ -43,6 +43,7 @@ export const TCB = {
   rxHead: 11,
   rxTail: 12,
   rxBytes: 13,
+  /** Root of the tree of what is out of order, 0: nothing (out-of-order.ts). */
   oooHead: 14,
   /** Events to emit (PENDING). */
   pending: 15,
@@ -128,10 +129,10 @@ export const TCB = {
   challengeMs: 77,
   tsRecentMs: 78,
   txSpans: 79,
-  // line 5: out of order; what is in flight
-  oooTail: 80,
+  // line 5: out of order (out-of-order.ts: runs, frames); what is in flight
+  oooRuns: 80,
   oooFrames: 81,
-  /** Where the most recent out-of-order segment went: the first SACK block. */
+  /** The run that the most recent out-of-order segment went to: the first SACK block. */
   oooLast: 82,
   /** MSS that the peer named, header without options. */
   peerMss: 83,

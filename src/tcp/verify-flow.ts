@@ -4,10 +4,10 @@
  * Called by the facade and the tests.
  */
 import { assert } from '../verify.ts';
-import { HELD } from './receive-queue.ts';
+import { HELD } from './held-table.ts';
 import { LOST, RUN, SACKED } from './scoreboard.ts';
 import type { SendQueue } from './send-queue.ts';
-import { geq, leq, lt } from './seq.ts';
+import { leq, lt } from './seq.ts';
 import { FLAG, type Flows, LIST, STATE, TCB, TIMER } from './tcb.ts';
 
 /** Throws an InvariantError that names what does not hold for this row. */
@@ -109,22 +109,33 @@ function verifyInOrder(i32: Int32Array, row: number): void {
   assert(frames + i32[row + TCB.oooFrames]! === i32[row + TCB.rxFrames], 'tcp: rxFrames is wrong');
 }
 
-function verifyOutOfOrder(i32: Int32Array, row: number): void {
+/** Runs follow each other without touching, and the numbers are theirs. */
+export function verifyOutOfOrder(i32: Int32Array, row: number): void {
   const edge = i32[row + TCB.rcvEdge]!;
   assert(leq(i32[row + TCB.rcvNxt]!, edge), 'tcp: rcvNxt is beyond the window');
   let end = i32[row + TCB.rcvNxt]!;
-  let frames = 0;
-  let last = 0;
-  if (i32[row + TCB.oooHead] !== 0) {
-    assert(lt(end, i32[i32[row + TCB.oooHead]! + HELD.seq]!), 'tcp: out of order is in order');
-  }
-  for (let m = i32[row + TCB.oooHead]!; m !== 0; m = i32[m + HELD.next]!) {
-    assert(geq(i32[m + HELD.seq]!, end), 'tcp: out-of-order frames overlap');
-    end = (i32[m + HELD.seq]! + i32[m + HELD.length]!) | 0;
-    frames += 1;
-    last = m;
-  }
-  assert(last === 0 || leq(end, edge), 'tcp: out-of-order data beyond the window');
+  let [runs, frames, hasLatest] = [0, 0, i32[row + TCB.oooLast] === 0];
+  const visit = (run: number): void => {
+    if (run === 0) return;
+    visit(i32[run + HELD.left]!);
+    assert(lt(end, i32[run + HELD.seq]!), 'tcp: runs out of order touch');
+    end = i32[run + HELD.seq]!;
+    let last = 0;
+    for (let m = run; m !== 0; m = i32[m + HELD.next]!) {
+      assert(i32[m + HELD.seq] === end && i32[m + HELD.length]! > 0, 'tcp: a gap in a run');
+      assert(m === run || i32[m + HELD.emitted] === 0, 'tcp: emitted out of order');
+      end = (end + i32[m + HELD.length]!) | 0;
+      frames += 1;
+      last = m;
+    }
+    assert(last === i32[run + HELD.last], "tcp: a run's last frame is wrong");
+    if (run === i32[row + TCB.oooLast]) hasLatest = true;
+    runs += 1;
+    visit(i32[run + HELD.right]!);
+  };
+  visit(i32[row + TCB.oooHead]!);
+  assert(runs === 0 || leq(end, edge), 'tcp: out-of-order data beyond the window');
+  assert(runs === i32[row + TCB.oooRuns], 'tcp: oooRuns is wrong');
   assert(frames === i32[row + TCB.oooFrames], 'tcp: oooFrames is wrong');
-  assert(last === i32[row + TCB.oooTail], 'tcp: oooTail is not the last frame');
+  assert(hasLatest, 'tcp: oooLast is no run');
 }
