@@ -60,7 +60,8 @@ export interface Quotas {
   timers: number;
   /**
    * Bytes that sendv has accepted and no peer has acknowledged. sendv: fewer bytes, or QUOTA; again after the next
-   * `sent` or `dead` of any flow. A flow gets at most half of what is left, so that a stuck one cannot take it all.
+   * `sent` or `dead` of any flow. Half of it is divided among all flows that there may be, each its own; of the other half
+   * a flow gets at most half of what is left. So peers that never read cannot stop the answers to others.
    */
   unackedBytes: number;
   /** Received frames not yet recv_done. Windows close, further segments and datagrams are dropped; the rest goes on. */
@@ -100,7 +101,7 @@ export interface Limits {
   listeners: number;
   /** UDP sockets. */
   udpSockets: number;
-  /** Spans queued by sendv and not yet acknowledged, all flows. Full: sendv accepts fewer bytes. */
+  /** Spans queued by sendv and not yet acknowledged, all flows, beside one for each flow. Full: sendv accepts fewer bytes. */
   sendSpans: number;
   /** Neighbours (ARP entries). Full: the oldest that nothing uses is replaced. */
   neighbours: number;
@@ -154,7 +155,7 @@ export function arenaBytesFor(limits: Limits): number {
   const frames = (limits.receiveFrames + limits.transmitFrames) * (FRAME_BYTES + 64);
   const flows = limits.flows * (576 + 64);
   const timers = (limits.flows + limits.timers) * 32;
-  const spans = limits.sendSpans * 32;
+  const spans = (limits.sendSpans + limits.flows) * 32;
   const reassembly = limits.reassemblies * 65_536 * 4; // IPv4's and IPv6's, each with room to spare
   const destinations = (limits.flows + limits.neighbours + 2048) * 96;
   const small = frames + flows + timers + spans + reassembly + destinations;

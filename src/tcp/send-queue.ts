@@ -4,8 +4,10 @@
  * - There is no send buffer: a span names bytes that the application keeps as they are; retransmission reads them
  *   again. Spans come from one pool for all flows.
  * - A span that continues the last one in memory lengthens it and costs nothing.
- * - When spans run short a flow may hold as many as are free, and SPANS_ALWAYS in any case: `append` accepts fewer
- *   bytes, never throws.
+ * - When spans run short a flow may hold as many as are free, and SPANS_ALWAYS if there are any; a flow's first span is
+ *   always there. `append` accepts fewer bytes, never throws.
+ * - With a quota of bytes each flow has a share of half of it for itself, so that peers who never read cannot stop the
+ *   answers to others; of the other half it gets at most half of what is left. Without one nothing is summed up.
  * - `txNext`/`txNextDone` are the place of sndNxt; -1 means that all has been sent.
  *
  * Called by send (calls.ts), input (release) and segment.ts (copy). Read first: RFC 9293 3.10.2.
@@ -13,6 +15,7 @@
 import { CODE } from '../abi.ts';
 import { FreeList } from '../arena/list.ts';
 import { COUNTER, type Counters } from '../counters.ts';
+import { QUOTA_NONE } from '../limits.ts';
 import type { Environment } from '../net/environment.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import { SEND_QUEUE_BYTES, SPANS_ALWAYS } from './constants.ts';
@@ -35,36 +38,54 @@ export class SendQueue {
   readonly #free: FreeList;
   readonly #counters: Counters;
   readonly #kernels: Kernels;
-  /** Bytes accepted and not acknowledged, all flows, and the application's quota of them. */
-  #unacked = 0;
-  readonly #quota: number;
+  /** Spans that only flows without any may take. */
+  readonly #spansKept: number;
+  /** With a quota: bytes not acknowledged that each flow may have, those of all flows beyond that, and how many may be. */
+  readonly #hasQuota: boolean;
+  readonly #own: number;
+  readonly #common: number;
+  #commonUsed = 0;
 
   constructor(env: Environment) {
     const { arena, limits } = env;
     this.#i32 = arena.i32;
-    this.#base = arena.carve('send spans', limits.sendSpans << (SPAN_SHIFT + 2), 64) >> 2;
-    this.#free = new FreeList(arena, 'free send spans', limits.sendSpans);
+    const spans = limits.flows + limits.sendSpans;
+    this.#base = arena.carve('send spans', spans << (SPAN_SHIFT + 2), 64) >> 2;
+    this.#free = new FreeList(arena, 'free send spans', spans);
+    this.#spansKept = limits.flows;
     this.#counters = env.counters;
     this.#kernels = arena.kernels;
-    this.#quota = limits.quotas.unackedBytes;
+    const { unackedBytes, flows } = limits.quotas;
+    const flowsMax = Math.min(limits.flows, flows);
+    this.#hasQuota = unackedBytes !== QUOTA_NONE;
+    this.#own = Math.max(Math.floor(unackedBytes / 2 / flowsMax), 1);
+    this.#common = Math.max(unackedBytes - this.#own * flowsMax, 0);
   }
 
   allHome(): boolean {
-    return this.#free.allHome() && this.#unacked === 0;
+    return this.#free.allHome() && this.#commonUsed === 0;
   }
 
   /** Bytes that `append` would take now, spans permitting. */
   room(row: number): number {
     const bytes = this.#i32[row + TCB.txBytes]!;
     const room = (SEND_QUEUE_BYTES - bytes) | 0;
-    const share = this.#share(bytes);
-    return share < room ? Math.max(share, 0) : room;
+    return this.#hasQuota ? Math.min(this.#share(bytes), room) : room;
   }
 
-  /** What the application's quota leaves for a flow with so many bytes queued: half of what it would hold less than others. */
+  /** What the application's quota leaves for a flow with so many bytes queued: its own share, and some of the common part. */
   #share(bytes: number): number {
-    const more = (this.#quota - this.#unacked - bytes) | 0;
-    return ((more >> 1) + (more & 1)) | 0;
+    const own = this.#own - bytes;
+    const more = this.#common - this.#commonUsed - Math.max(-own, 0);
+    return Math.max(own, 0) + Math.max((more >> 1) + (more & 1), 0);
+  }
+
+  /** A flow's bytes go from `before` to `after`. */
+  #count(before: number, after: number): void {
+    if (!this.#hasQuota) return;
+    const own = this.#own;
+    this.#commonUsed =
+      (this.#commonUsed + Math.max(after - own, 0) - Math.max(before - own, 0)) | 0;
   }
 
   /** Queues a span; returns how many of its bytes, from the front, were accepted, or QUOTA. */
@@ -73,7 +94,7 @@ export class SendQueue {
     const bytes = i32[row + TCB.txBytes]!;
     if (length > SEND_QUEUE_BYTES - bytes) length = SEND_QUEUE_BYTES - bytes;
     if (length <= 0) return 0;
-    const share = this.#share(bytes);
+    const share = this.#hasQuota ? this.#share(bytes) : length;
     if (length > share) {
       this.#counters.bump(C_QUOTA);
       if (share <= 0) return CODE.QUOTA;
@@ -90,7 +111,7 @@ export class SendQueue {
           i32[row + TCB.txNextDone] = tailLength;
         }
         i32[row + TCB.txBytes] = bytes + length;
-        this.#unacked = (this.#unacked + length) | 0;
+        this.#count(bytes, bytes + length);
         return length;
       }
     }
@@ -108,14 +129,16 @@ export class SendQueue {
       i32[row + TCB.txNextDone] = 0;
     }
     i32[row + TCB.txBytes] = bytes + length;
-    this.#unacked = (this.#unacked + length) | 0;
+    this.#count(bytes, bytes + length);
     return length;
   }
 
   #take(row: number): number {
     const i32 = this.#i32;
     const held = i32[row + TCB.txSpans]!;
-    const span = held <= this.#free.free || held < SPANS_ALWAYS ? this.#free.take() : -1;
+    const free = this.#free.free - this.#spansKept;
+    const mayTake = held === 0 || (free > 0 && (held <= free || held < SPANS_ALWAYS));
+    const span = mayTake ? this.#free.take() : -1;
     if (span < 0) this.#counters.bump(C_NO_SPAN);
     else i32[row + TCB.txSpans] = held + 1;
     return span;
@@ -126,8 +149,9 @@ export class SendQueue {
     const i32 = this.#i32;
     let span = i32[row + TCB.txHead]!;
     let left = (i32[row + TCB.txHeadDone]! + bytes) | 0;
-    i32[row + TCB.txBytes] = i32[row + TCB.txBytes]! - bytes;
-    this.#unacked = (this.#unacked - bytes) | 0;
+    const queued = i32[row + TCB.txBytes]!;
+    i32[row + TCB.txBytes] = queued - bytes;
+    this.#count(queued, queued - bytes);
     while (span >= 0) {
       const at = this.#base + (span << SPAN_SHIFT);
       const length = i32[at + LENGTH]!;
@@ -180,7 +204,7 @@ export class SendQueue {
       this.#give(row, span);
       span = next;
     }
-    this.#unacked = (this.#unacked - i32[row + TCB.txBytes]!) | 0;
+    this.#count(i32[row + TCB.txBytes]!, 0);
     i32[row + TCB.txHead] = i32[row + TCB.txTail] = i32[row + TCB.txNext] = -1;
     i32[row + TCB.txHeadDone] = i32[row + TCB.txNextDone] = i32[row + TCB.txBytes] = 0;
   }

@@ -150,18 +150,23 @@ describe('quotas', () => {
     const p = new Peer({ environment: environment({ unackedBytes: 8192 }) }).open();
     const { tcp } = p.host;
     const [other] = openOthers(p, 1);
-    assert.equal(tcp.send(p.handle, p.host.at(0), 20_000), 4096, 'half of what is left');
+    // 64 flows have 64 bytes each; of the other 4096 there is half of what is left
+    assert.equal(tcp.send(p.handle, p.host.at(0), 20_000), 64 + 2048);
     // A flow that holds more than is left gets nothing; others share what is left.
-    assert.equal(tcp.send(p.handle, p.host.at(4096), 1000), CODE.QUOTA);
-    assert.equal(tcp.send(other!.handle, p.host.at(0), 20_000), 2048);
+    assert.equal(tcp.send(p.handle, p.host.at(2112), 1000), CODE.QUOTA);
+    assert.equal(tcp.send(other!.handle, p.host.at(0), 20_000), 64 + 1024);
     assert.equal(p.host.count('quotaUnackedBytes'), 3);
     p.host.turn();
     p.replies();
     p.host.takeEvents();
-    p.send('A', { ack: 4097 });
+    p.send('A', { ack: 2113 });
     const [sent] = p.eventsOf(EVENT.sent);
-    assert.deepEqual([sent?.words[0], sent?.words[1]], [4096, 3072], 'what sendv would take now');
-    assert.equal(tcp.send(p.handle, p.host.at(4096), 20_000), 3072);
+    assert.deepEqual(
+      [sent?.words[0], sent?.words[1]],
+      [2112, 64 + 1536],
+      'what sendv would take now',
+    );
+    assert.equal(tcp.send(p.handle, p.host.at(2112), 20_000), 64 + 1536);
     p.close();
   });
 
@@ -170,15 +175,15 @@ describe('quotas', () => {
     const others = openOthers(p, 14);
     const { tcp } = p.host;
     const taken = others.map((peer) => tcp.send(peer.handle, p.host.at(0), 9000));
-    assert.deepEqual(taken.slice(0, 3), [2048, 1024, 512]);
-    assert.ok(taken.every((bytes) => bytes > 0 || bytes === CODE.QUOTA));
-    assert.equal(
-      taken.filter((bytes) => bytes > 0).reduce((sum, bytes) => sum + bytes, 0),
-      4096,
-      'not a byte more',
+    assert.deepEqual(taken.slice(0, 3), [32 + 1024, 32 + 512, 32 + 256]);
+    assert.ok(
+      taken.every((bytes) => bytes >= 32),
+      'nobody gets nothing',
     );
+    const sum = taken.reduce((all, bytes) => all + bytes, 0);
+    assert.ok(sum <= 4096, `${sum}: not a byte more`);
     for (const { handle } of others) tcp.abort(handle);
-    assert.equal(tcp.send(p.handle, p.host.at(0), 9000), 2048);
+    assert.equal(tcp.send(p.handle, p.host.at(0), 9000), 32 + 1024);
     p.host.env.nic.takeSent();
     p.close();
   });

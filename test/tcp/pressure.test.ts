@@ -32,7 +32,7 @@ test('established_outOfOrderOneByteSegments_boundedFrames', () => {
   assert.equal(p.host.field(p.handle, 'oooFrames'), 32);
   assert.equal(p.host.count('tcpOutOfOrderTiny'), 300 - 32);
   p.replies();
-  for (let i = 0; i < 300; i++) p.send('A', { seq: 9 + 2 * i, data: 1 });
+  for (let i = 0; i < 32; i++) p.send('A', { seq: 9 + 2 * i, data: 1 });
   assert.equal(p.host.field(p.handle, 'oooRuns'), 1, 'what touches a run is kept');
   assert.equal(p.host.field(p.handle, 'oooFrames') <= 64, true);
   p.replies();
