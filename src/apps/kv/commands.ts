@@ -10,7 +10,7 @@
 import { type Arithmetic, NON_NUMERIC, OUT_OF_MEMORY } from './arithmetic.ts';
 import { CLASS_COUNT, COUNT } from './counters.ts';
 import type { KvConnection, Memory } from './host.ts';
-import { ACTIVE, CLASS_MASK, EXPTIME, FETCHED, KEY_MAX, META } from './layout.ts';
+import { ACTIVE, CLASS_MASK, FETCHED, KEY_MAX, META } from './layout.ts';
 import { type Line, VERB } from './line.ts';
 import type { Numbers } from './numbers.ts';
 import { REPLY, type Replies } from './replies.ts';
@@ -157,7 +157,7 @@ export class Commands {
       return this.#say(c, record, isQuiet, REPLY.notFound);
     }
     const word = item >> 2;
-    this.#i32[word + EXPTIME] = expiry;
+    store.setExpiry(item, expiry);
     this.#i32[word + META] = this.#i32[word + META]! | ACTIVE | FETCHED;
     store.counts.bump(C_TOUCH_HITS);
     store.counts.bumpClass(this.#classOf(item), CC_TOUCH_HITS);

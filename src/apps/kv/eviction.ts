@@ -1,22 +1,25 @@
 /**
  * Who is thrown out when memory is full.
  *
- * - First the tail of the class's own list: an expired or flushed item if it stands there, else the
- *   least recently used one. An item that was hit since it came to the head goes back there once
- *   instead; a referenced one always does.
+ * - Nobody, as long as memory is to be had without: the dead item at the tail of the class's own
+ *   list; a page of any class on which nothing is alive (crawler.ts); a page of a class with a page's
+ *   worth of free chunks, whose items move together (evacuation.ts).
+ * - Then the tail of the class's own list, the least recently used item. One that was hit since it
+ *   came to the head goes back there once instead; a referenced one always does.
  * - Every search is bounded: SEARCH_MAX items of the own class; PAGES_TRIED pages of each of
  *   CLASSES_TRIED others.
  * - If the class has nothing to give, a page of another class is emptied: of the class with the
  *   most pages, where its least recently used items lie. That page goes to the pool, and from there
  *   to the class that needs it.
  * - Balance: when a class evicts items much younger than another class keeps, it takes a page of
- *   that class, at most one a second. Emptying a page of the smallest items is 10,900 unlinkings:
- *   about a millisecond, the longest thing this store ever does.
+ *   that class; the next one when that is used up.
  *
  * Called by Store.allocate. Read first: memcached's items.c `lru_pull_tail`, doc/new_lru.txt.
  */
 import { CLASS_COUNT, COUNT } from './counters.ts';
-import { ACTIVE, CLASS_MASK, EXPTIME, FETCHED, FREE, LINKED, META, REFS, TIME } from './layout.ts';
+import { Evacuation } from './evacuation.ts';
+import type { Memory } from './host.ts';
+import { ACTIVE, CLASS_MASK, EXPTIME, FETCHED, META, REFS, TIME } from './layout.ts';
 import type { Store } from './store.ts';
 
 /** Items looked at before an allocation gives up. */
@@ -28,6 +31,8 @@ const PAGES_TRIED = 8;
 const CLASSES_TRIED = 4;
 /** Evictions between two looks at the balance between classes (power of two). */
 const BALANCE_EVERY = 32;
+/** Calls between two looks for a class with unused pages (power of two). */
+const SPARE_EVERY = 8;
 /**
  * A page moves when the other class's oldest item is this many times, plus this many seconds, older
  * than ours.
@@ -59,21 +64,39 @@ const CC_DIRECT = CLASS_COUNT.direct_reclaims;
 export class Eviction {
   readonly #store: Store;
   readonly #i32: Int32Array;
-  /** Evictions since the start, modulo 2^31; and the second of the last move of a page. */
+  readonly #evacuation: Evacuation;
+  /** Evictions since the start, and calls of `makeRoom`, modulo 2^31. */
   #evictions = 0;
-  #movedAt = 0;
+  #calls = 0;
+  /** The second in which no class had a page to spare. */
+  #sparelessAt = 0;
   /** Classes already asked for a page in this call. */
   readonly #asked: Uint8Array;
+  /** By class: the second in which its sparsest page could not be emptied. */
+  readonly #pinnedAt: Int32Array;
 
-  constructor(store: Store, i32: Int32Array) {
+  constructor(store: Store, memory: Memory) {
     this.#store = store;
-    this.#i32 = i32;
+    this.#i32 = memory.i32;
+    this.#evacuation = new Evacuation(store, memory, (item) => this.#evict(item));
     this.#asked = new Uint8Array(store.slabs.classCount);
+    this.#pinnedAt = new Int32Array(store.slabs.classCount);
+  }
+
+  /** Frees the least recently used item of a class if it is dead. */
+  reclaimTail(index: number): void {
+    const item = this.#store.lru.tails[index]!;
+    if (item === 0 || this.#i32[(item >> 2) + REFS]! > 0 || !this.#store.isDead(item)) return;
+    this.#evict(item);
   }
 
   /** A chunk of a class that has none and found no free page; -1 when nothing can be thrown out. */
   makeRoom(index: number): number {
     const store = this.#store;
+    if (store.crawler.takeDeadPage() || this.#takeSparePage(index)) {
+      store.counts.bump(C_SLABS);
+      return store.slabs.alloc(index);
+    }
     if (this.#evictTail(index) || this.#takeAnyPage(index)) {
       const chunk = store.slabs.alloc(index);
       store.counts.bump(C_DIRECT);
@@ -83,6 +106,25 @@ export class Eviction {
     }
     store.counts.bumpClass(index, CC_OUT);
     return -1;
+  }
+
+  /** Empties a page of a class that has a page's worth of free chunks elsewhere; looks not every time. */
+  #takeSparePage(index: number): boolean {
+    const { slabs, clock } = this.#store;
+    this.#calls = (this.#calls + 1) & 0x7fffffff;
+    const isDue = (this.#calls & (SPARE_EVERY - 1)) === 0 || this.#sparelessAt !== clock.now;
+    if (!isDue && slabs.pages[index] !== 0) return false;
+    for (let i = 0; i < slabs.classCount; i++) {
+      if (slabs.freeOf(i) < slabs.chunksPerPage[i]! || this.#pinnedAt[i] === clock.now) continue;
+      const page = slabs.sparsestOf(i);
+      if (this.#evacuation.isIdle(page)) {
+        this.#evacuation.empty(page);
+        return true;
+      }
+      this.#pinnedAt[i] = clock.now;
+    }
+    this.#sparelessAt = clock.now;
+    return false;
   }
 
   /** Throws out one item of the class; false when the search found only referenced ones. */
@@ -174,9 +216,6 @@ export class Eviction {
   /** Takes a page of the class whose oldest item is much older than ours, if there is one. */
   #balance(index: number): void {
     const store = this.#store;
-    const now = store.clock.now;
-    if (now === this.#movedAt) return;
-    this.#movedAt = now;
     let oldest = -1;
     let age = BALANCE_RATIO * this.#tailAge(index) + BALANCE_SECONDS;
     for (let i = 0; i < store.slabs.classCount; i++) {
@@ -194,7 +233,11 @@ export class Eviction {
     return item === 0 ? -1 : this.#store.clock.now - this.#i32[(item >> 2) + TIME]!;
   }
 
-  /** Empties the first page, from the tail of the class's list, that holds nothing referenced. */
+  /**
+   * Empties the first page, from the tail of the class's list, that holds nothing referenced. Chained
+   * items have their pieces on many pages: there the least recently used ones go first, until what
+   * is on the page finds room elsewhere.
+   */
   #takePageFrom(index: number): boolean {
     const store = this.#store;
     const slabs = store.slabs;
@@ -206,8 +249,9 @@ export class Eviction {
       if (page !== last) {
         last = page;
         tried++;
-        if (this.#isIdle(page)) {
-          this.#empty(page);
+        if (this.#evacuation.isIdle(page)) {
+          if (index === slabs.pieceClass) this.#makeRoomBeside(page);
+          if (slabs.pageClass[page] === index) this.#evacuation.empty(page);
           store.counts.bump(C_SLABS);
           return true;
         }
@@ -217,27 +261,14 @@ export class Eviction {
     return false;
   }
 
-  /** True when every item of the page is linked and nobody refers to one. */
-  #isIdle(page: number): boolean {
-    const slabs = this.#store.slabs;
-    const cut = slabs.cutOf(page);
-    for (let i = 0; i < cut; i++) {
-      const word = slabs.chunkAt(page, i) >> 2;
-      const meta = this.#i32[word + META]!;
-      if ((meta & FREE) === 0 && ((meta & LINKED) === 0 || this.#i32[word + REFS]! > 0))
-        return false;
-    }
-    return true;
-  }
-
-  #empty(page: number): void {
-    const slabs = this.#store.slabs;
-    const cut = slabs.cutOf(page);
-    const first = slabs.chunkAt(page, 0);
-    const step = slabs.chunkBytes[slabs.pageClass[page]!]!;
-    for (let i = 0; i < cut; i++) {
-      const item = first + i * step;
-      if ((this.#i32[(item >> 2) + META]! & FREE) === 0) this.#evict(item);
+  /** Evicts chained items until the others have room for all that is on this page. */
+  #makeRoomBeside(page: number): void {
+    const { slabs } = this.#store;
+    const index = slabs.pieceClass;
+    const perPage = slabs.chunksPerPage[index]!;
+    // Free chunks are enough when they are a page's worth: then so many are on other pages.
+    while (slabs.pageClass[page] === index && slabs.freeOf(index) < perPage) {
+      if (!this.#evictTail(index)) return;
     }
   }
 }

@@ -44,5 +44,7 @@ export interface KvHost extends Memory {
   /** Milliseconds of this batch, monotonic, int32 that wraps. */
   nowMs(): number;
   listen(port: number, handlers: KvHandlers): void;
+  /** One call of `callback` after `delayUs` microseconds. */
+  timer(delayUs: number, callback: () => void): void;
   every(intervalUs: number, callback: () => void): void;
 }

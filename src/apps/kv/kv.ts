@@ -10,7 +10,8 @@
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
- * refusals / commands / stats, replies; store (items by key), eviction, arithmetic; table, lru, slabs, image,
+ * refusals / commands / stats, replies; store (items by key), eviction, crawler, evacuation,
+ * arithmetic; uploads, writer, pieces; table, lru, slabs, image,
  * layout (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
@@ -38,8 +39,10 @@ import { Updates } from './updates.ts';
 
 const MEBIBYTES_DEFAULT = 64;
 const PORT_DEFAULT = 11211;
-/** Ten minutes: long before the batch's milliseconds wrap. */
-const TICK_US = 600_000_000;
+/** A second, as the store's clock counts. */
+const TICK_US = 1_000_000;
+/** Between two steps of the crawler while it has work: 800,000 chunks a second at most. */
+const CRAWL_US = 5000;
 /**
  * Control blocks that are kept free, if there are so many: one of 16, at most 64. A connection that is one too
  * many gets one of them for the time of its answer; where there is none left its SYN is not answered.
@@ -136,6 +139,15 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const tick = (): void => {
     clock.run(host.nowMs(), Date.now());
     if (clock.update(host.nowMs())) store.onSecond();
+  };
+  let isCrawling = false;
+  const crawl = (): void => {
+    isCrawling = store.crawler.step();
+    if (isCrawling) host.timer(CRAWL_US, crawl);
+  };
+  store.onCrawl = () => {
+    if (!isCrawling) host.timer(CRAWL_US, crawl);
+    isCrawling = true;
   };
   const handlers: KvHandlers = {
     pooled: true,

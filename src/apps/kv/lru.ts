@@ -49,6 +49,19 @@ export class Lru {
     this.counts[index] = this.counts[index]! - 1;
   }
 
+  /** `item` has the words of one that was listed: it takes its place. */
+  takePlace(item: number): void {
+    const i32 = this.#i32;
+    const word = item >> 2;
+    const index = i32[word + META]! & CLASS_MASK;
+    const previous = i32[word + LRU_PREV]!;
+    const next = i32[word + LRU_NEXT]!;
+    if (previous !== 0) i32[(previous >> 2) + LRU_NEXT] = item;
+    else this.heads[index] = item;
+    if (next !== 0) i32[(next >> 2) + LRU_PREV] = item;
+    else this.tails[index] = item;
+  }
+
   /** The next more recently used item of the same list, or 0. */
   before(item: number): number {
     return this.#i32[(item >> 2) + LRU_PREV]!;

@@ -88,6 +88,20 @@ export class Pieces {
     return left + TAIL_BYTES <= CAPACITY;
   }
 
+  /** A piece lies somewhere else now: whoever is before it shall know. */
+  moved(piece: number, to: number): void {
+    let chunk = this.ownerOf(piece);
+    while (this.after(chunk) !== piece) chunk = this.after(chunk);
+    this.#i32[this.#linkOf(chunk)] = to;
+  }
+
+  /** The first chunk lies somewhere else now: its pieces shall know. */
+  adopt(item: number): void {
+    for (let piece = this.after(item); piece !== 0; piece = this.after(piece)) {
+      this.#i32[(piece >> 2) + OWNER] = item;
+    }
+  }
+
   #linkOf(chunk: number): number {
     return (chunk >> 2) + (this.isPiece(chunk) ? NEXT : LINK_WORD);
   }

@@ -13,7 +13,7 @@
 import type { StoreClock } from './clock.ts';
 import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
 import type { KvConnection, Memory } from './host.ts';
-import { ACTIVE, CLASS_MASK, EXPTIME, FETCHED, KEY_MAX, META } from './layout.ts';
+import { ACTIVE, CLASS_MASK, FETCHED, KEY_MAX, META } from './layout.ts';
 import { type Line, VERB } from './line.ts';
 import type { Numbers } from './numbers.ts';
 import {
@@ -212,7 +212,7 @@ export class Retrieval {
     if ((meta & ACTIVE) === 0) this.#i32[cell] = meta | ACTIVE | FETCHED;
     const index = meta & CLASS_MASK;
     if (isTouching(verb)) {
-      this.#i32[(item >> 2) + EXPTIME] = this.#records.words[record + EXPIRY]!;
+      store.setExpiry(item, this.#records.words[record + EXPIRY]!);
       counts.bump(C_TOUCHES);
       counts.bump(C_TOUCH_HITS);
       counts.bumpClass(index, CC_TOUCH_HITS);

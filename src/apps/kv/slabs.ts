@@ -49,6 +49,8 @@ export class Slabs {
   readonly used: Int32Array;
   /** Pages that belong to no class. */
   freePages: number;
+  /** A free page becomes some class's. */
+  onPage: (page: number) => void = () => {};
   readonly #i32: Int32Array;
   readonly #base: number;
   readonly #classOfSize: Uint8Array;
@@ -65,6 +67,8 @@ export class Slabs {
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
   #freePage: number;
+  /** The page that is being emptied, -1: none. */
+  #sealed = -1;
 
   /** `base`: `pageCount` pages of PAGE_BYTES in the arena, 8-byte aligned. */
   constructor(i32: Int32Array, base: number, pageCount: number) {
@@ -110,11 +114,14 @@ export class Slabs {
    * not FREE.
    */
   alloc(index: number): number {
-    let page = this.#open[index]!;
-    if (page < 0) {
-      page = this.#takePage(index);
-      if (page < 0) return -1;
-    }
+    if (this.#open[index]! < 0 && this.#takePage(index) < 0) return -1;
+    return this.allocOpen(index);
+  }
+
+  /** A chunk from the class's own pages; or -1. */
+  allocOpen(index: number): number {
+    const page = this.#open[index]!;
+    if (page < 0) return -1;
     let chunk = this.#pageFree[page]!;
     if (chunk !== 0) {
       this.#pageFree[page] = this.#i32[(chunk >> 2) + HASH_NEXT]!;
@@ -145,8 +152,45 @@ export class Slabs {
     this.#i32[word + META] = FREE;
     this.#i32[word + HASH_NEXT] = this.#pageFree[page]!;
     this.#pageFree[page] = chunk;
-    if (used === 0) this.#givePage(index, page, this.chunksPerPage[index]! === 1);
-    else if (used === this.chunksPerPage[index]! - 1) this.#linkOpen(index, page);
+    if (used === 0) this.#givePage(index, page, page === this.#sealed);
+    else if (used === this.chunksPerPage[index]! - 1 && page !== this.#sealed) {
+      this.#linkOpen(index, page);
+    }
+  }
+
+  /** Free chunks of a class. */
+  freeOf(index: number): number {
+    return this.pages[index]! * this.chunksPerPage[index]! - this.used[index]!;
+  }
+
+  usedOn(page: number): number {
+    return this.#pageUsed[page]!;
+  }
+
+  /** The class's page with the fewest chunks in use; -1: it has none. */
+  sparsestOf(index: number): number {
+    let sparsest = -1;
+    for (let page = 0; page < this.pageCount; page++) {
+      if (this.pageClass[page] !== index) continue;
+      if (sparsest < 0 || this.#pageUsed[page]! < this.#pageUsed[sparsest]!) sparsest = page;
+    }
+    return sparsest;
+  }
+
+  /** No chunk of this page is given out any more, until `unseal` or until it is free. */
+  seal(page: number): void {
+    const index = this.pageClass[page]!;
+    if (this.#pageUsed[page]! < this.chunksPerPage[index]!) this.#unlinkOpen(index, page);
+    this.#sealed = page;
+  }
+
+  unseal(): void {
+    const page = this.#sealed;
+    const index = this.pageClass[page]!;
+    this.#sealed = -1;
+    if (index >= 0 && this.#pageUsed[page]! < this.chunksPerPage[index]!) {
+      this.#linkOpen(index, page);
+    }
   }
 
   /** Number of the page a chunk lies in. */
@@ -178,12 +222,13 @@ export class Slabs {
     this.#pageCut[page] = 0;
     this.#pageFree[page] = 0;
     this.#linkOpen(index, page);
+    this.onPage(page);
     return page;
   }
 
-  /** `wasFull`: it is not on its class's list of pages with free chunks. */
-  #givePage(index: number, page: number, wasFull: boolean): void {
-    if (!wasFull) this.#unlinkOpen(index, page);
+  /** `isSealed`: it is not on its class's list of pages with free chunks. */
+  #givePage(index: number, page: number, isSealed: boolean): void {
+    if (!isSealed) this.#unlinkOpen(index, page);
     this.pageClass[page] = -1;
     this.pages[index] = this.pages[index]! - 1;
     this.#next[page] = this.#freePage;

@@ -111,6 +111,7 @@ export class StatsReport {
       ...this.#rows('reclaimed', 'lrutail_reflocked', 'moves_within_lru', 'direct_reclaims'),
       ...this.#rows('binary_refused', 'blocks_swallowed', 'blocks_unreadable'),
       ...this.#rows('uploads', 'upload_bytes', 'uploads_dropped'),
+      ...this.#rows('crawler_reclaimed', 'crawler_items_checked'),
     ];
     return text(rows);
   }

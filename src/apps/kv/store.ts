@@ -7,15 +7,18 @@
  *   send.
  * - Every link gives the item a new cas, 64 bits in two words. flush_all is "every cas up to now is
  *   dead".
- * - Memory: a chunk of the class; else a free page; else the class's least recently used items are
+ * - Memory: a chunk of the class; else the class's least recently used item if it is dead; else a
+ *   free page; else what is dead or unused elsewhere; else the class's least recently used items are
  *   evicted; else a page of another class. Referenced items are never evicted; when nothing else is
- *   left, `allocate` returns NO_MEMORY. Who is thrown out is eviction.ts.
+ *   left, `allocate` returns NO_MEMORY. Who is thrown out is eviction.ts; who finds the dead is
+ *   crawler.ts.
  *
  * Called by the command files. Read first: memcached's items.c.
  */
 import { assert, VERIFY } from '../../verify.ts';
 import type { StoreClock } from './clock.ts';
 import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
+import { Crawler } from './crawler.ts';
 import { Eviction } from './eviction.ts';
 import type { KeyHash } from './hash.ts';
 import type { Memory } from './host.ts';
@@ -34,6 +37,7 @@ import {
   REFS,
   TIME,
 } from './layout.ts';
+import { Lifetimes } from './lifetimes.ts';
 import { Lru } from './lru.ts';
 import { Pieces } from './pieces.ts';
 import type { Slabs } from './slabs.ts';
@@ -71,6 +75,10 @@ export class Store {
   readonly table: Table;
   /** Asked when nothing can be evicted: true when it gave some memory back (uploads). */
   onShort: () => boolean = () => false;
+  readonly lifetimes: Lifetimes;
+  /** Told when there is work for the crawler. */
+  onCrawl: () => void = () => {};
+  readonly crawler: Crawler;
   readonly #eviction: Eviction;
   readonly #i32: Int32Array;
   readonly #hash: KeyHash;
@@ -93,7 +101,9 @@ export class Store {
     this.clock = parts.clock;
     this.#hash = parts.hash;
     this.lru = new Lru(this.#i32, parts.slabs.classCount);
-    this.#eviction = new Eviction(this, this.#i32);
+    this.lifetimes = new Lifetimes(parts.slabs);
+    this.crawler = new Crawler(this, this.lifetimes, this.#i32);
+    this.#eviction = new Eviction(this, parts.memory);
   }
 
   /** The live item with this key, or 0. Borrowed: `reference` it to keep it beyond this call. */
@@ -108,7 +118,7 @@ export class Store {
     const exptime = this.#i32[word + EXPTIME]!;
     if (exptime !== 0 && exptime <= this.clock.now) {
       this.counts.bump(C_EXPIRED);
-      this.#countUnfetched(word);
+      this.countUnfetched(item);
       this.unlink(item);
       return 0;
     }
@@ -169,7 +179,10 @@ export class Store {
   }
 
   #chunk(index: number): number {
-    let chunk = this.slabs.alloc(index);
+    let chunk = this.slabs.allocOpen(index);
+    if (chunk >= 0) return chunk;
+    this.#eviction.reclaimTail(index);
+    chunk = this.slabs.alloc(index);
     while (chunk < 0) {
       chunk = this.#eviction.makeRoom(index);
       if (chunk < 0 && !this.onShort()) return NO_MEMORY;
@@ -219,6 +232,16 @@ export class Store {
     return this.#i32[(item >> 2) + REFS]! > 0;
   }
 
+  expiryOf(item: number): number {
+    return this.#i32[(item >> 2) + EXPTIME]!;
+  }
+
+  /** touch: the item lives until this second of the clock (0: without an end). */
+  setExpiry(item: number, exptime: number): void {
+    this.#i32[(item >> 2) + EXPTIME] = exptime;
+    this.lifetimes.note(this.slabs.pageOf(item), exptime);
+  }
+
   /** The item changed in place: a new cas. */
   renewCas(item: number): void {
     const lo = (this.#casLo + 1) | 0;
@@ -233,6 +256,8 @@ export class Store {
     this.#flushAt = 0;
     this.#flushLo = this.#casLo;
     this.#flushHi = this.#casHi;
+    this.lifetimes.flush();
+    if (this.crawler.look()) this.onCrawl();
   }
 
   /**
@@ -248,6 +273,7 @@ export class Store {
   /** Called when the clock's second has changed. */
   onSecond(): void {
     if (this.#flushAt !== 0 && this.#flushAt <= this.clock.now) this.flush();
+    else if (this.crawler.look()) this.onCrawl();
   }
 
   /** Unlinks everything that nobody can find any more, and everything else if `all`: for tests. */
@@ -262,9 +288,9 @@ export class Store {
     }
   }
 
-  /** An item that nobody ever read is going because its time is over. */
-  #countUnfetched(word: number): void {
-    const meta = this.#i32[word + META]!;
+  /** An item that nobody ever read, perhaps, is going because its time is over. */
+  countUnfetched(item: number): void {
+    const meta = this.#i32[(item >> 2) + META]!;
     if ((meta & FETCHED) !== 0) return;
     this.counts.bump(C_EXPIRED_UNFETCHED);
     this.counts.bumpClass(meta & CLASS_MASK, CC_EXPIRED_UNFETCHED);
@@ -277,6 +303,7 @@ export class Store {
     this.#i32[word + TIME] = this.clock.now;
     this.renewCas(item);
     this.lru.insert(item);
+    this.lifetimes.note(this.slabs.pageOf(item), this.#i32[word + EXPTIME]!);
     const bytes = this.images.bytesOf(item);
     const counts = this.counts;
     counts.bump(C_TOTAL);

@@ -44,6 +44,7 @@ export class FakeIx implements KvHost {
   readonly ticks: (() => void)[] = [];
   readonly flows: number;
   readonly pid = 4242;
+  #timers: { atMs: number; intervalMs: number; callback: () => void }[] = [];
   handlers!: KvHandlers;
   port = 0;
   ms = 0;
@@ -99,6 +100,26 @@ export class FakeIx implements KvHost {
   every(intervalUs: number, callback: () => void): void {
     assert.ok(intervalUs < 2 ** 31, 'fake: a timer is an int32 of microseconds');
     this.ticks.push(callback);
+    const intervalMs = intervalUs / 1000;
+    this.#timers.push({ atMs: this.ms + intervalMs, intervalMs, callback });
+  }
+
+  timer(delayUs: number, callback: () => void): void {
+    this.#timers.push({ atMs: this.ms + delayUs / 1000, intervalMs: 0, callback });
+  }
+
+  /** Lets virtual time pass, timer by timer. */
+  run(seconds: number): void {
+    const end = this.ms + seconds * 1000;
+    for (;;) {
+      const due = this.#timers.toSorted((a, b) => a.atMs - b.atMs)[0];
+      if (!due || due.atMs > end) break;
+      this.ms = Math.max(this.ms, due.atMs);
+      if (due.intervalMs > 0) due.atMs += due.intervalMs;
+      else this.#timers = this.#timers.filter((timer) => timer !== due);
+      due.callback();
+    }
+    this.ms = end;
   }
 
   connect(): FakeConnection {

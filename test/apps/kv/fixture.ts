@@ -15,6 +15,7 @@ export function startKv(m = 2, options: FakeOptions = {}): Fixture {
   const ix = new FakeIx({ mebibytes: m + 2 + Math.ceil(m / 16), ...options });
   const kv = createKv(ix, { mebibytes: m, port: 11211 });
   ix.listen(11211, kv.handlers);
+  ix.every(1_000_000, kv.tick);
   return { ...kv, ix, c: ix.connect() };
 }
 
