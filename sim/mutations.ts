@@ -271,7 +271,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'half-open connection not discovered: no challenge to a SYN',
     file: 'tcp/synchronized.ts',
-    find: '    if ((a.flags & SYN) !== 0) {\n      this.challenge(row);\n      return FREE_FRAME;',
+    find: '    if ((a.flags & SYN) !== 0) {\n      this.challenge(row, CHALLENGE_ACKS_MAX);\n      return FREE_FRAME;',
     replace: '    if ((a.flags & SYN) !== 0) {\n      return FREE_FRAME;',
   },
   {

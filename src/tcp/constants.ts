@@ -100,8 +100,12 @@ export const SEND_QUEUE_BYTES = 4 * 2 ** 20;
 /** Spans that a flow may queue however scarce they are. */
 export const SPANS_ALWAYS = 8;
 
-/** Challenge ACKs per flow: so many in so long (RFC 5961 7; per flow, because a shared count can be probed). */
+/**
+ * Challenge ACKs per flow: so many in so long (RFC 5961 7; per flow, because a shared count can be probed), and so many more
+ * for segments whose acknowledgement is acceptable: keepalives.
+ */
 export const CHALLENGE_ACKS_MAX = 10;
+export const CHALLENGE_ACKS_MORE = 10;
 export const CHALLENGE_INTERVAL_MS = 5000;
 
 /** Ports that connect picks from (RFC 6056; Linux's range). */

@@ -145,8 +145,6 @@ export class Input {
       this.lastRow = revived;
       return this.#synchronized.arrives(revived, arrival);
     }
-    this.#i32[row + TCB.lastRxMs] = this.#clock.ms;
-    this.#i32[row + TCB.keepProbes] = 0;
     if (this.#i32[row + TCB.state] === STATE.synSent) return this.#synSent.arrives(row, arrival);
     return this.#synchronized.arrives(row, arrival);
   }

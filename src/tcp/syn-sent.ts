@@ -35,6 +35,7 @@ export interface SynSentParts {
 export class SynSent {
   readonly #i32: Int32Array;
   readonly #flows: Flows;
+  readonly #clock: Environment['clock'];
   readonly #counters: Counters;
   readonly #acknowledging: Acknowledging;
   readonly #opening: Opening;
@@ -47,6 +48,7 @@ export class SynSent {
   constructor(env: Environment, parts: SynSentParts) {
     this.#i32 = parts.flows.i32;
     this.#flows = parts.flows;
+    this.#clock = env.clock;
     this.#counters = env.counters;
     this.#acknowledging = parts.acknowledging;
     this.#opening = parts.opening;
@@ -79,6 +81,7 @@ export class SynSent {
       return FREE_FRAME;
     }
     this.#opening.synchronize(row, a.seq, hasAck ? a.ack : iss, a.window, a.options);
+    i32[row + TCB.lastRxMs] = this.#clock.ms;
     if (hasAck) this.#ecn.negotiate(row, a.flags);
     else this.#ecn.decline(row);
     if (hasAck) {

@@ -4,7 +4,11 @@
  * - First a new SYN in TIME-WAIT, timestamps (PAWS), the sequence number; then RST, SYN, ACK, payload, FIN.
  * - RFC 5961: an RST counts only at rcvNxt exactly; other RSTs in the window, SYNs, and acknowledgements of what was
  *   never sent get a challenge ACK, so many per flow and time.
- * - A probe of our zero window is answered, and its acknowledgement is used.
+ * - Nothing of a segment is taken, no timestamp, no sign of life, no duplicate to be told of, before its sequence number
+ *   and its acknowledgement have both been found acceptable: whoever guesses only one of them changes nothing.
+ * - A segment is judged by its fields, whatever options it has: one without the timestamps that were agreed on is taken
+ *   where it is acceptable otherwise, and those that were not agreed on are not read.
+ * - A probe of our zero window is answered, and its acknowledgement is used; so is that of a segment which is wholly old.
  *
  * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
  */
@@ -16,6 +20,7 @@ import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';
 import {
   CHALLENGE_ACKS_MAX,
+  CHALLENGE_ACKS_MORE,
   CHALLENGE_INTERVAL_MS,
   ORPHAN_US,
   TIMESTAMP_AGE_MAX_MS,
@@ -27,13 +32,12 @@ import type { Output } from './output.ts';
 import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
-import { gt, isAcceptable, leq, lt } from './seq.ts';
-import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import { geq, gt, isAcceptable, leq, lt } from './seq.ts';
+import { FLAG, type Flows, PENDING, RARE, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 
 const C_PAWS = COUNTER.tcpPaws;
-const C_BAD_OPTION = COUNTER.tcpBadOption;
 const C_BAD_FLAGS = COUNTER.tcpBadFlags;
 const C_BAD_ACK = COUNTER.tcpBadAck;
 const C_OUT_OF_WINDOW = COUNTER.tcpOutOfWindow;
@@ -96,16 +100,19 @@ export class Synchronized {
     const state = this.#i32[row + TCB.state]!;
     if (state === STATE.timeWait && this.#reuses(row, a)) return FREE_FRAME;
     if (state === STATE.synReceived && this.#repeatsSyn(row, a)) return FREE_FRAME;
+    if ((this.#i32[row + TCB.flags]! & FLAG.timestamps) === 0) a.options.hasTimestamps = false;
     if (!this.#checkTimestamps(row, a) || !this.#checkSequence(row, a)) return FREE_FRAME;
     if ((a.flags & RST) !== 0) return this.#reset(row, a);
     if ((a.flags & SYN) !== 0) {
-      this.challenge(row);
+      this.challenge(row, CHALLENGE_ACKS_MAX);
       return FREE_FRAME;
     }
     if ((a.flags & ACK) === 0) {
       this.#counters.bump(C_BAD_FLAGS);
       return FREE_FRAME;
     }
+    if (!this.#checkAcknowledgement(row, a)) return FREE_FRAME;
+    this.#believe(row, a);
     if (!this.#acknowledge(row, a)) return FREE_FRAME;
     if (a.length > 0 && (this.#i32[row + TCB.flags]! & FLAG.ecn) !== 0) {
       this.#ecn.received(row, a.isMarked, a.flags);
@@ -149,19 +156,15 @@ export class Synchronized {
     return true;
   }
 
-  /** PAWS (RFC 7323 5.3 R1), and the missing timestamp of 3.2. */
+  /** PAWS (RFC 7323 5.3 R1). A segment without timestamps is judged by the rest: see docs/conformance.md, 7323 3.2. */
   #checkTimestamps(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
-    if ((i32[row + TCB.flags]! & FLAG.timestamps) === 0 || (a.flags & RST) !== 0) return true;
-    if (!a.options.hasTimestamps) {
-      this.#counters.bump(C_BAD_OPTION);
-      return false;
-    }
+    if (!a.options.hasTimestamps || (a.flags & RST) !== 0) return true;
     if (lt(a.options.tsVal, i32[row + TCB.tsRecent]!)) {
       const age = (this.#clock.ms - i32[row + TCB.tsRecentMs]!) | 0;
       if (age >= 0 && age < TIMESTAMP_AGE_MAX_MS) {
         this.#counters.bump(C_PAWS);
-        this.#answerUnacceptable(row, a);
+        this.#answerUnacceptable(row, a, this.#isGenuine(row, a));
         return false;
       }
     }
@@ -172,6 +175,7 @@ export class Synchronized {
   #checkSequence(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     const next = i32[row + TCB.rcvNxt]!;
+    const length = segmentLength(a.length, a.flags);
     let window = (i32[row + TCB.rcvEdge]! - next) | 0;
     if (window < 0) window = 0;
     if (window === 0 && a.seq === next) {
@@ -180,45 +184,66 @@ export class Synchronized {
         a.flags &= ~FIN;
         this.#receiving.acknowledgeNow(row);
       }
-    } else if (!isAcceptable(a.seq, segmentLength(a.length, a.flags), next, window)) {
-      this.#counters.bump(lt(a.seq, next) ? C_DUPLICATE : C_OUT_OF_WINDOW);
-      if (lt(a.seq, next)) {
-        const end = (a.seq + a.length) | 0;
-        this.#receiving.duplicate(row, a.seq, lt(end, next) ? end : next);
-      }
-      if ((a.flags & RST) === 0) this.#answerUnacceptable(row, a);
-      return false;
+      return true;
     }
-    const { options } = a;
-    if (options.hasTimestamps && (a.flags & RST) === 0 && leq(a.seq, i32[row + TCB.lastAckSent]!)) {
-      i32[row + TCB.tsRecent] = options.tsVal; // RFC 7323 5.3 R3
-      i32[row + TCB.tsRecentMs] = this.#clock.ms;
+    if (isAcceptable(a.seq, length, next, window)) return true;
+    // nothing but an acknowledgement, of a peer that has filled the window: its SND.NXT is our right edge
+    const isPure = length === 0 && (a.flags & (ACK | RST)) === ACK;
+    if (isPure && a.seq === ((next + window) | 0)) return true;
+    this.#counters.bump(lt(a.seq, next) ? C_DUPLICATE : C_OUT_OF_WINDOW);
+    if ((a.flags & RST) === 0) this.#unacceptable(row, a, length);
+    return false;
+  }
+
+  /**
+   * The sequence number is not acceptable: an acknowledgement says where we are. What lies within a window before rcvNxt is
+   * the peer's repetition of what has arrived: if it acknowledges more than we have heard of, so much is true (our
+   * acknowledgement was lost, or its own), and it is told that it has repeated itself (RFC 2883).
+   */
+  #unacceptable(row: number, a: Arrival, length: number): void {
+    const i32 = this.#i32;
+    const next = i32[row + TCB.rcvNxt]!;
+    const old = (next - a.seq) | 0;
+    const isGenuine = this.#isGenuine(row, a);
+    const isRepeated = isGenuine && old > 0 && old <= i32[row + TCB.rcvBuf]! + length;
+    if (isRepeated) {
+      const end = (a.seq + a.length) | 0;
+      this.#receiving.duplicate(row, a.seq, lt(end, next) ? end : next);
     }
-    return true;
+    this.#answerUnacceptable(row, a, isGenuine);
+    if (!isRepeated) return;
+    this.#isHeard(row);
+    if (gt(a.ack, i32[row + TCB.sndUna]!)) this.#acknowledge(row, a);
   }
 
   /** An acknowledgement: at once for data, rationed for the rest, so that two confused peers do not talk for ever. */
-  #answerUnacceptable(row: number, a: Arrival): void {
-    if (this.#i32[row + TCB.state] === STATE.timeWait && (a.flags & FIN) !== 0) {
-      this.#teardown.timeWait(row); // the peer has not seen our last ACK: wait 2 MSL again
+  #answerUnacceptable(row: number, a: Arrival, isGenuine: boolean): void {
+    const i32 = this.#i32;
+    if (i32[row + TCB.state] === STATE.timeWait && isGenuine && (a.flags & FIN) !== 0) {
+      const end = (a.seq + segmentLength(a.length, a.flags)) | 0;
+      if (end === i32[row + TCB.rcvNxt]) this.#teardown.timeWait(row); // it has not seen our last ACK: 2 MSL again
     }
-    if (segmentLength(a.length, a.flags) === 0 || (a.flags & SYN) !== 0) this.challenge(row);
-    else if (!this.#output.pureAck(row)) this.#receiving.acknowledgeNow(row);
+    if (segmentLength(a.length, a.flags) === 0 || (a.flags & SYN) !== 0) {
+      this.challenge(row, CHALLENGE_ACKS_MAX + (isGenuine ? CHALLENGE_ACKS_MORE : 0));
+    } else if (!this.#output.pureAck(row)) this.#receiving.acknowledgeNow(row);
   }
 
-  /** Says to the peer where we are (RFC 5961 7: not too often). */
-  challenge(row: number): void {
+  /**
+   * Says to the peer where we are (RFC 5961 7: not too often). Some are kept for segments whose acknowledgement is right,
+   * as a keepalive's is: whoever guesses at a connection must not be able to use them up.
+   */
+  challenge(row: number, most: number): void {
     const i32 = this.#i32;
-    const age = (this.#clock.ms - i32[row + TCB.challengeMs]!) | 0;
+    const age = (this.#clock.ms - i32[row + RARE.challengeMs]!) | 0;
     if (age < 0 || age >= CHALLENGE_INTERVAL_MS) {
-      i32[row + TCB.challenges] = 0;
-      i32[row + TCB.challengeMs] = this.#clock.ms;
+      i32[row + RARE.challenges] = 0;
+      i32[row + RARE.challengeMs] = this.#clock.ms;
     }
-    if (i32[row + TCB.challenges]! >= CHALLENGE_ACKS_MAX) {
+    if (i32[row + RARE.challenges]! >= most) {
       this.#counters.bump(C_CHALLENGES_LIMITED);
       return;
     }
-    i32[row + TCB.challenges] = i32[row + TCB.challenges]! + 1;
+    i32[row + RARE.challenges] = i32[row + RARE.challenges]! + 1;
     this.#counters.bump(C_CHALLENGES);
     this.#output.pureAck(row);
   }
@@ -227,37 +252,66 @@ export class Synchronized {
   #reset(row: number, a: Arrival): number {
     const i32 = this.#i32;
     const state = i32[row + TCB.state]!;
-    if (a.seq !== i32[row + TCB.rcvNxt]) this.challenge(row);
+    if (a.seq !== i32[row + TCB.rcvNxt]) this.challenge(row, CHALLENGE_ACKS_MAX);
     else if (state !== STATE.timeWait) {
       // TIME-WAIT: an old RST must not end it (RFC 1337)
       this.#counters.bump(C_RESETS_IN);
       const isActive = (i32[row + TCB.flags]! & FLAG.active) !== 0;
       let reason: number = DEAD.reset;
       if (state === STATE.synReceived && isActive) reason = DEAD.refused;
-      if (state === STATE.closing || state === STATE.lastAck) reason = DEAD.closed;
+      const isSaid = i32[row + TCB.txBytes] === 0; // all but our FIN has arrived
+      if (isSaid && (state === STATE.closing || state === STATE.lastAck)) reason = DEAD.closed;
       this.#teardown.finish(row, reason);
     }
     return FREE_FRAME;
   }
 
-  /** Fifth, check the ACK field. False: the segment is done with. */
-  #acknowledge(row: number, a: Arrival): boolean {
+  /** Fifth, check the ACK field. False: it is none that the peer can have meant, and the segment is done with. */
+  #checkAcknowledgement(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
-    const una = i32[row + TCB.sndUna]!;
-    const max = i32[row + TCB.sndMax]!;
     if (i32[row + TCB.state] === STATE.synReceived) {
-      if (leq(a.ack, una) || gt(a.ack, max)) {
-        this.#counters.bump(C_BAD_ACK);
-        this.#writer.reset(a.remote, a.ports, a.local, a.ack, 0, 0);
-        return false;
-      }
-      return this.#completeHandshake(row, a);
-    }
-    if (gt(a.ack, max) || lt(a.ack, (una - i32[row + TCB.maxWnd]!) | 0)) {
+      if (gt(a.ack, i32[row + TCB.sndUna]!) && leq(a.ack, i32[row + TCB.sndMax]!)) return true;
       this.#counters.bump(C_BAD_ACK);
-      this.challenge(row); // RFC 5961 5.2
+      this.#writer.reset(a.remote, a.ports, a.local, a.ack, 0, 0);
       return false;
     }
+    if (this.#isGenuine(row, a)) return true;
+    this.#counters.bump(C_BAD_ACK);
+    this.challenge(row, CHALLENGE_ACKS_MAX); // RFC 5961 5.2
+    return false;
+  }
+
+  /**
+   * Whether an acknowledgement is there, and one that the peer can still be sending (RFC 5961 5.2). Before ESTABLISHED there
+   * is only one right number, which the handshake's own check asks for.
+   */
+  #isGenuine(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    if ((a.flags & (ACK | SYN)) !== ACK || i32[row + TCB.state] === STATE.synReceived) return false;
+    const oldest = (i32[row + TCB.sndUna]! - i32[row + TCB.maxWnd]!) | 0;
+    return leq(a.ack, i32[row + TCB.sndMax]!) && geq(a.ack, oldest);
+  }
+
+  /** All checks have passed: the peer is there, and its timestamp is the one to echo (RFC 7323 5.3 R3). */
+  #believe(row: number, a: Arrival): void {
+    const i32 = this.#i32;
+    this.#isHeard(row);
+    if (!a.options.hasTimestamps || gt(a.seq, i32[row + TCB.lastAckSent]!)) return;
+    i32[row + TCB.tsRecent] = a.options.tsVal;
+    i32[row + TCB.tsRecentMs] = this.#clock.ms;
+  }
+
+  #isHeard(row: number): void {
+    this.#i32[row + TCB.lastRxMs] = this.#clock.ms;
+    this.#i32[row + TCB.keepProbes] = 0;
+  }
+
+  /** What an acceptable acknowledgement says. False: the segment is done with. */
+  #acknowledge(row: number, a: Arrival): boolean {
+    const i32 = this.#i32;
+    if (i32[row + TCB.state] === STATE.synReceived) return this.#completeHandshake(row, a);
+    const una = i32[row + TCB.sndUna]!;
+    const max = i32[row + TCB.sndMax]!;
     const window = a.window << i32[row + TCB.sndScale]!;
     this.#isAlive(row);
     const isEcho = (a.flags & ECE) !== 0 && (i32[row + TCB.flags]! & FLAG.ecn) !== 0;

@@ -125,8 +125,9 @@ export const TCB = {
   /** Sequence number of the peer's FIN; valid with FLAG.finKnown. */
   rcvFin: 74,
   deadReason: 75,
-  challenges: 76,
-  challengeMs: 77,
+  /** Most bytes in flight in this window, and its end: whether cwnd is used (acknowledge.ts). */
+  mostFlight: 76,
+  mostFlightEnd: 77,
   tsRecentMs: 78,
   txSpans: 79,
   // line 5: out of order (out-of-order.ts: runs, frames); what is in flight
@@ -226,6 +227,9 @@ export const RARE = {
   hasUrgent: 138,
   /** ECN: sndMax when the window was last reduced. */
   ecnEnd: 139,
+  /** Challenge ACKs in this interval, and when it began. */
+  challenges: 140,
+  challengeMs: 141,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */

@@ -19,12 +19,18 @@ export const FLAGS = [
   'A', 'PA', 'UA', 'FA', 'FPA', 'FUA', 'SA', 'SFA', 'RA', 'SRA', 'FRA',
 ] as const; // biome-ignore format: without ACK, with ACK
 export const DATA = [0, 10] as const;
+/**
+ * Options: none agreed and none there; none agreed, and each that there is; timestamps and SACK agreed, and there; agreed, and
+ * missing. They change no answer: whatever else a segment is, it is judged by its flags and numbers (RFC 9293 3.1, 3.10.7).
+ */
+export const OPTIONS = ['none', 'added', 'agreed', 'missing'] as const;
 /** A payload that is wholly or partly there already. */
 const OLD = -20;
 const STRADDLES = -5;
 
 export type Position = (typeof POSITIONS)[number];
 export type Ack = (typeof ACKS)[number];
+export type Options = (typeof OPTIONS)[number];
 
 export interface Case {
   readonly flags: string;
@@ -103,7 +109,16 @@ export function isAcceptable(c: Case): boolean {
 
 /** "If the RCV.WND is zero, ... special allowance should be made to accept valid ACKs, URGs, and RSTs." */
 const isAllowance = (c: Case): boolean => c.window === 0 && c.at === 0 && length(c) > 0;
-const refused = (c: Case): boolean => !isAcceptable(c) && !isAllowance(c);
+/**
+ * The table would refuse what stands at RCV.NXT + RCV.WND. That is SND.NXT of a peer that has filled our window, and so where
+ * its acknowledgements stand: an allowance of our own.
+ */
+const isFull = (c: Case): boolean =>
+  length(c) === 0 && c.at === c.window && has('A')(c) && lacks('R')(c);
+const refused = (c: Case): boolean => !isAcceptable(c) && !isAllowance(c) && !isFull(c);
+/** A repetition that acknowledges everything, our FIN too: its acknowledgement counts. */
+const isRepetition = (c: Case): boolean =>
+  refused(c) && c.at < 0 && lacks('S')(c) && lacks('R')(c) && c.ack === 'all';
 
 /** Payload that is new and has room, when it is in order; and whether the FIN behind it is in order too. */
 const fresh = (c: Case): number => (c.at > 0 ? 0 : Math.max(0, Math.min(c.at + c.data, c.window)));
@@ -128,6 +143,14 @@ function checks(state: string, reset: Answer): Rule[] {
 
 const RESET: Answer = { reply: 'nothing', state: 'closed', dead: 'reset' };
 const CLOSED: Answer = { reply: 'nothing', state: 'closed', dead: 'closed' };
+
+/** What our FIN's acknowledgement does where it comes in a segment that is wholly old. */
+const repetition = (answer: Answer): Rule => ({
+  by: '1st: wholly old, and acknowledges our FIN',
+  when: isRepetition,
+  answer,
+  deviates: 'dropped by the letter; but its acknowledgement is true, and CLOSING would wait for our FIN to be sent again',
+}); // biome-ignore format: one sentence
 
 /** RFC 5961 5.2: acknowledges what was never sent, or what nobody can still be sending. */
 const badAck = (state: string): Rule => ({
@@ -269,12 +292,14 @@ export const TABLE: Readonly<Record<string, readonly Rule[]>> = {
     ...text('established', 'closeWait'),
   ],
   FIN_WAIT_1: [
+    repetition({ reply: 'ack', state: 'finWait2' }),
     ...checks('finWait1', RESET),
     badAck('finWait1'),
     ...only(finAcked, text('finWait2', 'timeWait')),
     ...text('finWait1', 'closing'),
   ],
   FIN_WAIT_1_CLOSED: [
+    repetition({ reply: 'ack', state: 'finWait2' }),
     ...checks('finWait1', RESET),
     badAck('finWait1'),
     ...only(finAcked, textAfterClose('finWait2', 'timeWait')),
@@ -292,13 +317,15 @@ export const TABLE: Readonly<Record<string, readonly Rule[]>> = {
     ignoreText('closeWait'),
   ], // biome-ignore format: as the others
   CLOSING: [
-    ...checks('closing', CLOSED),
+    repetition({ reply: 'ack', state: 'timeWait', dead: 'closed' }),
+    ...checks('closing', RESET),
     badAck('closing'),
     { by: '5th: our FIN is acknowledged', when: finAcked, answer: { reply: 'nothing', state: 'timeWait', dead: 'closed' } },
     ignoreText('closing'),
   ], // biome-ignore format: a table
   LAST_ACK: [
-    ...checks('lastAck', CLOSED),
+    repetition({ reply: 'ack', state: 'closed', dead: 'closed' }),
+    ...checks('lastAck', RESET),
     badAck('lastAck'),
     { by: '5th: our FIN is acknowledged', when: finAcked, answer: CLOSED },
     ignoreText('lastAck'),
