@@ -85,7 +85,7 @@ export class Arithmetic {
       writer.fill(SPACE, length - digits) &&
       writer.finish();
     if (isWhole) store.replace(old, item);
-    store.release(item);
+    store.settle(item);
     store.release(old);
     return isWhole ? DONE : OUT_OF_MEMORY;
   }

@@ -16,7 +16,7 @@ const NAMES = [
   'moves_within_lru', 'direct_reclaims', 'binary_refused', 'blocks_swallowed',
   'blocks_unreadable',
   'uploads', 'upload_bytes', 'uploads_dropped',
-  'crawler_reclaimed', 'crawler_items_checked',
+  'crawler_reclaimed', 'crawler_items_checked', 'idle_kicks', 'readers_dropped',
 ] as const; // biome-ignore format: one line a group
 
 export type CountName = (typeof NAMES)[number];

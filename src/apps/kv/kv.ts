@@ -1,9 +1,10 @@
 /**
  * kv: a memcached-compatible store (ASCII protocol of memcached 1.6.18) as an IX application.
  *
- *     ix serve kv [-m 64] [--port 11211]
+ *     ix serve kv [-m 64] [--port 11211] [idle_timeout=0]
  *
- * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211). Items of up to
+ * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211); `idle_timeout`,
+ *   the seconds after which a silent connection is closed (0, the default: never). Items of up to
  *   1 MiB (with `-m 1`, of 1,044,000 bytes).
  * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, and a few KiB. What
  *   does not fit is an error at start that says how much is missing.
@@ -36,9 +37,12 @@ import { StatsReport } from './stats.ts';
 import { Store } from './store.ts';
 import { bucketsFor, Table } from './table.ts';
 import { Updates } from './updates.ts';
+import { Watch } from './watch.ts';
 
 const MEBIBYTES_DEFAULT = 64;
 const PORT_DEFAULT = 11211;
+/** A year. */
+const IDLE_SECONDS_MAX = 31_536_000;
 /** A second, as the store's clock counts. */
 const TICK_US = 1_000_000;
 /** Between two steps of the crawler while it has work: 800,000 chunks a second at most. */
@@ -58,18 +62,29 @@ export class KvOptionError extends Error {
 export interface KvOptions {
   mebibytes: number;
   port: number;
+  /** 0 or not given: never. */
+  idleSeconds?: number;
 }
 
 /** Reads the options of the command line. */
 export function kvOptions(options: Record<string, string>): KvOptions {
-  const integer = (name: string, text: string | undefined, otherwise: number, max: number) => {
+  const integer = (
+    name: string,
+    text: string | undefined,
+    otherwise: number,
+    max: number,
+    min = 1,
+  ): number => {
     const value = text === undefined ? otherwise : Number(text);
-    if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-    throw new KvOptionError(`kv: ${name} must be a whole number from 1 to ${max}, not ${text}`);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new KvOptionError(
+      `kv: ${name} must be a whole number from ${min} to ${max}, not ${text}`,
+    );
   };
   return {
     mebibytes: integer('m (MiB)', options['m'], MEBIBYTES_DEFAULT, VALUES_MIB_MAX),
     port: integer('port', options['port'] ?? options['p'], PORT_DEFAULT, 65_535),
+    idleSeconds: integer('idle_timeout (s)', options['idle_timeout'], 0, IDLE_SECONDS_MAX, 0),
   };
 }
 
@@ -82,13 +97,13 @@ export interface Kv {
   store: Store;
   stats: StatsReport;
   handlers: KvHandlers;
-  /** Looks at the time, for a store that nobody talks to. */
+  /** Once a second: looks at the time, for a store that nobody talks to, and at who stands still. */
   tick(): void;
 }
 
 /** Builds a store in the host's memory; listens to nothing. */
 export function createKv(host: KvHost, options: KvOptions): Kv {
-  const { mebibytes, port } = options;
+  const { mebibytes, port, idleSeconds = 0 } = options;
   const needed = kvBytes(mebibytes);
   if (host.applicationFree < needed) {
     const missing = Math.ceil((needed - host.applicationFree) / MEBIBYTE);
@@ -117,6 +132,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const replies = new Replies(host, records, store, numbers);
   const stats = new StatsReport(memory, store, {
     maxBytes: mebibytes * MEBIBYTE,
+    idleSeconds,
     port,
     maxConnections,
     pid: host.pid,
@@ -125,18 +141,20 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const arithmetic = new Arithmetic(memory, store, numbers, scratch);
   const { counts } = store;
   const refusals = new Refusals(memory.u8, counts, replies, records, numbers);
+  const updates = new Updates(memory, store, replies, records, numbers, refusals);
+  const watch = new Watch(records, store, updates, idleSeconds);
   const protocol = new Protocol({
     u8: memory.u8,
     line: new Line(memory.u8, memory.view),
     records,
     replies,
     retrieval: new Retrieval(memory, store, replies, records, numbers),
-    updates: new Updates(memory, store, replies, records, numbers, refusals),
+    updates,
     refusals,
     commands: new Commands({ memory, store, replies, numbers, arithmetic, stats }),
     counts,
   });
-  const tick = (): void => {
+  const look = (): void => {
     clock.run(host.nowMs(), Date.now());
     if (clock.update(host.nowMs())) store.onSecond();
   };
@@ -152,7 +170,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const handlers: KvHandlers = {
     pooled: true,
     opened(c) {
-      tick();
+      look();
       records.open(c.id);
       if (stats.connections >= maxConnections) {
         counts.bump(COUNT.rejected_connections);
@@ -161,18 +179,26 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
       stats.connections++;
       counts.bump(COUNT.total_connections);
       records.words[records.of(c.id) + COUNTED] = 1;
+      watch.opened(c);
     },
     received(c, offset, length) {
       if (clock.update(host.nowMs())) store.onSecond();
+      watch.active(c);
       return protocol.received(c, offset, length);
     },
-    released(_c, tag) {
+    released(c, tag) {
+      watch.took(c);
       store.release(tag);
     },
     closed(c) {
       stats.connections -= records.words[records.of(c.id) + COUNTED]!;
+      watch.closed(c);
       protocol.closed(c);
     },
+  };
+  const tick = (): void => {
+    look();
+    watch.look();
   };
   return { store, stats, handlers, tick };
 }

@@ -38,6 +38,11 @@ export const NEWER = 18;
 export const SINCE = 19;
 /** 1: it is one of those that `stats` counts; a refused connection is not. */
 export const COUNTED = 20;
+/** Seconds of the clock: bytes came; a span of an item was acknowledged, or the first one sent. */
+export const ACTIVE = 21;
+export const TAKEN = 22;
+/** Spans of items sent and not acknowledged. */
+export const UNREAD = 23;
 const WORDS = 32;
 
 /** Reading a command line. */

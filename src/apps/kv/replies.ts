@@ -35,6 +35,8 @@ import {
   SENT_CHUNK,
   SENT_ITEM,
   SENT_LAST,
+  TAKEN,
+  UNREAD,
 } from './records.ts';
 import type { Store } from './store.ts';
 
@@ -218,13 +220,7 @@ export class Replies {
     const start = (meta >> DATA_SHIFT) & DATA_MASK;
     const length =
       (start + this.#i32[word + DATA_LENGTH]! + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
-    this.#store.reference(item);
-    if (!c.send(item + HEADER_BYTES, length, item)) {
-      this.#store.release(item);
-      return false;
-    }
-    this.#counts.add(C_WRITTEN, length);
-    return true;
+    return this.#sendSpan(c, record, item, item + HEADER_BYTES, length);
   }
 
   /** The first chunk of a chained item, then its pieces, now or when there is room. */
@@ -232,7 +228,7 @@ export class Replies {
     const { pieces } = this.#store;
     const start = item + HEADER_BYTES;
     const length = pieces.dataAt(item) + pieces.lengthAt(item) - start;
-    if (!this.#sendSpan(c, item, start, length)) return false;
+    if (!this.#sendSpan(c, record, item, start, length)) return false;
     this.#sendRest(c, record, item, pieces.after(item), isLast);
     return true;
   }
@@ -257,7 +253,7 @@ export class Replies {
     for (let chunk = words[record + SENT_CHUNK]!; chunk !== 0; ) {
       const next = isChained ? pieces.after(chunk) : 0;
       const length = pieces.lengthAt(chunk) + (next === 0 ? tail : 0);
-      if (!this.#sendSpan(c, item, pieces.dataAt(chunk), length)) return false;
+      if (!this.#sendSpan(c, record, item, pieces.dataAt(chunk), length)) return false;
       words[record + SENT_CHUNK] = next;
       chunk = next;
     }
@@ -266,12 +262,23 @@ export class Replies {
     return true;
   }
 
-  #sendSpan(c: KvConnection, item: number, offset: number, length: number): boolean {
+  /** Bytes of an item from where they lie; what is not taken is an unread answer (watch.ts). */
+  #sendSpan(
+    c: KvConnection,
+    record: number,
+    item: number,
+    offset: number,
+    length: number,
+  ): boolean {
     this.#store.reference(item);
     if (!c.send(offset, length, item)) {
       this.#store.release(item);
       return false;
     }
+    const words = this.#records.words;
+    const unread = words[record + UNREAD]!;
+    if (unread === 0) words[record + TAKEN] = this.#store.clock.now;
+    words[record + UNREAD] = unread + 1;
     this.#counts.add(C_WRITTEN, length);
     return true;
   }

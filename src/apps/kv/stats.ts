@@ -19,6 +19,8 @@ export interface StatsSettings {
   /** -m, in bytes. */
   maxBytes: number;
   port: number;
+  /** Connections that are silent for longer are closed; 0: none. */
+  idleSeconds: number;
   /** Connections that are served at a time. */
   maxConnections: number;
   /** Of the process that serves, as others see it. */
@@ -111,6 +113,8 @@ export class StatsReport {
       ...this.#rows('reclaimed', 'lrutail_reflocked', 'moves_within_lru', 'direct_reclaims'),
       ...this.#rows('binary_refused', 'blocks_swallowed', 'blocks_unreadable'),
       ...this.#rows('uploads', 'upload_bytes', 'uploads_dropped'),
+      ['unread_bytes', this.#store.pinnedBytes],
+      ...this.#rows('readers_dropped', 'idle_kicks'),
       ...this.#rows('crawler_reclaimed', 'crawler_items_checked'),
     ];
     return text(rows);
@@ -167,6 +171,7 @@ export class StatsReport {
       ['dump_enabled', 'yes'],
       ['lru_segmented', 'no'],
       ['track_sizes', 'no'],
+      ['idle_timeout', this.#settings.idleSeconds],
     ]);
   }
 

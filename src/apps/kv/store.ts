@@ -79,6 +79,8 @@ export class Store {
   /** Told when there is work for the crawler. */
   onCrawl: () => void = () => {};
   readonly crawler: Crawler;
+  /** Memory of the items that are referenced: by sends, mostly. */
+  pinnedBytes = 0;
   readonly #eviction: Eviction;
   readonly #i32: Int32Array;
   readonly #hash: KeyHash;
@@ -210,10 +212,29 @@ export class Store {
 
   reference(item: number): void {
     const cell = (item >> 2) + REFS;
-    this.#i32[cell] = this.#i32[cell]! + 1;
+    const refs = this.#i32[cell]!;
+    if (refs === 0) this.pinnedBytes = (this.pinnedBytes + this.#holds(item)) | 0;
+    this.#i32[cell] = refs + 1;
   }
 
+  /** Gives back a reference from `reference`. */
   release(item: number): void {
+    if (this.#i32[(item >> 2) + REFS] === 1) {
+      this.pinnedBytes = (this.pinnedBytes - this.#holds(item)) | 0;
+    }
+    this.settle(item);
+  }
+
+  /** Bytes of memory that an item holds, nearly: of a chained one the rest of its last piece is not counted. */
+  #holds(item: number): number {
+    const index = this.classOf(item);
+    return index === this.slabs.pieceClass
+      ? this.images.bytesOf(item)
+      : this.slabs.chunkBytes[index]!;
+  }
+
+  /** Gives back the reference from `allocate`: the item is linked, or given up. */
+  settle(item: number): void {
     const word = item >> 2;
     const refs = this.#i32[word + REFS]! - 1;
     if (VERIFY) {

@@ -211,7 +211,7 @@ export class Updates {
     const words = this.#records.words;
     if (words[record + MODE] === VALUE) {
       this.#uploads.leave(record);
-      this.#store.release(words[record + ITEM]!);
+      this.#store.settle(words[record + ITEM]!);
     }
     words[record + MODE] = COMMAND;
   }
@@ -239,6 +239,11 @@ export class Updates {
     this.#giveUp(record);
     if (words[record + QUIET] === 0) words[record + DUE] = R_NO_MEMORY + 1;
     return true;
+  }
+
+  /** Gives up all uploads that got no bytes for so long. */
+  dropStalledFor(seconds: number): void {
+    while (this.#uploads.stalledFor() >= seconds && this.dropStalled());
   }
 
   /** The value is not here in full: it counts as an upload from now on. */
@@ -269,7 +274,7 @@ export class Updates {
       const old = store.findHashed(hash, item + KEY_START, store.images.keyLengthOf(item));
       if (old !== 0) store.unlink(old);
     }
-    store.release(item);
+    store.settle(item);
   }
 
   #say(c: KvConnection, record: number, reply: number): void {
@@ -304,7 +309,7 @@ export class Updates {
     store.counts.bumpClass(this.#memory.i32[(item >> 2) + META]! & CLASS_MASK, CC_SETS);
     const u8 = this.#memory.u8;
     const reply = u8[tail] === 13 && u8[tail + 1] === 10 ? this.#put(record, item) : R_BAD_CHUNK;
-    store.release(item);
+    store.settle(item);
     this.#say(c, record, reply);
   }
 
@@ -377,7 +382,7 @@ export class Updates {
     const isWhole = isWritten && writer.finish();
     if (isWhole) store.replace(old, whole);
     store.release(old);
-    store.release(whole);
+    store.settle(whole);
     return isWhole ? R_STORED : R_NOT_STORED;
   }
 }

@@ -11,9 +11,10 @@ export interface Fixture extends Kv {
   c: FakeConnection;
 }
 
-export function startKv(m = 2, options: FakeOptions = {}): Fixture {
+export function startKv(m = 2, options: FakeOptions & { idleSeconds?: number } = {}): Fixture {
   const ix = new FakeIx({ mebibytes: m + 2 + Math.ceil(m / 16), ...options });
-  const kv = createKv(ix, { mebibytes: m, port: 11211 });
+  const { idleSeconds = 0 } = options;
+  const kv = createKv(ix, { mebibytes: m, port: 11211, idleSeconds });
   ix.listen(11211, kv.handlers);
   ix.every(1_000_000, kv.tick);
   return { ...kv, ix, c: ix.connect() };
@@ -24,6 +25,8 @@ export function assertAllHome({ ix, store, stats }: Fixture): void {
   ix.endAll();
   store.purge(true);
   assert.ok(store.slabs.allHome(), 'a chunk is still in use');
+  assert.equal(store.pinnedBytes, 0);
+  assert.equal(store.counts.get('upload_bytes'), 0);
   assert.equal(store.counts.get('curr_items'), 0);
   assert.equal(store.counts.get('bytes'), 0);
   assert.equal(stats.connections, 0);

@@ -184,8 +184,14 @@ test('slabs_randomAllocAndFree_chunksNeverOverlapAndAllComeHome', () => {
 });
 
 test('options_wrong_sayWhatIsRight', () => {
-  assert.deepEqual(kvOptions({}), { mebibytes: 64, port: 11211 });
-  assert.deepEqual(kvOptions({ m: '3', port: '99' }), { mebibytes: 3, port: 99 });
+  assert.deepEqual(kvOptions({}), { mebibytes: 64, port: 11211, idleSeconds: 0 });
+  assert.deepEqual(kvOptions({ m: '3', port: '99', idle_timeout: '60' }), {
+    mebibytes: 3,
+    port: 99,
+    idleSeconds: 60,
+  });
+  for (const idle of ['-1', 'x', '1.5'])
+    assert.throws(() => kvOptions({ idle_timeout: idle }), /idle_timeout \(s\) must be/);
   for (const m of ['0', 'x', '-1', '1.5', '5000'])
     assert.throws(() => kvOptions({ m }), /m \(MiB\) must be/);
   assert.throws(() => kvOptions({ port: '70000' }), /port must be/);
