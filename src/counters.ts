@@ -10,14 +10,14 @@ import type { Arena } from './arena/arena.ts';
 const NAMES = [
   // nic
   'rxFrames', 'rxBytes', 'txFrames', 'txBytes', 'txFull', 'rxNoFrame', 'rxTooLong', 'kicks', 'kickAgain',
-  'linkRefused', 'txLinkDown',
+  'linkRefused', 'txLinkDown', 'rxOverheard',
   // ethernet, arp, ip
   'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpIn', 'arpBad', 'arpRequestsOut', 'arpRepliesOut',
   'arpTableFull', 'arpHeldReplaced', 'arpUnresolved', 'noRoute', 'ipShort', 'ipBadVersion', 'ipBadHeaderLength',
   'ipBadLength', 'ipBadChecksum', 'ipBadOption', 'ipNotForUs', 'ipBadSource', 'ipUnknownProtocol', 'ipTtlZero',
   'ipFragmentsIn', 'ipReassembled', 'ipFragmentBad', 'ipFragmentOverlap', 'ipReassemblyTimeout',
   'ipReassemblyFull', 'ipOut', 'ipFragmentsOut', 'txNoFrame', 'arpConflict', 'arpReplaced', 'ipLinkBroadcast',
-  'ipBroadcastIgnored', 'ipFragmentDuplicate', 'ipReassemblyTooLong',
+  'ipBroadcastIgnored', 'ipFragmentDuplicate', 'ipReassemblyTooLong', 'ethVlan', 'partialChecksumsRefused',
   // icmp
   'icmpIn', 'icmpBadChecksum', 'icmpShort', 'icmpUnknown', 'icmpEchoIn', 'icmpEchoOut', 'icmpUnreachableIn',
   'icmpUnreachableOut', 'icmpRateLimited', 'icmpErrorsIgnored', 'icmpBroadcastIgnored', 'icmpBadQuote',
@@ -37,6 +37,7 @@ const NAMES = [
   'mldReportsOut', 'mldQueriesIn',
   // udp
   'udpIn', 'udpOut', 'udpShort', 'udpBadLength', 'udpBadChecksum', 'udpNoPort', 'udpQueueFull',
+  'udpPartialChecksums',
   // tcp
   'tcpIn', 'tcpOut', 'tcpShort', 'tcpBadOffset', 'tcpBadChecksum', 'tcpBadOption', 'tcpBadFlags', 'tcpNoFlow',
   'tcpResetsOut', 'tcpResetsIn', 'tcpSynIn', 'tcpBacklogFull', 'tcpFlowsFull', 'tcpPaws', 'tcpOutOfWindow',
@@ -46,7 +47,7 @@ const NAMES = [
   'tcpBytesIn', 'tcpBytesOut', 'tcpReceivePressure', 'tcpAfterClose', 'tcpListenBadSegment', 'tcpSynSentBad',
   'tcpLossProbes', 'tcpUndone', 'tcpCookiesOut', 'tcpCookiesIn', 'tcpEcnFlows', 'tcpEcnCe', 'tcpEcnReduced',
   'tcpPathMtuLowered', 'tcpPathMtuRaised', 'tcpPathMtuProbes', 'tcpUserTimeouts', 'tcpOrphansAborted', 'tcpPaced',
-  'tcpUrgent', 'tcpOutOfOrderTiny',
+  'tcpUrgent', 'tcpOutOfOrderTiny', 'tcpPartialChecksums',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
   'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack',

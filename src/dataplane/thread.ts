@@ -65,7 +65,7 @@ export interface SideParts {
 
 export interface ThreadOptions<S extends Side> {
   limits?: Parameters<typeof limitsFor>[0];
-  net: Pick<NetConfig, 'address' | 'prefixLength' | 'gateway' | 'ipv6'>;
+  net: Omit<NetConfig, 'secret0' | 'secret1' | 'wireKey'>;
   policy: IdlePolicy;
   tcp?: Pick<TcpOptions, 'congestion' | 'ecn'>;
   openNic(parts: NicParts): Nic;

@@ -112,6 +112,18 @@ export class Discovery {
     if (local === LINK_LOCAL) this.routers.solicit();
   }
 
+  /**
+   * The link is up again: groups are reported and addresses announced anew, routers asked for (RFC 4861 6.3.7, an interface
+   * "reinitialised after a temporary failure"). Addresses are not checked again: nobody may have taken them meanwhile
+   * unheard, but connections on them would not survive the second that it takes.
+   */
+  linkUp(): void {
+    if (!this.#addresses.isOn) return;
+    for (let local = 1; local <= this.#addresses.last; local++) {
+      if (this.#addresses.isOurs(local)) this.#ours(local);
+    }
+  }
+
   expire(): void {
     this.ndp.expire();
     this.#dad.expire();

@@ -31,6 +31,8 @@ export interface NetConfig {
   wireKey: WireKey;
   /** Absent: no IPv6. */
   ipv6?: Ipv6Config;
+  /** The link hands over frames whose checksums nobody has computed (partial-checksums.ts). */
+  partialChecksums?: boolean;
 }
 
 /** IPv6 addresses are four words, big-endian integers as int32. */

@@ -137,14 +137,17 @@ export class Ipv6Input {
     return this.#addresses.hasSolicited(w3 & 0xff_ffff) ? GROUP : NOT_FOR_US;
   }
 
-  /** Whether somebody can have sent from there: a host, or :: (which only neighbour discovery answers). */
+  /**
+   * Whether somebody can have sent from there: a host, or :: (which only neighbour discovery answers). An address that is
+   * only tentative, or a duplicate, is somebody else's: its holder speaks from it, and says so first (RFC 4862 5.4.4).
+   */
   #isSourceSound(at: number): boolean {
     const view = this.#view;
     const w0 = view.getInt32(at);
     const w1 = view.getInt32(at + 4);
     const w2 = view.getInt32(at + 8);
     if (isNeverHost6(w0, w1, w2)) return isUnspecified(view, at);
-    return this.#addresses.tokenOf(w0, w1, w2, view.getInt32(at + 12)) === 0;
+    return !this.#addresses.isOurs(this.#addresses.tokenOf(w0, w1, w2, view.getInt32(at + 12)));
   }
 
   #segment(frame: number, ip: number, segment: number, bytes: number, local: number): number {

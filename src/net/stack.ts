@@ -20,10 +20,14 @@ import { assert, VERIFY } from '../verify.ts';
 import {
   ETH_DESTINATION,
   ETH_HEADER_BYTES,
+  ETH_TAG,
+  ETH_TAG_BYTES,
   ETH_TYPE,
   ETH_TYPE_ARP,
   ETH_TYPE_IPV4,
   ETH_TYPE_IPV6,
+  ETH_VID,
+  isTag,
   MAC_GROUP,
   macHigh,
   macLow,
@@ -48,6 +52,7 @@ import { Udp } from './udp.ts';
 const C_SHORT = COUNTER.ethShort;
 const C_NOT_FOR_US = COUNTER.ethNotForUs;
 const C_UNKNOWN_TYPE = COUNTER.ethUnknownType;
+const C_VLAN = COUNTER.ethVlan;
 
 const newTcp = (env: Environment, ip: Ip): Tcp => new Tcp(env, ip);
 const ignoreTimer = (_index: number): void => {};
@@ -67,6 +72,7 @@ export class Stack {
   readonly #hasIpv6: boolean;
   readonly #env: Environment;
   readonly #view: DataView;
+  readonly #u8: Uint8Array;
   readonly #frames: Frames;
   readonly #counters: Counters;
   readonly #wheel: Wheel;
@@ -99,6 +105,7 @@ export class Stack {
     this.#hasIpv6 = addresses.isOn;
     this.#env = env;
     this.#view = env.arena.view;
+    this.#u8 = env.arena.u8;
     this.#frames = env.frames;
     this.#counters = env.counters;
     this.#wheel = env.wheel;
@@ -131,9 +138,26 @@ export class Stack {
     if (type === ETH_TYPE_IPV6 && this.#hasIpv6) {
       return this.#input6.input(offset, length, !isOurs);
     }
+    if (isTag(type)) return this.#tagged(offset, length);
     if (type === ETH_TYPE_ARP) this.arp.input(offset, length);
     else this.#counters.bump(C_UNKNOWN_TYPE);
     return FREE_FRAME;
+  }
+
+  /** A tag that names no VLAN is taken off, as Linux does; we are in no VLAN, and one tag is enough (IEEE 802.1Q 6.9). */
+  #tagged(offset: number, length: number): number {
+    const inner = offset + ETH_TAG_BYTES;
+    if (length < ETH_HEADER_BYTES + ETH_TAG_BYTES) {
+      this.#counters.bump(C_SHORT);
+      return FREE_FRAME;
+    }
+    const vid = this.#view.getUint16(offset + ETH_TAG) & ETH_VID;
+    if (vid !== 0 || isTag(this.#view.getUint16(inner + ETH_TYPE))) {
+      this.#counters.bump(C_VLAN);
+      return FREE_FRAME;
+    }
+    this.#u8.copyWithin(inner, offset, offset + ETH_TYPE);
+    return this.#ethernet(inner, length - ETH_TAG_BYTES);
   }
 
   /** Runs every timer that is due at `env.clock`. */
@@ -155,6 +179,12 @@ export class Stack {
     this.advance();
     this.arp.announce();
     this.discovery.start();
+  }
+
+  /** The link is up again after it was down: whoever is behind it has forgotten us, or is somebody else. */
+  linkUp(): void {
+    this.arp.announce();
+    this.discovery.linkUp();
   }
 
   /** Sends what is due. The loop kicks the driver afterwards. */

@@ -34,6 +34,7 @@ import { type Environment, FREE_FRAME, KEEP_FRAME } from './environment.ts';
 import type { Icmp } from './icmp.ts';
 import type { Icmp6 } from './icmpv6.ts';
 import type { Ip } from './ip.ts';
+import { PartialChecksums } from './partial-checksums.ts';
 import { UdpSockets } from './udp-sockets.ts';
 
 const C_IN = COUNTER.udpIn;
@@ -64,6 +65,7 @@ export class Udp {
   readonly #icmp: Icmp;
   readonly #icmp6: Icmp6;
   readonly #sockets: UdpSockets;
+  readonly #partial: PartialChecksums;
   /** Eight bytes for the header of a datagram that leaves in fragments. */
   readonly #header: number;
 
@@ -76,6 +78,7 @@ export class Udp {
     this.#icmp = icmp;
     this.#icmp6 = icmp6;
     this.#sockets = new UdpSockets(env);
+    this.#partial = new PartialChecksums(env, COUNTER.udpPartialChecksums);
     this.#header = env.arena.carve('udp header', wire.UDP_HEADER_BYTES, 64);
   }
 
@@ -254,14 +257,19 @@ export class Udp {
     if (view.getUint16(udp + wire.UDP_CHECKSUM) === 0) return true;
     const destination = view.getInt32(ip + IP_DESTINATION);
     const seed = pseudoHeaderSum(source, destination, PROTOCOL_UDP, length);
-    return finish(this.#kernels.sum(udp, length, seed)) === 0;
+    return this.#isSumRight(udp, length, seed);
   }
 
   #isChecksumRight6(ip: number, udp: number, length: number): boolean {
     if (this.#view.getUint16(udp + wire.UDP_CHECKSUM) === 0) return false;
     const addresses = this.#kernels.sum(ip + IP6_SOURCE, 2 * IP6_ADDRESS_BYTES, 0);
     const seed = addresses + pseudoHeaderSum(0, 0, PROTOCOL_UDP, length);
-    return finish(this.#kernels.sum(udp, length, seed)) === 0;
+    return this.#isSumRight(udp, length, seed);
+  }
+
+  #isSumRight(udp: number, length: number, seed: number): boolean {
+    if (finish(this.#kernels.sum(udp, length, seed)) === 0) return true;
+    return this.#partial.takes(udp + wire.UDP_CHECKSUM, seed);
   }
 
   /** One packet: payload and checksum in one pass. `ports` are local << 16 | remote. */

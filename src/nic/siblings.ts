@@ -17,14 +17,17 @@ import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import type { Clock } from '../net/environment.ts';
-import { ARP_BYTES, ARP_OPERATION, ARP_REPLY } from '../wire/arp.ts';
+import { ARP_BYTES, ARP_OPERATION, ARP_REPLY, ARP_SENDER_IP, ARP_TARGET_IP } from '../wire/arp.ts';
 import {
   ETH_HEADER_BYTES,
   ETH_PAYLOAD,
+  ETH_TAG,
+  ETH_TAG_BYTES,
   ETH_TYPE,
   ETH_TYPE_ARP,
   ETH_TYPE_IPV4,
   ETH_TYPE_IPV6,
+  isTag,
 } from '../wire/ethernet.ts';
 import { ICMP_TYPE, isError } from '../wire/icmp.ts';
 import {
@@ -50,6 +53,14 @@ const BYTES_MAX = FRAME_BYTES - TRANSMIT_HEADROOM;
 /** Whether a frame says something that every thread has to know. Any bytes, however short. */
 export function concernsAll(u8: Uint8Array, frame: number, length: number): boolean {
   const type = (u8[frame + ETH_TYPE]! << 8) | u8[frame + ETH_TYPE + 1]!;
+  if (!isTag(type)) return isForAll(u8, frame, length, type);
+  const inner = frame + ETH_TAG_BYTES;
+  const innerType = (u8[inner + ETH_TYPE]! << 8) | u8[inner + ETH_TYPE + 1]!;
+  const isPriority = (u8[frame + ETH_TAG]! & 15) === 0 && u8[frame + ETH_TAG + 1] === 0;
+  return isPriority && isForAll(u8, inner, length - ETH_TAG_BYTES, innerType);
+}
+
+function isForAll(u8: Uint8Array, frame: number, length: number, type: number): boolean {
   const packet = frame + ETH_PAYLOAD;
   const bytes = length - ETH_HEADER_BYTES;
   if (type === ETH_TYPE_IPV4) {
@@ -63,9 +74,16 @@ export function concernsAll(u8: Uint8Array, frame: number, length: number): bool
     if (message <= ICMP6_ERROR_MAX || message === ICMP6_ROUTER_ADVERTISEMENT) return true;
     return message === ICMP6_NEIGHBOUR_ADVERTISEMENT;
   }
-  return (
-    type === ETH_TYPE_ARP && bytes >= ARP_BYTES && u8[packet + ARP_OPERATION + 1] === ARP_REPLY
-  );
+  if (type !== ETH_TYPE_ARP || bytes < ARP_BYTES) return false;
+  return u8[packet + ARP_OPERATION + 1] === ARP_REPLY || isGratuitous(u8, packet);
+}
+
+/** A request for the sender's own address: it has moved (RFC 5227 3), whoever it was sent to. */
+function isGratuitous(u8: Uint8Array, packet: number): boolean {
+  for (let i = 0; i < 4; i++) {
+    if (u8[packet + ARP_SENDER_IP + i] !== u8[packet + ARP_TARGET_IP + i]) return false;
+  }
+  return true;
 }
 
 export interface SiblingsParts {

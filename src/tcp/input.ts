@@ -12,6 +12,7 @@
 import { COUNTER, type Counters } from '../counters.ts';
 import { isToken } from '../net/destinations.ts';
 import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { PartialChecksums } from '../net/partial-checksums.ts';
 import { finish, pseudoHeaderSum, sumShort } from '../wire/checksum.ts';
 import { isMarked, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
@@ -20,6 +21,7 @@ import {
   headerBytes,
   PSH,
   TCP_ACK,
+  TCP_CHECKSUM,
   TCP_FLAGS,
   TCP_HEADER_BYTES,
   TCP_OPTIONS,
@@ -80,6 +82,7 @@ export class Input {
   readonly #synchronized: Synchronized;
   readonly #ecn: Ecn;
   readonly #arrival = new Arrival();
+  readonly #partial: PartialChecksums;
 
   constructor(env: Environment, parts: InputParts) {
     this.#i32 = env.arena.i32;
@@ -88,6 +91,7 @@ export class Input {
     this.#kernels = env.arena.kernels;
     this.#counters = env.counters;
     this.#clock = env.clock;
+    this.#partial = new PartialChecksums(env, COUNTER.tcpPartialChecksums);
     this.#flows = parts.flows;
     this.#ip = parts.ip;
     this.#acknowledging = parts.acknowledging;
@@ -156,9 +160,9 @@ export class Input {
     }
     const seed = pseudoHeaderSum(source, destination, PROTOCOL_TCP, bytes);
     if (bytes <= SHORT_SUM_BYTES && (bytes & 1) === 0) {
-      return finish(sumShort(this.#view, tcp, bytes, seed)) === 0;
-    }
-    return this.#kernels.sum(tcp, bytes, seed) === 0xffff;
+      if (finish(sumShort(this.#view, tcp, bytes, seed)) === 0) return true;
+    } else if (this.#kernels.sum(tcp, bytes, seed) === 0xffff) return true;
+    return this.#partial.takes(tcp + TCP_CHECKSUM, seed);
   }
 
   /** The common case, or NOT_PREDICTED with nothing changed. */

@@ -18,6 +18,16 @@ export const ETH_HEADER_BYTES = ETH_PAYLOAD;
 export const ETH_TYPE_IPV4 = 0x0800;
 export const ETH_TYPE_ARP = 0x0806;
 export const ETH_TYPE_IPV6 = 0x86dd;
+/** A tag of IEEE 802.1Q, or of 802.1ad, stands before the type that follows: priority (3 bits), DEI (1), VID (12). */
+export const ETH_TYPE_VLAN = 0x8100;
+export const ETH_TYPE_SERVICE_VLAN = 0x88a8;
+export const ETH_TAG = ETH_PAYLOAD;
+export const ETH_TAG_BYTES = 4;
+/** 0 in a tag that gives a priority and names no VLAN. */
+export const ETH_VID = 0xfff;
+
+export const isTag = (type: number): boolean =>
+  type === ETH_TYPE_VLAN || type === ETH_TYPE_SERVICE_VLAN;
 
 /** ff:ff:ff:ff:ff:ff */
 export const MAC_BROADCAST_HIGH = -1;

@@ -40,6 +40,8 @@ export interface Fields {
   /** The urgent pointer; counts with U. */
   urgent?: number;
   badChecksum?: boolean;
+  /** The sum of the pseudo-header, as Linux leaves it for hardware to go on with. */
+  partialChecksum?: boolean;
   dataOffset?: number;
   sourcePort?: number;
   port?: number;
@@ -164,7 +166,8 @@ export class Peer {
       ...data,
     ]; // biome-ignore format: words of the header
     const pseudo = [10, 77, 0, 1, 10, 77, 0, 2, 0, 6, ...half(segment.length)];
-    const sum = half(checksum([...pseudo, ...segment]) ^ (fields.badChecksum ? 0x5555 : 0));
+    const whole = checksum([...pseudo, ...segment]) ^ (fields.badChecksum ? 0x5555 : 0);
+    const sum = half(fields.partialChecksum ? ~checksum(pseudo) & 0xffff : whole);
     segment[16] = sum[0]!;
     segment[17] = sum[1]!;
     return ipFrame(segment, { protocol: 6, tos: fields.ecn ?? 0 });
