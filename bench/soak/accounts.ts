@@ -22,6 +22,7 @@ const ACCOUNTS: readonly Account[] = [
     arrived: 'rxFrames',
     outcomes: [
       ...(['ethShort', 'ethNotForUs', 'ethUnknownType', 'arpIn', 'ipShort'] as const),
+      'ethVlan',
       ...(['ipBadVersion', 'ipBadHeaderLength', 'ipBadLength', 'ipBadChecksum'] as const),
       ...(['ipBadOption', 'ipNotForUs', 'ipLinkBroadcast', 'ipBadSource'] as const),
       ...(['ipFragmentsIn', 'ipBroadcastIgnored', 'ipUnknownProtocol'] as const),
@@ -57,6 +58,7 @@ export function balancesOf(counts: Counts): Balance[] {
 /** Of these frames it is known that they were dropped, and why. */
 const DROPS: readonly CounterName[] = [
   ...(['rxNoFrame', 'rxTooLong', 'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpBad'] as const),
+  'ethVlan',
   ...(['ipShort', 'ipBadVersion', 'ipBadHeaderLength', 'ipBadLength', 'ipBadChecksum'] as const),
   ...(['ipBadOption', 'ipNotForUs', 'ipLinkBroadcast', 'ipBadSource', 'ipFragmentBad'] as const),
   ...(['ipFragmentOverlap', 'ipFragmentDuplicate', 'ipReassemblyTimeout'] as const),

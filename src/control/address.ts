@@ -52,6 +52,10 @@ export function isWithin(address: number, subnet: Subnet): boolean {
   return (address & mask) === (subnet.address & mask);
 }
 
+/** The address of everybody in a network. */
+export const broadcastOf = ({ address, prefixLength }: Subnet): number =>
+  address | ~maskOf(prefixLength);
+
 /** The host's end of a dataplane's network: the first address in it that is not the dataplane's. */
 export function hostAddressFor({ address, prefixLength }: Subnet): number {
   const network = address & maskOf(prefixLength);

@@ -81,15 +81,11 @@ export function linkLocalFor(mac: readonly number[], address: readonly number[])
   return [0xfe80_0000 | 0, 0, digest.readInt32BE(0) & ~0x0200_0000, digest.readInt32BE(4) | 1];
 }
 
-/** What the XDP program takes of IPv6; on a link of our own also what routers say to all nodes. */
-export function ipv6Matches({ address, linkLocal, slaac }: Ipv6Config, isPrivate: boolean) {
-  const ipv6 = [bytesOfIpv6(address), bytesOfIpv6(linkLocal)];
-  return {
-    ipv6,
-    groups: isPrivate ? [bytesOfIpv6([0xff02_0000, 0, 0, 1])] : [],
-    interfaceIds: slaac ? [ipv6[1]!.subarray(8)] : [],
-  };
-}
+/** What the XDP program takes of IPv6 on an interface shared with the kernel. */
+export const ipv6Matches = ({ address, linkLocal }: Ipv6Config): Uint8Array[] => [
+  bytesOfIpv6(address),
+  bytesOfIpv6(linkLocal),
+];
 
 /** For the dataplane. `isPrivate`: nobody but the host is on the link. */
 export function ipv6ConfigFor(

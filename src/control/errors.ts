@@ -65,6 +65,14 @@ export class DataplaneFailedError extends UserError {
   }
 }
 
+/** The interface was removed, or is in another network namespace. */
+export class LinkGoneError extends UserError {
+  override readonly exitCode = 1;
+  constructor(what: string) {
+    super('IX_LINK_GONE', `the service has ended, its interface ${what}`, 'start it again');
+  }
+}
+
 /** The dataplane ended although nobody asked it to. */
 export class DataplaneDiedError extends UserError {
   override readonly exitCode = 1;

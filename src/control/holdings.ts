@@ -23,9 +23,11 @@ import type { Inherited } from './child.ts';
 import type { Confined } from './confine.ts';
 import { type Held, openProcess, takeDescriptor } from './descriptors.ts';
 import { OptionError } from './errors.ts';
+import type { HostSide } from './host-side.ts';
 import { type ChildRecord, type Estate, type Instance, record } from './instances.ts';
 import type { Attached } from './launch.ts';
-import { adoptNetwork, makeNetwork, type Network, type NetworkPlan } from './network.ts';
+import { adviceFor } from './link-advice.ts';
+import { adoptNetwork, linkName, makeNetwork, type Network, type NetworkPlan } from './network.ts';
 import type { RunOptions } from './options.ts';
 import { networkNamespace, processName } from './process.ts';
 import { makeStatistics, settleStatistics } from './statistics.ts';
@@ -44,6 +46,10 @@ export interface Holdings {
   /** Absent for a tap. */
   readonly attachment: Attachment | undefined;
   readonly statisticsFd: number;
+  /** What the host's end of a link of our own is given. */
+  readonly hostSide: HostSide;
+  /** Lines to say when it serves: what should be switched off on an interface that was there before. */
+  readonly advice: readonly string[];
   release(): void;
 }
 
@@ -53,19 +59,42 @@ export function makeHoldings(app: Application, options: RunOptions, nic: string)
     const statisticsFd = makeStatistics(options.threads);
     undo.push(() => closeSync(statisticsFd));
     const instance = describe(app, options, nic, statisticsFd);
-    const network = makeNetwork(networkPlanOf(options, nic), instance);
+    const plan = networkPlanOf(options, nic);
+    const network = makeNetwork(plan, instance);
     if (network.ipv6) instance.address6 = formatIpv6(network.ipv6.address);
     undo.push(network.remove);
+    instance.link = linkOf(network);
+    const hostSide = hostSideOf(plan, network);
     // Frames of the host must come with whole checksums and no longer than the MTU.
     if (network.hostName !== undefined) setOffloads(network.hostName, false);
     const attachment = network.fd === undefined ? attach(network, options) : undefined;
     if (attachment) undo.push(() => attachment.detach());
-    return { instance, network, attachment, statisticsFd, release: () => undo.run() };
+    const advice = adviceOn(network, attachment);
+    const release = (): void => undo.run();
+    return { instance, network, attachment, statisticsFd, hostSide, advice, release };
   } catch (error) {
     undo.run();
     throw error;
   }
 }
+
+/** IPv6 that could not be had is not asked for again. */
+const hostSideOf = ({ address, prefixLength, ip6 }: NetworkPlan, { ipv6 }: Network): HostSide => ({
+  ...{ address, prefixLength },
+  ...(ip6 && ipv6 && { ip6 }),
+});
+
+const linkOf = ({ ifname, ifindex, hostIndex }: Network): NonNullable<Instance['link']> => ({
+  name: ifname,
+  indexes: [...new Set([hostIndex ?? ifindex, ifindex])],
+  state: 'up',
+});
+
+const adviceOn = (
+  { ifname, linkKind, hostName }: Network,
+  attachment: Attachment | undefined,
+): string[] =>
+  attachment && hostName === undefined ? adviceFor(ifname, linkKind, attachment.mode) : [];
 
 /** An interface that is there already has a network of its own: there IPv6 is only what the user asks for. */
 function networkPlanOf(options: RunOptions, nic: string): NetworkPlan {
@@ -87,7 +116,9 @@ function attach(network: Network, options: RunOptions): Attachment {
   const { ifname } = network;
   return attachXdp({
     ...{ ifname, ipv4: [options.ip.address], ...(mode ? { mode } : {}) },
-    ...(network.ipv6 && ipv6Matches(network.ipv6, network.hostName !== undefined)),
+    ...(network.ipv6 && { ipv6: ipv6Matches(network.ipv6) }),
+    // Nobody else is behind a link of our own: the stack sees all of it, as over a tap.
+    ...(network.hostName !== undefined && { everything: true }),
   });
 }
 
@@ -132,7 +163,7 @@ export interface Adopted extends Holdings {
 }
 
 /** `instance` is an orphan that was claimed (adopt.ts). */
-export function adoptHoldings(instance: Instance): Adopted {
+export function adoptHoldings(instance: Instance, options: RunOptions): Adopted {
   const { dataplane, estate } = instance;
   if (!dataplane || !estate) throw new Error('claimed, so it has both');
   const taken = new Undo();
@@ -148,19 +179,23 @@ export function adoptHoldings(instance: Instance): Adopted {
     const deviceFd = device && take(device);
     const shared = (estate.shared ?? []).map((each) => eachOf(each, take));
     const maps = xdp && { map: take(xdp.map), link: take(xdp.link) };
-    const { ifname } = estate.network;
+    const ifname = linkName(estate.network.ifindex);
+    if (ifname === undefined) throw new Error(`its interface ${estate.network.ifname} is gone`);
     const attachment =
       xdp &&
       maps &&
       new Attachment(readInterface(ifname), xdp.mode, xdp.fallback, maps.map, maps.link);
     const network = adoptNetwork(instance, estate.network, deviceFd);
+    const hostSide = hostSideOf(networkPlanOf(options, instance.nic), network);
     instance.statisticsFd = statisticsFd;
     record(instance);
     const release = (): void => {
       network.remove();
       taken.run();
     };
-    return { instance, network, attachment, statisticsFd, estate, shared, release };
+    const advice = adviceOn(network, attachment);
+    const held = { instance, network, attachment, statisticsFd, hostSide, advice };
+    return { ...held, estate, shared, release };
   } catch (error) {
     taken.run();
     throw error;
@@ -211,7 +246,8 @@ export function estateOf(
   shared: readonly SharedDescriptors[] | undefined,
   attached: Attached,
 ): Estate {
-  const { kind, ifname, ifindex, mac, mtu, gateway, hostName, ipv6, fd } = network;
+  const { kind, linkKind, ifname, ifindex, mac, mtu, gateway } = network;
+  const { hostName, hostIndex, ipv6, fd } = network;
   const held = (ours: number): Held => inherited.held(ours);
   const xdp = attachment && {
     mode: attachment.mode,
@@ -223,12 +259,14 @@ export function estateOf(
     wish,
     network: {
       kind,
+      linkKind,
       ifname,
       ifindex,
       mac,
       mtu,
       gateway,
       ...(hostName && { hostName }),
+      ...(hostIndex !== undefined && { hostIndex }),
       ...(ipv6 && { ipv6 }),
     },
     statistics: held(statisticsFd),

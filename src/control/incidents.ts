@@ -1,6 +1,6 @@
 /**
- * What the control plane says of an application that misbehaves, and of a dataplane that dies: one line for people, one
- * object for programs (--json). The formats are stable.
+ * What the control plane says of an application that misbehaves, of a dataplane that dies, and of a link that changes: one
+ * line for people, one object for programs (--json). The formats are stable.
  *
  * - `ended`: it died, failed or was killed, and is started again in `restartInSeconds`; `restarts` counts from 1.
  * - `restarted`: it is up again, under a new pid.
@@ -8,10 +8,13 @@
  *   it is killed (cause 'hang'); absent: never.
  * - `quota`: it has asked for more than it may have; `refused` is how often since this was last said.
  * - `dataplane-ended`, `dataplane-restarted`: the same of the dataplane that it ran on.
+ * - `link`, `link-renamed`: what became of a link, by name; `seconds` is how long it was what it was before.
+ * - `checksums`: how many packets were refused for a checksum that their sender has left to hardware.
  *
- * Made by application-process.ts, life.ts and service.ts, printed by serve.ts.
+ * Made by application-process.ts, life.ts, service.ts and link-care.ts, printed by serve.ts.
  */
 import type { Quotas } from '../limits.ts';
+import type { LinkState } from './instances.ts';
 
 interface Named {
   application: string;
@@ -72,7 +75,35 @@ export interface DataplaneRestarted extends OfDataplane {
   applicationPid?: number;
 }
 
+interface OfLink {
+  application: string;
+  address: string;
+  interface: string;
+}
+
+export interface LinkChanged extends OfLink {
+  event: 'link';
+  state: LinkState;
+  /** How long it was what it was before. */
+  seconds: number;
+  /** Of state gone: it is in another network namespace now. */
+  isMoved: boolean;
+}
+
+export interface LinkRenamed extends OfLink {
+  event: 'link-renamed';
+  was: string;
+}
+
+export interface ChecksumsRefused extends OfLink {
+  event: 'checksums';
+  refused: number;
+}
+
 export type Incident =
+  | LinkChanged
+  | LinkRenamed
+  | ChecksumsRefused
   | Ended
   | Restarted
   | Hanging
@@ -99,6 +130,10 @@ function causeOf(ended: Ended): string {
 
 /** The line, without `ix: `. */
 export function describe(incident: Incident): string {
+  if ('interface' in incident) {
+    const { application, address } = incident;
+    return `link ${incident.interface} of ${application} at ${address}: ${happenedToLink(incident)}`;
+  }
   const { application, pid } = incident;
   const number = pid === undefined ? '' : ` (pid ${pid})`;
   if (incident.event === 'dataplane-ended' || incident.event === 'dataplane-restarted') {
@@ -107,7 +142,25 @@ export function describe(incident: Incident): string {
   return `application ${application}${number}: ${happened(incident)}`;
 }
 
-function happened(incident: Incident): string {
+function happenedToLink(incident: LinkChanged | LinkRenamed | ChecksumsRefused): string {
+  if (incident.event === 'link-renamed') return `was ${incident.was} until now`;
+  if (incident.event === 'checksums') {
+    const what = `${incident.refused} packets came with a checksum left to hardware that is not there, and were dropped`;
+    return `${what}; where they are sent: ethtool -K INTERFACE tx off`;
+  }
+  switch (incident.state) {
+    case 'up':
+      return `up again after ${seconds(incident.seconds)}`;
+    case 'down':
+      return 'down, nothing is received or sent until it is up again';
+    case 'no carrier':
+      return 'no carrier, its other end is down or unplugged';
+    case 'gone':
+      return incident.isMoved ? 'moved to another network namespace' : 'removed';
+  }
+}
+
+function happened(incident: Exclude<Incident, OfLink>): string {
   switch (incident.event) {
     case 'ended': {
       const again = `restarted in ${seconds(incident.restartInSeconds)}`;

@@ -36,6 +36,9 @@ import { Held } from './descriptors.ts';
 import { UserError } from './errors.ts';
 import { isAlive, type ProcessName as Name, networkNamespace } from './process.ts';
 
+export const LINK_STATES = ['up', 'no carrier', 'down', 'gone'] as const;
+export type LinkState = (typeof LINK_STATES)[number];
+
 const ProcessName = v.object({ pid: v.number(), start: v.number() });
 
 /** A dataplane or an application, with what is needed to adopt it. */
@@ -65,12 +68,14 @@ const Estate = v.object({
   wish: v.string(),
   network: v.object({
     kind: v.picklist(['link', 'tap']),
+    linkKind: v.string(),
     ifname: v.string(),
     ifindex: count,
     mac: v.array(count),
     mtu: count,
     gateway: v.number(),
     hostName: v.optional(v.string()),
+    hostIndex: v.optional(count),
     ipv6: v.optional(Ipv6Config),
   }),
   statistics: Held,
@@ -107,6 +112,10 @@ const Instance = v.object({
   nic: v.string(),
   /** Links this instance made, by name. */
   links: v.array(v.string()),
+  /** The interface that its dataplane drives, and what its links were when that was last known. */
+  link: v.optional(
+    v.object({ name: v.string(), indexes: v.array(count), state: v.picklist(LINK_STATES) }),
+  ),
   /** Descriptor of the statistics memfd in the control process. */
   statisticsFd: v.number(),
   /** Names of the counters in it, in order: a reader of another version prints the right names. */

@@ -44,6 +44,8 @@ export interface End {
   failure?: string;
   /** The application ended it, with this exit code. */
   stopped?: number;
+  /** It is the link's end: which, and how. */
+  link?: string;
 }
 
 export type Attached = Extract<DataplaneMessage, { type: 'attached' }>;
@@ -58,6 +60,8 @@ export interface Dataplane {
   readonly ended: Promise<End>;
   /** Frames may flow. */
   go(): void;
+  /** Its link is up again: it sends what waits, and announces itself. */
+  linkUp(): void;
   /** The application's process has ended; settles when all it held is back, fails when the dataplane ends instead. */
   dropApplication(): Promise<void>;
   /** What its pools hold, one entry a thread. */
@@ -143,6 +147,7 @@ function converse(
     ready: ready.promise,
     ended,
     go: () => child.write('go'),
+    linkUp: () => child.write('link-up'),
     dropApplication: () => {
       const { number, answer } = questions.ask<void>();
       const hung = setTimeout(() => {
@@ -210,7 +215,11 @@ function theirs(config: DataplaneConfig, inherited: Inherited): DataplaneConfig 
 }
 
 function withDescriptor(nic: NicConfig, inherited: Inherited): NicConfig {
-  if (nic.kind === 'afxdp') return { ...nic, socketFd: inherited.pass(nic.socketFd) };
+  if (nic.kind === 'afxdp') {
+    const { socketFd, overheardFd } = nic;
+    const overheard = overheardFd === undefined ? {} : { overheardFd: inherited.pass(overheardFd) };
+    return { ...nic, socketFd: inherited.pass(socketFd), ...overheard };
+  }
   if (nic.kind === 'tap') return { ...nic, fd: inherited.pass(nic.fd) };
   const [mine, other] = nic.wakeFds;
   const wakeFds: [number, number] = [inherited.pass(mine), inherited.pass(other)];

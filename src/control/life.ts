@@ -14,7 +14,8 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
-import type { Attachment } from '../nic/attach.ts';
+import { openOverhearing } from '../nic/packet-socket.ts';
+import { broadcastOf } from './address.ts';
 import {
   type ApplicationProcess,
   adoptApplication,
@@ -38,6 +39,7 @@ import {
   launch,
   type Ready,
 } from './launch.ts';
+import { handsOverPartialChecksums } from './link-advice.ts';
 import { applicationCpu, type RunOptions } from './options.ts';
 import { within } from './patience.ts';
 import { isAlive } from './process.ts';
@@ -96,6 +98,7 @@ export async function startLife(
     nics: drivers.configs,
     gateway: network.gateway,
     ...(network.ipv6 && { ipv6: network.ipv6 }),
+    ...(handsOverPartialChecksums(network.linkKind) && { partialChecksums: true }),
     statisticsFd,
     ...(captureFd === undefined ? {} : { captureFd }),
   };
@@ -268,27 +271,34 @@ function openDrivers({ network, attachment }: Holdings, options: RunOptions, und
     return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
   }
   if (!attachment) throw new Error('a link has an XDP program');
-  const sockets = openSockets(attachment, options.threads, undo);
+  const { threads, ip } = options;
+  const sockets = openSockets(threads, undo, () => attachment.openSocket());
+  const isShared = network.hostName === undefined;
+  const overheard = openSockets(isShared ? threads : 0, undo, () =>
+    openOverhearing(ifindex, broadcastOf(ip), network.ipv6 !== undefined),
+  );
   const { mode } = attachment;
   return {
     configs: sockets.map((socketFd, queue) => {
-      return { kind: 'afxdp', ifname, ifindex, queue, socketFd, mode, mac, mtu };
+      const overheardFd = overheard[queue];
+      const all = { ifname, ifindex, queue, socketFd, mode, mac, mtu };
+      return { kind: 'afxdp', ...all, ...(overheardFd !== undefined && { overheardFd }) };
     }),
     enable: () => {
       sockets.forEach((socket, queue) => {
         attachment.enable(queue, socket);
       });
-      for (const socket of sockets.splice(0)) closeSync(socket);
+      for (const socket of [...sockets.splice(0), ...overheard.splice(0)]) closeSync(socket);
     },
   };
 }
 
-function openSockets(attachment: Attachment, count: number, undo: Undo): number[] {
+function openSockets(count: number, undo: Undo, open: () => number): number[] {
   const sockets: number[] = [];
   undo.push(() => {
     for (const socket of sockets.splice(0)) closeSync(socket);
   });
-  for (let i = 0; i < count; i++) sockets.push(attachment.openSocket());
+  for (let i = 0; i < count; i++) sockets.push(open());
   return sockets;
 }
 

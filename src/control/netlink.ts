@@ -20,6 +20,7 @@ const AF_INET6 = 10;
 /** No duplicate address detection: usable at once. */
 const IFA_F_NODAD = 2;
 
+const EEXIST = 17;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const RTM_NEWLINK = 16;
@@ -85,6 +86,7 @@ export interface InterfaceAddress6 {
   index: number;
   /** Four big-endian integers as int32. */
   address: number[];
+  prefixLength: number;
 }
 
 export interface VethEnd {
@@ -133,7 +135,8 @@ export class Netlink {
     return this.#ask('list addresses', request, RTM_NEWADDR).flatMap((body) => {
       const value = readAttributes(body, 8).get(IFA_ADDRESS);
       if (value?.byteLength !== 16) return [];
-      return [{ index: body.getUint32(4, true), address: wordsOfIpv6(value, 0) }];
+      const prefixLength = body.getUint8(1);
+      return [{ index: body.getUint32(4, true), address: wordsOfIpv6(value, 0), prefixLength }];
     });
   }
 
@@ -271,6 +274,15 @@ function endAttributes(request: Message, end: VethEnd): void {
   request.text(IFLA_IFNAME, end.name);
   const queues = end.queues ?? 1;
   request.word(IFLA_NUM_TX_QUEUES, queues).word(IFLA_NUM_RX_QUEUES, queues);
+}
+
+/** What is there already is no reason to fail. */
+export function unlessThere(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.errno !== EEXIST) throw error;
+  }
 }
 
 function linkOf(body: DataView): Link {

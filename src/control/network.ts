@@ -11,7 +11,7 @@
  *   left, refuses an address that somebody has, and records the instance before it makes the first
  *   link; all under one lock.
  *
- * Called by holdings.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst;
+ * Called by holdings.ts; the host's side of our own links is host-side.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst;
  * ip-sysctl.rst (arp_ignore).
  */
 
@@ -22,10 +22,11 @@ import { readQueues } from '../nic/interface.ts';
 import { openTapDevice, randomMac } from '../nic/tap.ts';
 import { formatIpv6 } from '../wire/ipv6-text.ts';
 import { formatAddress, hostAddressFor, isWithin, type Subnet } from './address.ts';
-import { hostAddress6For, ipv6ConfigFor, isSameAddress, type Subnet6 } from './address6.ts';
+import { ipv6ConfigFor, isSameAddress, type Subnet6 } from './address6.ts';
 import { AddressInUseError, InterfaceError } from './errors.ts';
 import { joinGroups } from './groups.ts';
 import { distrust } from './host-end.ts';
+import { giveHostAddresses } from './host-side.ts';
 import {
   type Estate,
   forget,
@@ -54,8 +55,11 @@ export type Network = {
   gateway: number;
   /** Absent: no IPv6 there. */
   ipv6?: Ipv6Config;
+  /** Netlink's name of its kind ('veth', 'tun'); empty for hardware. */
+  linkKind: string;
   /** The host's end; absent for an interface that was there already. */
   hostName?: string;
+  hostIndex?: number;
   /** tap: the device. */
   fd?: number;
   /** Takes away everything that was made, and forgets the instance. May be called twice. */
@@ -88,12 +92,13 @@ export function makeNetwork(plan: NetworkPlan, instance: Instance): Network {
 
 /** The network that an orphan goes on with; `fd` is our copy of the device (tap). */
 export function adoptNetwork(instance: Instance, network: Estate['network'], fd?: number): Network {
-  const { hostName, ipv6, ...rest } = network;
+  const { hostName, hostIndex, ipv6, ...rest } = network;
   const leave = ipv6 && hostName === undefined ? joinFor(rest.ifindex, ipv6) : () => {};
   const forgetAll = removal(instance);
   return {
     ...rest,
     ...(hostName === undefined ? {} : { hostName }),
+    ...(hostIndex === undefined ? {} : { hostIndex }),
     ...(ipv6 && { ipv6 }),
     ...(fd === undefined ? {} : { fd }),
     remove: () => {
@@ -108,11 +113,12 @@ export function removeNetwork(instance: Instance): void {
   withLock(removal(instance));
 }
 
-export function linkExists(name: string): boolean {
+/** Its name now; undefined: it is gone. */
+export function linkName(index: number): string | undefined {
   const netlink = new Netlink();
-  const found = netlink.link(name) !== undefined;
+  const found = netlink.links().find((link) => link.index === index);
   netlink.close();
-  return found;
+  return found?.name;
 }
 
 /** Removes links that dead instances left behind; returns their names. Call under `withLock`. */
@@ -199,11 +205,11 @@ function makeVeth(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netw
     guardHost(hostName);
     netlink.setUp(ours.index);
     netlink.setUp(host.index);
-    giveHostAddress(netlink, host.index, plan);
     const { mac, mtu } = ours;
     const ipv6 = privateIpv6(netlink, host.index, plan, mac);
     return {
       ...{ kind: 'link', ifname, ifindex: ours.index, mac, mtu, gateway: 0, hostName, remove },
+      ...{ linkKind: ours.kind, hostIndex: host.index },
       ...(ipv6 && { ipv6 }),
     };
   } catch (error) {
@@ -236,7 +242,6 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netwo
     const { index } = existing(netlink, hostName);
     guardHost(hostName);
     netlink.setUp(index);
-    giveHostAddress(netlink, index, plan);
     // The interface's address is the kernel's end's; ours is another.
     const mac = [...randomMac()];
     const mtu = ETHERNET_MTU;
@@ -244,12 +249,14 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, instance: Instance): Netwo
     return {
       ...(ipv6 && { ipv6 }),
       kind: 'tap',
+      linkKind: 'tun',
       ifname: hostName,
       ifindex: index,
       mac,
       mtu,
       gateway: 0,
       hostName,
+      hostIndex: index,
       fd,
       remove,
     };
@@ -281,6 +288,7 @@ function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance):
   };
   return {
     ...{ kind: 'link', ifname: name, ifindex: index, mac, mtu, gateway, remove },
+    linkKind: link.kind,
     ...(ipv6 && { ipv6 }),
   };
 }
@@ -332,21 +340,7 @@ function guardHost(hostName: string): void {
   );
 }
 
-/**
- * The first instance of a network gives the host an address in it. Further ones share that address,
- * and get a route to their own address that is more specific than the network's.
- */
-function giveHostAddress(netlink: Netlink, index: number, plan: NetworkPlan): void {
-  const host = hostAddressFor(plan);
-  const shared = netlink.addresses().some((entry) => entry.address === host);
-  netlink.addAddress(index, host, shared ? 32 : plan.prefixLength);
-  if (shared) netlink.addHostRoute(index, plan.address, host);
-}
-
-/**
- * IPv6 on a link of our own: the host's side of it, as `giveHostAddress`, and the dataplane's. Undefined: not asked for, or
- * this kernel has none, which is no reason not to serve.
- */
+/** The host's side of a link of our own, and the dataplane's IPv6 there; undefined: none was asked for, or can be had. */
 function privateIpv6(
   netlink: Netlink,
   index: number,
@@ -354,17 +348,9 @@ function privateIpv6(
   mac: readonly number[],
 ): Ipv6Config | undefined {
   const { ip6, slaac = false } = plan;
-  if (!ip6) return undefined;
-  const host = hostAddress6For(ip6);
-  try {
-    const shared = netlink.addresses6().some((entry) => isSameAddress(entry.address, host));
-    netlink.addAddress(index, host, shared ? 128 : ip6.prefixLength);
-    if (shared) netlink.addHostRoute(index, ip6.address, host);
-  } catch (error) {
-    if (!(error instanceof NetlinkError)) throw error;
-    console.error(`ix: no IPv6 (${error.message})`);
-    return undefined;
-  }
+  const error = giveHostAddresses(netlink, index, plan);
+  if (error) console.error(`ix: no IPv6 (${error.message})`);
+  if (!ip6 || error) return undefined;
   return ipv6ConfigFor(ip6, mac, [0, 0, 0, 0], true, slaac);
 }
 

@@ -6,7 +6,7 @@
  * - SIGINT and SIGTERM stop it in order, exit code 0. SIGHUP does not: who started it may log out, and daemons are told by it
  *   to read again what they have read. SIGUSR1 is nobody's: the debugger that Node would open by it is switched off (bin/ix).
  * - A dataplane that dies by itself is reported (one line on standard error, one object with --json) and started again; with
- *   --tied it is exit code 1.
+ *   --tied it is exit code 1, and so is a link that is gone.
  * - When this command dies in another way (kill -9, a fault of its own), the service goes on. The same command again adopts it; a command
  *   for the same address with other options ends it first, and says so.
  * - Without the privileges for the network that was asked for: an error if one was asked for, or something that only a
@@ -18,7 +18,7 @@ import { claim, endOrphan, mayAdopt, orphanAt, wishOf } from './adopt.ts';
 import { type Application, commandsToTry, findApplication } from './applications.ts';
 import { enforced } from './confine.ts';
 import { beyondDemonstration, demonstrate } from './demonstration.ts';
-import { DataplaneDiedError, OptionError, PrivilegeError } from './errors.ts';
+import { DataplaneDiedError, LinkGoneError, OptionError, PrivilegeError } from './errors.ts';
 import { describe, type Incident } from './incidents.ts';
 import type { End } from './launch.ts';
 import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
@@ -131,8 +131,9 @@ function sayEnded(app: string, address: string, from: number, why: string): void
 }
 
 /** The application may end the dataplane; everything else is an accident. */
-function exitCodeOf({ how, failure, stopped }: End): number {
+function exitCodeOf({ how, failure, stopped, link }: End): number {
   if (stopped !== undefined) return stopped;
+  if (link !== undefined) throw new LinkGoneError(link);
   throw new DataplaneDiedError(`the dataplane ended (${how})${failure ? `: ${failure}` : ''}`);
 }
 
@@ -148,7 +149,8 @@ function printIncident(incident: Incident, isJson: boolean): void {
 }
 
 function announce(app: Application, options: RunOptions, { service, from }: Begun): void {
-  const { address, address6, ports, nic, dataplane, application } = service;
+  const { address, address6, ports, nic, dataplane, application, advice } = service;
+  for (const line of advice) console.error(`ix: ${line}`);
   const missing = [dataplane, application].flatMap((child) => child?.confined?.missing ?? []);
   const notEnforced = [...new Set(missing)];
   if (options.json) {
@@ -162,6 +164,7 @@ function announce(app: Application, options: RunOptions, { service, from }: Begu
       dataplane: dataplane.pid,
       ...(application && { application: application.pid }),
       ...(from !== undefined && { adoptedFrom: from }),
+      ...(advice.length > 0 && { advice }),
       confined: {
         dataplane: enforced(dataplane.confined),
         ...(application && { application: enforced(application.confined) }),

@@ -6,6 +6,7 @@
  *   left.
  * - With `restarts`, a dataplane that dies is reported, what was its is cleaned up (its application, too), and another
  *   one starts on the same link, address and counters, after a while (backoff.ts): its peers see resets.
+ * - A link that goes down is waited for; one that is gone ends it (link-care.ts).
  * - With a `wish`, dataplane and application go on when the control plane dies, by a signal or an exception that nobody
  *   caught, and `adoptService` goes on with them.
  * - Without them it ends with either: benchmarks, tests, `--tied`.
@@ -28,7 +29,8 @@ import {
 import type { Instance } from './instances.ts';
 import type { Dataplane, End, Ready } from './launch.ts';
 import { adoptLife, type Life, type LifePlan, startLife } from './life.ts';
-import { linkExists } from './network.ts';
+import { LinkCare } from './link-care.ts';
+import { linkName } from './network.ts';
 import type { RunOptions } from './options.ts';
 import { Undo } from './undo.ts';
 
@@ -48,6 +50,8 @@ export interface Service extends Ready {
   /** Stops application and dataplane in order; `takeDown` comes after it. */
   stop(): Promise<void>;
   takeDown(): void;
+  /** Lines to say of its link (link-advice.ts). */
+  readonly advice: readonly string[];
 }
 
 export interface LaunchOptions {
@@ -87,7 +91,7 @@ export async function adoptService(
   given: LaunchOptions,
 ): Promise<Service> {
   const plan = planOf(app, options, instance.nic, given);
-  const holdings = adoptHoldings(instance);
+  const holdings = adoptHoldings(instance, options);
   const running = new Running(holdings, plan, given.restarts);
   return await running.begin((undo) => adoptLife(holdings, plan, undo));
 }
@@ -107,6 +111,7 @@ class Running implements Service {
   };
   #hasCrashed = false;
   #life: Life | undefined;
+  #links: LinkCare | undefined;
   #undo = new Undo();
   #restarts = 0;
   #isStopping = false;
@@ -126,6 +131,7 @@ class Running implements Service {
       this.takeDown();
       throw error;
     }
+    this.#careForLinks();
     void this.#watch(this.#life);
     return this;
   }
@@ -152,13 +158,19 @@ class Running implements Service {
     return this.#ended.promise;
   }
 
+  get advice(): readonly string[] {
+    return this.#holdings.advice;
+  }
+
   async stop(): Promise<void> {
     this.#isStopping = true;
+    this.#links?.close();
     await this.#life?.stop();
   }
 
   takeDown(): void {
     this.#isStopping = true;
+    this.#links?.close();
     process.off('exit', this.#exit);
     process.off('uncaughtExceptionMonitor', this.#crashed);
     try {
@@ -171,6 +183,23 @@ class Running implements Service {
   #now(): Life {
     if (!this.#life) throw new Error('it has begun');
     return this.#life;
+  }
+
+  #careForLinks(): void {
+    const { app, incident } = this.#plan;
+    this.#links = new LinkCare({
+      holdings: this.#holdings,
+      ...{ application: app.name, incident },
+      wake: () => this.#life?.dataplane.linkUp(),
+      gone: (why) => this.#linkGone(why),
+    });
+  }
+
+  /** Nothing can bring it back: no other life is begun. */
+  #linkGone(why: string): void {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#ended.resolve({ how: 'its link is gone', link: why });
   }
 
   /** From life to life, until one ends that is not followed by another. */
@@ -194,8 +223,8 @@ class Running implements Service {
       this.#undo.run();
       this.#undo = new Undo();
       noteEnd(instance);
-      if (!linkExists(network.ifname)) {
-        this.#ended.resolve({ how, failure: `its interface ${network.ifname} is gone` });
+      if (linkName(network.ifindex) === undefined) {
+        this.#linkGone(`${network.ifname} was removed`);
         return undefined;
       }
       const delayMs = this.#backoff.delayAfter(aliveMs);

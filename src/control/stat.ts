@@ -2,6 +2,7 @@
  * `ix stat`: what the running instances have counted.
  *
  * - Services whose control plane has died are listed, too, and said to be so (`orphan` in --json).
+ * - The link is said to be up, down, without carrier, or gone; of a veth of our own, the worse of its two ends.
  * - Counters that are zero are left out of the table, never of --json and --prometheus.
  * - --watch prints rates every second until Ctrl-C; with --json one line of JSON a second.
  */
@@ -9,7 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAddress } from './address.ts';
 import { enforced } from './confine.ts';
 import { OptionError, UserError } from './errors.ts';
-import { type Instance, isOrphan, liveInstances, orphans } from './instances.ts';
+import { type Instance, isOrphan, type LinkState, liveInstances, orphans } from './instances.ts';
+import { stateOf, worstOf } from './link-watch.ts';
+import { type Link, Netlink } from './netlink.ts';
+import { networkNamespace } from './process.ts';
 import { readStatistics } from './statistics.ts';
 
 export interface StatOptions {
@@ -40,6 +44,8 @@ export async function stat(options: StatOptions): Promise<void> {
   }
   for (const instance of instances) {
     console.log(title(instance));
+    const { link } = linkFacts(instance);
+    if (link) console.log(`  link ${link.name}: ${link.state}`);
     for (const line of confinement(instance)) console.log(`  ${line}`);
     printTable(readStatistics(instance), '');
   }
@@ -69,12 +75,29 @@ const facts = (instance: Instance, counters: Counts) => ({
   ports: instance.ports,
   pid: instance.control.pid,
   ...(isOrphan(instance) && { orphan: true }),
+  ...linkFacts(instance),
   confined: {
     dataplane: enforced(instance.dataplane?.confined),
     ...(instance.application && { application: enforced(instance.application.confined) }),
   },
   counters,
 });
+
+/** Its interface, and the state of the worst of its links now; what its control plane last knew, from another namespace. */
+function linkFacts({ link, namespace }: Instance): { link?: { name: string; state: LinkState } } {
+  if (!link) return {};
+  const { name, indexes, state } = link;
+  if (namespace !== networkNamespace()) return { link: { name, state } };
+  const netlink = new Netlink();
+  const found = netlink.links();
+  netlink.close();
+  const states = indexes.map((index): [Link | undefined, LinkState] => {
+    const there = found.find((each) => each.index === index);
+    return [there, stateOf(there)];
+  });
+  const [worst, now] = worstOf(states);
+  return { link: { name: worst?.name ?? name, state: now } };
+}
 
 /** One line a child: what the kernel holds it to, and what is missing here. */
 function confinement({ dataplane, application }: Instance): string[] {

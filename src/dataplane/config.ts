@@ -31,6 +31,8 @@ const AfXdp = v.object({
   ifindex: count,
   queue: count,
   socketFd: fd,
+  /** On an interface shared with the kernel: a packet socket for what is for everybody (nic/overheard.ts). */
+  overheardFd: v.optional(fd),
   /** How the XDP program is attached: by the driver, or by the kernel's generic code. */
   mode: v.picklist(['native', 'generic']),
   mac,
@@ -144,6 +146,8 @@ export const DataplaneConfig = v.object({
   gateway: int32,
   /** Absent: no IPv6. Addresses are four words (net/environment.ts). */
   ipv6: v.optional(Ipv6Config),
+  /** The link hands over frames whose checksums nobody has computed (net/partial-checksums.ts); absent: no. */
+  partialChecksums: v.optional(v.boolean()),
   idle: v.picklist(IDLE_POLICIES),
   /** Of TCP; absent: CUBIC, and ECN when a peer asks for it. */
   tcp: v.optional(

@@ -7,6 +7,7 @@
  *   `ready` out when the application listens.
  * - Later: `application-gone N` in when the application's process has ended: its flows end, its buffers come back, `dropped`
  *   out; `state N` in, and out what every thread holds. N is the control plane's number of its question.
+ *   `link-up` in when the link is up again.
  * - A thread that ends, by an exception or by process.exit() of an inline application, ends the process: `failed` says why.
  * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
  * - Ends with the control plane until it has locked itself down; afterwards only if its service is not `lasting`
@@ -34,6 +35,8 @@ interface Attached {
   nic: string;
 }
 
+/** What the control plane tells every thread. */
+const TOLD = /^(go|link-up|(application-gone|state) \d+)$/;
 /** How long the threads may take to say goodbye to their peers. */
 const CLOSE_MS = 500;
 /** How long `go` may take to come: the control plane only has to write to a map. */
@@ -42,7 +45,7 @@ const GO_MS = 30_000;
 function run(config: DataplaneConfig): void {
   const channel = new Channel((line) => {
     if (line === 'go') clearTimeout(waiting);
-    if (line === 'go' || /^(application-gone|state) \d+$/.test(line)) tell(line);
+    if (TOLD.test(line)) tell(line);
   });
   let waiting: NodeJS.Timeout | undefined;
   const attached: Attached[] = [];

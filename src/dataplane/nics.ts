@@ -14,6 +14,7 @@ import { Capture } from '../nic/capture.ts';
 import { FrameFile } from '../nic/frame-file.ts';
 import { Impair } from '../nic/impair.ts';
 import type { Nic } from '../nic/nic.ts';
+import { Overheard } from '../nic/overheard.ts';
 import { Siblings } from '../nic/siblings.ts';
 import { Trace } from '../nic/trace.ts';
 import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from './config.ts';
@@ -34,8 +35,15 @@ export function openNicFor(
   const driver = openDriver(config.nics[index]!, parts);
   const isAlone = config.nics.length === 1;
   const siblings = isAlone ? undefined : new Siblings(driver, { ...parts, tell });
-  const nic = wrapped(config, index, parts, siblings ?? driver);
+  const nic = wrapped(config, index, parts, overhearing(config, index, parts, siblings ?? driver));
   return { nic, hear: (frame) => siblings?.hear(frame) };
+}
+
+/** Outside of the siblings: every thread overhears for itself. */
+function overhearing(config: DataplaneConfig, index: number, parts: NicParts, driver: Nic): Nic {
+  const nic = config.nics[index]!;
+  const fd = nic.kind === 'afxdp' ? nic.overheardFd : undefined;
+  return fd === undefined ? driver : new Overheard(driver, fd, parts);
 }
 
 function wrapped(config: DataplaneConfig, index: number, parts: NicParts, driver: Nic): Nic {

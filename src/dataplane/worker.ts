@@ -85,6 +85,11 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
       dataplane.dropApplication(config.onCrash === 'fin');
       say({ type: 'thread-dropped', question });
     }
+    if (word === 'link-up') {
+      dataplane.thread.readClock();
+      dataplane.stack.linkUp();
+      dataplane.runner.wake();
+    }
     if (word === 'state') say({ type: 'thread-state', question, state: dataplane.state() });
     if (message === 'stop') end(dataplane, 0);
   });

@@ -1,6 +1,6 @@
 /**
  * A driver around a driver: everything goes through to the one inside, which subclasses change where they have something to
- * do (impair.ts, capture.ts, trace.ts, siblings.ts).
+ * do (impair.ts, capture.ts, trace.ts, siblings.ts, overheard.ts).
  */
 import type { Nic } from './nic.ts';
 
@@ -14,11 +14,11 @@ export class AroundNic implements Nic {
   readonly rxLengths: Int32Array;
   protected readonly inner: Nic;
 
-  constructor(inner: Nic, name = inner.name) {
+  constructor(inner: Nic, name = inner.name, fds = inner.fds) {
     this.name = name;
     this.mac = inner.mac;
     this.mtu = inner.mtu;
-    this.fds = inner.fds;
+    this.fds = fds;
     if (inner.batchMax !== undefined) this.batchMax = inner.batchMax;
     this.rxOffsets = inner.rxOffsets;
     this.rxLengths = inner.rxLengths;

@@ -4,7 +4,7 @@
  * - Works in the network namespace of the calling thread (sysfs shows the namespace it was mounted
  *   in).
  * - `setOffloads` is needed on the kernel's end of a veth: frames would otherwise come to us with
- *   partial checksums and up to 64 KiB long. Setting needs CAP_NET_ADMIN.
+ *   partial checksums, up to 64 KiB long, and their VLAN tag beside them. Setting needs CAP_NET_ADMIN.
  *
  * Called by set-up and control code. Read first: netdevice(7); include/uapi/linux/ethtool.h.
  */
@@ -32,13 +32,17 @@ const IFF_UP = 1;
 const IFREQ_BYTES = 40;
 const NAME_MAX = 16;
 
-/** [get, set] commands of one ethtool_value each. */
+const ETHTOOL_GFLAGS = 0x25;
+const ETHTOOL_SFLAGS = 0x26;
+/** [get, set] commands of one ethtool_value each, and which of its bits. */
 const OFFLOADS = {
-  rxChecksum: [0x14, 0x15],
-  txChecksum: [0x16, 0x17],
-  tso: [0x1e, 0x1f],
-  gso: [0x23, 0x24],
-  gro: [0x2b, 0x2c],
+  rxChecksum: [0x14, 0x15, 1],
+  txChecksum: [0x16, 0x17, 1],
+  tso: [0x1e, 0x1f, 1],
+  gso: [0x23, 0x24, 1],
+  gro: [0x2b, 0x2c, 1],
+  txVlan: [ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, 1 << 7],
+  rxVlan: [ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, 1 << 8],
 } as const;
 
 export type Offload = keyof typeof OFFLOADS;
@@ -114,8 +118,11 @@ function ethtool(name: string, command: number, value: number, what: string): nu
   return structure.readU32(4);
 }
 
+const readWord = (name: string, offload: Offload): number =>
+  ethtool(name, OFFLOADS[offload][0], 0, `${offload} of ${name}`);
+
 export const readOffload = (name: string, offload: Offload): boolean =>
-  ethtool(name, OFFLOADS[offload][0], 0, `${offload} of ${name}`) !== 0;
+  (readWord(name, offload) & OFFLOADS[offload][2]) !== 0;
 
 /**
  * Switches offloads on or off; those that the interface does not have, or fixes, are left. Returns
@@ -128,7 +135,9 @@ export function setOffloads(
 ): Offload[] {
   return offloads.filter((offload) => {
     if (readOffload(name, offload) === on) return false;
-    ethtool(name, OFFLOADS[offload][1], on ? 1 : 0, `switching ${offload} of ${name}`);
+    const [, set, bit] = OFFLOADS[offload];
+    const word = readWord(name, offload) & ~bit;
+    ethtool(name, set, on ? word | bit : word, `switching ${offload} of ${name}`);
     return readOffload(name, offload) === on;
   });
 }

@@ -3,9 +3,9 @@
  *
  * - Ours: IPv4 (fragments included) to one of our addresses; ARP that asks for or answers one of
  *   our addresses; IPv6 to one of our addresses or its solicited-node multicast address (RFC 4291
- *   2.7.1: NDP asks there), to a group that is named, or to an interface identifier of ours whatever
- *   its prefix (addresses made from advertised ones).
- * - Everything else, VLAN-tagged and truncated frames included, is XDP_PASS.
+ *   2.7.1: NDP asks there). Behind a priority tag (VID 0), too.
+ * - Everything else, frames of a VLAN and truncated ones included, is XDP_PASS. What is for everybody is among it, because
+ *   XDP cannot copy: the kernel gets it, and hands us a copy of what we need (packet-socket.ts).
  * - Ours goes to the AF_XDP socket of the queue it came in on; with no socket there, to the kernel.
  * - `everything` takes all frames: for an interface that is ours alone.
  * - Addresses are immediates: a change of address is a new program.
@@ -16,10 +16,15 @@ import { ARP_BYTES, ARP_LENGTHS, ARP_LENGTHS_6_4, ARP_TARGET_IP } from '../wire/
 import {
   ETH_HEADER_BYTES,
   ETH_PAYLOAD,
+  ETH_TAG,
+  ETH_TAG_BYTES,
   ETH_TYPE,
   ETH_TYPE_ARP,
   ETH_TYPE_IPV4,
   ETH_TYPE_IPV6,
+  ETH_TYPE_SERVICE_VLAN,
+  ETH_TYPE_VLAN,
+  ETH_VID,
 } from '../wire/ethernet.ts';
 import { IP_DESTINATION, IP_HEADER_BYTES } from '../wire/ipv4.ts';
 import { Assembler, register } from './bpf.ts';
@@ -47,11 +52,7 @@ export interface OurAddresses {
   ipv4: readonly number[];
   /** 16 bytes each. */
   ipv6?: readonly Uint8Array[];
-  /** Groups, 16 bytes each: on a link of our own only, for the kernel hears no more of them. */
-  groups?: readonly Uint8Array[];
-  /** 8 bytes each: the second halves of addresses. */
-  interfaceIds?: readonly Uint8Array[];
-  /** Takes all frames. */
+  /** Takes all frames: for a link of our own. */
   everything?: boolean;
 }
 
@@ -80,14 +81,11 @@ function matchIpv4(program: Assembler, field: number, addresses: readonly number
   program.jump('pass');
 }
 
-/** `patterns`: the last bytes of destinations, 16 (all of them) or 8. */
-function matchIpv6(program: Assembler, patterns: readonly Uint8Array[]): void {
-  patterns.forEach((pattern, index) => {
-    const { length } = pattern;
-    const view = new DataView(pattern.buffer, pattern.byteOffset, length);
-    const first = ETH_PAYLOAD + IPV6_DESTINATION + 16 - length;
-    for (let word = 0; word < length; word += 4) {
-      program.load(4, SCRATCH, DATA, first + word);
+function matchIpv6(program: Assembler, addresses: readonly Uint8Array[]): void {
+  addresses.forEach((address, index) => {
+    const view = new DataView(address.buffer, address.byteOffset, address.length);
+    for (let word = 0; word < address.length; word += 4) {
+      program.load(4, SCRATCH, DATA, ETH_PAYLOAD + IPV6_DESTINATION + word);
       program.jumpIf32('ne', SCRATCH, view.getInt32(word, true), `not ${index}`);
     }
     program.jump('ours').label(`not ${index}`);
@@ -95,26 +93,37 @@ function matchIpv6(program: Assembler, patterns: readonly Uint8Array[]): void {
   program.jump('pass');
 }
 
+/** To the part for the type that stands at DATA's; falls through for any other. */
+const byType = (program: Assembler): Assembler =>
+  program
+    .load(2, SCRATCH, DATA, ETH_TYPE)
+    .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_IPV4), 'ipv4')
+    .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_ARP), 'arp')
+    .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_IPV6), 'ipv6');
+
 /** The program's code for these addresses and the map of sockets behind `xskMapFd`. */
 export function assembleXdpProgram(ours: OurAddresses, xskMapFd: number): Uint8Array {
   const program = new Assembler().alu('mov', CONTEXT, register(1));
-  const { groups = [], interfaceIds = [] } = ours;
-  const addresses = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
-  const ipv6 = [...addresses, ...groups, ...interfaceIds];
+  const ipv6 = (ours.ipv6 ?? []).flatMap((address) => [address, solicitedNode(address)]);
   if (!ours.everything && ours.ipv4.length + ipv6.length === 0) {
     // The verifier refuses unreachable code.
     return program.alu('mov', 0, XDP_PASS).exit().assemble();
   }
   if (!ours.everything) {
     program.load(4, DATA, CONTEXT, CTX_DATA).load(4, DATA_END, CONTEXT, CTX_DATA_END);
-    needs(program, ETH_HEADER_BYTES)
-      .load(2, SCRATCH, DATA, ETH_TYPE)
-      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_IPV4), 'ipv4')
-      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_ARP), 'arp')
-      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_IPV6), 'ipv6')
+    byType(needs(program, ETH_HEADER_BYTES))
+      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_VLAN), 'tag')
+      .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_SERVICE_VLAN), 'tag')
       .label('pass')
       .alu('mov', 0, XDP_PASS)
       .exit();
+
+    needs(program.label('tag'), ETH_HEADER_BYTES + ETH_TAG_BYTES)
+      .load(2, SCRATCH, DATA, ETH_TAG)
+      .alu('and', SCRATCH, swap16(ETH_VID))
+      .jumpIf32('ne', SCRATCH, 0, 'pass')
+      .alu('add', DATA, ETH_TAG_BYTES);
+    byType(program).jump('pass');
 
     program.label('ipv4');
     matchIpv4(

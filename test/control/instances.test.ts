@@ -127,6 +127,7 @@ const ESTATE: NonNullable<Instance['estate']> = {
   wish: 'echo',
   network: {
     kind: 'tap',
+    linkKind: 'tun',
     ifname: 'ix0',
     ifindex: 2,
     mac: [2, 0, 0, 0, 0, 1],

@@ -86,10 +86,11 @@ describe('service', { skip: needsRoot, timeout: 120_000 }, () => {
     const { instances } = JSON.parse(stat('--json').stdout);
     assert.equal(instances[0].address, '10.77.0.2');
     assert.equal(instances[0].counters.rxFrames, 0);
+    assert.deepEqual(instances[0].link, { name: 'ix0', state: 'up' });
     assert.ok(instances[0].confined.dataplane.includes('system calls'));
     assert.match(
       stat().stdout,
-      /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}dataplane confined: .*system calls\n {2}nothing yet\n$/,
+      /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}link ix0: up\n {2}dataplane confined: .*system calls\n {2}nothing yet\n$/,
     );
     const exposition = stat('--prometheus').stdout;
     assert.match(exposition, /^# TYPE ix_rx_frames_total counter$/m);
