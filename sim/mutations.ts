@@ -53,8 +53,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'received frames leak when a flow dies',
     file: 'tcp/teardown.ts',
-    find: 'this.#receiveQueue.clear(row);\n    this.#flows.give(row);',
-    replace: 'this.#flows.give(row);',
+    find: 'this.#receiveQueue.clear(row);\n    if (row === this.#awaited)',
+    replace: 'if (row === this.#awaited)',
   },
   {
     name: 'overlap of one byte with an out-of-order frame not cut off',

@@ -80,7 +80,7 @@ export class Icmp {
     this.#counters = env.counters;
     this.#ip = ip;
     this.#tcp = tcp;
-    this.#budget = new ErrorBudget(env.clock);
+    this.#budget = new ErrorBudget(env);
   }
 
   /**
@@ -188,7 +188,7 @@ export class Icmp {
       this.#counters.bump(C_IGNORED);
       return false;
     }
-    if (!this.#budget.take()) {
+    if (!this.#budget.take(source, 0)) {
       this.#counters.bump(C_RATE_LIMITED);
       return false;
     }

@@ -70,7 +70,7 @@ export class Icmp6 {
     this.#ip = ip;
     this.#discovery = discovery;
     this.#tcp = tcp;
-    this.#budget = new ErrorBudget(env.clock);
+    this.#budget = new ErrorBudget(env);
     this.#quoted = new ExtensionHeaders(env.arena.u8, env.arena.view, env.counters);
   }
 
@@ -212,7 +212,8 @@ export class Icmp6 {
       this.#counters.bump(C_IGNORED);
       return false;
     }
-    if (!this.#budget.take()) {
+    const from = ip + ip6.IP6_SOURCE;
+    if (!this.#budget.take(view.getInt32(from), view.getInt32(from + 4))) {
       this.#counters.bump(C_RATE_LIMITED);
       return false;
     }

@@ -3,6 +3,9 @@
  *
  * - `hopFor`: an address with a prefix of our link is its own next hop; others go by the default router: the configured one,
  *   else the first that advertises itself and still answers. None: 0.
+ * - What a router says to be on our link is believed for networks of 64 bits and more, and not at all where a gateway is
+ *   configured: else one advertisement of ::/1 would draw everything that is meant for the gateway to whoever answers for
+ *   addresses on the link. What is not on the link goes by the router, who knows (RFC 5942 3: no hint means off-link).
  * - `routes` changes whenever an answer of `hopFor` may: destinations note their next hop with it.
  * - At most ROUTERS6_MAX routers and PREFIXES6_MAX prefixes are kept; more are ignored, and counted. Lifetimes are kept to
  *   20 days, which a router renews long before.
@@ -50,6 +53,8 @@ import type { MsTimer } from './ms-timer.ts';
 const C_SOLICITATIONS_OUT = COUNTER.ndpRouterSolicitationsOut;
 const C_PREFIX_IGNORED = COUNTER.ndpPrefixIgnored;
 
+/** Every link's interface identifiers have 64 bits (RFC 4291 2.5.1): a shorter prefix is a network of links. */
+const ON_LINK_BITS_MIN = 64;
 const SOLICITATIONS_MAX = 3;
 const SOLICITATION_INTERVAL_MS = 4000;
 const LIFETIME_MAX_S = 20 * 86_400;
@@ -211,7 +216,11 @@ export class Routers {
       this.#counters.bump(C_PREFIX_IGNORED);
       return;
     }
-    if ((flags & PREFIX_ON_LINK) !== 0) this.#onLink(at + PREFIX_ADDRESS, bits, validS);
+    if ((flags & PREFIX_ON_LINK) !== 0) {
+      if (this.#gateway === 0 && bits >= ON_LINK_BITS_MIN) {
+        this.#onLink(at + PREFIX_ADDRESS, bits, validS);
+      } else this.#counters.bump(C_PREFIX_IGNORED);
+    }
     if ((flags & PREFIX_AUTONOMOUS) === 0 || !this.#makesAddresses) return;
     if (bits !== 64 || preferredS > validS) this.#counters.bump(C_PREFIX_IGNORED);
     else this.#makeAddress(at + PREFIX_ADDRESS, preferredS, validS);

@@ -43,6 +43,8 @@ export class Teardown {
   readonly #writer: SegmentWriter;
   readonly #listeners: Listeners;
   readonly #board: Scoreboard;
+  /** The orphan that was reset for its row, until that is free; 0: none. */
+  #awaited = 0;
   /** Rows that stay free: those beyond the application's quota. */
   readonly #kept: number;
 
@@ -106,6 +108,7 @@ export class Teardown {
     this.#flows.ready.remove(row);
     this.#flows.timeWait.remove(row);
     this.#receiveQueue.clear(row);
+    if (row === this.#awaited) this.#awaited = 0;
     this.#flows.give(row);
   }
 
@@ -141,15 +144,16 @@ export class Teardown {
   /**
    * A free row, if need be the oldest TIME-WAIT's; 0 (counted) when there is none, or not for this application. Then the
    * oldest orphan is reset: peers that never answer would hold closed flows for minutes. Its row is free when its `dead`
-   * was emitted, in time for the next try.
+   * was emitted, in time for the next try; until then no other is reset, however many SYNs come in the same batch.
    */
   take(): number {
     const flows = this.#flows;
     const kept = this.#kept;
     if (flows.free <= kept) {
       if (flows.timeWait.head !== 0) this.finish(flows.timeWait.head, DEAD.closed);
-      else if (flows.orphans.head !== 0) {
+      else if (flows.orphans.head !== 0 && this.#awaited === 0) {
         this.#counters.bump(C_ORPHANS);
+        this.#awaited = flows.orphans.head;
         this.abort(flows.orphans.head, DEAD.timeout);
       }
     }

@@ -178,18 +178,13 @@ function placed(f: Fixture, packet: Uint8Array): number {
   return at;
 }
 
-test('burst_errors_are_limited_to_50_and_1000_a_second', () => {
+test('closedPort_manyDatagramsOfOne_areToldAFewTimes', () => {
   const f = met();
   const frame = ipFrame(udp([1], { port: 9 }));
   for (let i = 0; i < 200; i++) f.deliver(frame);
-  assert.equal(f.sent().length, 50);
-  assert.equal(f.counted().icmpRateLimited, 150);
-  f.pass(10);
-  for (let i = 0; i < 200; i++) f.deliver(frame);
-  assert.equal(f.sent().length, 10);
-  f.pass(1000);
-  for (let i = 0; i < 200; i++) f.deliver(frame);
-  assert.equal(f.sent().length, 50);
+  const told = f.sent().length;
+  assert.ok(told > 4 && told < 30, `${told} errors: ten on average`);
+  assert.equal(f.counted().icmpRateLimited, 200 - told);
   f.close();
 });
 

@@ -127,6 +127,46 @@ test('onLinkPrefix_isReachedDirectlyUntilItIsOver', () => {
   f.close();
 });
 
+test('onLinkPrefix_ofManyLinks_isIgnoredAndCounted', () => {
+  const f = fresh();
+  f.deliver(routerAdvertisement({ options: macOption(1) }));
+  f.counted();
+  for (const [prefix, bits] of [
+    ['::', 1],
+    ['8000::', 1],
+    ['2000::', 3],
+    ['2001:db8::', 32],
+    ['2001:db8::', 48],
+    ['2001:db8::', 63],
+  ] as const) {
+    f.deliver(routerAdvertisement({ options: prefixOption(prefix, 0x80, 60, 60, bits) }));
+    assert.equal(f.counted().ndpPrefixIgnored, 1, `${prefix}/${bits}`);
+    assert.equal(wayTo(f, FAR), HOST_MAC, 'by the router');
+  }
+  f.close();
+});
+
+test('configuredGateway_prefixSaidToBeOnLink_doesNotBypassIt', () => {
+  const f = fresh({ gateway: words6(HOST6) });
+  f.deliver(solicitation());
+  for (const [prefix, bits] of [
+    ['::', 1],
+    ['2001:db8::', 64],
+    [FAR, 128],
+  ] as const) {
+    f.counted();
+    f.deliver(
+      routerAdvertisement(
+        { options: [...macOption(1, SECOND_MAC), ...prefixOption(prefix, 0x80, 60, 60, bits)] },
+        { source: 'fe80::51' },
+      ),
+    );
+    assert.equal(f.counted().ndpPrefixIgnored, 1, `${prefix}/${bits}`);
+    assert.equal(wayTo(f, FAR), HOST_MAC);
+  }
+  f.close();
+});
+
 test('mtu_ofARouter_isBelievedWithinReason', () => {
   const f = fresh();
   const { v6 } = f.stack.ip;

@@ -139,3 +139,32 @@ test('flowsUsedUp_oldestOrphanIsReset_nextSynFindsRoom', () => {
   assert.equal(late.replies()[0]?.flags, 'SA');
   first.close();
 });
+
+test('flowsUsedUp_batchOfSyns_oneOrphanIsResetAndTheNextWhenItsRowIsTaken', () => {
+  const first = new Peer({ environment: { limits: { flows: 8 } } });
+  const { host } = first;
+  const peers = Array.from({ length: 8 }, (_, i) => new Peer({ host, sourcePort: 41_000 + i }));
+  for (const p of peers) {
+    p.open(SACK);
+    p.host.tcp.close(p.handle);
+    p.turn();
+    p.host.env.nic.takeSent();
+  }
+  const late = Array.from({ length: 30 }, (_, i) => new Peer({ host, sourcePort: 42_000 + i }));
+  const syns = late.map((p) => p.frame('S', { ...SACK, seq: 0 }));
+  for (const syn of syns) host.env.nic.inject(syn);
+  host.turn();
+  assert.equal(host.count('tcpOrphansAborted'), 1, 'one for the whole batch');
+  for (let turn = 0; turn < 4; turn++) host.turn();
+  assert.equal(host.tcp.flows.free, 1);
+  for (const syn of syns) host.env.nic.inject(syn);
+  host.turn();
+  assert.equal(
+    host.count('tcpOrphansAborted'),
+    2,
+    'the free row was taken, and another is on its way',
+  );
+  const answers = host.env.nic.takeSent().filter((frame) => (frame[47]! & 0x12) === 0x12);
+  assert.equal(answers.length, 1);
+  first.close();
+});
