@@ -154,7 +154,7 @@ export const packetBytesOf = ({ receiveFrames, transmitFrames }: Limits): number
 export function arenaBytesFor(limits: Limits): number {
   const frames = (limits.receiveFrames + limits.transmitFrames) * (FRAME_BYTES + 64);
   const flows = limits.flows * (576 + 64);
-  const timers = (limits.flows + limits.timers) * 32;
+  const timers = (limits.flows + limits.timers + 2 * limits.neighbours) * 32;
   const spans = (limits.sendSpans + limits.flows) * 32;
   const reassembly = limits.reassemblies * 65_536 * 4; // IPv4's and IPv6's, each with room to spare
   const destinations = (limits.flows + limits.neighbours + 2048) * 96;

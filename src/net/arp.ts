@@ -14,7 +14,6 @@
  * Called by ipv4.ts and stack.ts. Read first: RFC 826, RFC 1122 2.3.2, RFC 5227.
  */
 import type { Frames } from '../arena/frames.ts';
-import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { TRANSMIT_HEADROOM } from '../limits.ts';
 import type { Nic } from '../nic/nic.ts';
@@ -45,17 +44,13 @@ export class Arp {
   readonly #nic: Nic;
   readonly #counters: Counters;
   readonly #clock: Clock;
-  readonly #wheel: Wheel;
   readonly #neighbours: row.Neighbours;
-  readonly #timer: number;
   readonly #address: number;
   readonly #mask: number;
   readonly #gateway: number;
   readonly #macHigh: number;
   readonly #macLow: number;
   readonly #onFailed: (neighbour: number) => void;
-  /** Clock.ms for which the wheel is armed. */
-  #timerMs = 0;
 
   /** `onFailed` is told of a neighbour that never answered, while its index still means it. */
   constructor(env: Environment, onFailed: (neighbour: number) => void) {
@@ -67,9 +62,7 @@ export class Arp {
     this.#nic = nic;
     this.#counters = env.counters;
     this.#clock = env.clock;
-    this.#wheel = env.wheel;
-    this.#neighbours = new row.Neighbours(env);
-    this.#timer = timerRanges(env.limits).arp;
+    this.#neighbours = new row.Neighbours(env, row.arpNeighbours(timerRanges(env.limits).arp));
     this.#address = config.address | 0;
     this.#mask = maskOf(config.prefixLength);
     this.#gateway = config.gateway | 0;
@@ -106,7 +99,7 @@ export class Arp {
     const left = (i32[entry + row.DEADLINE]! - this.#clock.ms) | 0;
     if (left > REACHABLE_MS - RETRY_MS) return;
     i32[entry + row.STATE] = row.STALE;
-    this.#due(entry, STALE_MS);
+    this.#neighbours.due(entry, STALE_MS);
   }
 
   /** Consumes a frame of `length` bytes whose destination MAC is still missing. */
@@ -114,7 +107,7 @@ export class Arp {
     const i32 = this.#i32;
     const entry = this.#neighbours.at(neighbour);
     const state = i32[entry + row.STATE]!;
-    i32[entry + row.USED] = this.#clock.ms;
+    this.#neighbours.use(entry);
     if (state !== row.REACHABLE) {
       if (VERIFY) assert(state !== row.FREE, 'arp: transmit to a free entry');
       if (state === row.INCOMPLETE) {
@@ -167,22 +160,15 @@ export class Arp {
     this.#send(wire.ARP_REQUEST, everybody, eth.MAC_BROADCAST_LOW, 0, 0, this.#address);
   }
 
-  /** The timer: every entry whose time is up takes its next step. */
-  expire(): void {
-    const i32 = this.#i32;
-    const now = this.#clock.ms;
-    for (let n = 0; n < this.#neighbours.count; n++) {
-      const e = this.#neighbours.at(n);
-      if (i32[e + row.STATE] === row.FREE) continue;
-      if (((i32[e + row.DEADLINE]! - now) | 0) <= 0) this.#expireEntry(n, e);
-      if (i32[e + row.STATE] !== row.FREE) this.#armFor(i32[e + row.DEADLINE]!);
-    }
+  /** An entry's timer: when its time is up it takes its next step. */
+  expire(neighbour: number): void {
+    const entry = this.#neighbours.at(neighbour);
+    if (this.#neighbours.isDue(entry)) this.#expireEntry(neighbour, entry);
   }
 
   /** Frees held frames and forgets everybody. */
   close(): void {
     this.#neighbours.clear();
-    this.#wheel.cancel(this.#timer);
   }
 
   #isSound(arp: number): boolean {
@@ -218,7 +204,7 @@ export class Arp {
     if (!isForUs && isSame && !isFirst) return; // nothing new, and no proof that it hears us
     const isConfirmed = isForUs || isFirst;
     this.#neighbours.resolve(entry, high, low, isConfirmed ? row.REACHABLE : row.STALE);
-    this.#due(entry, isConfirmed ? REACHABLE_MS : STALE_MS);
+    this.#neighbours.due(entry, isConfirmed ? REACHABLE_MS : STALE_MS);
     const neighbours = this.#neighbours;
     for (let held = neighbours.takeHeld(entry); held !== 0; held = neighbours.takeHeld(entry)) {
       this.transmit(neighbour, held, i32[entry + row.HELD_BYTES]!);
@@ -234,7 +220,7 @@ export class Arp {
     const state = i32[entry + row.STATE]!;
     if (state === row.REACHABLE) {
       i32[entry + row.STATE] = row.STALE;
-      this.#due(entry, STALE_MS);
+      this.#neighbours.due(entry, STALE_MS);
     } else if (state !== row.STALE && i32[entry + row.TRIES]! < TRIES_MAX) this.#ask(entry);
     else {
       if (state === row.INCOMPLETE) this.#onFailed(neighbour);
@@ -252,7 +238,7 @@ export class Arp {
     const high = isProbe ? i32[entry + row.MAC_HIGH]! : eth.MAC_BROADCAST_HIGH;
     const low = isProbe ? i32[entry + row.MAC_LOW]! : eth.MAC_BROADCAST_LOW;
     i32[entry + row.TRIES] = i32[entry + row.TRIES]! + 1;
-    this.#due(entry, RETRY_MS);
+    this.#neighbours.due(entry, RETRY_MS);
     this.#send(wire.ARP_REQUEST, high, low, 0, 0, i32[entry + row.ADDRESS]!);
     this.#counters.bump(C_REQUESTS_OUT);
   }
@@ -284,19 +270,5 @@ export class Arp {
     eth.setMac(view, arp + wire.ARP_TARGET_MAC, targetHigh, targetLow);
     view.setInt32(arp + wire.ARP_TARGET_IP, target);
     this.#nic.transmit(frame, eth.ETH_PAYLOAD + wire.ARP_BYTES);
-  }
-
-  /** Sets when an entry's time is up. */
-  #due(entry: number, delayMs: number): void {
-    const deadline = (this.#clock.ms + delayMs) | 0;
-    this.#i32[entry + row.DEADLINE] = deadline;
-    this.#armFor(deadline);
-  }
-
-  #armFor(deadlineMs: number): void {
-    if (this.#wheel.isArmed(this.#timer) && ((deadlineMs - this.#timerMs) | 0) >= 0) return;
-    this.#timerMs = deadlineMs;
-    const delayMs = Math.max(0, (deadlineMs - this.#clock.ms) | 0);
-    this.#wheel.arm(this.#timer, (this.#clock.us + delayMs * 1000) | 0);
   }
 }

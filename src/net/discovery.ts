@@ -5,7 +5,7 @@
  *   is dropped whole and counted, ndpBad or ndpBadOption.
  * - Redirects are ignored, and counted: with one default router there is little to redirect, and much to attack.
  * - `start` is the beginning of a dataplane: groups are joined, addresses checked for duplicates or announced, routers
- *   asked for. `expire` is the one timer of all these parts.
+ *   asked for. `expire` is the one timer of all these parts but the neighbours, who have one each.
  *
  * Called by icmpv6.ts and stack.ts. Read first: RFC 4861 6.1, 7.1; RFC 4862 5.4.3 and 5.4.4.
  */
@@ -69,7 +69,7 @@ export class Discovery {
     onFailed: (neighbour: number) => void,
   ) {
     const messages = new LinkMessages(env, addresses, destinations);
-    const timer = new MsTimer(env.wheel, env.clock, timerRanges(env.limits).ndp);
+    const timer = new MsTimer(env.wheel, env.clock, timerRanges(env.limits).discovery);
     this.#i32 = env.arena.i32;
     this.#view = env.arena.view;
     this.#counters = env.counters;
@@ -84,7 +84,6 @@ export class Discovery {
       addresses,
       destinations,
       messages,
-      timer,
       onFailed: (neighbour, token, hasAnswered) => {
         this.routers.unreachable(token);
         if (!hasAnswered) onFailed(neighbour);
@@ -125,7 +124,6 @@ export class Discovery {
   }
 
   expire(): void {
-    this.ndp.expire();
     this.#dad.expire();
     this.routers.expire();
   }

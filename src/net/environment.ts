@@ -61,16 +61,17 @@ export interface Environment {
 }
 
 /**
- * Timer indexes of the one wheel, by range: [0, flows) are flows; then one for each application timer; then the
- * stack's own.
+ * Timer indexes of the one wheel, by range: [0, flows) are flows; then one for each application timer, one for each
+ * neighbour of either protocol, and the stack's own.
  */
 export const timerRanges = (limits: Limits) => {
   const application = limits.flows;
   const arp = application + limits.timers;
-  const reassembly = arp + 1;
+  const ndp = arp + limits.neighbours;
+  const reassembly = ndp + limits.neighbours;
   const reassembly6 = reassembly + 1;
-  const ndp = reassembly6 + 1;
-  return { application, arp, reassembly, reassembly6, ndp, count: ndp + 1 };
+  const discovery = reassembly6 + 1;
+  return { application, arp, ndp, reassembly, reassembly6, discovery, count: discovery + 1 };
 };
 
 /** What a protocol's input says of the frame it was given. */

@@ -30,9 +30,8 @@ import {
 import { ALL_NODES, SOLICITED_2 } from '../wire/ipv6.ts';
 import type { Addresses6 } from './addresses6.ts';
 import type { Destinations } from './destinations.ts';
-import type { Clock, Environment } from './environment.ts';
+import { type Clock, type Environment, timerRanges } from './environment.ts';
 import type { LinkMessages } from './link-messages.ts';
-import type { MsTimer } from './ms-timer.ts';
 import type { NdOptions } from './nd-options.ts';
 import * as row from './neighbours.ts';
 
@@ -54,7 +53,6 @@ export interface NdpParts {
   readonly addresses: Addresses6;
   readonly destinations: Destinations;
   readonly messages: LinkMessages;
-  readonly timer: MsTimer;
   /** A neighbour never answered, or answers no more; its index still means it. */
   onFailed(neighbour: number, token: number, hasAnswered: boolean): void;
 }
@@ -81,6 +79,7 @@ export class Ndp {
     this.#parts = parts;
     this.#neighbours = new row.Neighbours(env, {
       name: 'ipv6 neighbour',
+      timer: timerRanges(env.limits).ndp,
       replaced: COUNTER.ndpReplaced,
       heldReplaced: COUNTER.ndpHeldReplaced,
       unresolved: COUNTER.ndpUnresolved,
@@ -125,7 +124,7 @@ export class Ndp {
     const i32 = this.#i32;
     const entry = this.#neighbours.at(neighbour);
     const state = i32[entry + row.STATE]!;
-    i32[entry + row.USED] = this.#clock.ms;
+    this.#neighbours.use(entry);
     if (state !== row.REACHABLE) {
       if (VERIFY) assert(state !== row.FREE, 'ndp: transmit to a free entry');
       if (state === row.INCOMPLETE) {
@@ -134,7 +133,7 @@ export class Ndp {
       }
       if (state === row.STALE) {
         i32[entry + row.STATE] = row.DELAY;
-        this.#due(entry, DELAY_FIRST_PROBE_MS);
+        this.#neighbours.due(entry, DELAY_FIRST_PROBE_MS);
       }
     }
     const high = i32[entry + row.MAC_HIGH]!;
@@ -227,16 +226,10 @@ export class Ndp {
     }
   }
 
-  /** The timer: every entry whose time is up takes its next step. */
-  expire(): void {
-    const i32 = this.#i32;
-    const now = this.#clock.ms;
-    for (let n = 0; n < this.#neighbours.count; n++) {
-      const entry = this.#neighbours.at(n);
-      if (i32[entry + row.STATE] === row.FREE) continue;
-      if (((i32[entry + row.DEADLINE]! - now) | 0) <= 0) this.#expireEntry(n, entry);
-      if (i32[entry + row.STATE] !== row.FREE) this.#parts.timer.armFor(i32[entry + row.DEADLINE]!);
-    }
+  /** An entry's timer: when its time is up it takes its next step. */
+  expire(neighbour: number): void {
+    const entry = this.#neighbours.at(neighbour);
+    if (this.#neighbours.isDue(entry)) this.#expireEntry(neighbour, entry);
   }
 
   /** Frees held frames and forgets everybody. */
@@ -267,7 +260,7 @@ export class Ndp {
 
   #become(entry: number, state: number): void {
     this.#i32[entry + row.STATE] = state;
-    this.#due(entry, state === row.REACHABLE ? this.#reachableMs : STALE_MS);
+    this.#neighbours.due(entry, state === row.REACHABLE ? this.#reachableMs : STALE_MS);
   }
 
   #resolve(neighbour: number, entry: number, high: number, low: number, state: number): void {
@@ -286,7 +279,7 @@ export class Ndp {
     const token = i32[entry + row.ADDRESS]!;
     const words = destinations.wordsOf(token);
     i32[entry + row.TRIES] = i32[entry + row.TRIES]! + 1;
-    this.#due(entry, this.#retransmitMs);
+    this.#neighbours.due(entry, this.#retransmitMs);
     const local = addresses.sourceFor(words);
     if (local === 0) return; // none is ours yet
     const message = messages.begin(ICMP6_NEIGHBOUR_SOLICITATION, MESSAGE_BYTES);
@@ -301,12 +294,5 @@ export class Ndp {
       messages.toGroup(message, MESSAGE_BYTES, local, SOLICITED_2, group, false);
     }
     this.#counters.bump(C_SOLICITATIONS_OUT);
-  }
-
-  /** Sets when an entry's time is up. */
-  #due(entry: number, delayMs: number): void {
-    const deadline = (this.#clock.ms + delayMs) | 0;
-    this.#i32[entry + row.DEADLINE] = deadline;
-    this.#parts.timer.armFor(deadline);
   }
 }

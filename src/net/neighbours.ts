@@ -11,18 +11,24 @@
  * - An INCOMPLETE entry holds a few frames, the newest ones, in order (RFC 1122 2.3.2.2 asks for one); all entries
  *   together an eighth of the transmit pool, and one each.
  * - `remove` frees the held frames.
+ * - Whoever is on the link can make entries, so nothing here walks the table: each entry has a timer of its own, and who has
+ *   to go is found among the first LOOKS of a list. `steps` counts them under VERIFY.
  *
  * Called by arp.ts and ndp.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
 import type { Frames } from '../arena/frames.ts';
-import { FreeList } from '../arena/list.ts';
+import { FreeList, IndexList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
+import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
+import { VERIFY } from '../verify.ts';
 import type { Clock, Environment } from './environment.ts';
 
 /** What sets one table apart from another. */
 export interface NeighbourKind {
   readonly name: string;
+  /** The first of its timers. */
+  readonly timer: number;
   /** Counters. */
   readonly replaced: number;
   readonly heldReplaced: number;
@@ -32,14 +38,15 @@ export interface NeighbourKind {
   ended(address: number): void;
 }
 
-export const ARP_NEIGHBOURS: NeighbourKind = {
+export const arpNeighbours = (timer: number): NeighbourKind => ({
   name: 'neighbour',
+  timer,
   replaced: COUNTER.arpReplaced,
   heldReplaced: COUNTER.arpHeldReplaced,
   unresolved: COUNTER.arpUnresolved,
   begun: () => {},
   ended: () => {},
-};
+});
 
 /** Words of an entry: 128 bytes, of which a resolved one uses the first line. */
 const ENTRY_SHIFT = 5;
@@ -58,6 +65,8 @@ export const HELD = 6;
 export const HELD_BYTES = 7;
 /** Requests sent in this state. */
 export const TRIES = 8;
+/** USED as it was when the entry took its place in the list. */
+const PLACED = 9;
 /** The frames, oldest first, and their bytes. */
 const HELD_MAX = 8;
 const HELD_FRAMES = 16;
@@ -75,7 +84,20 @@ export const PROBE = 4;
 /** Used after a while; asked again unless it is heard of soon (neighbour discovery only). */
 export const DELAY = 5;
 
+/** The two lists: who was asked and never answered, by age; and the others, by their last use, to PLACE_MS. */
+const ASKED = 0;
+const KNOWN = 1;
+const LISTS = 2;
+/** Most entries that are looked at to find who has to go. */
+export const LOOKS = 16;
+/** Who is in use moves to the end of its list so often at most: it is not worth it for every frame. */
+const PLACE_MS = 100;
+/** The wheel takes deadlines below 2^31 us; longer waits are made of several. */
+const WAIT_MAX_MS = 1_000_000;
+
 export class Neighbours {
+  /** VERIFY: entries that `replace` looked at. */
+  steps = 0;
   readonly count: number;
   readonly #i32: Int32Array;
   readonly #frames: Frames;
@@ -84,6 +106,8 @@ export class Neighbours {
   readonly #kind: NeighbourKind;
   readonly #table: Table;
   readonly #free: FreeList;
+  readonly #lists: IndexList;
+  readonly #wheel: Wheel;
   /** Word index of entry 0. */
   readonly #entries: number;
   readonly #heldMax: number;
@@ -91,7 +115,7 @@ export class Neighbours {
   #held = 0;
   #incomplete = 0;
 
-  constructor(env: Environment, kind: NeighbourKind = ARP_NEIGHBOURS) {
+  constructor(env: Environment, kind: NeighbourKind) {
     const { arena, config } = env;
     const { name } = kind;
     this.#kind = kind;
@@ -103,6 +127,8 @@ export class Neighbours {
     this.#clock = env.clock;
     this.#table = new Table(arena, `${name} table`, this.count, config.secret0, config.secret1);
     this.#free = new FreeList(arena, `${name} indexes`, this.count);
+    this.#lists = new IndexList(arena, `${name} lists`, this.count, LISTS);
+    this.#wheel = env.wheel;
     this.#entries = arena.carve(`${name}s`, this.count << (ENTRY_SHIFT + 2), 64) >> 2;
   }
 
@@ -144,6 +170,7 @@ export class Neighbours {
     i32[entry + USED] = this.#clock.ms;
     i32[entry + STATE] = INCOMPLETE;
     this.#incomplete = (this.#incomplete + 1) | 0;
+    this.#lists.push(neighbour, ASKED);
     this.#kind.begun(address);
     return neighbour;
   }
@@ -155,6 +182,47 @@ export class Neighbours {
     i32[entry + MAC_HIGH] = high;
     i32[entry + MAC_LOW] = low;
     i32[entry + STATE] = state;
+    this.#place(this.#indexOf(entry));
+  }
+
+  #indexOf(entry: number): number {
+    return (entry - this.#entries) >> ENTRY_SHIFT;
+  }
+
+  /** A frame goes there. */
+  use(entry: number): void {
+    const i32 = this.#i32;
+    const now = this.#clock.ms;
+    i32[entry + USED] = now;
+    if (((now - i32[entry + PLACED]!) | 0) < PLACE_MS || i32[entry + STATE] === INCOMPLETE) return;
+    this.#place(this.#indexOf(entry));
+  }
+
+  /** To the end of the list of those who have answered. */
+  #place(neighbour: number): void {
+    const entry = this.at(neighbour);
+    this.#i32[entry + PLACED] = this.#i32[entry + USED]!;
+    this.#lists.remove(neighbour);
+    this.#lists.push(neighbour, KNOWN);
+  }
+
+  /** Sets when an entry's time is up. */
+  due(entry: number, delayMs: number): void {
+    this.#i32[entry + DEADLINE] = (this.#clock.ms + delayMs) | 0;
+    this.#arm(entry, delayMs);
+  }
+
+  #arm(entry: number, delayMs: number): void {
+    const us = Math.min(delayMs, WAIT_MAX_MS) * 1000;
+    this.#wheel.arm(this.#kind.timer + this.#indexOf(entry), (this.#clock.us + us) | 0);
+  }
+
+  /** An entry's timer has fired: whether its time is up. */
+  isDue(entry: number): boolean {
+    const left = (this.#i32[entry + DEADLINE]! - this.#clock.ms) | 0;
+    if (left <= 0) return true;
+    this.#arm(entry, left);
+    return false;
   }
 
   remove(neighbour: number): void {
@@ -167,32 +235,43 @@ export class Neighbours {
     if (i32[entry + STATE] === INCOMPLETE) this.#incomplete = (this.#incomplete - 1) | 0;
     this.#table.remove(i32[entry + ADDRESS]!, 0, 0);
     this.#kind.ended(i32[entry + ADDRESS]!);
+    this.#lists.remove(neighbour);
+    this.#wheel.cancel(this.#kind.timer + neighbour);
     i32[entry + ADDRESS] = 0;
     i32[entry + STATE] = FREE;
     this.#free.give(neighbour);
   }
 
   /**
-   * Makes room: the entry used longest ago goes. Once a quarter of the table waits for first
-   * answers, it is one of those, so that a scan of addresses that do not exist cannot push out who
-   * is really there.
+   * Makes room: an entry that was not used for long goes. Once a quarter of the table waits for first answers, it is the
+   * oldest of those, so that a scan of addresses that do not exist cannot push out who is really there.
    */
   replace(): void {
-    const i32 = this.#i32;
+    const asked = this.#lists.first(ASKED);
     const isScan = this.#incomplete > this.count >> 2;
-    const now = this.#clock.ms;
-    let victim = -1;
-    let oldest = -1;
-    for (let n = 0, e = this.#entries; n < this.count; n++, e += ENTRY_WORDS) {
-      if (isScan && i32[e + STATE] !== INCOMPLETE) continue;
-      const age = (now - i32[e + USED]!) & 0x7fff_ffff;
-      if (age > oldest) {
-        oldest = age;
-        victim = n;
-      }
-    }
+    const known = isScan ? -1 : this.#leastUsed();
+    const isOlder = known >= 0 && asked >= 0 && this.#age(known) >= this.#age(asked);
     this.#counters.bump(this.#kind.replaced);
-    this.remove(victim);
+    this.remove(asked < 0 || isOlder ? known : asked);
+  }
+
+  #age(neighbour: number): number {
+    return (this.#clock.ms - this.#i32[this.at(neighbour) + USED]!) & 0x7fff_ffff;
+  }
+
+  /** Who has answered and was used longest ago, as far as LOOKS go; -1: none. Who was used meanwhile goes to the end. */
+  #leastUsed(): number {
+    let victim = -1;
+    for (let looks = 0; looks < LOOKS; looks++) {
+      const neighbour = this.#lists.first(KNOWN);
+      if (neighbour < 0) break;
+      if (VERIFY) this.steps++;
+      if (victim < 0 || this.#age(neighbour) > this.#age(victim)) victim = neighbour;
+      const entry = this.at(neighbour);
+      if (this.#i32[entry + USED] === this.#i32[entry + PLACED]) break;
+      this.#place(neighbour);
+    }
+    return victim;
   }
 
   /** Keeps a frame for an address that has not answered yet, in an old one's place if need be. Consumes it. */

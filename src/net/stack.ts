@@ -166,8 +166,10 @@ export class Stack {
     for (let timer = this.#wheel.expire(now); timer >= 0; timer = this.#wheel.expire(now)) {
       if (timer < this.#ranges.application) this.tcp.expire(timer);
       else if (timer < this.#ranges.arp) this.#onTimer(timer - this.#ranges.application);
-      else if (timer === this.#ranges.arp) this.arp.expire();
-      else if (timer === this.#ranges.reassembly) this.#fragments.expire();
+      else if (timer < this.#ranges.ndp) this.arp.expire(timer - this.#ranges.arp);
+      else if (timer < this.#ranges.reassembly) {
+        this.discovery.ndp.expire(timer - this.#ranges.ndp);
+      } else if (timer === this.#ranges.reassembly) this.#fragments.expire();
       else if (timer === this.#ranges.reassembly6) this.#fragments6.expire();
       else this.discovery.expire();
     }

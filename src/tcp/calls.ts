@@ -137,6 +137,7 @@ export class Calls {
     i32[row + TCB.state] = STATE.synSent;
     i32[row + TCB.cookie] = cookie;
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.active | FLAG.owned;
+    this.#flows.connecting.push(row);
     this.#flows.output.push(row);
     return this.#flows.handle(row);
   }

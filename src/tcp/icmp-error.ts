@@ -10,6 +10,8 @@
  */
 import { DEAD } from '../abi.ts';
 import { isToken } from '../net/destinations.ts';
+import type { Environment } from '../net/environment.ts';
+import { VERIFY } from '../verify.ts';
 import { TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { PATH_MTU_MIN } from './constants.ts';
 import type { Opening } from './open.ts';
@@ -28,6 +30,11 @@ const PORT_UNREACHABLE = 3;
 const FRAGMENTATION_NEEDED = 4;
 
 export class IcmpErrors {
+  /** VERIFY: flows that were looked at. */
+  steps = 0;
+  /** A byte for each neighbour of either protocol: it has failed since the last `settle`. */
+  readonly #failed: Uint8Array;
+  #hasFailures = false;
   readonly #i32: Int32Array;
   readonly #flows: Flows;
   readonly #opening: Opening;
@@ -38,6 +45,7 @@ export class IcmpErrors {
   readonly #pathMtu: PathMtu;
 
   constructor(
+    env: Environment,
     flows: Flows,
     ip: IpLayer,
     opening: Opening,
@@ -46,6 +54,7 @@ export class IcmpErrors {
     recovery: Recovery,
     pathMtu: PathMtu,
   ) {
+    this.#failed = new Uint8Array(env.limits.neighbours * 2);
     this.#i32 = flows.i32;
     this.#flows = flows;
     this.#opening = opening;
@@ -104,15 +113,31 @@ export class IcmpErrors {
     this.#flows.output.push(row);
   }
 
-  /** No way to a neighbour (ARP or neighbour discovery gave up): SYNs that wait for it are given up. */
+  /**
+   * No way to a neighbour (ARP or neighbour discovery gave up): it is noted, because a thousand may fail at once, and
+   * what waits for them is looked for once.
+   */
   neighbourFailed(neighbour: number, isIpv6: boolean): void {
+    this.#failed[(neighbour << 1) | (isIpv6 ? 1 : 0)] = 1; // the other's neighbours have the same numbers
+    this.#hasFailures = true;
+  }
+
+  /** SYNs that wait for neighbours who have failed are given up. */
+  settle(): void {
+    if (!this.#hasFailures) return;
     const i32 = this.#i32;
-    for (let flow = 0; flow < this.#flows.count; flow++) {
-      const row = this.#flows.row(flow);
-      if (i32[row + TCB.state] !== STATE.synSent || i32[row + TCB.neighbour] !== neighbour)
-        continue;
-      if (isToken(i32[row + TCB.remote]!) !== isIpv6) continue; // the other's neighbours have the same numbers
-      this.#teardown.finish(row, DEAD.unreachable);
+    const { connecting } = this.#flows;
+    for (let row = connecting.head; row !== 0; ) {
+      if (VERIFY) this.steps++;
+      const next = connecting.next(row);
+      const family = isToken(i32[row + TCB.remote]!) ? 1 : 0;
+      const isFailed = this.#failed[(i32[row + TCB.neighbour]! << 1) | family] === 1;
+      if (isFailed && i32[row + TCB.state] === STATE.synSent) {
+        this.#teardown.finish(row, DEAD.unreachable);
+      }
+      row = next;
     }
+    this.#failed.fill(0);
+    this.#hasFailures = false;
   }
 }

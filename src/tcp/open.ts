@@ -164,6 +164,7 @@ export class Opening {
     const hasLostSyn = (flags & FLAG.synLost) !== 0;
     const hasLostSyns = i32[row + TCB.retries]! > 1;
     i32[row + TCB.retries] = 0;
+    this.#flows.connecting.remove(row);
     this.#timers.clear(row, TIMER.rto | TIMER.long);
     if (hasLostSyn && i32[row + TCB.rto]! < RTO_AFTER_SYN_LOSS_US && i32[row + TCB.srtt] === 0) {
       i32[row + TCB.rto] = RTO_AFTER_SYN_LOSS_US;

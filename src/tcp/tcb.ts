@@ -307,7 +307,14 @@ export const FLAG = {
 export const WAIT = { timeout: 0, probe: 1, reordering: 2 } as const;
 
 /** A word of their own: a list may be entered while somebody holds a copy of the flags. */
-export const LIST = { ready: 1, output: 2, dying: 4, timeWait: 8, orphan: 16 } as const;
+export const LIST = {
+  ready: 1,
+  output: 2,
+  dying: 4,
+  timeWait: 8,
+  orphan: 16,
+  connecting: 32,
+} as const;
 
 export const TIMER = {
   rto: 1,
@@ -402,6 +409,8 @@ export class Flows {
   readonly timeWait: RowList;
   /** Flows that the application has closed and that are not through yet, oldest first. */
   readonly orphans: RowList;
+  /** Flows in SYN-SENT. */
+  readonly connecting: RowList;
   readonly #free: FreeList;
 
   constructor(env: Environment) {
@@ -415,6 +424,7 @@ export class Flows {
     this.dying = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.dying);
     this.timeWait = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.timeWait);
     this.orphans = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.orphan);
+    this.connecting = new RowList(this.i32, TCB.listNext, TCB.listPrev, LIST.connecting);
     this.#free = new FreeList(arena, 'free flows', limits.flows);
     for (let flow = 0; flow < limits.flows; flow++) {
       this.i32[this.row(flow) + TCB.generation] = 1;

@@ -141,7 +141,7 @@ export class Tcp {
     this.#events = new Events(env, flows, ip, receiveQueue, sendQueue, teardown);
     this.#expiry = expiry;
     this.#calls = new Calls(env, shared);
-    this.#icmp = new IcmpErrors(flows, ip, opening, sendQueue, teardown, recovery, pathMtu);
+    this.#icmp = new IcmpErrors(env, flows, ip, opening, sendQueue, teardown, recovery, pathMtu);
     if (options.timeWaitUs !== undefined) teardown.timeWaitUs = options.timeWaitUs;
   }
 
@@ -186,6 +186,7 @@ export class Tcp {
   }
 
   emit(sink: EventSink): void {
+    this.#icmp.settle();
     this.#events.emit(sink);
   }
 
@@ -272,6 +273,11 @@ export class Tcp {
   /** Flows in any state but CLOSED, TIME-WAIT included. */
   get openFlows(): number {
     return this.flows.table.count;
+  }
+
+  /** VERIFY: flows that were looked at because neighbours failed. */
+  get failureSteps(): number {
+    return this.#icmp.steps;
   }
 
   /** True when no flow exists and no pool lacks anything. */

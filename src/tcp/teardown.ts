@@ -85,6 +85,7 @@ export class Teardown {
     this.#timers.cancel(row);
     this.#flows.output.remove(row);
     this.#flows.orphans.remove(row);
+    this.#flows.connecting.remove(row);
     this.#sendQueue.clear(row);
     this.#board.clear(row);
     this.#receiveQueue.dropOutOfOrder(row);
