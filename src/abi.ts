@@ -120,6 +120,8 @@ export const CODE = {
   AGAIN: -10,
   /** datagram longer than fits (UDP) */
   TOO_LONG: -11,
+  /** this application may not speak first to that address (`--connect`) */
+  DENIED: -12,
 } as const;
 
 /** Why a flow died: word 3 of `dead`. */
@@ -136,6 +138,8 @@ export const DEAD = {
   unreachable: 4,
   /** by our own abort or reject */
   aborted: 5,
+  /** not a reason of the dataplane's: libix says so of a connect that was answered DENIED */
+  denied: 6,
 } as const;
 
 /** Words of an event or a call that every kind shares. */

@@ -50,7 +50,7 @@ const NAMES = [
   'tcpUrgent', 'tcpOutOfOrderTiny', 'tcpPartialChecksums',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
-  'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack',
+  'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack', 'egressDenied',
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
   'quotaCalls',

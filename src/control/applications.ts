@@ -14,6 +14,8 @@ export interface Application {
   /** Absolute path. */
   module: string;
   options: Record<string, string>;
+  /** One of src/apps. */
+  isBuiltIn: boolean;
 }
 
 const APPS = fileURLToPath(new URL('../apps/', import.meta.url));
@@ -25,7 +27,7 @@ const ONE_THREAD: Record<string, string> = {
 
 /** Throws an OptionError for an application that is one thread's. */
 export function checkThreads(app: Application, threads: number): void {
-  const why = threads > 1 && app.module.startsWith(APPS) ? ONE_THREAD[app.name] : undefined;
+  const why = threads > 1 && app.isBuiltIn ? ONE_THREAD[app.name] : undefined;
   if (why) throw new OptionError(why, 'use --threads 1, or an address for each kv');
 }
 
@@ -51,7 +53,9 @@ export function findApplication(name: string, options: Record<string, string> = 
     );
   }
   // Its real path: a confined application does not see the links on the way.
-  return { name: basename(name, extname(name)), module: realpathSync(module), options };
+  const real = realpathSync(module);
+  const isBuiltIn = real.startsWith(APPS);
+  return { name: basename(name, extname(name)), module: real, options, isBuiltIn };
 }
 
 export function commandsToTry(name: string, address: string, ports: readonly number[]): string[] {

@@ -41,6 +41,10 @@ function withRunOptions(command: Command): Command {
     .option('--hang-timeout <seconds>', 'restart an application that hangs (default: 10)')
     .option('--on-crash <how>', 'rst or fin: how its connections end when it dies (default: rst)')
     .option('--quota <quotas>', 'what the application may have: flows=1000,timers=100')
+    .option(
+      '--connect <whom>',
+      'whom it may speak to first: none (default of kv, echo), any (of other modules), 10.0.0.0/8,fd00::/8',
+    )
     .option('--unconfined', 'to debug: without users, roots and filters of their own')
     .option('--tied', 'end when the dataplane or this command dies, instead of going on')
     .option('--json', 'print what is ready as one JSON object')

@@ -43,6 +43,7 @@ import { handsOverPartialChecksums } from './link-advice.ts';
 import { applicationCpu, type RunOptions } from './options.ts';
 import { within } from './patience.ts';
 import { isAlive } from './process.ts';
+import { rangesFor } from './ranges.ts';
 import { closeShared, forApplication, makeShared, sealShared } from './shared.ts';
 import type { Undo } from './undo.ts';
 
@@ -312,6 +313,7 @@ function appConfig(app: Application, { memory, port }: RunOptions): DataplaneCon
 /** What the user decides about a dataplane, on whatever network. */
 export function baseConfig(app: Application, options: RunOptions) {
   const { ip, idle, cpu, memory, batch, flows, trace, impair, quota, congestion, ecn } = options;
+  const egress = rangesFor(app, options.connect);
   const tcp = { ...(congestion && { congestion }), ...(ecn && { ecn }) };
   return {
     ...ip,
@@ -322,6 +324,7 @@ export function baseConfig(app: Application, options: RunOptions) {
     trace,
     ...(impair === undefined ? {} : { impair: { ...impair } }),
     app: appConfig(app, options),
+    ...(egress !== 'any' && { egress: egress.map((range) => ({ ...range })) }),
     limits: {
       ...(memory === undefined ? {} : { applicationMiB: applicationMiB(memory) }),
       ...(flows === undefined ? {} : { flows }),

@@ -28,6 +28,7 @@ import { parseSubnet } from './address.ts';
 import { parseSubnet6 } from './address6.ts';
 import { realPaths } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
+import { parseRanges } from './ranges.ts';
 
 const integer = (min: number, max: number) =>
   v.pipe(
@@ -115,6 +116,8 @@ const RunOptions = v.object({
   /** B of the paper. */
   batch: v.optional(integer(1, BATCH_MAX)),
   flows: v.optional(integer(1, 2 ** FLOW_INDEX_BITS / 2)),
+  /** Whom the application may speak to first. */
+  connect: v.optional(v.pipe(v.string(), v.transform(parseRanges))),
   json: v.optional(v.boolean(), false),
   capture: v.optional(v.string()),
   trace: v.optional(v.boolean(), false),

@@ -160,6 +160,8 @@ export const DataplaneConfig = v.object({
   cpu: v.optional(count),
   /** B: most frames of one iteration; absent: BATCH_MAX. */
   batchMax: v.optional(v.pipe(count, v.minValue(1), v.maxValue(BATCH_MAX))),
+  /** Whom the application may speak to first: four words and a length of 128 bits, each; absent: everybody. */
+  egress: v.optional(v.array(v.object({ words, prefixLength: v.pipe(count, v.maxValue(128)) }))),
   /** Loaded into the elastic threads (domain inline), unless `shared` is given. */
   app: App,
   /** Domain process: where the application's threads are; absent: same-core. */

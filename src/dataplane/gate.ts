@@ -5,6 +5,7 @@
  *   then checked, then used. Handles are checked by the protocol that owns them.
  * - Offsets that calls name must lie in application memory; nothing else of the arena can be sent.
  * - A call array that lies about its count is cut at CALLS_MAX and counted (`gateBadCount`).
+ * - Whom the application may speak to first (`--connect`) is checked here: src/net/egress.ts.
  * - Quotas are checked where the things are that they count (src/limits.ts); here: calls a batch.
  * - No sequence of calls may throw, stall or leak: unknown calls are answered BAD_CALL.
  *
@@ -24,6 +25,7 @@ import type { Arena } from '../arena/arena.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { GATE_AGAIN, GATE_COUNT, GATE_HEADER_BYTES } from '../gate-arrays.ts';
 import { CALLS_MAX, DESCRIPTOR_WORDS, QUOTA_NONE } from '../limits.ts';
+import type { Egress } from '../net/egress.ts';
 import { type Ip, NOT_OURS } from '../net/ip.ts';
 import type { Udp } from '../net/udp.ts';
 import type { Tcp } from '../tcp/tcp.ts';
@@ -35,6 +37,7 @@ const C_CALLS = COUNTER.calls;
 const C_REFUSED = COUNTER.callsRefused;
 const C_BAD_COUNT = COUNTER.gateBadCount;
 const C_QUOTA_CALLS = COUNTER.quotaCalls;
+const C_EGRESS = COUNTER.egressDenied;
 
 export interface GateParts {
   readonly arena: Arena;
@@ -43,6 +46,8 @@ export interface GateParts {
   readonly tcp: Tcp;
   readonly udp: Udp;
   readonly timers: ApplicationTimers;
+  /** Absent: the application may speak to everybody. */
+  readonly egress?: Egress | undefined;
 }
 
 export class Gate {
@@ -52,11 +57,14 @@ export class Gate {
   readonly #tcp: Tcp;
   readonly #udp: Udp;
   readonly #timers: ApplicationTimers;
+  readonly #egress: Egress | undefined;
   readonly #header: number;
   readonly #first: number;
   readonly #memoryStart: number;
   readonly #memoryEnd: number;
   readonly #callQuota: number;
+  /** The address of the call at hand: a copy, which the application cannot change between check and use. */
+  readonly #to = new Int32Array(4);
   /** A sendv of this batch took less than was asked. */
   #isPartial = false;
 
@@ -74,6 +82,7 @@ export class Gate {
     this.#tcp = parts.tcp;
     this.#udp = parts.udp;
     this.#timers = parts.timers;
+    this.#egress = parts.egress;
     this.#header = callArray >> 2;
     this.#first = (callArray + GATE_HEADER_BYTES) >> 2;
     this.#memoryStart = memory.offset;
@@ -150,10 +159,8 @@ export class Gate {
         return this.#tcp.abort(handle);
       case CALL.reject:
         return this.#tcp.reject(handle);
-      case CALL.connect: {
-        const address = this.#peer(w + 2);
-        return address === 0 ? CODE.NO_ROUTE : this.#tcp.connect(handle, address, i32[w + 6]!);
-      }
+      case CALL.connect:
+        return this.#connect(w, handle);
       case CALL.listen: {
         const address = this.#local(w + 2);
         if (address === NOT_OURS) return CODE.NO_ROUTE;
@@ -167,14 +174,8 @@ export class Gate {
         const address = this.#local(w + 2);
         return address === NOT_OURS ? CODE.NO_ROUTE : this.#udp.bind(address, i32[w + 6]!, handle);
       }
-      case CALL.udp_sendv: {
-        const offset = i32[w + 2]!;
-        const length = i32[w + 3]!;
-        if (!this.#inMemory(offset, length)) return CODE.BAD_RANGE;
-        const address = this.#peer(w + 4);
-        if (address === 0) return CODE.NO_ROUTE;
-        return this.#udp.send(handle, offset, length, address, i32[w + 8]!);
-      }
+      case CALL.udp_sendv:
+        return this.#udpSendv(w, handle);
       case CALL.udp_recv_done:
         return this.#udp.recvDone(handle, i32[w + 2]!);
       case CALL.udp_close:
@@ -228,6 +229,46 @@ export class Gate {
     return accepted;
   }
 
+  #connect(w: number, cookie: number): number {
+    const to = this.#addressee(w + 2);
+    if (this.#egress !== undefined && !this.#egress.allows(to, 0)) return this.#denied();
+    const address = this.#peer(to);
+    return address === 0 ? CODE.NO_ROUTE : this.#tcp.connect(cookie, address, this.#i32[w + 6]!);
+  }
+
+  #udpSendv(w: number, handle: number): number {
+    const i32 = this.#i32;
+    const offset = i32[w + 2]!;
+    const length = i32[w + 3]!;
+    if (!this.#inMemory(offset, length)) return CODE.BAD_RANGE;
+    const to = this.#addressee(w + 4);
+    const port = i32[w + 8]!;
+    const egress = this.#egress;
+    if (egress !== undefined && !egress.allows(to, 0)) {
+      const local = this.#udp.portOf(handle);
+      if (local < 0) return local;
+      if (!egress.answers(to, 0, (local << 16) | (port & 0xffff))) return this.#denied();
+    }
+    const address = this.#peer(to);
+    return address === 0 ? CODE.NO_ROUTE : this.#udp.send(handle, offset, length, address, port);
+  }
+
+  #denied(): number {
+    this.#counters.bump(C_EGRESS);
+    return CODE.DENIED;
+  }
+
+  /** The four words at `w`, read once. */
+  #addressee(w: number): Int32Array {
+    const i32 = this.#i32;
+    const to = this.#to;
+    to[0] = i32[w]!;
+    to[1] = i32[w + 1]!;
+    to[2] = i32[w + 2]!;
+    to[3] = i32[w + 3]!;
+    return to;
+  }
+
   #inMemory(offset: number, length: number): boolean {
     return (
       length >= 0 &&
@@ -237,10 +278,9 @@ export class Gate {
     );
   }
 
-  /** The peer whose address stands in four words at `w`, as the stack has it; 0: nobody can have it. */
-  #peer(w: number): number {
-    const i32 = this.#i32;
-    return this.#ip.peerOf(i32[w]!, i32[w + 1]!, i32[w + 2]!, i32[w + 3]!);
+  /** The peer of this address, as the stack has it; 0: nobody can have it. */
+  #peer(to: Int32Array): number {
+    return this.#ip.peerOf(to[0]!, to[1]!, to[2]!, to[3]!);
   }
 
   /** The same for an address of ours; 0: any; NOT_OURS. */

@@ -15,6 +15,7 @@ import { Wheel } from '../arena/wheel.ts';
 import { Counters } from '../counters.ts';
 import { EVENT_ARRAY_BYTES, EventSink } from '../gate-arrays.ts';
 import { arenaBytesFor, CALLS_MAX, type Limits, limitsFor } from '../limits.ts';
+import { Egress, type EgressRange } from '../net/egress.ts';
 import { Clock, type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
 import type { Ip } from '../net/ip.ts';
 import { Stack } from '../net/stack.ts';
@@ -76,6 +77,8 @@ export interface ThreadOptions<S extends Side> {
   shareCounters?(counters: Counters): void;
   failed(error: unknown): void;
   batchMax?: number;
+  /** Whom the application may speak to first; absent: everybody. */
+  egress?: readonly EgressRange[];
 }
 
 export interface DataplaneThread<S extends Side> {
@@ -126,14 +129,16 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const clock = new Clock();
   const nic = options.openNic({ arena, frames, counters, clock, limits });
   const config: NetConfig = { ...options.net, ...makeSecrets() };
-  const env: Environment = { arena, frames, nic, wheel, clock, counters, limits, config };
+  const egress = options.egress && new Egress(options.egress, secretWord());
+  const shared = { arena, frames, nic, wheel, clock, counters, limits, config };
+  const env: Environment = { ...shared, ...(egress && { egress }) };
   const timers = new ApplicationTimers(env, ranges.application);
   const tcp: TcpOptions = { ...options.tcp, holdAckUs: HOLD_ACK_US };
   const makeTcp = (_env: Environment, ip: Ip): Tcp => new Tcp(env, ip, tcp);
   const stack = new Stack(env, (index) => timers.expired(index), makeTcp);
   const sink = new EventSink(arena, layout.events.offset);
   sink.announceCalls(Math.min(CALLS_MAX, limits.quotas.calls));
-  const parts = { arena, counters, ip: stack.ip, tcp: stack.tcp, udp: stack.udp, timers };
+  const parts = { arena, counters, ip: stack.ip, tcp: stack.tcp, udp: stack.udp, timers, egress };
   const gate = new Gate(parts, layout.calls.offset, layout.memory, limits.quotas.calls);
   let wake = (): void => {};
   const side = options.openSide({ arena, layout, limits, gate, wake: () => wake() });

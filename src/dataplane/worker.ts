@@ -49,6 +49,7 @@ const common = {
   policy: config.idle,
   ...(config.tcp === undefined ? {} : { tcp: config.tcp }),
   ...(config.batchMax === undefined ? {} : { batchMax: config.batchMax }),
+  ...(config.egress === undefined ? {} : { egress: config.egress }),
   openNic,
   shareCounters: (counters: Parameters<typeof shareCountersFor>[2]) =>
     shareCountersFor(config, index, counters),

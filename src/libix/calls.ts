@@ -202,7 +202,7 @@ export class Calls {
     if (result === CODE.NO_ROUTE) return this.#session.dead(c, DEAD.unreachable);
     const to = formatWords([c.remote0, c.remote1, c.remote2, c.remoteAddress]);
     this.#faults.tell(refusedConnect(`${to} port ${c.remotePort & 0xffff}`, result));
-    this.#session.dead(c, DEAD.refused);
+    this.#session.dead(c, result === CODE.DENIED ? DEAD.denied : DEAD.refused);
   }
 
   /** The call was not made: the batch was longer than it may be. */

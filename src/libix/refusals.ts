@@ -17,6 +17,7 @@ const REASONS: Record<number, readonly [problem: string, remedy: string]> = {
   [CODE.QUOTA]: ["is beyond this application's quota", 'raise it with --quota'],
   [CODE.NO_FLOW]: ['is one more than there is room for', 'close some first'],
   [CODE.NO_ROUTE]: ['is at an address that is not ours', 'leave the address out, or see --ip'],
+  [CODE.DENIED]: ['is not allowed', 'allow the address with --connect'],
   [CODE.BAD_RANGE]: ['is out of range', 'a port is 1 to 65535, a delay below 2^31 us'],
 };
 const CODE_NAMES = namesOf(CODE);
@@ -48,5 +49,7 @@ export function refusedConnect(to: string, code: number): string {
 }
 
 /** A datagram could not be sent, or given back: one line. */
-export const refusedDatagram = (kind: number, code: number): string =>
-  `${CALL_NAMES[kind]} was refused (${nameOf(code)}); see CODE in src/abi.ts`;
+export function refusedDatagram(kind: number, code: number): string {
+  const [problem, remedy] = REASONS[code] ?? ['was refused', 'see CODE in src/abi.ts'];
+  return `${CALL_NAMES[kind]} ${problem} (${nameOf(code)}); ${remedy}`;
+}

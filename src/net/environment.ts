@@ -12,6 +12,7 @@ import type { Wheel } from '../arena/wheel.ts';
 import type { Counters } from '../counters.ts';
 import type { Limits } from '../limits.ts';
 import type { Nic } from '../nic/nic.ts';
+import type { Egress } from './egress.ts';
 
 /** Time of this batch, both modulo 2^32 as int32: compare with `(a - b) | 0`. */
 export class Clock {
@@ -58,6 +59,8 @@ export interface Environment {
   readonly counters: Counters;
   readonly limits: Limits;
   readonly config: NetConfig;
+  /** Absent: the application may speak to everybody. */
+  readonly egress?: Egress;
 }
 
 /**

@@ -30,6 +30,7 @@ import { IP6_ADDRESS_BYTES, IP6_SOURCE } from '../wire/ipv6.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import * as wire from '../wire/udp.ts';
 import { isToken } from './destinations.ts';
+import type { Egress } from './egress.ts';
 import { type Environment, FREE_FRAME, KEEP_FRAME } from './environment.ts';
 import type { Icmp } from './icmp.ts';
 import type { Icmp6 } from './icmpv6.ts';
@@ -66,6 +67,7 @@ export class Udp {
   readonly #icmp6: Icmp6;
   readonly #sockets: UdpSockets;
   readonly #partial: PartialChecksums;
+  readonly #egress: Egress | undefined;
   /** Eight bytes for the header of a datagram that leaves in fragments. */
   readonly #header: number;
 
@@ -79,6 +81,7 @@ export class Udp {
     this.#icmp6 = icmp6;
     this.#sockets = new UdpSockets(env);
     this.#partial = new PartialChecksums(env, COUNTER.udpPartialChecksums);
+    this.#egress = env.egress;
     this.#header = env.arena.carve('udp header', wire.UDP_HEADER_BYTES, 64);
   }
 
@@ -238,6 +241,7 @@ export class Udp {
     const payload = udp + wire.UDP_PAYLOAD;
     const bytes = length - wire.UDP_HEADER_BYTES;
     const port = this.#view.getUint16(udp + wire.UDP_SOURCE_PORT);
+    this.#egress?.heard(w0, w1, w2, w3, (sockets.portOf(socket) << 16) | port);
     if (frame !== NO_FRAME) {
       const node = sockets.queue(socket, frame, payload, bytes, port, 0);
       sockets.setSource(node, w0, w1, w2, w3);

@@ -10,18 +10,24 @@ import {
   GATE_HEADER_BYTES,
 } from '../../src/gate-arrays.ts';
 import { DESCRIPTOR_WORDS, limitsFor, type Quotas } from '../../src/limits.ts';
+import { Egress, type EgressRange } from '../../src/net/egress.ts';
 import { type NetConfig, timerRanges } from '../../src/net/environment.ts';
 import { Stack } from '../../src/net/stack.ts';
 import { address, makeEnvironment } from '../net/harness.ts';
 
 const MEMORY_BYTES = 65_536;
 
-export function makeGate(given: Partial<Quotas> = {}, net: Partial<NetConfig> = {}) {
+export function makeGate(
+  given: Partial<Quotas> = {},
+  net: Partial<NetConfig> = {},
+  ranges?: readonly EgressRange[],
+) {
   const { quotas } = limitsFor({ quotas: given });
-  const env = makeEnvironment({ config: { gateway: 0, ...net }, limits: { quotas } });
+  const egress = ranges && new Egress(ranges, 0x5eed);
+  const made = makeEnvironment({ config: { gateway: 0, ...net }, limits: { quotas } });
+  const env = { ...made, ...(egress && { egress }) };
   const { arena } = env;
-  const ranges = timerRanges(env.limits);
-  const timers = new ApplicationTimers(env, ranges.application);
+  const timers = new ApplicationTimers(env, timerRanges(env.limits).application);
   const stack = new Stack(env, (index) => timers.expired(index));
   const calls = arena.carve('calls', CALL_ARRAY_BYTES);
   const sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
@@ -33,6 +39,7 @@ export function makeGate(given: Partial<Quotas> = {}, net: Partial<NetConfig> = 
     tcp: stack.tcp,
     udp: stack.udp,
     timers,
+    egress,
   };
   const gate = new Gate(parts, calls, memory, quotas.calls);
   const { i32 } = arena;
@@ -50,7 +57,16 @@ export function makeGate(given: Partial<Quotas> = {}, net: Partial<NetConfig> = 
       (_words, i) => i32[((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS + CALL_RESULT]!,
     );
   };
-  return { env, stack, timers, gate, memory, header, i32, call, sink };
+  /** Frames arrive, and are run through the stack. */
+  const deliver = (...arriving: Uint8Array[]): void => {
+    for (const bytes of arriving) {
+      assert.ok(env.nic.inject(bytes));
+      env.nic.receive(1);
+      stack.receive(env.nic.rxOffsets[0]!, env.nic.rxLengths[0]!);
+    }
+    stack.flush();
+  };
+  return { deliver, env, stack, timers, gate, memory, header, i32, call, sink };
 }
 
 export const ANY = [0, 0, 0, 0];

@@ -125,7 +125,11 @@ describe('refusals', () => {
       gate.turn();
       gate.turn();
       const isRoute = code === CODE.NO_ROUTE;
-      assert.deepEqual(closed, [isRoute ? DEAD.unreachable : DEAD.refused]);
+      const reasons: Record<number, number> = {
+        [CODE.NO_ROUTE]: DEAD.unreachable,
+        [CODE.DENIED]: DEAD.denied,
+      };
+      assert.deepEqual(closed, [reasons[code] ?? DEAD.refused]);
       assert.equal(said.length, isRoute ? 0 : 1);
       if (!isRoute) assert.match(said[0]!, /a connection to 10\.0\.0\.1 port 80 .*\(.*\); /);
       assert.ok(gate.ix.allHome());
