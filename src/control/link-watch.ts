@@ -17,6 +17,9 @@ import { IFF_UP, type Link, Netlink } from './netlink.ts';
 
 /** linux/if.h: there is a carrier. */
 const IFF_LOWER_UP = 0x10000;
+/** A link is out of the list before its removal is told, which says where to: that is waited for, but not for ever. */
+const REMOVAL_LOOK_MS = 50;
+const REMOVAL_LOOKS = 10;
 
 export interface LinkName {
   index: number;
@@ -56,7 +59,9 @@ export class LinkWatch {
   readonly #hooks: LinkWatchHooks;
   readonly #netlink = new Netlink();
   readonly #events: LinkEvents;
-  readonly #moved = new Set<number>();
+  /** Links whose removal was told, and whether they were only moved. */
+  readonly #removed = new Map<number, boolean>();
+  #looksLeft = REMOVAL_LOOKS;
   #isClosed = false;
   #state: LinkState = 'up';
   /** The link that the last state other than up was of. */
@@ -69,9 +74,7 @@ export class LinkWatch {
     this.#hooks = hooks;
     const indexes = links.map(({ index }) => index);
     this.#events = new LinkEvents(indexes, {
-      removed: (index, isMoved) => {
-        if (isMoved) this.#moved.add(index);
-      },
+      removed: (index, isMoved) => this.#removed.set(index, isMoved),
       changed: () => this.look(),
     });
     setImmediate(() => this.look());
@@ -98,6 +101,11 @@ export class LinkWatch {
       return [watched, stateOf(now)];
     });
     const [worst, state] = worstOf(states);
+    if (state === 'gone' && !this.#removed.has(worst.index) && this.#looksLeft > 0) {
+      this.#looksLeft -= 1;
+      setTimeout(() => this.look(), REMOVAL_LOOK_MS).unref();
+      return;
+    }
     const reason = state === 'up' ? (this.#reason ?? worst) : worst;
     this.#reason = state === 'up' ? undefined : worst;
     if (state !== this.#state) this.#tell(reason, state);
@@ -106,7 +114,8 @@ export class LinkWatch {
 
   #tell({ name, index }: LinkName, state: LinkState): void {
     const nowMs = performance.now();
-    const news = { name, state, isMoved: this.#moved.has(index), afterMs: nowMs - this.#sinceMs };
+    const isMoved = this.#removed.get(index) === true;
+    const news = { name, state, isMoved, afterMs: nowMs - this.#sinceMs };
     this.#state = state;
     this.#sinceMs = nowMs;
     this.#hooks.state(news);

@@ -5,11 +5,12 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Netlink } from '../../src/control/netlink.ts';
 import { parseIpv6 } from '../../src/wire/ipv6-text.ts';
-import { enterNamespace } from '../control/namespace.ts';
+import { enterNamespace, linkNames } from '../control/namespace.ts';
+import { removeLink } from '../nic/links.ts';
 import { Client } from './client.ts';
 import { needs, run } from './programs.ts';
 import { cpuSeconds, IX, Serving } from './serving.ts';
@@ -174,20 +175,21 @@ describe('link', { skip: needs('ip', 'ping', 'unshare'), timeout: 500_000 }, () 
 });
 
 /** An interface that is there before the service: one end of a veth pair, the other one has the client's addresses. */
-function makeShared(): Netlink {
+function makeShared(t: TestContext): void {
   const netlink = new Netlink();
+  t.after(() => removeLink('ixqa'));
   netlink.addVeth({ name: 'ixqa' }, { name: 'ixqb' });
   for (const name of ['ixqa', 'ixqb']) netlink.setUp(netlink.link(name)!.index);
   netlink.addAddress(netlink.link('ixqa')!.index, 0x0a63_0001, 24);
   netlink.addAddress(netlink.link('ixqa')!.index, parseIpv6('fd99::1')!, 64);
-  return netlink;
+  netlink.close();
 }
 
 const SHARED = ['--nic', 'ixqb', '--ip', '10.99.0.2/24', '--ip6', 'fd99::2/64'];
 
 describe('sharedLink', { skip: needs('ip', 'nc', 'unshare'), timeout: 500_000 }, () => {
-  test('renamed_saidAndServesOn_alsoItsNextLife', async () => {
-    const netlink = makeShared();
+  test('renamed_saidAndServesOn_alsoItsNextLife', async (t) => {
+    makeShared(t);
     await using serving = await Serving.start(['kv', ...SHARED]);
     await ip('link', 'set', 'ixqb', 'name', 'ixqc');
     assert.deepEqual(await news(serving), {
@@ -201,12 +203,10 @@ describe('sharedLink', { skip: needs('ip', 'nc', 'unshare'), timeout: 500_000 },
     await answers('10.99.0.2');
     serving.child.kill('SIGINT');
     assert.equal(await serving.exit, 0, serving.errors);
-    netlink.deleteLink(netlink.link('ixqa')!.index);
-    netlink.close();
   });
 
-  test('movedToAnotherNamespace_serviceEndsAndSaysWhy', async () => {
-    const netlink = makeShared();
+  test('movedToAnotherNamespace_serviceEndsAndSaysWhy', async (t) => {
+    makeShared(t);
     await using serving = await Serving.start(['kv', ...SHARED]);
     const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo ready; exec sleep 60']);
     await once(holder.stdout, 'data');
@@ -216,12 +216,11 @@ describe('sharedLink', { skip: needs('ip', 'nc', 'unshare'), timeout: 500_000 },
     assert.match(serving.errors, /its interface ixqb was moved to another network namespace/);
     holder.kill();
     await once(holder, 'exit');
-    for (let i = 0; i < 100 && netlink.link('ixqa'); i++) await sleep(50);
-    netlink.close();
+    for (let i = 0; i < 100 && linkNames().length > 0; i++) await sleep(50);
   });
 
-  test('otherEndDown_isSaidAsNoCarrier', async () => {
-    const netlink = makeShared();
+  test('otherEndDown_isSaidAsNoCarrier', async (t) => {
+    makeShared(t);
     await using serving = await Serving.start(['kv', ...SHARED]);
     await ip('link', 'set', 'ixqa', 'down');
     assert.deepEqual(await news(serving), link('ixqb', 'no carrier'));
@@ -230,12 +229,10 @@ describe('sharedLink', { skip: needs('ip', 'nc', 'unshare'), timeout: 500_000 },
     await answers('10.99.0.2');
     serving.child.kill('SIGINT');
     assert.equal(await serving.exit, 0, serving.errors);
-    netlink.deleteLink(netlink.link('ixqa')!.index);
-    netlink.close();
   });
 
-  test('ordinaryVeth_peerLeavesChecksumsToHardware_tcpServesOnBothProtocols', async () => {
-    const netlink = makeShared();
+  test('ordinaryVeth_peerLeavesChecksumsToHardware_tcpServesOnBothProtocols', async (t) => {
+    makeShared(t);
     await using serving = await Serving.start(['kv', ...SHARED]);
     await sleep(1500); // duplicate address detection
     const value = 'v'.repeat(100_001);
@@ -252,18 +249,14 @@ describe('sharedLink', { skip: needs('ip', 'nc', 'unshare'), timeout: 500_000 },
     serving.child.kill('SIGINT');
     assert.equal(await serving.exit, 0, serving.errors);
     assert.equal(serving.errors, '');
-    netlink.deleteLink(netlink.link('ixqa')!.index);
-    netlink.close();
   });
 
-  test('ordinaryVethInGenericMode_saysWhatToSwitchOff', async () => {
-    const netlink = makeShared();
+  test('ordinaryVethInGenericMode_saysWhatToSwitchOff', async (t) => {
+    makeShared(t);
     await using serving = await Serving.start(['kv', ...SHARED, '--xdp', 'generic']);
     assert.match(serving.errors, /ethtool -K INTERFACE tso off gso off/);
     await answers('10.99.0.2');
     serving.child.kill('SIGINT');
     assert.equal(await serving.exit, 0, serving.errors);
-    netlink.deleteLink(netlink.link('ixqa')!.index);
-    netlink.close();
   });
 });
