@@ -219,10 +219,27 @@ export class Store {
 
   /** Gives back a reference from `reference`. */
   release(item: number): void {
-    if (this.#i32[(item >> 2) + REFS] === 1) {
-      this.pinnedBytes = (this.pinnedBytes - this.#holds(item)) | 0;
+    const refs = this.#dropReference(item);
+    if (refs > 0) return;
+    this.pinnedBytes = (this.pinnedBytes - this.#holds(item)) | 0;
+    if ((this.#i32[(item >> 2) + META]! & LINKED) === 0) this.#free(item);
+  }
+
+  /** Gives back the reference from `allocate`: the item is linked, or given up. */
+  settle(item: number): void {
+    const refs = this.#dropReference(item);
+    if (refs === 0 && (this.#i32[(item >> 2) + META]! & LINKED) === 0) this.#free(item);
+  }
+
+  #dropReference(item: number): number {
+    const cell = (item >> 2) + REFS;
+    const refs = this.#i32[cell]! - 1;
+    if (VERIFY) {
+      assert(refs >= 0, 'store: released more often than referenced');
+      assert((this.#i32[(item >> 2) + META]! & FREE) === 0, 'store: released a free item');
     }
-    this.settle(item);
+    this.#i32[cell] = refs;
+    return refs;
   }
 
   /** Bytes of memory that an item holds, nearly: of a chained one the rest of its last piece is not counted. */
@@ -231,18 +248,6 @@ export class Store {
     return index === this.slabs.pieceClass
       ? this.images.bytesOf(item)
       : this.slabs.chunkBytes[index]!;
-  }
-
-  /** Gives back the reference from `allocate`: the item is linked, or given up. */
-  settle(item: number): void {
-    const word = item >> 2;
-    const refs = this.#i32[word + REFS]! - 1;
-    if (VERIFY) {
-      assert(refs >= 0, 'store: released more often than referenced');
-      assert((this.#i32[word + META]! & FREE) === 0, 'store: released a free item');
-    }
-    this.#i32[word + REFS] = refs;
-    if (refs === 0 && (this.#i32[word + META]! & LINKED) === 0) this.#free(item);
   }
 
   classOf(item: number): number {
