@@ -160,9 +160,11 @@ export class Host {
       },
     };
     this.events = layout.events.offset >> 2;
-    this.pattern = layout.memory.offset;
+    // libix has the beginning of application memory; behind it the pattern and the rings of this host's endpoints
+    const ixBytes = plan.kind === 'ix' ? IX_BYTES : 0;
+    this.pattern = layout.memory.offset + ixBytes;
     arena.u8.set(parts.pattern, this.pattern);
-    this.#memoryNext = layout.memory.offset + parts.pattern.length;
+    this.#memoryNext = this.pattern + parts.pattern.length;
     this.#memoryEnd = layout.memory.offset + limits.applicationBytes;
     const sink = new EventSink(arena, layout.events.offset);
     const { ip, tcp, udp } = this.stack;
@@ -185,13 +187,10 @@ export class Host {
     calls: { offset: number };
     memory: { offset: number; bytes: number };
   }): Ix {
-    // libix gets what is left of application memory behind the pattern and the rings of this host's endpoints
-    const offset = this.#memoryEnd - IX_BYTES;
     return new Ix({
       arena: this.env.arena,
       layout: {
         ...layout,
-        memory: { offset, bytes: IX_BYTES },
         receivePool: this.env.frames.receivePool,
       },
       flows: this.plan.limits.flows,
@@ -209,9 +208,7 @@ export class Host {
   alloc(bytes: number): number {
     const offset = this.#memoryNext;
     this.#memoryNext += Math.ceil(bytes / 64) * 64;
-    const reserved = this.plan.kind === 'ix' ? IX_BYTES : 0;
-    if (this.#memoryNext > this.#memoryEnd - reserved)
-      throw new Error('sim: application memory is too small');
+    if (this.#memoryNext > this.#memoryEnd) throw new Error('sim: application memory is too small');
     return offset;
   }
 
