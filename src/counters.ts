@@ -53,7 +53,7 @@ const NAMES = [
   'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack', 'egressDenied',
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
-  'quotaCalls',
+  'quotaCalls', 'quotaPerSource',
   // frames that concern every thread (src/nic/siblings.ts)
   'siblingsTold', 'siblingsHeard', 'siblingsLimited',
 ] as const; // biome-ignore format: one line a group

@@ -66,6 +66,11 @@ export interface Quotas {
   unackedBytes: number;
   /** Received frames not yet recv_done. Windows close, further segments and datagrams are dropped; the rest goes on. */
   receiveFrames: number;
+  /**
+   * Connections that one source (an IPv4 address, an IPv6 /64) has opened to us, in any state but TIME-WAIT. A SYN is dropped,
+   * and its peer tries again.
+   */
+  perSource: number;
   /** Calls in a batch. Those beyond are not made: QUOTA. libix writes no more than this. */
   calls: number;
 }
@@ -78,6 +83,7 @@ export const QUOTAS_MIN: Readonly<Quotas> = {
   timers: 1,
   unackedBytes: 4096,
   receiveFrames: 32,
+  perSource: 1,
   calls: 4,
 };
 export const QUOTA_NAMES = Object.keys(QUOTAS_MIN) as readonly (keyof Quotas)[];

@@ -3,6 +3,7 @@
  *
  * - A SYN makes a flow in SYN-RECEIVED; its SYN-ACK goes out in this iteration's flush, or after `accept` when the
  *   listener asked to be told at SYN. Data and FIN on a SYN are left for the peer to send again.
+ * - More of one source than its quota: dropped (per-source.ts).
  * - Too many half-open: a cookie answers (syn-cookies.ts). Too many that wait for accept, no flow, no route back: the SYN
  *   is dropped and counted, never answered.
  *
@@ -16,6 +17,7 @@ import { KNOCK_US } from './constants.ts';
 import type { Ecn } from './ecn.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
+import type { PerSource } from './per-source.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import { gt } from './seq.ts';
 import { COOKIE_WINDOW, SynCookies } from './syn-cookies.ts';
@@ -43,6 +45,7 @@ export class Passive {
   readonly #timers: Timers;
   readonly #ecn: Ecn;
   readonly #cookies: SynCookies;
+  readonly #perSource: PerSource;
 
   constructor(
     env: Environment,
@@ -53,7 +56,9 @@ export class Passive {
     writer: SegmentWriter,
     timers: Timers,
     ecn: Ecn,
+    perSource: PerSource,
   ) {
+    this.#perSource = perSource;
     this.#i32 = flows.i32;
     this.#clock = env.clock;
     this.#flows = flows;
@@ -87,8 +92,10 @@ export class Passive {
       this.#counters.bump(C_BACKLOG_FULL);
       return NO_ROOM;
     }
+    if (!this.#perSource.mayOpen(a.remote)) return NO_ROOM;
     const row = this.#opening.create(a.remote, a.ports, a.local);
     if (row === 0) return NO_ROOM;
+    this.#perSource.opened(a.remote);
     const i32 = this.#i32;
     const iss = (a.ack - 1) | 0;
     this.#opening.startAt(row, iss);
@@ -148,6 +155,7 @@ export class Passive {
    */
   synchronize(listener: number, a: Arrival, sndMax: number, isReuse: boolean): void {
     this.#counters.bump(C_SYN_IN);
+    if (!this.#perSource.mayOpen(a.remote)) return;
     if (!this.#listeners.hasRoomForSyn(listener)) {
       this.#counters.bump(C_BACKLOG_FULL);
       const mayAnswer = !isReuse && this.#listeners.mayUseCookies(listener);
@@ -157,6 +165,7 @@ export class Passive {
     }
     const row = this.#opening.create(a.remote, a.ports, a.local);
     if (row === 0) return;
+    this.#perSource.opened(a.remote);
     const i32 = this.#i32;
     if (isReuse && !gt(i32[row + TCB.iss]!, sndMax))
       this.#opening.startAt(row, (sndMax + 0x10000) | 0);

@@ -11,6 +11,7 @@
  *   segment     building one segment                  scoreboard   what is in flight, SACK
  *   recovery    RACK, TLP, PRR, F-RTO                 loss-timer   what is waited for
  *   congestion  the interface, NewReno; cubic, dctcp  ecn          marks instead of losses
+ *   out-of-order, held-table  what has arrived beyond a gap   per-source, ephemeral-ports
  *   expire, timers, rto, icmp-error, path-mtu, user-timeout
  *
  * - Handles are generation << 20 | index, > 0. Codes are abi.ts CODE.
@@ -40,6 +41,7 @@ import { type Offer, Opening } from './open.ts';
 import { Output } from './output.ts';
 import { Passive } from './passive.ts';
 import { PathMtu } from './path-mtu.ts';
+import { PerSource } from './per-source.ts';
 import { Receiving } from './receive.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 import { Recovery } from './recovery.ts';
@@ -103,8 +105,9 @@ export class Tcp {
       options.holdAckUs ?? 0,
     ); // biome-ignore format: a list
     ecn.output = output;
+    const perSource = new PerSource(env, ip);
     const teardown = new Teardown(
-      env, flows, ip, timers, sendQueue, receiveQueue, writer, listeners, board,
+      env, flows, ip, timers, sendQueue, receiveQueue, writer, listeners, board, perSource,
     ); // biome-ignore format: a list
     const opening = new Opening(
       env, flows, ip, timers, teardown, listeners, congestion, options,
@@ -116,7 +119,7 @@ export class Tcp {
     const expiry = new Expiry(
       env, flows, ip, timers, sendQueue, congestion, teardown, recovery, pathMtu,
     ); // biome-ignore format: a list
-    const passive = new Passive(env, flows, ip, listeners, opening, writer, timers, ecn);
+    const passive = new Passive(env, flows, ip, listeners, opening, writer, timers, ecn, perSource);
     const shared = {
       flows, ip, timers, listeners, opening, receiving, receiveQueue, sendQueue, writer, teardown,
       expiry, acknowledging, passive, output, ecn,

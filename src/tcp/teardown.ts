@@ -17,6 +17,7 @@ import { assert, VERIFY } from '../verify.ts';
 import { ACK } from '../wire/tcp.ts';
 import { TIME_WAIT_US } from './constants.ts';
 import type { Listeners } from './listen.ts';
+import type { PerSource } from './per-source.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
@@ -43,6 +44,7 @@ export class Teardown {
   readonly #writer: SegmentWriter;
   readonly #listeners: Listeners;
   readonly #board: Scoreboard;
+  readonly #perSource: PerSource;
   /** The orphan that was reset for its row, until that is free; 0: none. */
   #awaited = 0;
   /** Rows that stay free: those beyond the application's quota. */
@@ -58,7 +60,9 @@ export class Teardown {
     writer: SegmentWriter,
     listeners: Listeners,
     board: Scoreboard,
+    perSource: PerSource,
   ) {
+    this.#perSource = perSource;
     this.#i32 = flows.i32;
     this.#flows = flows;
     this.#clock = env.clock;
@@ -78,7 +82,10 @@ export class Teardown {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
     if (VERIFY) assert(i32[row + TCB.state] !== STATE.closed, 'tcp: finished twice');
-    if (i32[row + TCB.state] !== STATE.timeWait) this.#counters.bump(C_CLOSED);
+    if (i32[row + TCB.state] !== STATE.timeWait) {
+      this.#counters.bump(C_CLOSED);
+      if ((flags & FLAG.active) === 0) this.#perSource.closed(i32[row + TCB.remote]!);
+    }
     i32[row + TCB.state] = STATE.closed;
     this.#flows.table.remove(i32[row + TCB.remote]!, i32[row + TCB.ports]!, i32[row + TCB.local]!);
     this.#ip.release(i32[row + TCB.remote]!);
@@ -120,6 +127,7 @@ export class Teardown {
     this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + this.timeWaitUs) | 0);
     if (i32[row + TCB.state] === STATE.timeWait) return;
     i32[row + TCB.state] = STATE.timeWait;
+    if ((i32[row + TCB.flags]! & FLAG.active) === 0) this.#perSource.closed(i32[row + TCB.remote]!);
     this.#flows.orphans.remove(row);
     this.#counters.bump(C_CLOSED);
     this.#receiveQueue.dropOutOfOrder(row);
