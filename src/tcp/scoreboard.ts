@@ -8,6 +8,8 @@
  * - Runs come from one pool. A flow's first run is always there; when more are scarce the last one takes what is sent and
  *   SACK blocks that would need a split wait. Both only make recovery slower, never wrong (RFC 2018 8).
  * - The pipe of RFC 6675 is flight - sacked - lost: what is sent again is not lost any more.
+ * - Walks begin where the last one of the same flow ended, if they can: a recovery costs a step for each run, not a walk
+ *   for each retransmission. `steps` counts them under VERIFY.
  * - Each segment that is delivered, by either kind of acknowledgement, is RACK's business too: rackAt/rackEnd/rackRtt are
  *   kept here, where each is seen once (RFC 8985 6.2, steps 1 to 3).
  *
@@ -15,6 +17,7 @@
  */
 import { FreeList } from '../arena/list.ts';
 import type { Clock, Environment } from '../net/environment.ts';
+import { VERIFY } from '../verify.ts';
 import { MIN_RTT_MS, RUNS_MAX } from './constants.ts';
 import { geq, gt, leq, lt } from './seq.ts';
 import { FLAG, TCB } from './tcb.ts';
@@ -34,6 +37,14 @@ export class Scoreboard {
   hasResent = false;
   /** Bytes that a DSACK of it names, 0: none. */
   duplicated = 0;
+  /** VERIFY: runs that were looked at. */
+  steps = 0;
+  /** A run before the last one that was marked, and whose; 0: none. */
+  #marked = 0;
+  #markedRow = 0;
+  /** The first lost run, and whose: no run before it is lost. 0: not known. */
+  #firstLost = 0;
+  #firstLostRow = 0;
   readonly #i32: Int32Array;
   readonly #view: DataView;
   readonly #clock: Clock;
@@ -70,6 +81,8 @@ export class Scoreboard {
 
   #give(row: number, run: number): void {
     const i32 = this.#i32;
+    if (run === this.#marked) this.#marked = 0;
+    if (run === this.#firstLost) this.#firstLost = 0;
     i32[row + TCB.runs] = i32[row + TCB.runs]! - 1;
     this.#free.give((run - this.#base) >> RUN_SHIFT);
   }
@@ -216,9 +229,14 @@ export class Scoreboard {
   /** [start, end) is selectively acknowledged. */
   #mark(row: number, start: number, end: number): void {
     const i32 = this.#i32;
+    const hint = this.#markedRow === row ? this.#marked : 0;
+    const isHint = hint !== 0 && leq(i32[hint + RUN.start]!, start);
     let before = 0;
-    for (let run = i32[row + TCB.runHead]!; run !== 0; run = i32[run + RUN.next]!) {
+    this.#markedRow = row;
+    for (let run = isHint ? hint : i32[row + TCB.runHead]!; run !== 0; run = i32[run + RUN.next]!) {
+      if (VERIFY) this.steps++;
       if (geq(i32[run + RUN.start]!, end)) return;
+      if (before !== 0 && leq(i32[before + RUN.end]!, start)) this.#marked = before;
       if (gt(i32[run + RUN.end]!, start)) run = this.#markRun(row, before, run, start, end);
       before = run;
     }
@@ -273,6 +291,7 @@ export class Scoreboard {
 
   /** A run is lost. */
   lose(row: number, run: number): void {
+    this.#firstLost = 0;
     this.#account(row, run, LOST);
   }
 
@@ -282,6 +301,7 @@ export class Scoreboard {
    */
   loseAll(row: number): void {
     const i32 = this.#i32;
+    this.#firstLost = 0;
     const head = i32[row + TCB.runHead]!;
     const hasReneged = head !== 0 && (i32[head + RUN.bits]! & SACKED) !== 0;
     for (let run = head; run !== 0; run = i32[run + RUN.next]!) {
@@ -301,8 +321,14 @@ export class Scoreboard {
   firstLost(row: number): number {
     const i32 = this.#i32;
     if (i32[row + TCB.lost] === 0) return 0;
-    let run = i32[row + TCB.runHead]!;
-    while (run !== 0 && (i32[run + RUN.bits]! & LOST) === 0) run = i32[run + RUN.next]!;
+    let run = this.#firstLostRow === row ? this.#firstLost : 0;
+    if (run === 0) run = i32[row + TCB.runHead]!;
+    while (run !== 0 && (i32[run + RUN.bits]! & LOST) === 0) {
+      if (VERIFY) this.steps++;
+      run = i32[run + RUN.next]!;
+    }
+    this.#firstLost = run;
+    this.#firstLostRow = row;
     return run;
   }
 
