@@ -197,7 +197,7 @@ export class Host {
       thread: this.index,
       sizes: { ...IX_SIZES, receiveSpans: this.plan.limits.receiveFrames },
       hooks: {
-        report: () => {},
+        report: () => true,
         stop: () => {},
         wake: () => this.askTurn(),
       },

@@ -40,6 +40,11 @@ export const EVENTS_MAX = 512;
 /** System calls that one batch can hold; libix keeps the rest for the next batch. */
 export const CALLS_MAX = 512;
 
+/** One report of an application (`ix.report`), bytes of JSON: with its envelope, a line of the channel (channel.ts). */
+export const REPORT_BYTES_MAX = (1 << 20) - 4096;
+/** Reports of one thread that nobody has read yet. More: `report` answers false. */
+export const REPORTS_BYTES_MAX = 1 << 20;
+
 /** What a dataplane may take to say that all its dead application held is back. Later: it hangs, and is ended. */
 export const APPLICATION_GONE_MS = 5000;
 

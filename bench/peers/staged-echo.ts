@@ -38,7 +38,7 @@ const dataplane = openThread({
     });
     return xdp.nic;
   },
-  openSide: (parts) => openInlineSide(parts, 0, { report: () => {}, stop: () => {} }),
+  openSide: (parts) => openInlineSide(parts, 0, { report: () => true, stop: () => {} }),
   failed: (error) => {
     console.error(error);
     process.exit(1);

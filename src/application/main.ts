@@ -9,33 +9,35 @@ import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
 import { builtBeside } from '../built.ts';
 import { lockDown } from '../control/confine-lock.ts';
-import { CHANNEL_FD, endWithParent, readLine, send } from '../dataplane/channel.ts';
+import { CHANNEL_FD, Channel, endWithParent, readLine } from '../dataplane/channel.ts';
 import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.ts';
+import { makeUnderWay, passedOn, type ReportMessage } from '../dataplane/reports.ts';
+
+type WorkerMessage = Exclude<ApplicationMessage, { type: 'report' }> | ReportMessage;
 
 /** What a worker prints leaves it when it goes around its event loop: after a slice, and a wait for its turn (turns.ts). */
 const LAST_WORDS_MS = 20;
 
-function run(config: ApplicationConfig): void {
+function run(config: ApplicationConfig, channel: Channel): void {
   let ready = 0;
   config.threads.forEach((_thread, index) => {
+    const reports = makeUnderWay();
     const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
-      workerData: { config, index },
+      workerData: { config, index, reports },
     });
-    worker.on('message', (message: ApplicationMessage) => {
+    worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'ready') {
         ready += 1;
-        if (ready === config.threads.length) send(message);
-        return;
-      }
-      send(message);
-      if (message.type === 'failed') process.exit(1);
-      if (message.type === 'stopped') process.exit(message.exitCode);
+        if (ready === config.threads.length) channel.send(message);
+      } else if (message.type === 'report') {
+        channel.report(message.json, () => passedOn(reports, message));
+      } else channel.last(message, message.type === 'stopped' ? message.exitCode : 1);
     });
-    worker.on('exit', (code) => process.exit(code)); // process.exit() in a worker ends the worker alone
+    // process.exit() in a worker ends the worker alone.
+    worker.on('exit', (code) => channel.last(undefined, code));
     worker.on('error', (error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      send({ type: 'failed', code: 'IX_APPLICATION', message: text });
-      process.exit(1);
+      channel.last({ type: 'failed', code: 'IX_APPLICATION', message: text }, 1);
     });
   });
 }
@@ -44,10 +46,10 @@ endWithParent();
 // Process 1 of a PID namespace gets the signals that it has asked for.
 process.on('SIGTERM', () => setTimeout(() => process.exit(143), LAST_WORDS_MS));
 const config = v.parse(ApplicationConfig, JSON.parse(readLine(CHANNEL_FD)));
+const channel = new Channel(() => {}); // after the configuration an application is told nothing
 try {
   lockDown(config.lasting);
+  run(config, channel);
 } catch (error) {
-  send({ type: 'failed', code: 'IX_CONFINE', message: (error as Error).message });
-  process.exit(1);
+  channel.last({ type: 'failed', code: 'IX_CONFINE', message: (error as Error).message }, 1);
 }
-run(config);

@@ -12,6 +12,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Arena } from '../arena/arena.ts';
 import type { ApplicationConfig, ApplicationMessage } from '../dataplane/config.ts';
+import { type ReportMessage, reporter } from '../dataplane/reports.ts';
 import { Ix } from '../libix/ix.ts';
 import { PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
 import { failureOf, loadApplication } from './module.ts';
@@ -20,11 +21,12 @@ import { Turns } from './turns.ts';
 interface WorkerInput {
   config: ApplicationConfig;
   index: number;
+  reports: SharedArrayBuffer;
 }
 
-const { config, index } = workerData as WorkerInput;
+const { config, index, reports } = workerData as WorkerInput;
 
-function say(message: ApplicationMessage): void {
+function say(message: Exclude<ApplicationMessage, { type: 'report' }> | ReportMessage): void {
   parentPort?.postMessage(message);
 }
 
@@ -53,7 +55,7 @@ async function start(): Promise<void> {
     pid: config.pid,
     thread: index,
     hooks: {
-      report: (value) => say({ type: 'report', value }),
+      report: reporter(reports, say),
       stop: (exitCode) => say({ type: 'stopped', exitCode }),
       wake: () => turns?.askTurn(),
     },

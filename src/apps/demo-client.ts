@@ -22,7 +22,7 @@ const KV_SCRIPT = [
 ];
 const ECHO_SCRIPT = ['hello\r\n', 'is anybody there?\r\n'];
 
-const failed = (ix: Ix, line: string): void => ix.report({ kind: 'failed', line });
+const failed = (ix: Ix, line: string) => ix.report({ kind: 'failed', line });
 
 /** Why a connection ended, as src/abi.ts calls it. */
 const nameOf = (reason: number): string =>

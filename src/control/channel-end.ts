@@ -13,6 +13,7 @@
  */
 import { closeSync } from 'node:fs';
 import { LINE_BYTES_MAX } from '../dataplane/channel.ts';
+import { DEPTH_MAX, depthOf } from '../json-depth.ts';
 import { callNumber } from '../native/seccomp-numbers.ts';
 import { EAGAIN, EINTR, must, sys, type Watch } from '../native/sys.ts';
 
@@ -24,8 +25,6 @@ const READS_MAX = 16;
 const PENDING_BYTES_MAX = 1 << 20;
 const RETRY_MS = 10;
 const NEWLINE = 10;
-/** Of what a child says: its own messages have four levels, the rest is for what an application reports. */
-export const DEPTH_MAX = 64;
 
 const RECVFROM = callNumber('recvfrom');
 const SENDTO = callNumber('sendto');
@@ -151,23 +150,4 @@ function parseMessage(line: Buffer): unknown {
   } catch {
     return undefined;
   }
-}
-
-const [QUOTE, BACKSLASH] = [0x22, 0x5c];
-const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
-
-/** How deep arrays and objects are nested in a line of JSON; of what is none, some number. */
-export function depthOf(line: Uint8Array): number {
-  let depth = 0;
-  let deepest = 0;
-  let isText = false;
-  for (let i = 0; i < line.length; i++) {
-    const byte = line[i];
-    if (isText && byte === BACKSLASH) i += 1;
-    else if (byte === QUOTE) isText = !isText;
-    else if (isText) continue;
-    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) deepest = Math.max(deepest, ++depth);
-    else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth -= 1;
-  }
-  return deepest;
 }

@@ -3,6 +3,8 @@
  *
  * - A stream socket inherited as descriptor CHANNEL_FD: one line of JSON in (the configuration),
  *   lines of JSON out.
+ * - A line has at most LINE_BYTES_MAX: what a report may have is checked where it is made (src/libix/reports.ts), and the
+ *   text of a failure is cut here.
  * - The configuration is read synchronously, before there is anything to wait for. After that the channel belongs to the
  *   main thread's event loop (`Channel`); elastic threads are workers, and speak to the main thread.
  * - Until it serves, the dataplane ends with the control plane: the kernel kills it when its parent dies
@@ -27,7 +29,8 @@ const PR_SET_PDEATHSIG = 1;
 export const LINE_BYTES_MAX = 1 << 20;
 /** A control plane that has died says nothing, and its channel does not close. */
 const SILENCE_MS = 30_000;
-const REPORT_BYTES_MAX = 1 << 20;
+/** Of a failure's text: in JSON at most six times as many bytes. */
+const FAILURE_CHARACTERS_MAX = 65_536;
 const LAST_MS = 1000;
 
 export class ChannelError extends Error {
@@ -62,8 +65,18 @@ export function readConfig(fd = CHANNEL_FD): DataplaneConfig {
   throw new ChannelError(`configuration: ${v.getDotPath(issue) ?? ''}: ${issue.message}`);
 }
 
-export function send(message: DataplaneMessage | ApplicationMessage, fd = CHANNEL_FD): void {
-  writeSync(fd, `${JSON.stringify(message)}\n`);
+type Message = DataplaneMessage | ApplicationMessage;
+
+function lineOf(message: Message): string {
+  if (message.type !== 'failed') return `${JSON.stringify(message)}\n`;
+  const [code, text] = [message.code, message.message].map((each) =>
+    `${each}`.slice(0, FAILURE_CHARACTERS_MAX),
+  );
+  return `${JSON.stringify({ ...message, code, message: text })}\n`;
+}
+
+export function send(message: Message, fd = CHANNEL_FD): void {
+  writeSync(fd, lineOf(message));
 }
 
 /** The channel once the configuration has been read: lines in by callback, messages out. */
@@ -77,18 +90,21 @@ export class Channel {
     createInterface({ input: this.#socket }).on('line', onLine);
   }
 
-  send(message: DataplaneMessage): void {
-    // Nobody listens (any more): what the application reports is not kept for ever.
-    if (message.type === 'report' && this.#socket.writableLength > REPORT_BYTES_MAX) return;
-    this.#socket.write(`${JSON.stringify(message)}\n`);
+  send(message: Message): void {
+    this.#socket.write(lineOf(message));
   }
 
-  /** Sends what is said last, then ends the process. The first one counts: what follows is its consequence. */
-  last(message: DataplaneMessage, exitCode: number): void {
+  /** What the application reports; `taken` is called when it has left, or never will: then there is room for another. */
+  report(json: string, taken: () => void): void {
+    this.#socket.write(`{"type":"report","value":${json}}\n`, taken);
+  }
+
+  /** Sends what is said last, if anything is, then ends the process. The first one counts: what follows is its consequence. */
+  last(message: Message | undefined, exitCode: number): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     const end = (): never => process.exit(exitCode);
-    this.#socket.end(`${JSON.stringify(message)}\n`, end);
+    this.#socket.end(message === undefined ? '' : lineOf(message), end);
     setTimeout(end, LAST_MS); // nobody may be reading
   }
 }

@@ -17,8 +17,12 @@ import { ETHERNET_MTU } from '../limits.ts';
 import { must, SYS, sys } from '../native/sys.ts';
 import { type CableParts, type CableSide, closeCable, makeCable } from '../nic/cable.ts';
 import { type DataplaneConfig, type DataplaneMessage, STATISTICS_BYTES } from './config.ts';
+import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
 
-type Message = DataplaneMessage | { type: 'thread-attached' };
+type Message =
+  | Exclude<DataplaneMessage, { type: 'report' }>
+  | ReportMessage
+  | { type: 'thread-attached' };
 /** Gets what an application reports; `fail` ends the demonstration with this line. */
 type Hear = (value: unknown, fail: (line: string) => void) => void;
 
@@ -108,8 +112,9 @@ interface Side {
 }
 
 function startSide(config: DataplaneConfig, hear: Hear): Side {
+  const reports = makeUnderWay();
   const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
-    workerData: { config, index: 0 },
+    workerData: { config, index: 0, reports },
   });
   const ready = Promise.withResolvers<number[]>();
   const stopped = Promise.withResolvers<number>();
@@ -126,7 +131,8 @@ function startSide(config: DataplaneConfig, hear: Hear): Side {
     else if (message.type === 'stopped') stopped.resolve(message.exitCode);
     else if (message.type === 'failed') fail(message.code, message.message);
     else if (message.type === 'report') {
-      hear(message.value, (line) => fail(DEMO_CLIENT_FAILED, line));
+      passedOn(reports, message);
+      hear(JSON.parse(message.json), (line) => fail(DEMO_CLIENT_FAILED, line));
     }
   });
   worker.on('error', (error: Error) => fail('IX_WORKER', error.stack ?? error.message));

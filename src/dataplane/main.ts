@@ -18,9 +18,11 @@ import { builtBeside } from '../built.ts';
 import { lockDown } from '../control/confine-lock.ts';
 import { Channel, endWithParent, readConfig } from './channel.ts';
 import type { DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
+import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
 
 type WorkerMessage =
-  | Exclude<DataplaneMessage, { type: 'attached' | 'dropped' | 'state' }>
+  | Exclude<DataplaneMessage, { type: 'attached' | 'dropped' | 'state' | 'report' }>
+  | ReportMessage
   | Attached
   | { type: 'thread-dropped'; question: number }
   | { type: 'thread-state'; question: number; state: ThreadState }
@@ -55,13 +57,16 @@ function run(config: DataplaneConfig): void {
   const dropped = new Gathered<true>();
   const states = new Gathered<ThreadState>();
   const workers = config.nics.map((_nic, index) => {
+    const reports = makeUnderWay();
     const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
-      workerData: { config, index },
+      workerData: { config, index, reports },
     });
     worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'for-siblings') tellOthers(worker, message.frame);
       else if (message.type === 'stopped') stopped(worker, message);
-      else heard(message);
+      else if (message.type === 'report') {
+        channel.report(message.json, () => passedOn(reports, message));
+      } else heard(message);
     });
     worker.on('error', (error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -91,7 +96,8 @@ function run(config: DataplaneConfig): void {
     tellOthers(worker, 'stop');
     setTimeout(end, CLOSE_MS);
   }
-  function heard(message: Exclude<WorkerMessage, Stopped | { type: 'for-siblings' }>): void {
+  type Heard = Exclude<WorkerMessage, Stopped | ReportMessage | { type: 'for-siblings' }>;
+  function heard(message: Heard): void {
     if (message.type === 'thread-attached') {
       attached.push(message);
       if (attached.length < workers.length) return;
@@ -110,8 +116,7 @@ function run(config: DataplaneConfig): void {
       const { question, state } = message;
       const threads = states.all(question, state, workers.length);
       if (threads) channel.send({ type: 'state', question, threads });
-    } else if (message.type === 'report') channel.send(message);
-    else channel.last(message, 1);
+    } else channel.last(message, 1);
   }
   process.on('SIGTERM', () => {
     isStopping = true;

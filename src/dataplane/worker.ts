@@ -16,14 +16,16 @@ import type { DataplaneConfig } from './config.ts';
 import { type InlineSide, openInlineSide } from './inline-domain.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
 import { backWith, openProcessSide } from './process-side.ts';
+import { reporter } from './reports.ts';
 import { type DataplaneThread, type NicParts, openThread, type Side } from './thread.ts';
 
 interface WorkerInput {
   config: DataplaneConfig;
   index: number;
+  reports: SharedArrayBuffer;
 }
 
-const { config, index } = workerData as WorkerInput;
+const { config, index, reports } = workerData as WorkerInput;
 
 const say = (message: unknown): void => parentPort?.postMessage(message);
 
@@ -101,7 +103,7 @@ async function startInline(): Promise<void> {
   const application = await loadApplication(config.app.module).catch(applicationFailed);
   if (!application) return;
   const hooks = {
-    report: (value: unknown) => say({ type: 'report', value }),
+    report: reporter(reports, say),
     // From inside a turn, which must come to its end before the driver is closed.
     stop: (exitCode: number) => {
       dataplane.runner.stop();

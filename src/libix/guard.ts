@@ -19,7 +19,7 @@ const SECOND_MS = 1000;
 /** A result that is wrong is shown up to here. */
 const SHOWN_MAX = 60;
 
-function describe(error: unknown): string {
+export function describe(error: unknown): string {
   try {
     return inspect(error);
   } catch {

@@ -22,6 +22,7 @@ import type { Handlers } from './handlers.ts';
 import { ApplicationMemory, GATHER_BYTES, SEND_BLOCK_BYTES } from './memory.ts';
 import { RawGate } from './raw.ts';
 import { type IxCallError, refuse } from './refusals.ts';
+import { Reports } from './reports.ts';
 import { Requests } from './requests.ts';
 import { Session, type SessionSizes } from './session.ts';
 import { Timers } from './timers.ts';
@@ -48,8 +49,8 @@ export interface ConnectOptions {
 }
 
 export interface IxHooks {
-  /** A message to whoever started this dataplane. */
-  report(value: unknown): void;
+  /** A message to whoever started this dataplane; false: there is no room for it now. */
+  report(json: string): boolean;
   /** The application wants a turn although no event came. */
   wake(): void;
   /** The application asks to end the dataplane. */
@@ -100,6 +101,7 @@ export class Ix {
   readonly #requests: Requests;
   readonly #udp: UdpSockets;
   readonly #timers: Timers;
+  readonly #reports: Reports;
   readonly #batchEnds: (() => void)[] = [];
   #inDispatch = false;
   #isTurning = false;
@@ -114,6 +116,7 @@ export class Ix {
     this.#requests = new Requests(this.#gate, wake, this.#faults);
     this.#udp = new UdpSockets(this.#gate, this.#memory, this.#requests, this.#faults);
     this.#timers = new Timers(this.#gate, this.#requests);
+    this.#reports = new Reports(parts.hooks.report, this.#faults);
     this.#session = new Session({
       gate: this.#gate,
       arena: { u8: arena.u8, i32: arena.i32, copy: arena.kernels.copy },
@@ -197,8 +200,9 @@ export class Ix {
     return this.#gate.us;
   }
 
-  report(value: unknown): void {
-    this.#parts.hooks.report(value);
+  /** Says a value to whoever started this service, as JSON; false, and one line says why, when it cannot be. */
+  report(value: unknown): boolean {
+    return this.#reports.report(value);
   }
 
   stop(exitCode = 0): void {

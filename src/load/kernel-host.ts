@@ -68,8 +68,9 @@ export class KernelHost implements LoadHost {
     this.#timers.push({ dueMs: performance.now() + delayUs / 1000, callback });
   }
 
-  report(value: unknown): void {
+  report(value: unknown): boolean {
     this.#report(value);
+    return true;
   }
 
   onBatchEnd(callback: () => void): void {

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ChannelEnd, DEPTH_MAX, depthOf } from '../../src/control/channel-end.ts';
+import { ChannelEnd } from '../../src/control/channel-end.ts';
 import { socketPair } from '../../src/control/descriptors.ts';
+import { DEPTH_MAX, depthOf } from '../../src/json-depth.ts';
 import { SYS, sys } from '../../src/native/sys.ts';
 
 const F_SETFL = 4;

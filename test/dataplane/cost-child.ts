@@ -139,7 +139,7 @@ const dataplane = openThread({
     nic = new ArrayNic(arena, frames);
     return nic;
   },
-  openSide: (parts) => openInlineSide(parts, 0, { report: () => {}, stop: () => {} }),
+  openSide: (parts) => openInlineSide(parts, 0, { report: () => true, stop: () => {} }),
   failed: (error) => {
     throw error;
   },

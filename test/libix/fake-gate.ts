@@ -48,6 +48,7 @@ export class FakeGate {
   readonly ix: Ix;
   readonly flows = new Map<number, FakeFlow>();
   readonly reports: unknown[] = [];
+  hasRoomForReports = true;
   /** How many bytes of a sendv to accept. */
   accept = (asked: number): number => asked;
   /** Answers to calls of a kind, instead of what they would get. */
@@ -83,7 +84,11 @@ export class FakeGate {
       flows: 64,
       thread: 0,
       sizes,
-      hooks: { report: (v) => this.reports.push(v), wake: () => {}, stop: () => {} },
+      hooks: {
+        report: (json) => this.hasRoomForReports && this.reports.push(JSON.parse(json)) > 0,
+        wake: () => {},
+        stop: () => {},
+      },
     });
   }
 

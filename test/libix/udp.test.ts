@@ -154,7 +154,7 @@ function onTheStack() {
   const receivePool = { bytes: limits.receiveFrames * FRAME_BYTES };
   const ix = new Ix({
     ...{ arena, layout: { events, calls, memory, receivePool }, flows: limits.flows, thread: 0 },
-    hooks: { report() {}, wake() {}, stop() {} },
+    hooks: { report: () => true, wake() {}, stop() {} },
   });
   const turn = (): void => {
     f.sink.clear();

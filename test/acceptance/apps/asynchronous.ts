@@ -16,18 +16,11 @@ const LATER: Record<string, () => Promise<unknown>> = {
 };
 
 const asynchronous: Application = (ix) => {
-  /** Who opened last under each id: a late answer is not for another's connection. */
-  const lives = new Map<number, number>();
-  let opened = 0;
   const answer = async (c: Connection, line: string): Promise<void> => {
-    const life = lives.get(c.id);
     await LATER[line.split(' ')[0]!]?.();
-    if (lives.get(c.id) !== life) return;
-    if (!c.writeText(`${line}\n`)) throw new Error('no room for an answer');
+    if (!c.writeText(`${line}\n`) && c.isOpen) throw new Error('no room for an answer');
   };
   ix.listen(7, {
-    opened: (c) => void lives.set(c.id, opened++),
-    closed: (c) => void lives.delete(c.id),
     received(c, offset, length) {
       const text = Buffer.from(ix.u8.subarray(offset, offset + length)).toString('latin1');
       const lines = text.slice(0, text.lastIndexOf('\n') + 1);

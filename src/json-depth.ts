@@ -1,0 +1,27 @@
+/**
+ * How deep JSON is nested: a message that could be read, and not be walked through again, ends whoever tries.
+ *
+ * Called by who hears messages of a process that may be hostile (src/control/channel-end.ts), and where an application's
+ * reports are made (src/libix/reports.ts), so that it is told.
+ */
+/** Of a message: our own have four levels, the rest is for what an application reports, one level in. */
+export const DEPTH_MAX = 64;
+
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+
+/** How deep arrays and objects are nested in a line of JSON; of what is none, some number. */
+export function depthOf(line: Uint8Array): number {
+  let depth = 0;
+  let deepest = 0;
+  let isText = false;
+  for (let i = 0; i < line.length; i++) {
+    const byte = line[i];
+    if (isText && byte === BACKSLASH) i += 1;
+    else if (byte === QUOTE) isText = !isText;
+    else if (isText) continue;
+    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) deepest = Math.max(deepest, ++depth);
+    else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth -= 1;
+  }
+  return deepest;
+}
