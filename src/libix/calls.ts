@@ -200,8 +200,11 @@ export class Calls {
       return;
     }
     if (result === CODE.NO_ROUTE) return this.#session.dead(c, DEAD.unreachable);
-    const to = formatWords([c.remote0, c.remote1, c.remote2, c.remoteAddress]);
-    this.#faults.tell(refusedConnect(`${to} port ${c.remotePort & 0xffff}`, result));
+    // A quota that is used up is told by the control plane, which counts how often (src/control/incidents.ts).
+    if (result !== CODE.QUOTA) {
+      const to = formatWords([c.remote0, c.remote1, c.remote2, c.remoteAddress]);
+      this.#faults.tell(refusedConnect(`${to} port ${c.remotePort & 0xffff}`, result));
+    }
     this.#session.dead(c, result === CODE.DENIED ? DEAD.denied : DEAD.refused);
   }
 
