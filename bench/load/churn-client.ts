@@ -46,6 +46,7 @@ class ChurnClient {
     this.#answered = new Int32Array(connections);
     this.#got = new Int32Array(connections);
     this.#handlers = {
+      pooled: true,
       opened: (c) => {
         if (!this.#isStarted) this.#start();
         c.send(this.#base, size);

@@ -61,7 +61,8 @@ test('demonstration_memoryTooSmallForSetting_oneLineAndExit2', () => {
 });
 
 test('demonstration_applicationClosesAtOnce_oneLineAndExit1', () => {
-  const { status, stderr } = demonstrateLines('ix.listen(7, { opened: (c) => c.abort() });');
+  const aborting = 'ix.listen(7, { opened: (c) => c.abort(), received: (_c, _o, n) => n });';
+  const { status, stderr } = demonstrateLines(aborting);
   assert.match(stderr, /^ix: the built-in client lost its connection to 10\.77\.0\.2:7 \(\w+\)\n$/);
   assert.equal(status, 1);
 });
