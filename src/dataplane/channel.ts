@@ -86,8 +86,11 @@ export class Channel {
 
   constructor(onLine: (line: string) => void, fd = CHANNEL_FD) {
     this.#socket = new Socket({ fd, readable: true, writable: true });
-    this.#socket.on('error', () => {}); // the control plane went away: see liveOn, and adoption
-    createInterface({ input: this.#socket }).on('line', onLine);
+    // The control plane went away: see liveOn, and adoption. readline passes the socket's errors on.
+    this.#socket.on('error', () => {});
+    createInterface({ input: this.#socket })
+      .on('line', onLine)
+      .on('error', () => {});
   }
 
   send(message: Message): void {
