@@ -11,11 +11,14 @@ import { DEPTH_MAX, depthOf } from '../json-depth.ts';
 import { REPORT_BYTES_MAX } from '../limits.ts';
 import { describe, type Faults } from './guard.ts';
 
+/** Who has no room for one has none for the next: that is said so often at most. */
+const QUIET_MS = 10_000;
+
 export class Reports {
   readonly #send: (json: string) => boolean;
   readonly #faults: Faults;
-  /** The last one found no room: that is said once. */
-  #isFull = false;
+  /** When it was last said that one found no room. */
+  #saidMs = Number.NEGATIVE_INFINITY;
 
   /** `send` answers false when there is no room. */
   constructor(send: (json: string) => boolean, faults: Faults) {
@@ -40,12 +43,10 @@ export class Reports {
     if (depthOf(bytes) >= DEPTH_MAX) {
       return this.#refuse(`it is nested deeper than ${DEPTH_MAX - 1}; make it flatter`);
     }
-    if (this.#send(json)) {
-      this.#isFull = false;
-      return true;
-    }
-    if (this.#isFull) return false;
-    this.#isFull = true;
+    if (this.#send(json)) return true;
+    const now = performance.now();
+    if (now - this.#saidMs < QUIET_MS) return false;
+    this.#saidMs = now;
     return this.#refuse('earlier ones have not been read yet; report less often');
   }
 

@@ -18,9 +18,9 @@ const REPORTS: Record<string, (ix: Ix) => void> = {
   big: (ix) => ix.report('x'.repeat(2 ** 21)),
   circle: (ix) => ix.report(circle),
   bigint: (ix) => ix.report(1n),
-  // As many as no queue should hold: about 400 MB.
+  // As many as no queue should hold: about 200 MB.
   flood: (ix) => {
-    for (let i = 0; i < 400_000; i++) ix.report('flood'.repeat(200));
+    for (let i = 0; i < 200_000; i++) ix.report('flood'.repeat(200));
   },
 };
 
