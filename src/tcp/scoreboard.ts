@@ -229,7 +229,8 @@ export class Scoreboard {
   /** [start, end) is selectively acknowledged. */
   #mark(row: number, start: number, end: number): void {
     const i32 = this.#i32;
-    const hint = this.#markedRow === row ? this.#marked : 0;
+    if (this.#markedRow !== row) this.#marked = 0;
+    const hint = this.#marked;
     const isHint = hint !== 0 && leq(i32[hint + RUN.start]!, start);
     let before = 0;
     this.#markedRow = row;

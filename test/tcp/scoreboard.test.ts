@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RUNS_MAX } from '../../src/tcp/constants.ts';
 import { LOST, RUN, SACKED, Scoreboard } from '../../src/tcp/scoreboard.ts';
-import { Flows, TCB } from '../../src/tcp/tcb.ts';
+import { Flows, ROW_WORDS, TCB } from '../../src/tcp/tcb.ts';
 import { makeEnvironment } from '../net/harness.ts';
 import { randomFrom } from '../net/random.ts';
 
@@ -122,6 +122,35 @@ test('recovery_everyOtherSegmentLost_costsAStepForEachRun', () => {
   board.lose(row, head);
   assert.equal(board.firstLost(row), head);
   runs();
+  board.clear(row);
+  assert.ok(board.allHome());
+});
+
+test('sack_twoFlowsInTurn_eachHasItsOwn', () => {
+  const { env, board, row, i32, sack, runs } = make(20, true);
+  const other = row + ROW_WORDS;
+  // the other flow's numbers are the same, so that a walk that strays would find its place
+  i32.copyWithin(other, row, row + ROW_WORDS);
+  i32[other + TCB.runHead] = i32[other + TCB.runTail] = i32[other + TCB.runs] = 0;
+  for (let i = 0; i < 20; i++) {
+    const start = (UNA + i * MSS) | 0;
+    board.sent(other, start, (start + MSS) | 0);
+    env.clock.us = (env.clock.us + 10) | 0;
+  }
+  for (let i = 2; i < 18; i += 2) {
+    sack([[i * MSS, (i + 1) * MSS]]);
+    env.arena.view.setInt32(BLOCKS, (UNA + (i + 1) * MSS) | 0);
+    env.arena.view.setInt32(BLOCKS + 4, (UNA + (i + 2) * MSS) | 0);
+    board.begin();
+    board.sack(other, UNA, BLOCKS, 1);
+  }
+  const sacked = runs().filter((run) => (run[2] & SACKED) !== 0);
+  assert.deepEqual(
+    sacked.map(([start]) => start / MSS),
+    [2, 4, 6, 8, 10, 12, 14, 16],
+  );
+  assert.equal(i32[other + TCB.sacked], 8 * MSS);
+  board.clear(other);
   board.clear(row);
   assert.ok(board.allHome());
 });
