@@ -14,7 +14,7 @@ import { COLUMN, type Columns } from './columns.ts';
 import type { Handlers } from './handlers.ts';
 import type { Session } from './session.ts';
 
-/** With more bytes queued a connection is not `writable`, and gets no more input (but: `readsWhileBlocked`). */
+/** With more bytes queued a connection is not `writable`, and gets no more input (but: `readsWhileBlocked`, `midRequest`). */
 export const HIGH_WATER_BYTES = 262_144;
 
 /** Where a connection stands, as libix sees it. */
@@ -36,7 +36,10 @@ const BIT = {
   hasPending: 1 << 11,
   isPooled: 1 << 14,
   isRefused: 1 << 15,
+  midRequest: 1 << 24,
 } as const;
+/** With one of them a connection is read although it is not writable. */
+const READS_BLOCKED = BIT.readsWhileBlocked | BIT.midRequest;
 const PHASE_SHIFT = 12;
 const PHASE_MASK = 3 << PHASE_SHIFT;
 const OPEN_BITS = PHASE.open << PHASE_SHIFT;
@@ -160,6 +163,22 @@ export class Connection {
 
   set readsWhileBlocked(on: boolean) {
     this.#set(BIT.readsWhileBlocked, on);
+  }
+
+  /**
+   * The application's own, at any time: a request has begun, and its rest has not come yet. Input comes also while the
+   * connection is not `writable`, until this is false again.
+   *
+   * - For requests that are answered as they come, or behind earlier ones whose answers are not taken: a peer that writes
+   *   its request to the end before it reads would wait for us, and we for it.
+   * - The application must be able to take what comes, without answering: into memory of its own, with a limit.
+   */
+  get midRequest(): boolean {
+    return (this.#bits & BIT.midRequest) !== 0;
+  }
+
+  set midRequest(on: boolean) {
+    this.#set(BIT.midRequest, on);
   }
 
   /** It is in the list of those with calls to make. */
@@ -389,7 +408,7 @@ export class Connection {
 
   /** Whether received bytes may be handed over now. */
   get mayRead(): boolean {
-    return !this.isPaused && (this.hasRoom || this.readsWhileBlocked);
+    return !this.isPaused && (this.hasRoom || (this.#bits & READS_BLOCKED) !== 0);
   }
 
   /**

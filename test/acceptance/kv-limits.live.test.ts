@@ -1,5 +1,6 @@
 /**
- * kv at its limits, over our own TCP with the kernel's at the other end: more connections than it has control blocks.
+ * kv at its limits, over our own TCP with the kernel's at the other end: more connections than it has control
+ * blocks, and get lines of any length from clients that write all before they read.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -60,6 +61,79 @@ for (const domain of DOMAINS) {
       await next.write('version\r\n');
       assert.equal(await next.text(VERSION.length), VERSION);
       for (const client of [next, ...served]) await client.close();
+    });
+  });
+}
+
+const VALUE = 'v'.repeat(1024);
+/** Written to the end before a byte of the answer is read. */
+const TAKEN_MS = 20_000;
+
+async function writeUnread(client: Client, text: string): Promise<void> {
+  client.socket.pause();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('the request is not read')), TAKEN_MS);
+  });
+  await Promise.race([client.write(text), late]);
+  clearTimeout(timer);
+}
+
+for (const domain of DOMAINS) {
+  describe(`kv ${domain}, long lines`, { timeout: 120_000 }, () => {
+    let serving: Serving;
+    let client: Client;
+    const keys = Array.from({ length: 20_000 }, (_, i) => `key${i}`.padEnd(10, '_'));
+    before(async () => {
+      serving = await Serving.start(['kv', '--domain', domain, '-m', '64']);
+      client = await Client.open(serving.address, serving.port);
+      for (const key of keys) {
+        await client.write(`set ${key} 0 0 ${VALUE.length} noreply\r\n${VALUE}\r\n`);
+      }
+      await client.write('version\r\n');
+      assert.equal(await client.text(VERSION.length), VERSION);
+    });
+    after(async () => {
+      await serving.stop();
+    });
+
+    test(`${domain}_getOf100000Keys_writtenBeforeAnythingIsRead_answered`, async () => {
+      const asked = Array.from({ length: 100_000 }, (_, i) =>
+        i % 5 < 2 ? keys[(i * 7) % keys.length]! : `none${i}`.padEnd(10, '_'),
+      );
+      await writeUnread(client, `get ${asked.join(' ')}\r\nversion\r\n`);
+      client.socket.resume();
+      for (const [i, key] of asked.entries()) {
+        if (i % 5 >= 2) continue;
+        const hit = `VALUE ${key} 0 1024\r\n${VALUE}\r\n`;
+        assert.equal(await client.text(hit.length), hit);
+      }
+      assert.equal(await client.text(5), 'END\r\n');
+      assert.equal(await client.text(VERSION.length), VERSION);
+      assert.equal((await statsOf(client)).get('long_lines_refused'), '0');
+    });
+
+    test(`${domain}_endlessGets_neverRead_areRefusedAndOthersGoOn`, async () => {
+      const line = `get ${Array.from({ length: 600_000 }, () => keys[0]!).join(' ')}`;
+      const hostile: Client[] = [];
+      for (let i = 0; i < 8; i++) {
+        const one = await Client.open(serving.address, serving.port);
+        one.socket.pause();
+        one.write(line).catch(() => {});
+        hostile.push(one);
+      }
+      const deadline = Date.now() + 30_000;
+      let refused = 0;
+      while (refused < hostile.length && Date.now() < deadline) {
+        const told = await statsOf(client);
+        refused = Number(told.get('long_lines_refused'));
+        await client.write(`get ${keys[1]}\r\n`);
+        const hit = `VALUE ${keys[1]} 0 1024\r\n${VALUE}\r\nEND\r\n`;
+        assert.equal(await client.text(hit.length), hit);
+      }
+      assert.equal(refused, hostile.length);
+      for (const one of hostile) one.socket.destroy();
+      await client.close();
     });
   });
 }

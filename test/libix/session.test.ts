@@ -216,6 +216,36 @@ describe('session', () => {
     });
   }
 
+  it('queueFull_requestHalfHere_restIsReadAndTheNextOneWaits', () => {
+    let seen = '';
+    const gate: FakeGate = serving({
+      // A request ends with a full stop; what comes of it is taken as it comes.
+      received(c, offset, length) {
+        const text = Buffer.from(gate.ix.u8.subarray(offset, offset + length)).toString();
+        const taken = text.indexOf('.') + 1 || length;
+        seen += text.slice(0, taken);
+        c.midRequest = !seen.endsWith('.');
+        while (c.writable) assert.ok(c.send(stream, 60_000));
+        return taken;
+      },
+    });
+    const stream = gate.ix.alloc(60_000);
+    gate.accept = () => 1000;
+    const flow = gate.knock();
+    gate.turn();
+    for (const piece of ['on', 'e', ' more. ', 'next', '.']) {
+      gate.receive(flow, bytesOf(piece));
+      gate.turn();
+    }
+    assert.equal(seen, 'one more.');
+    gate.accept = (asked) => asked;
+    gate.acknowledge(flow, 1000);
+    gate.turn();
+    settle(gate);
+    assert.equal(seen, 'one more. next.');
+    finish(gate);
+  });
+
   it('open_taggedSend_isReleasedExactlyOnceEvenWhenItDies', () => {
     const released: number[] = [];
     const gate = serving({

@@ -3,7 +3,9 @@
  *
  * - Names are memcached's, but for those at the end: `binary_refused`, connections ended because they
  *   spoke the binary protocol; `blocks_swallowed`, values of refused storage lines that were dropped;
- *   `blocks_unreadable`, connections ended because nothing said how long such a value was. Doubles, because they pass 2^31; exact to 2^53.
+ *   `blocks_unreadable`, connections ended because nothing said how long such a value was;
+ *   `long_lines_refused`, connections ended because the keys of an unfinished line were too much to
+ *   keep. Doubles, because they pass 2^31; exact to 2^53.
  * - `byClass` holds the columns that `stats slabs` and `stats items` show for each size class.
  */
 const NAMES = [
@@ -14,7 +16,7 @@ const NAMES = [
   'conn_yields', 'slabs_moved', 'bytes', 'curr_items', 'total_items', 'expired_unfetched',
   'evicted_unfetched', 'evicted_active', 'evictions', 'reclaimed', 'lrutail_reflocked',
   'moves_within_lru', 'direct_reclaims', 'binary_refused', 'blocks_swallowed',
-  'blocks_unreadable',
+  'blocks_unreadable', 'long_lines_refused',
   'uploads', 'upload_bytes', 'uploads_dropped',
   'crawler_reclaimed', 'crawler_items_checked', 'idle_kicks', 'readers_dropped',
 ] as const; // biome-ignore format: one line a group

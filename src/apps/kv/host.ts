@@ -18,6 +18,8 @@ export interface KvConnection {
   /** Small and dense: an index for tables. */
   readonly id: number;
   readonly writable: boolean;
+  /** A request has begun, and its rest has not come: it is read although answers are not taken. */
+  midRequest: boolean;
   send(offset: number, length: number, tag?: number): boolean;
   write(offset: number, length: number): boolean;
   close(): void;

@@ -6,8 +6,8 @@
  * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211); `idle_timeout`,
  *   the seconds after which a silent connection is closed (0, the default: never). Items of up to
  *   1 MiB (with `-m 1`, of 1,044,000 bytes).
- * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, and a few KiB. What
- *   does not fit is an error at start that says how much is missing.
+ * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, up to
+ *   8 MiB for keys of unfinished get lines, and a few KiB. What does not fit is an error at start that says how much is missing.
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
@@ -22,6 +22,7 @@ import { StoreClock } from './clock.ts';
 import { Commands } from './commands.ts';
 import { COUNT, Counts } from './counters.ts';
 import { KeyHash } from './hash.ts';
+import { HeldKeys, heldBytes } from './held-keys.ts';
 import type { KvHandlers, KvHost, Memory } from './host.ts';
 import { Images } from './image.ts';
 import { MEBIBYTE, PAGE_BYTES } from './layout.ts';
@@ -90,11 +91,15 @@ export function kvOptions(options: Record<string, string>): KvOptions {
 
 /** Application memory that a store of this many MiB needs. */
 export const kvBytes = (mebibytes: number): number =>
-  mebibytes * PAGE_BYTES + bucketsFor(mebibytes * MEBIBYTE) * 4 + SMALL_BYTES;
+  mebibytes * PAGE_BYTES +
+  bucketsFor(mebibytes * MEBIBYTE) * 4 +
+  heldBytes(mebibytes) +
+  SMALL_BYTES;
 
 /** The parts of one store, for kv and for its tests. */
 export interface Kv {
   store: Store;
+  held: HeldKeys;
   stats: StatsReport;
   handlers: KvHandlers;
   /** Once a second: looks at the time, for a store that nobody talks to, and at who stands still. */
@@ -140,6 +145,8 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const scratch = host.alloc(Arithmetic.scratchBytes, 8);
   const arithmetic = new Arithmetic(memory, store, numbers, scratch);
   const { counts } = store;
+  const lineBytes = heldBytes(mebibytes);
+  const held = new HeldKeys(memory, records, host.alloc(lineBytes, 64), lineBytes);
   const refusals = new Refusals(memory.u8, counts, replies, records, numbers);
   const updates = new Updates(memory, store, replies, records, numbers, refusals);
   const watch = new Watch(records, store, updates, idleSeconds);
@@ -148,7 +155,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     line: new Line(memory.u8, memory.view),
     records,
     replies,
-    retrieval: new Retrieval(memory, store, replies, records, numbers),
+    retrieval: new Retrieval(memory, store, replies, records, numbers, held),
     updates,
     refusals,
     commands: new Commands({ memory, store, replies, numbers, arithmetic, stats }),
@@ -200,7 +207,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     look();
     watch.look();
   };
-  return { store, stats, handlers, tick };
+  return { store, held, stats, handlers, tick };
 }
 
 export default function kv(ix: KvHost, options: Record<string, string>): void {

@@ -6,8 +6,9 @@
  *   without an end (at most LINE_MAX bytes) or an incomplete key.
  * - Data is data: a request of the binary protocol ends its connection at its first byte, and the
  *   value of a refused storage line is never read as commands (refusals.ts).
- * - A connection that is not writable is left alone: its input waits in the receive pool, and its
- *   own peer with it.
+ * - A connection that is not writable is left alone between two requests: its input waits in the
+ *   receive pool, and its own peer with it. In the middle of a request it is read: its peer may be
+ *   one that writes all before it reads.
  * - An answer that libix could not queue is in the record; the last byte of its command then stays
  *   unconsumed, so that we are called again when there is room.
  * - Nothing is allocated here per message; integers only.
@@ -19,9 +20,11 @@ import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection } from './host.ts';
 import { type Line, VERB } from './line.ts';
 import {
+  CLOSED,
   COMMAND,
   DUE,
   KEYS,
+  LINE_OPEN,
   MODE,
   PENDING,
   REMAINING,
@@ -96,27 +99,37 @@ export class Protocol {
     const end = offset + length;
     let at = offset;
     this.#replies.begin();
-    if (words[record + PENDING] !== 0) {
-      if (!this.#replies.flush(c, record)) return 0;
-      at++;
-    }
-    while (at < end) {
+    const isFlushed = words[record + PENDING] !== 0 && this.#replies.flush(c, record);
+    // In the middle of a get line no byte was left for it, or a blank.
+    if (isFlushed && words[record + MODE] !== KEYS) at++;
+    while (at < end && words[record + PENDING] === 0) {
       const next = this.#step(c, record, at, end);
       if (next === at && words[record + MODE] !== SWALLOW_LINE) break;
       at = next;
-      if (words[record + PENDING] !== 0) {
-        at--;
-        break;
-      }
+      if (words[record + PENDING] !== 0 && words[record + MODE] !== KEYS) at--;
     }
+    if (words[record + MODE] === KEYS && at < end) {
+      at = this.#retrieval.hold(c, record, at, end);
+    }
+    const isMid = this.#isMidRequest(record);
+    if (c.midRequest !== isMid) c.midRequest = isMid;
     this.#counts.add(C_READ, at - offset);
     return at - offset;
+  }
+
+  /** Whether more of this request has to come, and would be taken now. */
+  #isMidRequest(record: number): boolean {
+    const words = this.#records.words;
+    const mode = words[record + MODE]!;
+    if (mode === COMMAND || mode === CLOSED) return false;
+    return mode === KEYS ? words[record + LINE_OPEN] !== 0 : words[record + PENDING] === 0;
   }
 
   /** The connection is gone. */
   closed(c: KvConnection): void {
     const record = this.#records.of(c.id);
     this.#updates.abandon(record);
+    this.#retrieval.forget(record);
     this.#replies.forget(record);
   }
 

@@ -43,7 +43,15 @@ export const ACTIVE = 21;
 export const TAKEN = 22;
 /** Spans of items sent and not acknowledged. */
 export const UNREAD = 23;
-const WORDS = 32;
+/** Of KEYS: 1: the line's end has not been seen. */
+export const LINE_OPEN = 24;
+/** Of held keys: first and last block (0: none), where to read and to write in them, how many. */
+export const KEYS_HEAD = 25;
+export const KEYS_TAIL = 26;
+export const KEYS_FROM = 27;
+export const KEYS_TO = 28;
+export const KEYS_BLOCKS = 29;
+const WORDS = 40;
 
 /** Reading a command line. */
 export const COMMAND = 0;

@@ -67,6 +67,7 @@ const LINES = {
   noMemory: 'SERVER_ERROR out of memory storing object',
   noMemoryIncr: 'SERVER_ERROR out of memory',
   shutdown: 'ERROR: shutdown not enabled',
+  noMemoryLine: 'SERVER_ERROR out of memory reading request',
   tooManyConnections: 'ERROR Too many open connections',
 } as const;
 
@@ -129,8 +130,12 @@ export class Replies {
     if (!this.#trySay(c, reply)) this.#records.words[record + PENDING] = reply + 1;
   }
 
-  /** Answers with a constant line, and then closes. What else arrives is dropped. */
+  /**
+   * Answers with a constant line, and then closes; with an answer half out it resets. What else
+   * arrives is dropped.
+   */
   refuse(c: KvConnection, record: number, reply: number): void {
+    if (this.#records.words[record + PENDING] !== 0) return this.#abort(c, record);
     this.begin();
     this.say(c, record, reply);
     this.end(c, record);

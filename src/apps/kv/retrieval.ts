@@ -7,11 +7,14 @@
  *   after earlier hits were answered.
  * - `keys` consumes whole keys; it stops before one that is incomplete or that the connection has
  *   no room for, and goes on from there when it is called again.
+ * - While the end of a line has not come, what cannot be answered is held (held-keys.ts), so that
+ *   its client can go on writing; with the end here, input waits in libix as always.
  *
  * Called by Protocol. Read first: memcached's proto_text.c `process_get_command`.
  */
 import type { StoreClock } from './clock.ts';
 import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
+import { type HeldKeys, NO_KEY, TOO_LONG } from './held-keys.ts';
 import type { KvConnection, Memory } from './host.ts';
 import { ACTIVE, CLASS_MASK, FETCHED, KEY_MAX, META } from './layout.ts';
 import { type Line, VERB } from './line.ts';
@@ -20,8 +23,10 @@ import {
   COMMAND,
   EXPIRY,
   KEYS,
+  LINE_OPEN,
   LO,
   MODE,
+  PENDING,
   type Records,
   SWALLOW_LINE,
   VERB_WORD,
@@ -38,6 +43,8 @@ const GATS = VERB.gats;
 const R_END = REPLY.end;
 const R_BAD_FORMAT = REPLY.badFormat;
 const R_BAD_EXPTIME = REPLY.badExptime;
+const R_NO_MEMORY = REPLY.noMemoryLine;
+const C_REFUSED = COUNT.long_lines_refused;
 const C_GETS = COUNT.cmd_get;
 const C_HITS = COUNT.get_hits;
 const C_MISSES = COUNT.get_misses;
@@ -56,10 +63,19 @@ export class Retrieval {
   readonly #numbers: Numbers;
   readonly #counts: Counts;
   readonly #clock: StoreClock;
+  readonly #held: HeldKeys;
   readonly #u8: Uint8Array;
   readonly #i32: Int32Array;
 
-  constructor(memory: Memory, store: Store, replies: Replies, records: Records, numbers: Numbers) {
+  constructor(
+    memory: Memory,
+    store: Store,
+    replies: Replies,
+    records: Records,
+    numbers: Numbers,
+    held: HeldKeys,
+  ) {
+    this.#held = held;
     this.#store = store;
     this.#replies = replies;
     this.#records = records;
@@ -95,6 +111,7 @@ export class Retrieval {
     }
     const words = this.#records.words;
     words[record + MODE] = KEYS;
+    words[record + LINE_OPEN] = 0;
     words[record + VERB_WORD] = verb;
     return line.starts[first]!;
   }
@@ -110,6 +127,7 @@ export class Retrieval {
     if (line.count < first || (first === 2 && !this.#setExpiry(record, line))) return -1;
     const words = this.#records.words;
     words[record + MODE] = KEYS;
+    words[record + LINE_OPEN] = 1;
     words[record + VERB_WORD] = verb;
     return line.starts[first - 1]! + line.lengths[first - 1]!;
   }
@@ -122,6 +140,7 @@ export class Retrieval {
 
   /** Answers keys from `at` on; returns how far it came. */
   keys(c: KvConnection, record: number, at: number, end: number): number {
+    if (this.#held.has(record)) return this.#keysHeld(c, record, at, end);
     const u8 = this.#u8;
     const words = this.#records.words;
     const verb = words[record + VERB_WORD]!;
@@ -146,6 +165,67 @@ export class Retrieval {
       at = stop + 1;
     }
     return at;
+  }
+
+  /** The same where earlier keys wait: what came goes behind them. */
+  #keysHeld(c: KvConnection, record: number, at: number, end: number): number {
+    const words = this.#records.words;
+    const next = this.#absorb(c, record, at, end);
+    while (c.writable && words[record + PENDING] === 0 && words[record + MODE] === KEYS) {
+      if (!this.#answerHeld(c, record)) break;
+    }
+    // All are answered, and the LF is here.
+    return words[record + MODE] === COMMAND ? next + 1 : next;
+  }
+
+  /** Answers the first of the held keys; false when there is none yet, or no room. */
+  #answerHeld(c: KvConnection, record: number): boolean {
+    const words = this.#records.words;
+    const held = this.#held;
+    const verb = words[record + VERB_WORD]!;
+    const length = held.peek(record, words[record + LINE_OPEN] === 0);
+    if (length === NO_KEY) return false;
+    if (length === TOO_LONG) {
+      this.#swallowLine(record, 0, R_BAD_FORMAT + 1);
+      return false;
+    }
+    if (length === 0) this.#replies.say(c, record, R_END);
+    else if (!this.#key(c, record, verb, held.key, length, held.isLast)) return false;
+    held.take(record);
+    if (held.isCut) this.#swallowLine(record, 0, 0);
+    else if (held.isLast) words[record + MODE] = COMMAND;
+    return true;
+  }
+
+  /**
+   * What is left of a delivery in the middle of a get line. Returns how far it can be consumed:
+   * nothing of it when its end is here, or when nothing but the rest of a key is missing.
+   */
+  hold(c: KvConnection, record: number, at: number, end: number): number {
+    const words = this.#records.words;
+    const isBlocked = !c.writable || words[record + PENDING] !== 0;
+    if (words[record + LINE_OPEN] === 0 || !(isBlocked || this.#held.has(record))) return at;
+    return this.#absorb(c, record, at, end);
+  }
+
+  /** Holds text up to the LF, or all; returns where it stopped. */
+  #absorb(c: KvConnection, record: number, at: number, end: number): number {
+    const words = this.#records.words;
+    const held = this.#held;
+    let stop = at;
+    while (stop < end && this.#u8[stop] !== LF) stop++;
+    if (stop < end) words[record + LINE_OPEN] = 0;
+    if (stop < end && !held.has(record)) return at;
+    if (held.append(record, at, stop - at)) return stop;
+    held.forget(record);
+    this.#counts.bump(C_REFUSED);
+    this.#replies.refuse(c, record, R_NO_MEMORY);
+    return end;
+  }
+
+  /** The connection is gone. */
+  forget(record: number): void {
+    this.#held.forget(record);
   }
 
   /**
@@ -174,6 +254,7 @@ export class Retrieval {
 
   #swallowLine(record: number, at: number, reply: number): number {
     const words = this.#records.words;
+    this.#held.forget(record);
     words[record + MODE] = SWALLOW_LINE;
     words[record + LO] = reply;
     return at;

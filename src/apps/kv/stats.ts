@@ -112,6 +112,7 @@ export class StatsReport {
       ...this.#rows('expired_unfetched', 'evicted_unfetched', 'evicted_active', 'evictions'),
       ...this.#rows('reclaimed', 'lrutail_reflocked', 'moves_within_lru', 'direct_reclaims'),
       ...this.#rows('binary_refused', 'blocks_swallowed', 'blocks_unreadable'),
+      this.#count('long_lines_refused'),
       ...this.#rows('uploads', 'upload_bytes', 'uploads_dropped'),
       ['unread_bytes', this.#store.pinnedBytes],
       ...this.#rows('readers_dropped', 'idle_kicks'),

@@ -21,6 +21,7 @@ const KEYS = 10_000;
 const PIPELINE = 4;
 
 class QuietConnection implements KvConnection {
+  midRequest = false;
   readonly id = 0;
   readonly tags = new Int32Array(4096);
   count = 0;

@@ -160,6 +160,7 @@ export class FakeConnection implements KvConnection {
   isAborted = false;
   /** Acknowledge whatever is sent as soon as the handler returns. */
   isEager = true;
+  midRequest = false;
   queuedBytes = 0;
   readonly #ix: FakeIx;
   readonly #sent: SentSpan[] = [];
@@ -235,7 +236,7 @@ export class FakeConnection implements KvConnection {
   }
 
   #pump(): void {
-    while (this.#input.length > 0 && this.writable && this.isOpen) {
+    while (this.#input.length > 0 && (this.writable || this.midRequest) && this.isOpen) {
       if (this.isClosing || this.isAborted) {
         this.#input = Buffer.alloc(0);
         return;
@@ -248,8 +249,8 @@ export class FakeConnection implements KvConnection {
       this.#input = input.subarray(used);
       const isBlocked = !this.writable;
       if (this.isEager) this.acknowledgeQuietly();
-      if (isBlocked) continue;
-      if (this.#input.length > 0) {
+      if (isBlocked && (used > 0 || this.writable)) continue;
+      if (this.#input.length > 0 && (!isBlocked || this.midRequest)) {
         assert.ok(this.#input.length <= GATHER_BYTES, 'received: left more than libix gathers');
       }
       return;

@@ -12,7 +12,7 @@ export interface Fixture extends Kv {
 }
 
 export function startKv(m = 2, options: FakeOptions & { idleSeconds?: number } = {}): Fixture {
-  const ix = new FakeIx({ mebibytes: m + 2 + Math.ceil(m / 16), ...options });
+  const ix = new FakeIx({ mebibytes: m + 2 + Math.ceil(m / 3), ...options });
   const { idleSeconds = 0 } = options;
   const kv = createKv(ix, { mebibytes: m, port: 11211, idleSeconds });
   ix.listen(11211, kv.handlers);
@@ -21,12 +21,13 @@ export function startKv(m = 2, options: FakeOptions & { idleSeconds?: number } =
 }
 
 /** Ends all connections and deletes all items: then every chunk and every count is back. */
-export function assertAllHome({ ix, store, stats }: Fixture): void {
+export function assertAllHome({ ix, store, held, stats }: Fixture): void {
   ix.endAll();
   store.purge(true);
   assert.ok(store.slabs.allHome(), 'a chunk is still in use');
   assert.equal(store.pinnedBytes, 0);
   assert.equal(store.counts.get('upload_bytes'), 0);
+  assert.ok(held.allHome(), 'a block of keys is still in use');
   assert.equal(store.counts.get('curr_items'), 0);
   assert.equal(store.counts.get('bytes'), 0);
   assert.equal(stats.connections, 0);
