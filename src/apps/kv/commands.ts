@@ -9,6 +9,7 @@
  */
 import { type Arithmetic, NON_NUMERIC, OUT_OF_MEMORY } from './arithmetic.ts';
 import { CLASS_COUNT, COUNT } from './counters.ts';
+import type { Dump } from './dump.ts';
 import type { KvConnection, Memory } from './host.ts';
 import { ACTIVE, CLASS_MASK, FETCHED, KEY_MAX, META } from './layout.ts';
 import { type Line, VERB } from './line.ts';
@@ -32,6 +33,7 @@ const CC_INCR_HITS = CLASS_COUNT.incr_hits;
 const CC_DECR_HITS = CLASS_COUNT.decr_hits;
 const CC_TOUCH_HITS = CLASS_COUNT.touch_hits;
 const ZERO = Uint8Array.from(Buffer.from('0'));
+const METADUMP = Uint8Array.from(Buffer.from('metadump'));
 const HTTP = Uint8Array.from(Buffer.from('HTTP/'));
 
 export interface CommandParts {
@@ -41,6 +43,7 @@ export interface CommandParts {
   numbers: Numbers;
   arithmetic: Arithmetic;
   stats: StatsReport;
+  dump: Dump;
 }
 
 export class Commands {
@@ -50,6 +53,7 @@ export class Commands {
   readonly #numbers: Numbers;
   readonly #arithmetic: Arithmetic;
   readonly #stats: StatsReport;
+  readonly #dump: Dump;
 
   constructor(parts: CommandParts) {
     this.#i32 = parts.memory.i32;
@@ -58,6 +62,7 @@ export class Commands {
     this.#numbers = parts.numbers;
     this.#arithmetic = parts.arithmetic;
     this.#stats = parts.stats;
+    this.#dump = parts.dump;
   }
 
   /** A line whose verb is neither of the get nor of the set family. */
@@ -81,6 +86,8 @@ export class Commands {
         return this.#replies.say(c, record, REPLY.shutdown);
       case VERB.stats:
         return this.#reportStats(c, record, line);
+      case VERB.lru_crawler:
+        return this.#metadump(c, record, line);
       case VERB.quit:
         return this.#replies.end(c, record);
       default:
@@ -193,6 +200,13 @@ export class Commands {
     const report = line.count === 1 ? stats.general() : stats.named(line, this.#numbers);
     if (typeof report === 'number') this.#replies.say(c, record, report);
     else this.#replies.sayText(c, record, report);
+  }
+
+  /** There is no crawler to be asked anything else. */
+  #metadump(c: KvConnection, record: number, line: Line): void {
+    if (line.count !== 3 || !line.is(1, METADUMP)) return this.#replies.say(c, record, REPLY.error);
+    if (this.#dump.begin(record, line)) return this.#replies.sayDump(c, record);
+    this.#replies.say(c, record, REPLY.badClass);
   }
 
   /** A browser or a proxy check gets the connection closed, as from memcached. */

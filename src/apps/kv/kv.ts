@@ -11,7 +11,7 @@
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
- * refusals / commands / stats, replies; store (items by key), eviction, crawler, evacuation,
+ * refusals / commands / stats / dump, replies; store (items by key), eviction, crawler, evacuation,
  * arithmetic; uploads, writer, pieces; table, lru, slabs, image,
  * layout (memory); clock, numbers, hash.
  */
@@ -21,6 +21,7 @@ import { Arithmetic } from './arithmetic.ts';
 import { StoreClock } from './clock.ts';
 import { Commands } from './commands.ts';
 import { COUNT, Counts } from './counters.ts';
+import { Dump } from './dump.ts';
 import { KeyHash } from './hash.ts';
 import { HeldKeys, heldBytes } from './held-keys.ts';
 import type { KvHandlers, KvHost, Memory } from './host.ts';
@@ -134,7 +135,8 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   });
   const records = new Records();
   const maxConnections = host.flows - spareFlows(host.flows);
-  const replies = new Replies(host, records, store, numbers);
+  const dump = new Dump(host, records, store, numbers);
+  const replies = new Replies(host, records, store, numbers, dump);
   const stats = new StatsReport(memory, store, {
     maxBytes: mebibytes * MEBIBYTE,
     idleSeconds,
@@ -158,7 +160,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     retrieval: new Retrieval(memory, store, replies, records, numbers, held),
     updates,
     refusals,
-    commands: new Commands({ memory, store, replies, numbers, arithmetic, stats }),
+    commands: new Commands({ memory, store, replies, numbers, arithmetic, stats, dump }),
     counts,
   });
   const look = (): void => {

@@ -42,6 +42,7 @@ export const VERB = {
   quit: 19,
   shutdown: 20,
   bget: 21,
+  lru_crawler: 22,
 } as const;
 
 /** A verb's first four bytes, blank-filled, as the int32 that lies in memory. */

@@ -51,6 +51,11 @@ export const KEYS_TAIL = 26;
 export const KEYS_FROM = 27;
 export const KEYS_TO = 28;
 export const KEYS_BLOCKS = 29;
+/** Of a dump: the bucket it is at, how many items of that are out, and the classes asked for. */
+export const DUMP_BUCKET = 30;
+export const DUMP_DONE = 31;
+export const DUMP_LOW = 32;
+export const DUMP_HIGH = 33;
 const WORDS = 40;
 
 /** Reading a command line. */

@@ -11,6 +11,7 @@
  *   then sends it. A long text and an item go on where they stopped.
  */
 import { COUNT, type Counts } from './counters.ts';
+import type { Dump } from './dump.ts';
 import type { KvConnection, KvHost } from './host.ts';
 import {
   CAS_HI,
@@ -67,6 +68,7 @@ const LINES = {
   noMemory: 'SERVER_ERROR out of memory storing object',
   noMemoryIncr: 'SERVER_ERROR out of memory',
   shutdown: 'ERROR: shutdown not enabled',
+  badClass: 'BADCLASS invalid class id',
   noMemoryLine: 'SERVER_ERROR out of memory reading request',
   tooManyConnections: 'ERROR Too many open connections',
 } as const;
@@ -84,6 +86,8 @@ const PENDING_NUMBER = Object.keys(LINES).length + 1;
 const PENDING_TEXT = PENDING_NUMBER + 1;
 /** A pending reply that is the rest of an item. */
 const PENDING_ITEM = PENDING_TEXT + 1;
+/** A pending reply that is the rest of a dump. */
+const PENDING_DUMP = PENDING_ITEM + 1;
 /** All pending texts together: who asks for more, and does not read, is reset. */
 const TEXTS_BYTES_MAX = 2 ** 23;
 
@@ -97,6 +101,7 @@ export class Replies {
   readonly #store: Store;
   readonly #counts: Counts;
   readonly #numbers: Numbers;
+  readonly #dump: Dump;
   readonly #i32: Int32Array;
   readonly #offsets: Int32Array;
   readonly #lengths: Int32Array;
@@ -107,7 +112,8 @@ export class Replies {
   /** Answers of this delivery that went out as constants. */
   #constants = 0;
 
-  constructor(host: KvHost, records: Records, store: Store, numbers: Numbers) {
+  constructor(host: KvHost, records: Records, store: Store, numbers: Numbers, dump: Dump) {
+    this.#dump = dump;
     this.#host = host;
     this.#records = records;
     this.#store = store;
@@ -171,12 +177,18 @@ export class Replies {
 
   #tryPending(c: KvConnection, record: number, pending: number): boolean {
     const words = this.#records.words;
+    if (pending === PENDING_DUMP) return this.#dump.go(c, record);
     if (pending === PENDING_ITEM) return this.#tryRest(c, record);
     if (pending === PENDING_TEXT) return this.#tryText(c, record);
     if (pending === PENDING_NUMBER) {
       return this.#tryNumber(c, words[record + LO]!, words[record + HI]!);
     }
     return this.#trySay(c, pending - 1);
+  }
+
+  /** Answers with a dump that has begun. */
+  sayDump(c: KvConnection, record: number): void {
+    if (!this.#dump.go(c, record)) this.#records.words[record + PENDING] = PENDING_DUMP;
   }
 
   /** Text made for the occasion (stats): allocates. */

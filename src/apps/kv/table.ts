@@ -56,6 +56,11 @@ export class Table {
     return 0;
   }
 
+  /** The first item of a bucket, or 0; the others follow by HASH_NEXT. */
+  first(bucket: number): number {
+    return this.#i32[this.#base + bucket]!;
+  }
+
   /** The item's HASH word is set; its key is not in the table. */
   insert(item: number): void {
     const i32 = this.#i32;
