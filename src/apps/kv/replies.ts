@@ -141,7 +141,7 @@ export class Replies {
    * arrives is dropped.
    */
   refuse(c: KvConnection, record: number, reply: number): void {
-    if (this.#records.words[record + PENDING] !== 0) return this.#abort(c, record);
+    if (this.#records.words[record + PENDING] !== 0) return this.abort(c, record);
     this.begin();
     this.say(c, record, reply);
     this.end(c, record);
@@ -193,7 +193,7 @@ export class Replies {
 
   /** Text made for the occasion (stats): allocates. */
   sayText(c: KvConnection, record: number, text: string): void {
-    if (this.#textBytes + text.length > TEXTS_BYTES_MAX) return this.#abort(c, record);
+    if (this.#textBytes + text.length > TEXTS_BYTES_MAX) return this.abort(c, record);
     this.#setText(record, Buffer.from(text, 'latin1'));
     if (!this.#tryText(c, record)) this.#records.words[record + PENDING] = PENDING_TEXT;
   }
@@ -328,8 +328,8 @@ export class Replies {
     return true;
   }
 
-  /** There is no memory to keep the answer: no way back. What else arrived is dropped. */
-  #abort(c: KvConnection, record: number): void {
+  /** No way back: a reset. What else arrived is dropped. */
+  abort(c: KvConnection, record: number): void {
     this.#records.words[record + MODE] = CLOSED;
     c.abort();
   }

@@ -63,47 +63,54 @@ const UNREADABLE: readonly [line: string, answer: string][] = [
 ];
 
 test('refusedLine_lengthReadable_blockIsSwallowed', () => {
+  const kv = startKv(1);
+  kv.c.ask(WITNESS);
+  let swallowed = 0;
   for (const [line, answer] of READABLE) {
     for (const size of [1, 5, 1000]) {
-      const kv = startKv(1, { mebibytes: 2 });
-      kv.c.ask(WITNESS);
-      kv.c.deliverInPieces(`${line}\r\n${VALUE}\r\nget witness\r\n`, size);
-      assert.equal(kv.c.output(), `${answer}VALUE witness 0 1\r\n1\r\nEND\r\n`, line);
-      assert.equal(kv.store.counts.get('blocks_swallowed'), 1);
+      const c = kv.ix.connect();
+      c.deliverInPieces(`${line}\r\n${VALUE}\r\nget witness\r\n`, size);
+      assert.equal(c.output(), `${answer}VALUE witness 0 1\r\n1\r\nEND\r\n`, line);
+      assert.equal(kv.store.counts.get('blocks_swallowed'), ++swallowed);
       assert.equal(kv.store.counts.get('cmd_flush'), 0);
-      assertAllHome(kv);
+      c.die();
     }
   }
+  assertAllHome(kv);
 });
 
 test('refusedLine_lengthNotReadable_errorAndClosed', () => {
+  const kv = startKv(1);
+  kv.c.ask(WITNESS);
+  let closed = 0;
   for (const [line, answer] of UNREADABLE) {
     for (const size of [1, 5, 1000]) {
-      const kv = startKv(1, { mebibytes: 2 });
-      kv.c.ask(WITNESS);
-      kv.c.deliverInPieces(`${line}\r\n${VALUE}\r\nget witness\r\n`, size);
-      assert.equal(kv.c.output(), answer, line);
-      assert.ok(kv.c.isClosing, line);
-      assert.equal(kv.store.counts.get('blocks_unreadable'), 1);
-      const next = kv.ix.connect();
-      assert.equal(next.ask('get witness\r\n'), 'VALUE witness 0 1\r\n1\r\nEND\r\n', line);
-      assertAllHome(kv);
+      const c = kv.ix.connect();
+      c.deliverInPieces(`${line}\r\n${VALUE}\r\nget witness\r\n`, size);
+      assert.equal(c.output(), answer, line);
+      assert.ok(c.isClosing, line);
+      assert.equal(kv.store.counts.get('blocks_unreadable'), ++closed);
+      c.die();
+      assert.equal(kv.c.ask('get witness\r\n'), 'VALUE witness 0 1\r\n1\r\nEND\r\n', line);
     }
   }
+  assertAllHome(kv);
 });
 
 test('refusedLine_noRoomForTheError_closesWhenItIsOut', () => {
+  const kv = startKv(1, { roomFor: 1 });
   for (const [line, answer] of UNREADABLE.filter(([, text]) => text !== '')) {
-    const kv = startKv(1, { mebibytes: 2, roomFor: 1 });
-    kv.c.isEager = false;
-    kv.c.deliver(`version\r\n${line}\r\n${VALUE}\r\n`);
-    assert.ok(!kv.c.isClosing, 'the error has not been said');
-    for (let n = 0; n < 3; n++) kv.c.acknowledge(1);
-    assert.equal(kv.c.output(), `VERSION 1.6.18\r\n${answer}`, line);
-    assert.ok(kv.c.isClosing);
+    const c = kv.ix.connect();
+    c.isEager = false;
+    c.deliver(`version\r\n${line}\r\n${VALUE}\r\n`);
+    assert.ok(!c.isClosing, 'the error has not been said');
+    for (let n = 0; n < 3; n++) c.acknowledge(1);
+    assert.equal(c.output(), `VERSION 1.6.18\r\n${answer}`, line);
+    assert.ok(c.isClosing);
     assert.equal(kv.store.counts.get('cmd_flush'), 0);
-    assertAllHome(kv);
+    c.die();
   }
+  assertAllHome(kv);
 });
 
 /** A request of the binary protocol. */
@@ -126,10 +133,10 @@ test('binaryRequest_anyFragmentation_connectionEndsAtItsFirstByte', () => {
   for (const request of requests) {
     for (const before of ['', 'version\r\n', 'set a 0 0 1\r\n1\r\n']) {
       for (const size of [1, 24, 1000]) {
-        const kv = startKv(1, { mebibytes: 2 });
+        const kv = startKv(1);
         kv.c.ask(WITNESS + before);
         kv.c.deliver(request.subarray(0, size));
-        assert.ok(kv.c.isClosing, 'at once');
+        assert.ok(kv.c.isAborted, 'at once');
         kv.c.deliver(request.subarray(size));
         assert.equal(kv.c.output(), '');
         assert.equal(kv.store.counts.get('binary_refused'), 1);
@@ -156,7 +163,7 @@ test('randomClient_anyKeyFlagsAndExptime_noValueIsRun', () => {
   const pick = (list: readonly string[]): string => list[random.below(list.length)]!;
   const keys = ['a', '', 'a b', '1 2', 'a 0', 'a 0 0', '1 2 3', ' ', LONG, 'noreply', 'a noreply'];
   keys.push('a\0b', '9', 'a\tb', '\xff', `${LONG} 0`, 'k'.repeat(1500));
-  const kv = startKv(1, { mebibytes: 2 });
+  const kv = startKv(1);
   kv.c.ask(WITNESS);
   let goes = 0;
   for (let round = 0; round < 5000; round++) {
