@@ -67,7 +67,7 @@ for (const domain of DOMAINS) {
 
 const VALUE = 'v'.repeat(1024);
 /** Written to the end before a byte of the answer is read. */
-const TAKEN_MS = 20_000;
+const TAKEN_MS = 60_000;
 
 async function writeUnread(client: Client, text: string): Promise<void> {
   client.socket.pause();
@@ -80,7 +80,7 @@ async function writeUnread(client: Client, text: string): Promise<void> {
 }
 
 for (const domain of DOMAINS) {
-  describe(`kv ${domain}, long lines`, { timeout: 120_000 }, () => {
+  describe(`kv ${domain}, long lines`, { timeout: 300_000 }, () => {
     let serving: Serving;
     let client: Client;
     const keys = Array.from({ length: 20_000 }, (_, i) => `key${i}`.padEnd(10, '_'));
@@ -122,7 +122,7 @@ for (const domain of DOMAINS) {
         one.write(line).catch(() => {});
         hostile.push(one);
       }
-      const deadline = Date.now() + 30_000;
+      const deadline = Date.now() + 90_000;
       let refused = 0;
       while (refused < hostile.length && Date.now() < deadline) {
         const told = await statsOf(client);
