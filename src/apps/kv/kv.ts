@@ -6,8 +6,9 @@
  * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211); `idle_timeout`,
  *   the seconds after which a silent connection is closed (0, the default: never). Items of up to
  *   1 MiB (with `-m 1`, of 1,044,000 bytes).
- * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, up to
- *   8 MiB for keys of unfinished get lines, and a few KiB. What does not fit is an error at start that says how much is missing.
+ * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, up to 8 MiB for keys
+ *   of unfinished get lines, and a few KiB. What does not fit is an error at start that says how
+ *   much is missing.
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
@@ -50,8 +51,9 @@ const TICK_US = 1_000_000;
 /** Between two steps of the crawler while it has work: 800,000 chunks a second at most. */
 const CRAWL_US = 5000;
 /**
- * Control blocks that are kept free, if there are so many: one of 16, at most 64. A connection that is one too
- * many gets one of them for the time of its answer; where there is none left its SYN is not answered.
+ * Control blocks that are kept free, if there are so many: one of 16, at most 64. A connection that
+ * is one too many gets one of them for the time of its answer; where none is left its SYN is not
+ * answered.
  */
 const spareFlows = (flows: number): number => Math.min(64, flows >> 4 || (flows > 1 ? 1 : 0));
 /** Constant answers and scratch space. */
