@@ -7,8 +7,9 @@
  * - Three profiles. `dataplane`: no file, no thread, no process, no socket, nothing but its queues and its channel.
  *   `application`: what an untrusted Node program needs. `inline`: both, since both live in one process.
  * - What is not in the list is EPERM. ENOSYS where Node or glibc has another way then (io_uring, clone3).
- * - `START` holds from before Node's first instruction: libuv must never get an io_uring, because what goes through the
- *   ring goes past every filter. It then uses epoll_ctl(2) instead.
+ * - `START` holds from before Node's first instruction, for every child. libuv must never get an io_uring, because what goes
+ *   through the ring goes past every filter; it then uses epoll_ctl(2) instead. And no child gives a file set-user-ID,
+ *   set-group-ID or sticky bits: whoever ran such a file would be the child's user, or in the group of all applications.
  *
  * The hot calls come first; those without conditions cost the same wherever they stand (seccomp.ts).
  */
@@ -22,17 +23,44 @@ export const ENOSYS = 38;
 /** The answer to everything that is not listed. */
 export const OTHERWISE = { errno: EPERM } as const;
 
-/** Before Node starts: everything but the way around all filters. */
+/** S_ISUID, S_ISGID, S_ISVTX. */
+const SET_ID = 0o7000;
+/** O_CREAT, __O_TMPFILE: without them nobody looks at the mode, and there may be anything in its place. */
+const MAKES = 0o100 | 0o20000000;
+const refuseMode = (call: CallName, mode: number): Rule => {
+  return { call, when: [{ argument: mode, any: SET_ID }], answer: { errno: EPERM } };
+};
+const refuseModeOfNew = (call: CallName, flags: number): Rule => {
+  const when = [
+    { argument: flags, any: MAKES },
+    { argument: flags + 1, any: SET_ID },
+  ];
+  return { call, when, answer: { errno: EPERM } };
+};
+
+/** Before Node starts: everything but the way around all filters, and every call that can give a file such a mode. */
 export const START: readonly Rule[] = [
   { call: 'io_uring_setup', answer: { errno: ENOSYS } },
   { call: 'io_uring_register', answer: { errno: ENOSYS } },
   { call: 'io_uring_enter', answer: { errno: ENOSYS } },
+  refuseMode('chmod', 1),
+  refuseMode('fchmod', 1),
+  refuseMode('fchmodat', 2),
+  refuseMode('creat', 1),
+  refuseMode('mkdir', 1),
+  refuseMode('mkdirat', 2),
+  refuseMode('mknod', 1),
+  refuseMode('mknodat', 2),
+  refuseModeOfNew('open', 1),
+  refuseModeOfNew('openat', 2),
+  // Their modes are in memory, or glibc has another way.
+  { call: 'openat2', answer: { errno: EPERM } },
+  { call: 'fchmodat2', answer: { errno: ENOSYS } },
 ];
 
 /** Once a batch, or whenever a thread sleeps. */
 const HOT: readonly CallName[] = [
   'futex', // the hand-over between the domains; V8's and Node's locks
-  'sendto', // the doorbell of an AF_XDP transmit ring; no other socket is there to send to
   'read', // tap frames, eventfds, files, the channel
   'write',
   'epoll_pwait', // the event loop
@@ -70,7 +98,10 @@ const RUNTIME: readonly CallName[] = [
   ...(['sched_getparam', 'sched_getscheduler', 'getrandom'] as const),
 ];
 
-/** What an application may do besides: files (which ones is Landlock's and the root's business), pipes, events. */
+/**
+ * What an application may do besides: files (which ones is Landlock's and the root's business), pipes, events. Not inotify: it
+ * tells what others open below a directory that one may read, the system's libraries among them; fs.watchFile looks instead.
+ */
 const FILES: readonly CallName[] = [
   ...(['openat', 'open', 'stat', 'lstat', 'newfstatat', 'statx', 'access', 'faccessat'] as const),
   ...(['faccessat2', 'readlink', 'readlinkat', 'getdents64', 'getcwd', 'statfs'] as const),
@@ -80,7 +111,6 @@ const FILES: readonly CallName[] = [
   ...(['renameat2', 'link', 'linkat', 'symlink', 'symlinkat', 'chmod', 'fchmod'] as const),
   ...(['fchmodat', 'utimensat', 'copy_file_range', 'sendfile', 'msync'] as const),
   ...(['dup', 'dup2', 'dup3', 'pipe2', 'eventfd2', 'epoll_create1'] as const),
-  ...(['inotify_init1', 'inotify_add_watch', 'inotify_rm_watch'] as const), // fs.watch
 ];
 
 const allow = (call: CallName): Rule => ({ call, answer: 'allow' });
@@ -117,9 +147,20 @@ const THREADS: readonly Rule[] = [
   when('sched_setaffinity', { argument: 0, oneOf: [0] }),
 ];
 
+/**
+ * The doorbell of an AF_XDP transmit ring: nothing to send, to nobody. The channel is a socket, too, and by sendto(2) more can
+ * be done to it than by write(2). First of all, since it is asked each time.
+ */
+const DOORBELL = when(
+  'sendto',
+  { argument: 1, isNull: true },
+  { argument: 2, isNull: true },
+  { argument: 4, isNull: true },
+);
+
 export function rulesFor(profile: Profile, pid: number = process.pid): Rule[] {
-  const hot = HOT.filter((name) => profile !== 'application' || name !== 'sendto');
-  const rules = [...hot, ...RUNTIME].map(allow);
+  const rules = [...HOT, ...RUNTIME].map(allow);
+  if (profile !== 'application') rules.unshift(DOORBELL);
   rules.push(...conditional(pid), ...START);
   // Statistics of the AF_XDP socket (src/nic/xsk.ts).
   if (profile !== 'application') rules.push(allow('getsockopt'));

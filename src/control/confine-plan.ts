@@ -4,7 +4,8 @@
  *
  * - A user of its own for each child of each control plane: no account has these numbers, so there is no file it owns,
  *   no process of the same user to signal or trace, and its limit on threads is its own. (An application whose files are
- *   for their owner only runs as that owner, still without capabilities, and that is said.) The groups are the same always:
+ *   for their owner only runs as that owner, still without capabilities, and that is said; unless it is user 0, whom no
+ *   child ever is.) The groups are the same always:
  *   `chgrp 64322 DIR; chmod g+w DIR` gives a directory to applications.
  * - `isStrict`: as root of the machine everything must succeed, a refused step ends the start. Elsewhere (root of a user
  *   namespace, a user with some capabilities) what cannot be had is named, and the rest is done.
@@ -55,6 +56,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 
 // asm-generic/resource.h
 const RLIMIT_CORE = 4;
+/** Too short for a file; and of a core that goes to a program (core_pattern) 1 says: none. 0 would not (fs/coredump.c). */
+const CORE_NONE = 1;
 const RLIMIT_NPROC = 6;
 const RLIMIT_NOFILE = 7;
 const RLIMIT_MEMLOCK = 8;
@@ -63,20 +66,20 @@ const RLIMIT_MSGQUEUE = 12;
 /** Threads: Node starts 6, libuv 4 when needed, V8 none per Worker; the rest is for Workers. */
 const LIMITS: Record<Profile, [number, number][]> = {
   dataplane: [
-    [RLIMIT_CORE, 0],
+    [RLIMIT_CORE, CORE_NONE],
     [RLIMIT_NPROC, 256],
     [RLIMIT_NOFILE, 1024],
     [RLIMIT_MSGQUEUE, 0],
   ],
   application: [
-    [RLIMIT_CORE, 0],
+    [RLIMIT_CORE, CORE_NONE],
     [RLIMIT_NPROC, 128],
     [RLIMIT_NOFILE, 1024],
     [RLIMIT_MEMLOCK, 0],
     [RLIMIT_MSGQUEUE, 0],
   ],
   inline: [
-    [RLIMIT_CORE, 0],
+    [RLIMIT_CORE, CORE_NONE],
     [RLIMIT_NPROC, 256],
     [RLIMIT_NOFILE, 1024],
     [RLIMIT_MSGQUEUE, 0],
@@ -161,9 +164,12 @@ function plan(profile: Profile, read: string[], write: string[], keep: number[])
 /** A user of its own can read what everybody can; for anything else the child must be the one who owns that. */
 function userFor(own: User, closed: string | undefined): { user: User; notes: string[] } {
   if (closed === undefined) return { user: own, notes: [] };
-  const { uid, gid } = statSync(closed);
-  const remedy = `${closed} is not for everybody to read: chmod -R o+rX ${closed}`;
-  return { user: { uid, gid }, notes: [`user (${remedy})`] };
+  const { uid } = statSync(closed);
+  const remedy = `chmod -R o+rX ${closed}`;
+  if (uid === 0)
+    throw new OptionError(`only root can read ${closed}, and none of it runs as root`, remedy);
+  const why = `${closed} is not for everybody to read: ${remedy}`;
+  return { user: { uid, gid: own.gid }, notes: [`user (${why})`] };
 }
 
 function isReadable(path: string): boolean {
@@ -206,4 +212,18 @@ export function realPaths(option: string, paths: readonly string[]): string[] {
     if (real === '/') throw new OptionError(`${option} / is everything`, 'name what it needs');
     return real;
   });
+}
+
+/** What root runs, or believes, no application may change: this program, its Node, and the records of who runs what. */
+export function refuseOwn(option: string, paths: readonly string[], state: string): void {
+  const own = [ROOT, realpathSync(process.execPath), state];
+  for (const path of paths) {
+    const hit = own.find((each) => contains(path, each) || contains(each, path));
+    if (hit === undefined) continue;
+    const what = hit === state ? 'where it is written who serves here' : 'what root runs';
+    throw new OptionError(
+      `${option} ${path} would let an application change ${what}`,
+      'give it a directory of its own',
+    );
+  }
 }

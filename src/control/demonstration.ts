@@ -10,8 +10,9 @@
 import { closeSync } from 'node:fs';
 import { hostAddressFor } from './address.ts';
 import type { Application } from './applications.ts';
+import { openCapture } from './capture-file.ts';
 import { DataplaneFailedError, UserError } from './errors.ts';
-import { baseConfig, openCapture } from './life.ts';
+import { baseConfig } from './life.ts';
 import type { RunOptions } from './options.ts';
 
 interface Beyond {

@@ -12,7 +12,7 @@
  *
  * Called by service.ts.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
 import { openOverhearing } from '../nic/packet-socket.ts';
 import { broadcastOf } from './address.ts';
@@ -25,9 +25,9 @@ import {
 } from './application-process.ts';
 import { ApplicationWatch } from './application-watch.ts';
 import type { Application } from './applications.ts';
+import { openCapture } from './capture-file.ts';
 import { Inherited } from './child.ts';
 import type { Confinements } from './confine-plan.ts';
-import { OptionError } from './errors.ts';
 import { type Adopted, estateOf, type Holdings, noteChild } from './holdings.ts';
 import type { Incident } from './incidents.ts';
 import { record } from './instances.ts';
@@ -246,18 +246,6 @@ function openShared(threads: number, undo: Undo): SharedDescriptors[] {
   const shared = Array.from({ length: threads }, makeShared);
   undo.push(() => shared.forEach(closeShared));
   return shared;
-}
-
-/** A life after the first has a file of its own: what the last one saw before it died is not overwritten. */
-export function openCapture(path: string, number: number): number {
-  try {
-    return openSync(number === 0 ? path : `${path}.${number}`, 'w');
-  } catch (error) {
-    throw new OptionError(
-      `--capture ${path}: ${(error as NodeJS.ErrnoException).code}`,
-      'give the path of a file that can be written',
-    );
-  }
 }
 
 interface Drivers {

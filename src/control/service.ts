@@ -18,7 +18,7 @@
 import type { Supervised } from './application-process.ts';
 import { type Application, checkThreads } from './applications.ts';
 import { Backoff } from './backoff.ts';
-import { planConfinement } from './confine-plan.ts';
+import { planConfinement, refuseOwn } from './confine-plan.ts';
 import { adoptHoldings, type Holdings, makeHoldings, noteEnd } from './holdings.ts';
 import {
   type DataplaneEnded,
@@ -26,7 +26,7 @@ import {
   describe as explain,
   type Incident,
 } from './incidents.ts';
-import type { Instance } from './instances.ts';
+import { type Instance, stateDirectory } from './instances.ts';
 import type { Dataplane, End, Ready } from './launch.ts';
 import { adoptLife, type Life, type LifePlan, startLife } from './life.ts';
 import { LinkCare } from './link-care.ts';
@@ -271,6 +271,7 @@ function planOf(
   nic: string,
   { main, report = () => {}, wish, incident = printIncident, startMs }: LaunchOptions,
 ): LifePlan {
+  if (!options.unconfined) refuseOwn('--allow-write', options.allowWrite, stateDirectory());
   const confinements = options.unconfined
     ? undefined
     : planConfinement({

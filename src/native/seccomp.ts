@@ -5,7 +5,7 @@
  *   What no rule names gets `otherwise`. Calls of another architecture (32-bit, x32) end the process: their numbers
  *   mean something else.
  * - Conditions compare the lower 32 bits of an argument (descriptors, commands, flags: what the kernel itself looks at
- *   in an `int`), except `isNull`, which is for pointers. All conditions of a rule must hold, else the next rule is asked.
+ *   in an `int`), except `isNull`, which is for pointers and sizes. All conditions of a rule must hold, else the next rule is asked.
  * - A call that some rule allows whatever its arguments are costs a bitmap look-up (kernel/seccomp.c,
  *   seccomp_cache_check_allow, Linux 5.11); the others run the program, so the hottest of them stand first.
  * - `install` is for all threads at once (TSYNC) and for ever; it needs no_new_privs or CAP_SYS_ADMIN.
@@ -28,6 +28,8 @@ export interface Condition {
   oneOf?: readonly number[];
   /** All of these bits are set. */
   has?: number;
+  /** At least one of these bits is set. */
+  any?: number;
   /** None of these bits is set. */
   lacks?: number;
   /** All 64 bits are 0. */
@@ -72,7 +74,7 @@ type Instruction = [code: number, whenTrue: number, whenFalse: number, value: nu
 
 /** Instructions of one condition; jumps to `failed` (relative to its end) when it does not hold. */
 function conditionCode(condition: Condition): Instruction[] {
-  const { argument, oneOf, has, lacks, isNull } = condition;
+  const { argument, oneOf, has, any, lacks, isNull } = condition;
   const FAIL = -1; // patched by `ruleCode`
   if (isNull) {
     return [
@@ -93,6 +95,7 @@ function conditionCode(condition: Condition): Instruction[] {
   for (let bit = 0; bit < 32; bit++) {
     if (((has ?? 0) >>> bit) & 1) code.push([IF_SET, 0, FAIL, (1 << bit) >>> 0]);
   }
+  if (any) code.push([IF_SET, 0, FAIL, any]);
   if (lacks) code.push([IF_SET, FAIL, 0, lacks]);
   return code;
 }

@@ -12,7 +12,9 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  unwatchFile,
   watch,
+  watchFile,
   writeFileSync,
 } from 'node:fs';
 import { mkdtemp, readFile, rm, utimes } from 'node:fs/promises';
@@ -82,6 +84,10 @@ async function tryFiles(allowed: string, secret: string): Promise<Record<string,
     utimes: await outcome(() => utimes(file, 1, 1)),
     mkdtemp: await outcome(async () => rm(await mkdtemp(join(allowed, 'x')), { recursive: true })),
     watch: await outcome(() => watch(allowed).close()),
+    watchFile: await outcome(() => {
+      watchFile(allowed, () => {});
+      unwatchFile(allowed);
+    }),
     memory: await outcome(() => writeFileSync('/proc/self/mem', 'x')),
     processes: readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))

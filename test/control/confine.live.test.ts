@@ -14,6 +14,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -123,7 +124,9 @@ function assertConfined(pid: number): void {
   for (const kind of ['net', 'pid', 'mnt', 'ipc']) {
     assert.notEqual(namespaceOf(pid, kind), namespaceOf('self', kind), kind);
   }
-  assert.match(readFileSync(`/proc/${pid}/limits`, 'latin1'), /^Max core file size +0 +0/m);
+  assert.match(readFileSync(`/proc/${pid}/limits`, 'latin1'), /^Max core file size +1 +1/m);
+  // What is not dumpable belongs to root in /proc, whoever runs it.
+  assert.equal(statSync(`/proc/${pid}/maps`).uid, 0);
 }
 
 /** What each descriptor is, numbers of sockets and pipes left out. */
@@ -224,9 +227,10 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
       for (const [name, result] of Object.entries(calls)) {
         assert.ok(result === -1 || result === -38, `${name}: ${result}`);
       }
-      const { writeAllowed, copyAllowed, utimes, mkdtemp, watch, readOwn } = files;
-      const given = { writeAllowed, copyAllowed, utimes, mkdtemp, watch, readOwn };
+      const { writeAllowed, copyAllowed, utimes, mkdtemp, watchFile, readOwn } = files;
+      const given = { writeAllowed, copyAllowed, utimes, mkdtemp, watchFile, readOwn };
       assert.deepEqual([...new Set(Object.values(given))], ['done'], JSON.stringify(given));
+      assert.equal(files['watch'], 'EPERM');
       const { readSecret, readPasswords, writeOwn, writeTmp, memory: ownMemory, listRoot } = files;
       assert.deepEqual([readSecret, readPasswords, writeTmp], ['ENOENT', 'ENOENT', 'EROFS']);
       assert.deepEqual([writeOwn, ownMemory, listRoot], ['EROFS', 'EACCES', 'EACCES']);

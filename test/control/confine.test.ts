@@ -2,12 +2,26 @@
  * The filters of seccomp, run by an interpreter of classic BPF: what each profile lets through, on both machines.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { OTHERWISE, type Profile, rulesFor, START } from '../../src/control/confine-list.ts';
-import { ownUser, packageOf, planConfinement, realPaths } from '../../src/control/confine-plan.ts';
+import {
+  ownUser,
+  packageOf,
+  planConfinement,
+  realPaths,
+  refuseOwn,
+} from '../../src/control/confine-plan.ts';
 import { assembleFilter } from '../../src/native/seccomp.ts';
 import { CALL_NAMES, type CallName, callNumber } from '../../src/native/seccomp-numbers.ts';
 
@@ -66,7 +80,16 @@ const NEVER: CallName[] = [
   ...(['mlock2', 'mlockall', 'shmget', 'msgget', 'semget', 'open_by_handle_at'] as const),
   ...(['init_module', 'kexec_load', 'reboot', 'swapon', 'acct', 'quotactl', 'syslog'] as const),
   ...(['sched_setscheduler', 'sched_setattr', 'setpriority', 'mincore', 'openat2'] as const),
-  ...(['timerfd_create', 'signalfd4', 'close_range', 'arch_prctl', 'remap_file_pages'] as const),
+  ...([
+    'timerfd_create',
+    'signalfd4',
+    'inotify_init1',
+    'fanotify_init',
+    'mknodat',
+    'close_range',
+    'arch_prctl',
+    'remap_file_pages',
+  ] as const),
 ];
 
 describe('filter', () => {
@@ -116,6 +139,56 @@ describe('filter', () => {
     });
   }
 
+  /** Where the mode stands, and what else must be there: flags of a call that makes files. */
+  const MODES: [CallName, (mode: number) => number[]][] = [
+    ['chmod', (mode) => [0, mode]],
+    ['fchmod', (mode) => [1, mode]],
+    ['fchmodat', (mode) => [3, 0, mode]],
+    ['mkdir', (mode) => [0, mode]],
+    ['mkdirat', (mode) => [3, 0, mode]],
+    ['open', (mode) => [0, 0o102, mode]], // O_CREAT | O_RDWR
+    ['openat', (mode) => [3, 0, 0o102, mode]],
+    ['openat', (mode) => [3, 0, 0o20200002, mode]], // O_TMPFILE
+  ];
+
+  test('everyChild_modeWithSetIdBits_epermFromItsStartOn', () => {
+    for (const on of ['x64', 'arm64'] as const) {
+      const atStart = assembleFilter(START, 'allow', on);
+      for (const [call, args] of MODES.filter(([name]) => callNumber(name, on) >= 0)) {
+        const started = (mode: number) =>
+          run(atStart, callNumber(call, on), ARCHITECTURES[on], args(mode).map(BigInt));
+        for (const profile of ['application', 'inline'] as const) {
+          assert.equal(answer(profile, call, args(0o777), on), ALLOW, call);
+        }
+        assert.equal(started(0o777), ALLOW, call);
+        for (const mode of [0o4755, 0o2755, 0o1777, 0o6000, 0x10000 | 0o4000]) {
+          assert.equal(started(mode), EPERM, `${call} ${mode.toString(8)} on ${on}`);
+          for (const profile of ['application', 'inline', 'dataplane'] as const) {
+            assert.equal(answer(profile, call, args(mode), on), EPERM, `${call} on ${on}`);
+          }
+        }
+      }
+      for (const call of ['creat', 'mknod', 'mknodat'] as const) {
+        if (callNumber(call, on) < 0) continue;
+        const args = call === 'mknodat' ? [0n, 0n, 0o4000n] : [0n, 0o4000n];
+        assert.equal(run(atStart, callNumber(call, on), ARCHITECTURES[on], args), EPERM, call);
+      }
+      const whole = run(atStart, callNumber('openat2', on), ARCHITECTURES[on]);
+      assert.equal(whole, EPERM, 'its mode is in memory');
+    }
+    assert.equal(answer('application', 'openat', [3, 0, 0, 0o4755]), ALLOW, 'no file is made');
+  });
+
+  test('doorbell_withBytesOrAnAddress_eperm', () => {
+    for (const profile of ['dataplane', 'inline'] as const) {
+      assert.equal(answer(profile, 'sendto', [5, 0, 0, 0x40, 0, 0]), ALLOW);
+      assert.equal(answer(profile, 'sendto', [5, 4096, 0, 0x40, 0, 0]), EPERM, 'bytes');
+      assert.equal(answer(profile, 'sendto', [5, 0, 1, 0x40, 0, 0]), EPERM, 'a length');
+      assert.equal(answer(profile, 'sendto', [5, 0, 2 ** 32, 0x40, 0, 0]), EPERM, 'a length');
+      assert.equal(answer(profile, 'sendto', [5, 0, 0, 0x40, 4096, 16]), EPERM, 'an address');
+    }
+  });
+
   test('dataplane_filesAndThreads_eperm', () => {
     const calls = ['openat', 'open', 'stat', 'statx', 'unlink', 'readlink', 'getdents64'] as const;
     for (const call of calls) assert.equal(answer('dataplane', call), EPERM, call);
@@ -148,7 +221,7 @@ describe('filter', () => {
     }
   });
 
-  test('start_everythingButIoUring', () => {
+  test('start_ordinaryCallsButNoIoUring', () => {
     const program = assembleFilter(START, 'allow', 'x64');
     const ask = (call: CallName) => run(program, callNumber(call, 'x64'), ARCHITECTURES.x64);
     assert.equal(ask('execve'), ALLOW);
@@ -171,6 +244,7 @@ describe('filter', () => {
 describe('plan', () => {
   const inDirectory = (work: (directory: string) => void): void => {
     const directory = mkdtempSync(join(tmpdir(), 'ix-plan-'));
+    chmodSync(directory, 0o755);
     try {
       work(directory);
     } finally {
@@ -197,6 +271,45 @@ describe('plan', () => {
       const missing = join(directory, 'nothing');
       assert.throws(() => realPaths('--allow-read', [missing]), /^Error: --allow-read .*ENOENT; /);
       assert.throws(() => realPaths('--allow-write', ['/']), /--allow-write \/ is everything; /);
+    });
+  });
+
+  test('allowWrite_whatRootRunsOrBelieves_isRefused', () => {
+    const root = new URL('../..', import.meta.url).pathname.replace(/\/$/, '');
+    const refuse = (path: string) => () => refuseOwn('--allow-write', [path], '/run/ix');
+    for (const path of [`${root}/build`, root, join(root, '..'), process.execPath]) {
+      assert.throws(
+        refuse(path),
+        /--allow-write .* would let an application change what root runs; /,
+      );
+    }
+    for (const path of ['/run/ix', '/run', '/run/ix/deep']) {
+      assert.throws(refuse(path), /change where it is written who serves here; /);
+    }
+    refuse(`${root}-data`)();
+    refuse('/run/ix-data')();
+  });
+
+  test('module_onlyRootCanRead_isRefusedWithTheRemedy', (t) => {
+    if (typeof ownUser('application') === 'string') return t.skip('needs root');
+    inDirectory((directory) => {
+      const module = join(directory, 'app.ts');
+      writeFileSync(module, '', { mode: 0o600 });
+      for (const domain of ['process', 'inline'] as const) {
+        const plan = () =>
+          planConfinement({ domain, module, given: { read: [], write: [] }, locksMemory: true });
+        assert.throws(
+          plan,
+          /only root can read .*app\.ts, and none of it runs as root; chmod -R o\+rX/,
+        );
+      }
+      // Somebody's own: as they, but in the group of all applications.
+      chownSync(module, 1234, 0);
+      const given = { read: [], write: [] };
+      const options = { domain: 'process', module, given, locksMemory: true } as const;
+      const { application, dataplane } = planConfinement(options);
+      assert.deepEqual(application?.user, { uid: 1234, gid: 64322 });
+      assert.ok(dataplane.user!.uid > 0x7fff);
     });
   });
 

@@ -1,0 +1,57 @@
+/**
+ * The file of `--capture`, opened with a control plane's privileges under a name that others may know or guess.
+ *
+ * - The first life of a service overwrites the file that the user has named, if it is one: a regular file of our own, with no
+ *   other name. Not what a link leads to, nor a file that somebody else has put there, who would get to read every frame.
+ * - A life after the first has a file of its own, FILE.1 or the next number that is free: what the last one saw before it died
+ *   stays, and nothing that is there already is opened.
+ *
+ * Called by life.ts and demonstration.ts.
+ */
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { OptionError } from './errors.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
+const OWNER_ONLY = 0o600;
+/** More captures of one service than this are nobody's. */
+const FILES_MAX = 1000;
+
+/** `number`: 0 for the first life of a service. */
+export function openCapture(path: string, number: number): number {
+  try {
+    return number === 0 ? overwrite(path) : openNext(path, number);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === 'ELOOP' ? 'it is a link' : (code ?? message);
+    throw new OptionError(
+      `--capture ${path}: ${why}`,
+      'give the path of a file that can be written',
+    );
+  }
+}
+
+function overwrite(path: string): number {
+  const fd = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, OWNER_ONLY);
+  try {
+    const found = fstatSync(fd);
+    if (!found.isFile()) throw new Error('it is no file');
+    if (found.uid !== process.geteuid?.()) throw new Error('it is the file of another user');
+    if (found.nlink > 1) throw new Error('it has another name');
+    ftruncateSync(fd, 0);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function openNext(path: string, first: number): number {
+  for (let number = first; ; number++) {
+    try {
+      return openSync(`${path}.${number}`, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
+    } catch (error) {
+      const isTaken = (error as NodeJS.ErrnoException).code === 'EEXIST';
+      if (!isTaken || number >= first + FILES_MAX) throw error;
+    }
+  }
+}
