@@ -15,12 +15,19 @@ import { closeSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SIGKILL } from '../native/sys.ts';
 import type { Application } from './applications.ts';
-import { hasAllUsers } from './confine-plan.ts';
 import { openProcess, signalProcess } from './descriptors.ts';
-import { type ChildRecord, type Instance, orphans, record, withLock } from './instances.ts';
+import {
+  type ChildRecord,
+  type Instance,
+  isOurs,
+  orphans,
+  record,
+  usersOf,
+  withLock,
+} from './instances.ts';
 import { removeNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
-import { hasCapability, isAlive, networkNamespace, processName } from './process.ts';
+import { hasAllUsers, hasCapability, isAlive, networkNamespace, processName } from './process.ts';
 
 /** What the parts of a service must understand alike: who was started from other files is not adopted. */
 const SPOKEN = [
@@ -30,7 +37,7 @@ const SPOKEN = [
   '../dataplane/channel.ts',
   '../dataplane/config.ts',
   '../gate-arrays.ts',
-  './instances.ts',
+  './record.ts',
 ];
 const STOP_MS = 2000;
 const LOOK_MS = 20;
@@ -51,10 +58,15 @@ function digestOf(files: readonly string[]): string {
   return hash.digest('base64url');
 }
 
-/** The orphan that has `address` in this network namespace. */
+/**
+ * The orphan of ours that has `address` in this network namespace. Root does not adopt another user's: what it would take over,
+ * links and descriptors included, is what that user has written.
+ */
 export function orphanAt(address: string): Instance | undefined {
   const namespace = networkNamespace();
-  return orphans().find((each) => each.address === address && each.namespace === namespace);
+  return orphans().find(
+    (each) => each.address === address && each.namespace === namespace && isOurs(each),
+  );
 }
 
 /** True: `orphan` is ours now, and says so. False: it is somebody's already, or gone. */
@@ -69,17 +81,17 @@ export function claim(orphan: Instance): boolean {
   });
 }
 
-/** Its links stay if they are in another network namespace: a start in there sweeps them. */
+/** Its links stay if they are in another network namespace, or another user's: a start in there, or of theirs, sweeps them. */
 export async function endOrphan(orphan: Instance): Promise<void> {
   const { application, dataplane, namespace } = orphan;
-  if (application) await endProcess(application);
-  if (dataplane) await endProcess(dataplane);
-  if (namespace === networkNamespace()) removeNetwork(orphan);
+  if (application) await endProcess(application, usersOf(orphan));
+  if (dataplane) await endProcess(dataplane, usersOf(orphan));
+  if (isOurs(orphan) && namespace === networkNamespace()) removeNetwork(orphan);
 }
 
-async function endProcess(child: ChildRecord): Promise<void> {
+async function endProcess(child: ChildRecord, users: readonly number[]): Promise<void> {
   if (!isAlive(child)) return;
-  const pidfd = openProcess(child);
+  const pidfd = openProcess(child, users);
   try {
     signalProcess(pidfd, SIGTERM);
     for (let waitedMs = 0; isAlive(child); waitedMs += LOOK_MS) {

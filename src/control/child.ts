@@ -118,16 +118,18 @@ export function startChild(
 
 /** What the record says of a child that is to be adopted. */
 export interface Adoptable extends ProcessName {
+  /** Who it may be. */
+  users: readonly number[];
   channel: Held;
   confined?: Confined | undefined;
 }
 
 /** A child that another control plane started and left behind: we are not told its exit code. */
 export function adoptChild(
-  { pid, start, channel: held, confined }: Adoptable,
+  { users, channel: held, confined, ...process }: Adoptable,
   onMessage: (message: unknown) => void,
 ): Child {
-  const pidfd = openProcess({ pid, start });
+  const pidfd = openProcess(process, users);
   let fd: number;
   try {
     fd = takeDescriptor(pidfd, held);
@@ -141,7 +143,7 @@ export function adoptChild(
   const channel = openChannel(fd, onMessage, () => signal('SIGKILL'));
   channel.write(''); // ends a line that the other one may not have ended
   return {
-    ...{ pid, channel: held, confined, write: (line) => channel.write(line) },
+    ...{ pid: process.pid, channel: held, confined, write: (line) => channel.write(line) },
     ended: Promise.all([exited, channel.closed]).then(() => 'adopted, so without an exit code'),
     stop: () => stop(signal, exited),
     kill: () => signal('SIGKILL'),
@@ -193,9 +195,11 @@ function forkAndExec(
   return inOwnPidNamespace(confinement.isStrict, () => start(all, env));
 }
 
-/** What a child needs of our environment: nothing but its own switches. */
+/** What a child needs of our environment: nothing but its own switches. Of IX_ only these: the others name what is not its business. */
 function environment(): NodeJS.ProcessEnv {
-  const wanted = Object.entries(process.env).filter(([name]) => /^(IX_|PATH$|TZ$)/.test(name));
+  const wanted = Object.entries(process.env).filter(([name]) =>
+    /^(IX_VERIFY|IX_SOURCE|PATH|TZ)$/.test(name),
+  );
   return Object.fromEntries(wanted);
 }
 

@@ -13,12 +13,12 @@
  *
  * Called by service.ts. Read first: docs/SECURITY.md.
  */
-import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Profile } from './confine-list.ts';
 import { OptionError } from './errors.ts';
-import { hasCapability } from './process.ts';
+import { hasAllUsers, hasCapability, mappedUsers } from './process.ts';
 
 export interface User {
   uid: number;
@@ -86,19 +86,11 @@ const LIMITS: Record<Profile, [number, number][]> = {
   ],
 };
 
-const ALL_USERS = 2 ** 32 - 1;
 /** 'I' << 24, then two for every process number: far from every range that systems give out. */
 const USER_BASE = 0x49000000;
 /** Where only 16 bits are mapped (containers): below systemd's dynamic users. */
 const USER_BASE_SMALL = 0x8000;
 const USERS_SMALL = 0x1000;
-
-/** How many user numbers, from 0 on, this user namespace has. */
-function mappedUsers(file: string): number {
-  const lines = readFileSync(`/proc/self/${file}`, 'latin1').trim().split('\n');
-  const [inside = 1, , count = 0] = (lines[0] ?? '').trim().split(/\s+/).map(Number);
-  return inside === 0 ? count : 0;
-}
 
 /** The child's own user, or why it cannot have one. */
 export function ownUser(profile: Profile, pid = process.pid): User | string {
@@ -111,9 +103,6 @@ export function ownUser(profile: Profile, pid = process.pid): User | string {
   if (users < 0x10000) return 'no other users in this user namespace';
   return { uid: USER_BASE_SMALL + (pid % USERS_SMALL) * 2 + second, gid };
 }
-
-/** Not of a user namespace only. */
-export const hasAllUsers = (): boolean => mappedUsers('uid_map') === ALL_USERS;
 
 const isMachineRoot = (): boolean =>
   hasAllUsers() &&

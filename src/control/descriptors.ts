@@ -10,14 +10,15 @@
 import { closeSync, fstatSync, readFileSync, readlinkSync } from 'node:fs';
 import * as v from 'valibot';
 import { callNumber } from '../native/seccomp-numbers.ts';
-import { must, SYS, sys } from '../native/sys.ts';
+import { ENOSYS, must, SYS, sys } from '../native/sys.ts';
 import { UserError } from './errors.ts';
-import { isAlive, type ProcessName } from './process.ts';
+import { isProcess, type ProcessName } from './process.ts';
 
 /** A descriptor in a child: its number there, and what it is. */
 export const Held = v.object({ fd: v.number(), what: v.string() });
 export type Held = v.InferOutput<typeof Held>;
 
+const ESRCH = 3;
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
 
@@ -38,12 +39,30 @@ export function identityOf(fd: number): string {
   return [path, dev, ino, ...ids.map(([, name, id]) => `${name} ${id}`)].join(' ');
 }
 
-/** Of a process that is still who it was; the caller closes it. */
-export function openProcess(process: ProcessName): number {
+/**
+ * Of a process that is still who it was, and one of `users`; the caller closes it. Opened first, then looked at: if the number
+ * had changed hands before, what we see is not what was meant; if it does later, the descriptor is still the one we looked at.
+ */
+export function openProcess(process: ProcessName, users: readonly number[]): number {
   const pidfd = sys.syscall(SYS.pidfd_open, process.pid, 0);
-  if (pidfd >= 0 && isAlive(process)) return pidfd;
+  if (pidfd >= 0 && isProcess(process, users)) return pidfd;
   if (pidfd >= 0) closeSync(pidfd);
+  if (pidfd === -ENOSYS) must(pidfd, 'pidfd_open', 'needs Linux 5.3');
   throw new AdoptionError(`process ${process.pid} is gone`);
+}
+
+/** Sends it to that process, or to nobody. */
+export function signalOnly(process: ProcessName, users: readonly number[], signal: number): void {
+  let pidfd: number;
+  try {
+    pidfd = openProcess(process, users);
+  } catch (error) {
+    if (error instanceof AdoptionError) return;
+    throw error;
+  }
+  const result = signalProcess(pidfd, signal);
+  closeSync(pidfd);
+  if (result !== -ESRCH) must(result, `signalling process ${process.pid}`, 'run as its user');
 }
 
 /** A copy of a child's descriptor; the caller's to close. */

@@ -24,12 +24,13 @@ import type { Confined } from './confine.ts';
 import { type Held, openProcess, takeDescriptor } from './descriptors.ts';
 import { OptionError } from './errors.ts';
 import type { HostSide } from './host-side.ts';
-import { type ChildRecord, type Estate, type Instance, record } from './instances.ts';
+import { type ChildRecord, type Estate, type Instance, record, usersOf } from './instances.ts';
 import type { Attached } from './launch.ts';
 import { adviceFor } from './link-advice.ts';
 import { adoptNetwork, linkName, makeNetwork, type Network, type NetworkPlan } from './network.ts';
 import type { RunOptions } from './options.ts';
 import { networkNamespace, processName } from './process.ts';
+import { ourselves } from './state.ts';
 import { makeStatistics, settleStatistics } from './statistics.ts';
 import { Undo } from './undo.ts';
 
@@ -144,6 +145,7 @@ function describe(
   if (!control) throw new Error('/proc is not mounted');
   return {
     control,
+    users: [ourselves()],
     namespace: networkNamespace(),
     address: formatAddress(options.ip.address),
     app: app.name,
@@ -167,7 +169,7 @@ export function adoptHoldings(instance: Instance, options: RunOptions): Adopted 
   const { dataplane, estate } = instance;
   if (!dataplane || !estate) throw new Error('claimed, so it has both');
   const taken = new Undo();
-  const pidfd = openProcess(dataplane);
+  const pidfd = openProcess(dataplane, usersOf(instance));
   const take = (held: Held): number => {
     const fd = takeDescriptor(pidfd, held);
     taken.push(() => closeSync(fd));
@@ -216,6 +218,12 @@ const eachOf = <From, To>(all: OfShared<From>, to: (one: From) => To): OfShared<
   theirWake: to(all.theirWake),
   theirBell: to(all.theirBell),
 });
+
+/** Who its children may be from now on, beside those of before: they are noted before they have become who they will be. */
+export function noteUsers(instance: Instance, users: readonly (number | undefined)[]): void {
+  const known = users.filter((user) => user !== undefined);
+  instance.users = [...new Set([...instance.users, ...known])];
+}
 
 export function noteChild(
   instance: Instance,

@@ -28,9 +28,9 @@ import type { Application } from './applications.ts';
 import { openCapture } from './capture-file.ts';
 import { Inherited } from './child.ts';
 import type { Confinements } from './confine-plan.ts';
-import { type Adopted, estateOf, type Holdings, noteChild } from './holdings.ts';
+import { type Adopted, estateOf, type Holdings, noteChild, noteUsers } from './holdings.ts';
 import type { Incident } from './incidents.ts';
-import { record } from './instances.ts';
+import { record, usersOf } from './instances.ts';
 import {
   type Attached,
   adoptDataplane,
@@ -108,6 +108,7 @@ export async function startLife(
     inherited.pass(attachment.mapFd);
     inherited.pass(attachment.linkFd);
   }
+  noteUsers(instance, childUsers(confinements));
   const dataplane = launch(config, main, report, confinements?.dataplane, inherited);
   undo.push(() => dataplane.kill());
   noteChild(instance, 'dataplane', dataplane);
@@ -139,7 +140,9 @@ export async function adoptLife(holdings: Adopted, plan: LifePlan, undo: Undo): 
   const { layouts, flows, driver } = estate;
   const attached: Attached = { type: 'attached', layouts, flows, nic: driver };
   const ready: Ready = { ports, nic: driver };
-  const dataplane = adoptDataplane(instance.dataplane!, attached, ready, plan.report);
+  const users = usersOf(instance);
+  const dataplane = adoptDataplane({ ...instance.dataplane!, users }, attached, ready, plan.report);
+  noteUsers(instance, childUsers(plan.confinements));
   undo.push(() => dataplane.kill());
   const application =
     shared.length > 0
@@ -173,6 +176,11 @@ function lifeOf(
   };
 }
 
+const childUsers = (confinements: Confinements | undefined) => [
+  confinements?.dataplane.user?.uid,
+  confinements?.application?.user?.uid,
+];
+
 interface ApplicationParts {
   holdings: Holdings;
   plan: LifePlan;
@@ -200,7 +208,7 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
     const found = there && isAlive(there) ? there : undefined;
     there = undefined;
     const process = found
-      ? adoptApplication(found, instance.ports, report)
+      ? adoptApplication({ ...found, users: usersOf(instance) }, instance.ports, report)
       : launchApplication(config, attached, report, confinements?.application);
     current = process;
     noteChild(instance, 'application', process);

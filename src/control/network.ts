@@ -31,14 +31,14 @@ import {
   type Estate,
   forget,
   holderOf,
+  holders,
   type Instance,
-  liveInstances,
-  orphans,
   record,
   withLock,
 } from './instances.ts';
 import { IFF_UP, type Link, Netlink, NetlinkError } from './netlink.ts';
-import { isAlive, networkNamespace } from './process.ts';
+import { printable } from './printable.ts';
+import { isAlive } from './process.ts';
 import { sweep } from './sweep.ts';
 
 const EEXIST = 17;
@@ -138,7 +138,7 @@ function refuseHeld(text: string, { control, app, address }: Instance): never {
   if (isAlive(control)) {
     throw new AddressInUseError(`${text} is already served by ix pid ${control.pid}`);
   }
-  const problem = `${text} is served by ${app}, whose control plane has died`;
+  const problem = `${text} is served by ${printable(app)}, whose control plane has died`;
   throw new AddressInUseError(problem, `stop it with: bin/ix stop ${address}`);
 }
 
@@ -175,9 +175,7 @@ function refuseTakenAddress6(
 ): void {
   if (!ip6) return;
   const text = formatIpv6(ip6.address);
-  const namespace = networkNamespace();
-  const holders = [...liveInstances(), ...orphans()];
-  const holder = holders.find((i) => i.address6 === text && i.namespace === namespace);
+  const holder = holders().find((each) => each.address6 === text);
   if (holder) refuseHeld(text, holder);
   const same = netlink.addresses6().find((entry) => isSameAddress(entry.address, ip6.address));
   if (!same) return;

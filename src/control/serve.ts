@@ -22,6 +22,7 @@ import { DataplaneDiedError, LinkGoneError, OptionError, PrivilegeError } from '
 import { describe, type Incident } from './incidents.ts';
 import type { End } from './launch.ts';
 import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
+import { printable } from './printable.ts';
 import { missingFor, requireKernel } from './privilege.ts';
 import { adoptService, type Service, startService } from './service.ts';
 
@@ -126,8 +127,8 @@ async function adoptOrStart(app: Application, options: RunOptions, nic: string):
 }
 
 function sayEnded(app: string, address: string, from: number, why: string): void {
-  const was = `${app} at ${address} was left by pid ${from}, which died`;
-  console.error(`ix: ${was}; not adopted (${why}): ended, starting anew`);
+  const was = `${printable(app)} at ${address} was left by pid ${from}, which died`;
+  console.error(`ix: ${was}; not adopted (${printable(why)}): ended, starting anew`);
 }
 
 /** The application may end the dataplane; everything else is an accident. */

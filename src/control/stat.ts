@@ -10,9 +10,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAddress } from './address.ts';
 import { enforced } from './confine.ts';
 import { OptionError, UserError } from './errors.ts';
-import { type Instance, isOrphan, type LinkState, liveInstances, orphans } from './instances.ts';
+import {
+  type Instance,
+  isOrphan,
+  isOurs,
+  type LinkState,
+  liveInstances,
+  orphans,
+} from './instances.ts';
 import { stateOf, worstOf } from './link-watch.ts';
 import { type Link, Netlink } from './netlink.ts';
+import { printable } from './printable.ts';
 import { networkNamespace } from './process.ts';
 import { readStatistics } from './statistics.ts';
 
@@ -55,9 +63,22 @@ function chosen(options: StatOptions): Instance[] {
   const live = [...liveInstances(), ...orphans()];
   if (options.ip !== undefined) parseAddress(options.ip);
   const matching = live.filter((i) => options.ip === undefined || i.address === options.ip);
-  if (matching.length > 0) return matching;
+  const readable = matching.filter(isReadable);
+  if (readable.length > 0) return readable;
   const where = options.ip === undefined ? '' : ` at ${options.ip}`;
   throw new UserError('IX_NOTHING_RUNS', `nothing runs here${where}`, 'start it with: npm start');
+}
+
+/** What another user has in the place of his counters is nobody's trouble but his. */
+function isReadable(instance: Instance): boolean {
+  if (isOurs(instance)) return true;
+  try {
+    readStatistics(instance);
+    return true;
+  } catch (error) {
+    console.error(`ix: ${(error as Error).message}`);
+    return false;
+  }
 }
 
 /** What there is to know of one without a control plane. */
@@ -67,7 +88,7 @@ const whoHas = (i: Instance): string =>
     : `(pid ${i.control.pid})`;
 
 const title = (i: Instance): string =>
-  `${i.app} at ${i.address}${i.ports.map((port) => `:${port}`).join('')} ${whoHas(i)}`;
+  `${printable(i.app)} at ${i.address}${i.ports.map((port) => `:${port}`).join('')} ${whoHas(i)}`;
 
 const facts = (instance: Instance, counters: Counts) => ({
   app: instance.app,
@@ -105,7 +126,7 @@ function confinement({ dataplane, application }: Instance): string[] {
     if (!child) return [];
     const missing = child.confined?.missing ?? [];
     const without = missing.length > 0 ? `; not enforced: ${missing.join(', ')}` : '';
-    return [`${who} confined: ${enforced(child.confined).join(', ') || 'no'}${without}`];
+    return [printable(`${who} confined: ${enforced(child.confined).join(', ') || 'no'}${without}`)];
   };
   return [...line('dataplane', dataplane), ...line('application', application)];
 }

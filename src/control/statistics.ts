@@ -7,16 +7,18 @@
  * - Readers open it through /proc/<pid>/fd of the control plane, of an orphan through its dataplane's: they
  *   need the same user (or root), and no cooperation.
  */
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { COUNTER } from '../counters.ts';
 import { STATISTICS_BYTES } from '../dataplane/config.ts';
 import { must, SYS, sys } from '../native/sys.ts';
 import { UserError } from './errors.ts';
-import type { Instance } from './instances.ts';
-import { isAlive } from './process.ts';
+import { type Instance, usersOf } from './instances.ts';
+import { isAlive, isProcess, type ProcessName } from './process.ts';
 
 const MFD_CLOEXEC_ALLOW_SEALING = 3;
 const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+const F_SEAL_SHRINK = 2;
 const F_SEAL_SEAL_SHRINK_GROW = 7;
 
 export function makeStatistics(threads: number): number {
@@ -28,9 +30,28 @@ export function makeStatistics(threads: number): number {
   return fd;
 }
 
-function pathOf({ control, dataplane, estate, statisticsFd }: Instance): string {
-  if (isAlive(control) || !dataplane || !estate) return `/proc/${control.pid}/fd/${statisticsFd}`;
-  return `/proc/${dataplane.pid}/fd/${estate.statistics.fd}`;
+/** Which process has it, and under which number. */
+function whereIs(instance: Instance): { process: ProcessName; fd: number } {
+  const { control, dataplane, estate, statisticsFd } = instance;
+  if (isAlive(control) || !dataplane || !estate) return { process: control, fd: statisticsFd };
+  return { process: dataplane, fd: estate.statistics.fd };
+}
+
+/**
+ * What is behind that number may be anything. Nothing that opening would wait for is opened; only memory that nobody can make
+ * smaller is read; and the process was who it should be when we had opened it, so that it was before.
+ */
+function openStatistics(instance: Instance): number {
+  const { process, fd: number } = whereIs(instance);
+  const path = `/proc/${process.pid}/fd/${number}`;
+  if (!statSync(path).isFile()) throw new Error('no file');
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const seals = sys.syscall(SYS.fcntl, fd, F_GET_SEALS);
+  if (seals >= 0 && (seals & F_SEAL_SHRINK) !== 0 && isProcess(process, usersOf(instance), true)) {
+    return fd;
+  }
+  closeSync(fd);
+  throw new Error('not ours');
 }
 
 /**
@@ -48,10 +69,9 @@ export function settleStatistics({ statisticsFd, threads }: Instance): void {
 
 /** Counters by name, summed over the threads. */
 export function readStatistics(instance: Instance): Record<string, number> {
-  const path = pathOf(instance);
   const bytes = Buffer.alloc(STATISTICS_BYTES * instance.threads);
   try {
-    const fd = openSync(path, 'r');
+    const fd = openStatistics(instance);
     readSync(fd, bytes, 0, bytes.length, 0);
     closeSync(fd);
   } catch {

@@ -2,14 +2,25 @@
  * `ix stop`: ends services by name or address, with their control plane or without.
  *
  * - One with a control plane gets what Ctrl-C would have sent to it. An orphan is ended in its place (adopt.ts).
+ * - Ours only; as root those of other users, too, as far as their processes are theirs (instances.ts).
  * - A name that several have is not enough: each has an address of its own. `--all` ends all, and sweeps what dead ones left.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endOrphan } from './adopt.ts';
+import { signalOnly } from './descriptors.ts';
 import { OptionError, UserError } from './errors.ts';
-import { type Instance, isOrphan, liveInstances, orphans, withLock } from './instances.ts';
+import {
+  type Instance,
+  isOrphan,
+  liveInstances,
+  mayEnd,
+  orphans,
+  usersOf,
+  withLock,
+} from './instances.ts';
 import { Netlink } from './netlink.ts';
 import { sweepLinks } from './network.ts';
+import { printable } from './printable.ts';
 import { isAlive } from './process.ts';
 
 export interface StopOptions {
@@ -20,25 +31,32 @@ export interface StopOptions {
 /** A control plane gives its children 2 s each. */
 const STOP_MS = 10_000;
 const LOOK_MS = 20;
+const SIGTERM = 15;
 
 export async function stop(name: string | undefined, options: StopOptions): Promise<void> {
   if ((name === undefined) !== (options.all === true)) {
     throw new OptionError('stop takes a name or an address, or --all', 'see: bin/ix stat');
   }
   const running = [...liveInstances(), ...orphans()];
-  const chosen = name === undefined ? running : [theOne(running, name)];
+  const chosen = name === undefined ? running.filter(mayEnd) : [theOne(running, name)];
   for (const instance of chosen) await end(instance);
   const swept = name === undefined ? sweepNow() : [];
   const stopped = chosen.map(({ app, address }) => ({ app, address }));
   if (options.json) return console.log(JSON.stringify({ stopped, swept }));
-  for (const { app, address } of stopped) console.log(`ix: stopped ${app} at ${address}`);
+  for (const { app, address } of stopped) {
+    console.log(`ix: stopped ${printable(app)} at ${address}`);
+  }
   if (swept.length > 0) console.log(`ix: removed what was left: ${swept.join(', ')}`);
   if (stopped.length + swept.length === 0) console.log('ix: nothing runs here');
 }
 
 function theOne(running: readonly Instance[], name: string): Instance {
-  const matching = running.filter(({ app, address }) => app === name || address === name);
+  const named = running.filter(({ app, address }) => app === name || address === name);
+  const matching = named.filter(mayEnd);
   const [first, second] = matching;
+  if (!first && named.length > 0) {
+    throw new UserError('IX_NOT_OURS', `${name} is another user's`, 'run as who started it');
+  }
   if (!first) {
     throw new UserError('IX_NOTHING_RUNS', `nothing runs here as ${name}`, 'see: bin/ix stat');
   }
@@ -51,10 +69,10 @@ async function end(instance: Instance): Promise<void> {
   if (isOrphan(instance)) return endOrphan(instance);
   const { control, app, address } = instance;
   if (!isAlive(control)) return;
-  process.kill(control.pid, 'SIGTERM');
+  signalOnly(control, usersOf(instance), SIGTERM);
   for (let waitedMs = 0; isAlive(control); waitedMs += LOOK_MS) {
     if (waitedMs > STOP_MS) {
-      const problem = `${app} at ${address} does not end`;
+      const problem = `${printable(app)} at ${address} does not end`;
       throw new UserError(
         'IX_STOP',
         problem,

@@ -7,10 +7,14 @@
  * - Links of another network namespace cannot be seen from here: a start in there sweeps them. When nobody is in there
  *   any more the kernel has taken them away, and the file goes.
  *
+ * Only what our own user has written down is swept: state.ts and instances.ts say what of it is believed.
+ *
  * Called by network.ts and stop.ts, under `withLock`.
  */
 import { readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
-import { type Instance, isOrphan, ownInstances } from './instances.ts';
+import { SIGKILL } from '../native/sys.ts';
+import { signalOnly } from './descriptors.ts';
+import { type Instance, isOrphan, ownInstances, usersOf } from './instances.ts';
 import { isAlive, networkNamespace } from './process.ts';
 
 /** Where `ip netns` keeps namespaces that no process is in. */
@@ -40,9 +44,9 @@ export function sweep(removeLink: (name: string) => boolean): string[] {
   return removed;
 }
 
-function killLeft({ dataplane, application }: Instance): void {
-  for (const child of [application, dataplane]) {
-    if (child && isAlive(child)) process.kill(child.pid, 'SIGKILL');
+function killLeft(instance: Instance): void {
+  for (const child of [instance.application, instance.dataplane]) {
+    if (child) signalOnly(child, usersOf(instance), SIGKILL);
   }
 }
 

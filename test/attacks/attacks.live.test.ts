@@ -7,6 +7,7 @@ import type { Case } from './case.ts';
 import { cases as channel } from './cases/channel.ts';
 import { cases as ends } from './cases/ends.ts';
 import { cases as exhaustion } from './cases/exhaustion.ts';
+import { cases as files } from './cases/files.ts';
 import { cases as handles } from './cases/handles.ts';
 import { HANG_SECONDS, cases as hangs } from './cases/hangs.ts';
 import { cases as kernel } from './cases/kernel.ts';
@@ -32,6 +33,7 @@ const SUITES: Record<string, Suite> = {
   pools: { cases: pools },
   memory: { cases: memory },
   kernel: { cases: kernel },
+  files: { cases: files },
   channel: { cases: channel },
   ends: { cases: ends },
   hangs: { cases: hangs, options: { hangTimeout: `${HANG_SECONDS}` } },

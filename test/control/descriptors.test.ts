@@ -8,14 +8,16 @@ import {
   AdoptionError,
   identityOf,
   openProcess,
+  signalOnly,
   signalProcess,
   socketPair,
   takeDescriptor,
 } from '../../src/control/descriptors.ts';
-import { processName } from '../../src/control/process.ts';
+import { isAlive, processName } from '../../src/control/process.ts';
 import { closeShared, makeShared } from '../../src/control/shared.ts';
 
-const ourselves = () => openProcess(processName(process.pid)!);
+const us = [process.geteuid!()];
+const ourselves = () => openProcess(processName(process.pid)!, us);
 const openCount = () => readdirSync('/proc/self/fd').length;
 
 test('takeDescriptor_whatTheRecordSays_isACopyOfTheSame', () => {
@@ -58,19 +60,42 @@ test('identityOf_filesWrittenTo_staysTheSame', () => {
 test('openProcess_gone_saysSo', async () => {
   const child = spawn('sleep', ['60']);
   const name = processName(child.pid!)!;
-  const pidfd = openProcess(name);
+  const pidfd = openProcess(name, us);
   const ended = once(child, 'exit');
   assert.equal(signalProcess(pidfd, 15), 0);
   const [, signal] = await ended;
   assert.equal(signal, 'SIGTERM');
   assert.equal(signalProcess(pidfd, 15), -3, 'ESRCH, whoever has the number now');
   closeSync(pidfd);
-  assert.throws(() => openProcess(name), /process \d+ is gone/);
+  assert.throws(() => openProcess(name, us), /process \d+ is gone/);
 });
 
 test('openProcess_numberThatAnotherHasNow_refused', () => {
-  const { pid, start } = processName(process.pid)!;
+  const name = processName(process.pid)!;
   const before = openCount();
-  assert.throws(() => openProcess({ pid, start: start - 1 }), AdoptionError);
+  assert.throws(() => openProcess({ ...name, start: name.start - 1 }, us), AdoptionError);
   assert.equal(openCount(), before);
+});
+
+test('openProcess_anotherUsersOrAnotherProgram_refused', () => {
+  const name = processName(process.pid)!;
+  const before = openCount();
+  assert.throws(() => openProcess(name, [us[0]! + 1]), AdoptionError);
+  assert.throws(() => openProcess(name, []), AdoptionError);
+  assert.throws(() => openProcess({ ...name, program: '1:1' }, us), AdoptionError);
+  assert.throws(() => openProcess({ ...name, program: '' }, us), AdoptionError);
+  assert.equal(openCount(), before);
+});
+
+test('signalOnly_notWhoWasMeant_reachesNobody', async () => {
+  const child = spawn('sleep', ['60']);
+  const name = processName(child.pid!)!;
+  signalOnly({ ...name, start: name.start - 1 }, us, 9);
+  signalOnly({ ...name, program: processName(process.pid)!.program }, us, 9);
+  signalOnly(name, [us[0]! + 1], 9);
+  assert.equal(isAlive(name), true);
+  const ended = once(child, 'exit');
+  signalOnly(name, us, 15);
+  assert.deepEqual(await ended, [null, 'SIGTERM']);
+  signalOnly(name, us, 15); // it is gone, and nobody minds
 });

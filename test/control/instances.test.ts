@@ -30,6 +30,7 @@ const files = (): string[] => readdirSync(directory).filter((name) => name.endsW
 function instance(address: string, changes: Partial<Instance> = {}): Instance {
   return {
     control: processName(process.pid)!,
+    users: [process.geteuid!()],
     namespace: networkNamespace(),
     address,
     app: 'echo',
@@ -46,13 +47,13 @@ function instance(address: string, changes: Partial<Instance> = {}): Instance {
 /** A process that was, with its start time. */
 function deadProcess() {
   const { pid } = spawnSync('true');
-  return { pid, start: 1 };
+  return { pid, start: 1, program: '' };
 }
 
 test('record_live_isHolderUntilForgotten', () => {
   const mine = instance('10.77.0.2');
   record(mine);
-  assert.deepEqual(holderOf('10.77.0.2'), mine);
+  assert.deepEqual(holderOf('10.77.0.2'), { ...mine, owner: process.geteuid!() });
   assert.equal(holderOf('10.77.0.3'), undefined);
   forget(mine);
   assert.equal(holderOf('10.77.0.2'), undefined);
@@ -73,8 +74,8 @@ test('sweep_deadInstance_removesItsLinksAndFile', () => {
 });
 
 test('sweep_reusedPid_countsAsDead', () => {
-  const { pid, start } = processName(process.pid)!;
-  record(instance('10.77.0.2', { control: { pid, start: start - 1 } }));
+  const name = processName(process.pid)!;
+  record(instance('10.77.0.2', { control: { ...name, start: name.start - 1 } }));
   assert.equal(sweep(() => true).length, 2);
 });
 

@@ -63,7 +63,8 @@ test('launch_descriptors_areTheChildsOwnNumbers', async () => {
   assert.deepEqual(fds, [4, 4], 'one descriptor, passed once');
   assert.deepEqual(inodes, [fstatSync(statisticsFd).ino, fstatSync(statisticsFd).ino]);
   const counters = ['rxFrames', 'rxBytes', 'txFrames'];
-  const instance = { control: processName(process.pid), statisticsFd, threads: 1, counters };
+  const [control, users] = [processName(process.pid), [process.geteuid!()]];
+  const instance = { control, users, statisticsFd, threads: 1, counters };
   const counts = readStatistics(instance as unknown as Instance);
   assert.deepEqual(counts, { rxFrames: 41, rxBytes: 42, txFrames: 0 });
 });

@@ -11,7 +11,9 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -21,6 +23,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { whereIs } from '../../src/control/doctor.ts';
+import { processName } from '../../src/control/process.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PACKAGE = `node-linux-${process.arch}`;
@@ -37,6 +40,11 @@ const TOOLS = [
   'tail',
   'grep',
   'mv',
+  'ln',
+  'rm',
+  'sed',
+  'cut',
+  'sleep',
 ];
 
 let tree = '';
@@ -48,7 +56,7 @@ beforeEach(() => {
   for (const file of ['bin/ix', 'native/build.sh', 'native/sys.c', 'package-lock.json']) {
     copyFileSync(join(ROOT, file), join(tree, file));
   }
-  for (const name of [...TOOLS, 'flock', 'sleep']) {
+  for (const name of TOOLS) {
     const path = whereIs(name);
     if (path) symlinkSync(path, join(tools, name));
   }
@@ -79,6 +87,9 @@ function withNpm(): void {
      cat ${join(ROOT, made, 'bin/node')} >${made}/bin/node; /bin/chmod 755 ${made}/bin/node`,
   );
 }
+
+/** A compiler that makes an empty file. */
+const COMPILER = 'for word do out=$last; last=$word; case $out in -o) : >"$word" ;; esac; done';
 
 const environment = () => ({ PATH: tools, CC: '' });
 
@@ -134,7 +145,7 @@ test('launcher_compilerFails_showsItsErrorAndNoStamp', () => {
 
 test('launcher_sourceChanged_compilesAgainOnce', () => {
   withPackages();
-  script('cc', 'for word do out=$last; last=$word; case $out in -o) : >"$word" ;; esac; done');
+  script('cc', COMPILER);
   assert.match(ix('setup').stderr, /compiling native/);
   assert.doesNotMatch(ix('setup').stderr, /compiling/);
   writeFileSync(join(tree, 'native/sys.c'), '/* changed */');
@@ -142,11 +153,68 @@ test('launcher_sourceChanged_compilesAgainOnce', () => {
   assert.doesNotMatch(ix('setup').stderr, /compiling/);
 });
 
-test('launcher_twoAtOnce_installOnce', {
+/** Who does a set-up, as bin/ix writes it down. */
+const atWork = ({ pid, start }: { pid: number; start: number }): void =>
+  writeFileSync(
+    join(tree, 'build/setting-up'),
+    `${pid} ${readlinkSync('/proc/self/ns/pid')} ${start}\n`,
+  );
+
+test('launcher_readersLockWhatTheySee_nobodyWaits', {
   skip: !whereIs('flock') && 'needs flock: apt-get install util-linux',
 }, async () => {
+  withPackages();
+  script('cc', COMPILER);
+  // What an application could do when all of this was a lock on a file in its sight.
+  const seen = ['build', 'build/setup.lock', 'build/packages.stamp', 'bin/ix', 'native/sys.c'];
+  writeFileSync(join(tree, 'build/setup.lock'), '');
+  const holders = seen.map((name) => {
+    const words = ['-x', join(tree, name), '-c', 'echo held; exec sleep 60'];
+    const child = spawn('flock', words, { detached: true });
+    return { child, held: once(child.stdout, 'data') };
+  });
+  await Promise.all(holders.map(({ held }) => held));
+  const { status, stderr } = ix('setup');
+  for (const { child } of holders) process.kill(-child.pid!, 'SIGKILL');
+  assert.equal(status, 0, stderr);
+  assert.doesNotMatch(stderr, /waiting/);
+});
+
+test('launcher_setUpThatWasKilled_isTakenOver', () => {
+  withPackages();
+  script('cc', COMPILER);
+  atWork({ pid: spawnSync('true').pid, start: 1 });
+  const { status, stderr } = ix('setup');
+  assert.equal(status, 0, stderr);
+  const left = readdirSync(join(tree, 'build')).filter((name) => name.startsWith('setting-up'));
+  assert.deepEqual(left, []);
+});
+
+test('launcher_anotherSetsUp_isWaitedFor', async () => {
+  withPackages();
+  script('cc', COMPILER);
+  atWork(processName(process.pid)!);
+  const child = spawn(join(tree, 'bin/ix'), ['setup'], { env: environment() });
+  const exit = once(child, 'exit');
+  const [said] = await once(child.stderr, 'data');
+  assert.match(`${said}`, /^ix: another set-up is running, waiting for it\n/);
+  assert.equal(existsSync(join(tree, 'build/native.stamp')), false);
+  rmSync(join(tree, 'build/setting-up'));
+  assert.deepEqual(await exit, [0, null]);
+});
+
+test('launcher_stopAndStat_setNothingUpAndWaitForNobody', () => {
+  withPackages();
+  writeFileSync(join(tree, 'build/sys.node'), 'of an older source');
+  atWork(processName(process.pid)!);
+  mkdirSync(join(tree, 'src/control'), { recursive: true });
+  writeFileSync(join(tree, 'src/control/cli.ts'), 'console.error(process.argv[2]);');
+  for (const word of ['stop', 'stat']) assert.equal(ix(word).stderr, `${word}\n`);
+});
+
+test('launcher_twoAtOnce_installOnce', async () => {
   withNpm();
-  script('cc', 'for word do out=$last; last=$word; case $out in -o) : >"$word" ;; esac; done');
+  script('cc', COMPILER);
   const exits = [0, 1, 2].map(async () => {
     const child = spawn(join(tree, 'bin/ix'), ['setup'], { cwd: tree, env: environment() });
     const [status] = await once(child, 'exit');

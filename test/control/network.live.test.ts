@@ -15,6 +15,7 @@ function make(nic: string, ip = '10.77.0.2/24'): { network: Network; instance: I
   const subnet = parseSubnet(ip);
   const instance: Instance = {
     control: processName(process.pid)!,
+    users: [process.geteuid!()],
     namespace: networkNamespace(),
     address: formatAddress(subnet.address),
     app: 'echo',

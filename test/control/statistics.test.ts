@@ -10,7 +10,8 @@ import { STATISTICS_BYTES } from '../../src/dataplane/config.ts';
 test('settle_diedWhileItsApplicationWasAway_nobodyIsAwayAndNothingElseChanges', () => {
   const statisticsFd = makeStatistics(2);
   const control = processName(process.pid);
-  const given = { control, statisticsFd, threads: 2, counters: COUNTER_NAMES };
+  const users = [process.geteuid!()];
+  const given = { control, users, statisticsFd, threads: 2, counters: COUNTER_NAMES };
   const instance = given as unknown as Instance;
   const set = (thread: number, counter: number, value: number) =>
     writeSync(statisticsFd, Float64Array.of(value), 0, 8, thread * STATISTICS_BYTES + counter * 8);

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { type Profile, rulesFor } from '../../src/control/confine-list.ts';
 import { limitsFor, packetBytesOf } from '../../src/limits.ts';
+import { callNumber } from '../../src/native/seccomp-numbers.ts';
 import type { Case } from '../attacks/case.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -103,6 +105,56 @@ test('tests_everyOneNamed_exists', () => {
   }
   assert.deepEqual(missing, []);
   assert.ok(count >= 12, `${count} tests are named`);
+});
+
+interface Package {
+  version: string;
+  integrity?: string;
+  os?: string[];
+  cpu?: string[];
+}
+
+test('installed_everyPackage_isListedWithTheHashOfTheLockfile', () => {
+  const { packages } = JSON.parse(read('package-lock.json')) as {
+    packages: Record<string, Package>;
+  };
+  const expected = Object.entries(packages).flatMap(([path, { version, integrity, os, cpu }]) => {
+    const isHere =
+      (os === undefined || os.includes('linux')) &&
+      (cpu === undefined || ['x64', 'arm64'].some((each) => cpu.includes(each)));
+    if (path === '' || !isHere || path.includes('musl')) return [];
+    assert.match(integrity ?? '', /^sha512-/, path);
+    return [[path.slice('node_modules/'.length), version, integrity!.slice('sha512-'.length)]];
+  });
+  const rows = document.matchAll(/^\| (\S+) \| (\d\S+) \| ([\w+/]{86}==) \|$/gm);
+  const listed = [...rows].map(([, ...cells]) => cells);
+  assert.ok(listed.length > 20);
+  assert.deepEqual(listed.sort(), expected.sort());
+});
+
+test('environment_everyVariableThatIsRead_isListed', () => {
+  const files = globSync('src/**/*.ts', { cwd: ROOT });
+  const names = files.flatMap((file) =>
+    [...read(file).matchAll(/process\.env\[(?:'(\w+)'|CONFINED)\]/g)].map(
+      ([, name]) => name ?? 'IX_CONFINED',
+    ),
+  );
+  assert.ok(names.length > 8);
+  const [, section = ''] = document.split('## What root reads');
+  const missing = new Set(names.filter((name) => !section.split('\n## ')[0]!.includes(name)));
+  assert.deepEqual([...missing], []);
+});
+
+test('lists_howManyCallsEachHas_asTheDocumentSays', () => {
+  const count = (profile: Profile): string => {
+    const allowed = rulesFor(profile, 1).filter(({ call, answer }) => {
+      return answer === 'allow' && callNumber(call, 'x64') >= 0;
+    });
+    return `${profile} ${allowed.length}`;
+  };
+  for (const profile of ['dataplane', 'application', 'inline'] as const) {
+    assert.ok(document.includes(count(profile)), count(profile));
+  }
 });
 
 test('lockedMemory_asTheDocumentSays', () => {
