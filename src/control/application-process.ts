@@ -35,6 +35,7 @@ export interface ApplicationProcess {
   readonly pid: number;
   /** Our end of its channel, as it holds it. */
   readonly channel: Held;
+  readonly outputs: readonly string[];
   readonly confined: Confined | undefined;
   /** Ports it listens on; fails when it cannot start. */
   readonly ready: Promise<number[]>;
@@ -113,7 +114,7 @@ function converse(
   );
   ready.promise.catch(() => {}); // nobody may be waiting
   return {
-    ...{ pid: child.pid, channel: child.channel },
+    ...{ pid: child.pid, channel: child.channel, outputs: child.outputs },
     get confined() {
       return child.confined;
     },

@@ -1,8 +1,8 @@
 /**
  * A child process of the control plane: a dataplane, or an application. Descriptors in, one line of JSON each way.
  *
- * - The child gets standard output and error, the channel as descriptor 3, and from 4 on what was opened for it;
- *   `pass` answers which number a descriptor of ours will have there.
+ * - The child gets /dev/null to read, pipes for standard output and error (output.ts), the channel as descriptor 3, and from 4 on
+ *   what was opened for it; `pass` answers which number a descriptor of ours will have there.
  * - The last of these is a copy of our own end of the channel: it keeps the channel open when we die, and is where the
  *   control plane that adopts the child finds it (`adoptChild`). The child never uses it.
  * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which stops it in order.
@@ -27,6 +27,7 @@ import {
   takeDescriptor,
 } from './descriptors.ts';
 import { INLINING_FLAGS } from './node-flags.ts';
+import { makeOutputs, type Output, outputsAgain } from './output.ts';
 import type { ProcessName } from './process.ts';
 
 /** How long a child may take to end in order after SIGTERM. */
@@ -60,6 +61,8 @@ export interface Child {
   readonly pid: number;
   /** Our end of the channel, as the child holds it. */
   readonly channel: Held;
+  /** Which pipes it prints into. */
+  readonly outputs: readonly string[];
   /** How it ended, in words: 'exit code 1', 'signal SIGKILL'. */
   readonly ended: Promise<string>;
   /** Settled before `main` says anything; undefined without a confinement. */
@@ -85,10 +88,12 @@ export function startChild(
 ): Child {
   const [ours, theirs] = socketPair();
   const held = inherited.held(ours);
-  const child = forkAndExec([...NODE_FLAGS, ...flags, built(main)], theirs, inherited, confinement);
-  closeSync(theirs);
+  const outputs = makeOutputs();
+  const stdio = ['ignore' as const, ...outputs.theirs, theirs, ...inherited.fds];
+  const child = forkAndExec([...NODE_FLAGS, ...flags, built(main)], stdio, confinement);
+  for (const fd of [theirs, ...outputs.theirs]) closeSync(fd);
   let confined: Confined | undefined;
-  const exited = exitOf(child);
+  const exited = drained(exitOf(child), outputs.ours);
   const signal = (name: NodeJS.Signals) => void child.kill(name);
   const hear = (message: unknown): void => {
     // Said once, by the step before Node: what comes later is the program's own claim.
@@ -106,6 +111,7 @@ export function startChild(
   return {
     pid: child.pid ?? -1,
     channel: held,
+    outputs: outputs.ours.map(({ what }) => what),
     ended: Promise.all([exited, channel.closed]).then(([how]) => how),
     get confined() {
       return confined;
@@ -121,12 +127,13 @@ export interface Adoptable extends ProcessName {
   /** Who it may be. */
   users: readonly number[];
   channel: Held;
+  outputs: string[];
   confined?: Confined | undefined;
 }
 
 /** A child that another control plane started and left behind: we are not told its exit code. */
 export function adoptChild(
-  { users, channel: held, confined, ...process }: Adoptable,
+  { users, channel: held, outputs, confined, ...process }: Adoptable,
   onMessage: (message: unknown) => void,
 ): Child {
   const pidfd = openProcess(process, users);
@@ -137,17 +144,25 @@ export function adoptChild(
     closeSync(pidfd);
     throw error;
   }
-  const exited = exitByDescriptor(pidfd);
+  const exited = drained(exitByDescriptor(pidfd), outputsAgain(process.pid, outputs));
   const signal = (name: NodeJS.Signals) =>
     void signalProcess(pidfd, name === 'SIGKILL' ? SIGKILL : SIGTERM);
   const channel = openChannel(fd, onMessage, () => signal('SIGKILL'));
   channel.write(''); // ends a line that the other one may not have ended
   return {
-    ...{ pid: process.pid, channel: held, confined, write: (line) => channel.write(line) },
+    ...{ pid: process.pid, channel: held, outputs, confined },
+    write: (line) => channel.write(line),
     ended: Promise.all([exited, channel.closed]).then(() => 'adopted, so without an exit code'),
     stop: () => stop(signal, exited),
     kill: () => signal('SIGKILL'),
   };
+}
+
+/** What it has said last is printed before anything is said of its end. */
+async function drained(exited: Promise<string>, outputs: readonly Output[]): Promise<string> {
+  const how = await exited;
+  for (const output of outputs) output.drain();
+  return how;
 }
 
 /** Readable when the process has ended; it stays open, so that a signal can never reach another one. */
@@ -178,18 +193,13 @@ const openChannel = (
 
 function forkAndExec(
   argv: readonly string[],
-  channel: number,
-  inherited: Inherited,
+  stdio: (number | 'ignore')[],
   confinement: Confinement | undefined,
 ): ChildProcess {
   const start = (all: readonly string[], env: NodeJS.ProcessEnv): ChildProcess =>
-    spawn(process.execPath, all, {
-      detached: true,
-      env,
-      stdio: ['ignore', 'inherit', 'inherit', channel, ...inherited.fds],
-    });
+    spawn(process.execPath, all, { detached: true, env, stdio });
   if (confinement === undefined) return start(argv, environment());
-  const all = confinedArguments(confinement, CHANNEL_FD + inherited.fds.length, argv);
+  const all = confinedArguments(confinement, stdio.length - 1, argv);
   const { PATH: _, ...rest } = environment(); // it starts nothing
   const env = { ...rest, ...confinedEnvironment(confinement) };
   return inOwnPidNamespace(confinement.isStrict, () => start(all, env));

@@ -38,6 +38,7 @@ import { Undo } from './undo.ts';
 interface Noted {
   readonly pid: number;
   readonly channel: Held;
+  readonly outputs: readonly string[];
   readonly confined: Confined | undefined;
 }
 
@@ -228,11 +229,11 @@ export function noteUsers(instance: Instance, users: readonly (number | undefine
 export function noteChild(
   instance: Instance,
   role: 'dataplane' | 'application',
-  { pid, channel, confined }: Noted,
+  { pid, channel, outputs, confined }: Noted,
 ): void {
   const name = processName(pid);
   if (!name) return; // dead already: its end is reported
-  const child: ChildRecord = { ...name, channel };
+  const child: ChildRecord = { ...name, channel, outputs: [...outputs] };
   if (confined) child.confined = confined;
   instance[role] = child;
   record(instance);

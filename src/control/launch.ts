@@ -54,6 +54,7 @@ export interface Dataplane {
   readonly pid: number;
   /** Our end of its channel, as it holds it. */
   readonly channel: Held;
+  readonly outputs: readonly string[];
   readonly confined: Confined | undefined;
   readonly attached: Promise<Attached>;
   readonly ready: Promise<Ready>;
@@ -139,7 +140,7 @@ function converse(
   );
   for (const each of [attached, ready]) each.promise.catch(() => {}); // nobody may be waiting
   return {
-    ...{ pid: child.pid, channel: child.channel },
+    ...{ pid: child.pid, channel: child.channel, outputs: child.outputs },
     get confined() {
       return child.confined;
     },

@@ -34,6 +34,8 @@ const ChildRecord = v.object({
   ...ProcessName.entries,
   /** The control plane's end of its channel, as it holds it. */
   channel: Held,
+  /** The pipes that it prints into. */
+  outputs: v.pipe(v.array(text), v.maxLength(2)),
   confined: v.optional(Confined),
 });
 export type ChildRecord = v.InferOutput<typeof ChildRecord>;

@@ -174,7 +174,7 @@ class Puppet {
     const confined = undefined;
     const channel = { fd: 5, what: 'socket' };
     const promises = { ready: ready.promise, ended: ended.promise };
-    this.process = { pid, channel, confined, ...promises, stop, kill };
+    this.process = { pid, channel, outputs: [], confined, ...promises, stop, kill };
   }
 }
 

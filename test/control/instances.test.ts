@@ -119,7 +119,11 @@ test('sweep_otherNamespaceWithSomebodyInIt_linksAreLeftToAStartInThere', async (
 function child() {
   const sleeping = spawn('sleep', ['60']);
   const ended = once(sleeping, 'exit').then(([, signal]) => signal);
-  const record = { ...processName(sleeping.pid!)!, channel: { fd: 5, what: 'socket' } };
+  const record = {
+    ...processName(sleeping.pid!)!,
+    channel: { fd: 5, what: 'socket' },
+    outputs: [],
+  };
   return { record, ended, kill: () => sleeping.kill('SIGKILL') };
 }
 

@@ -84,7 +84,7 @@ async function start(
 
 const dead: ProcessName = { pid: 4_194_303, start: 1, program: '' };
 const held = { fd: 9, what: 'memfd' };
-const child = (name: ProcessName) => ({ ...name, channel: held });
+const child = (name: ProcessName) => ({ ...name, channel: held, outputs: [] });
 const estate = {
   wish: '{}',
   network: {
