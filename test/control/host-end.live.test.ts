@@ -65,7 +65,11 @@ async function waitFor(what: string, isSo: () => boolean): Promise<void> {
 
 function make(nic: 'veth' | 'tap') {
   const instance: Instance = {
-    ...{ control: processName(process.pid)!, namespace: networkNamespace() },
+    ...{
+      control: processName(process.pid)!,
+      users: [process.geteuid!()],
+      namespace: networkNamespace(),
+    },
     ...{ address: '10.77.0.2', app: 'echo', ports: [], nic, links: [] },
     ...{ statisticsFd: 0, counters: [], threads: 1 },
   };
