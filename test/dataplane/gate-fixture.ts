@@ -66,7 +66,27 @@ export function makeGate(
     }
     stack.flush();
   };
-  return { deliver, env, stack, timers, gate, memory, header, i32, call, sink };
+  /** Makes the calls by a gate of which every read is counted: words of the arena, and how often. */
+  const countReads = (...all: number[][]): Map<string, number> => {
+    const reads = new Map<string, number>();
+    const watched = new Proxy(i32, {
+      get: (target, name) => {
+        reads.set(String(name), (reads.get(String(name)) ?? 0) + 1);
+        return Reflect.get(target, name);
+      },
+      set: (target, name, value) => Reflect.set(target, name, value),
+    });
+    const seen = Object.create(arena, { i32: { value: watched } });
+    const careful = new Gate({ ...parts, arena: seen }, calls, memory, quotas.calls);
+    call(...all.map(() => [0])); // room for them
+    all.forEach((words, i) => {
+      i32.set(words, ((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS);
+    });
+    i32[header + GATE_COUNT] = all.length;
+    careful.execute();
+    return reads;
+  };
+  return { deliver, env, stack, timers, gate, memory, header, i32, call, countReads, sink };
 }
 
 export const ANY = [0, 0, 0, 0];

@@ -43,6 +43,29 @@ describe('gate', () => {
     }
   });
 
+  test('calls_everyFieldOfThem_isReadOnce', () => {
+    const flow = open();
+    const { offset } = g.memory;
+    g.i32.set([offset, 4, offset + 8, 4], offset >> 2);
+    const reads = g.countReads(
+      [CALL.sendv, flow, 2, offset, 4, offset + 8, 4],
+      [CALL.sendv, flow, SENDV_VECTOR, offset, 2],
+      [CALL.connect, 7, ...mapped('10.77.0.1'), 81],
+      [CALL.listen, 1, ...ANY, 8, 16, 0],
+      [CALL.udp_bind, 1, ...ANY, 54],
+      [CALL.udp_sendv, 1, offset, 4, ...mapped('10.77.0.1'), 9],
+      [CALL.recv_done, flow, 0],
+      [CALL.timer, 1, 1000],
+      [CALL.close, flow],
+    );
+    assert.ok(reads.size > 30, `${reads.size} were read`);
+    // What is read again may be another by then: it would be used unchecked.
+    assert.deepEqual(
+      [...reads].filter(([, count]) => count > 1),
+      [],
+    );
+  });
+
   test('sendv_rangesAtAndPastEveryEdge_areBadRange', () => {
     const flow = open();
     const { offset, bytes } = g.memory;
