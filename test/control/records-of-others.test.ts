@@ -89,6 +89,7 @@ const estate = {
   wish: '{}',
   network: {
     kind: 'link' as const,
+    linkKind: 'veth',
     ifname: 'ix1',
     ifindex: 2,
     mac: [2, 0, 0, 0, 0, 1],
