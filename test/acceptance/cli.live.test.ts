@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -179,6 +179,7 @@ const UNSTARTABLE: readonly [name: string, text: string, says: RegExp][] = [
 describe('applications that cannot start', { skip: needs(), timeout: 240_000 }, () => {
   const runText = async (text: string, domain: string): Promise<Outcome & { where: string }> => {
     const where = mkdtempSync(join(tmpdir(), 'ix-acceptance-'));
+    chmodSync(where, 0o755);
     try {
       writeFileSync(join(where, 'app.ts'), text);
       const outcome = await ix('run', join(where, 'app.ts'), '--domain', domain);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -122,6 +122,7 @@ describe('serve', { skip: needsRoot, timeout: 120_000 }, () => {
     const source = /^```ts\n([\s\S]*?)^```$/m.exec(readme)?.[1] ?? '';
     assert.ok(source.trimEnd().split('\n').length <= 21);
     const directory = mkdtempSync(join(tmpdir(), 'ix-readme-'));
+    chmodSync(directory, 0o755);
     try {
       writeFileSync(join(directory, 'shout.ts'), source);
       const running = new Running(['run', join(directory, 'shout.ts'), 'port=4321']);
@@ -136,6 +137,7 @@ describe('serve', { skip: needsRoot, timeout: 120_000 }, () => {
 
   test('applicationThatThrows_exit1AndNothingLeft', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ix-broken-'));
+    chmodSync(directory, 0o755);
     try {
       writeFileSync(join(directory, 'broken.ts'), "throw new Error('not today');\n");
       const running = new Running(['run', join(directory, 'broken.ts')]);

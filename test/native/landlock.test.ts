@@ -59,14 +59,14 @@ test('files_notGiven_areRefused', { skip: needs(1) }, async () => {
   assert.deepEqual(answers.slice(1), Array(4).fill(EACCES));
 });
 
-test('tcp_boundOrConnected_isRefused', { skip: needs(4) }, async () => {
+test('tcp_boundOrConnected_isRefused', { skip: needs(4) }, async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
+  t.after(() => server.close());
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
   const socket = `call('socket', 2, 1, 0)`;
   const body = `[call('connect', ${socket}, inet(${port}), 16), call('bind', ${socket}, inet(0), 16)]`;
   assert.deepEqual(await restricted(body), [EACCES, EACCES]);
-  server.close();
 });
 
 test('signals_toWhoIsOutside_areRefused', { skip: needs(6) }, async () => {
@@ -74,11 +74,11 @@ test('signals_toWhoIsOutside_areRefused', { skip: needs(6) }, async () => {
   assert.deepEqual(await restricted(body), [EPERM, 0]);
 });
 
-test('abstractSocket_ofWhoIsOutside_isNotReached', { skip: needs(6) }, async () => {
+test('abstractSocket_ofWhoIsOutside_isNotReached', { skip: needs(6) }, async (t) => {
   const name = `ix-landlock-${process.pid}`;
   const server = createServer().listen(`\0${name}`);
+  t.after(() => server.close());
   await once(server, 'listening');
   const body = `call('connect', call('socket', 1, 1, 0), unix('${name}'), ${3 + name.length})`;
   assert.equal(await restricted(body), EPERM);
-  server.close();
 });

@@ -26,6 +26,7 @@ const FILES = [
   'exhaustion',
   'quotas',
   'channel',
+  'files',
 ];
 const COMMAND_PORT = 7;
 const LISTENER_COOKIE = 1;
