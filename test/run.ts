@@ -9,6 +9,8 @@
  *   and machines have bad seconds. Failing twice is failing; one that passes then is named at the end, with what had failed.
  *   Not the pure ones: what they do is theirs alone, and they draw their cases by chance, so that a second run proves nothing.
  * - The last line is `N passed, N failed, N skipped`; exit code 1 when anything failed.
+ * - `ix test --mutations confine [words]`: each mechanism of confinement taken away in a copy of the tree, and whether its test
+ *   notices (control/mutate.ts); not part of the tests, because it takes a quarter of an hour.
  * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run (coverage.ts);
  *   below its floor that is a failure too.
  */
@@ -20,6 +22,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { INLINING_FLAGS } from '../src/control/node-flags.ts';
+import { mutate } from './control/mutate.ts';
 import {
   COVERED_FOLDERS,
   type Coverage,
@@ -100,6 +103,7 @@ function within(path: string): string[] {
 }
 
 async function main(words: string[]): Promise<number> {
+  if (words[0] === '--mutations' && words[1] === 'confine') return mutate(words.slice(2));
   const isCovered = words.includes('--coverage');
   const chosen = words.filter((word) => word !== '--coverage');
   const all = isCovered ? `test/{${COVERED_FOLDERS.join(',')}}/*.test.ts` : 'test/**/*.test.ts';
