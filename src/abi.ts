@@ -49,7 +49,8 @@ export const CALL = {
   timer_cancel: 15,
   /** [handle]: FIN after what is queued; received data still comes (half-close). */
   shutdown: 16,
-  /** [handle, idleMs]: asks an idle peer whether it is still there; 0: never. */
+  /** [handle, idleMs, intervalMs, count]: asks a peer that has been silent for so long whether it is still there, so many
+   * times, so far apart (0: 75 s and 9, as Linux); without an answer the flow dies (timeout). idleMs 0: never. */
   keepalive: 17,
   /** [handle, ms]: the flow dies (timeout) when nothing was acknowledged for so long; 0: after the usual retries. Also
    * right after `connect`, for the handshake. */

@@ -31,6 +31,16 @@ export function checkThreads(app: Application, threads: number): void {
   if (why) throw new OptionError(why, 'use --threads 1, or an address for each kv');
 }
 
+/**
+ * Seconds of a client's silence after which an application of ours has it asked whether it is there: kv as memcached, which
+ * sets keepalive and leaves the times to Linux.
+ */
+const KEEPALIVE: Record<string, number> = { kv: 7200 };
+
+/** Of an application whose user does not say (`--keepalive`); 0: never. */
+export const keepaliveOf = (app: Application): number =>
+  (app.module.startsWith(APPS) ? KEEPALIVE[app.name] : undefined) ?? 0;
+
 /** Commands to try against a built-in application, in order of interest. */
 const TRY: Record<string, (address: string, port: number) => string[]> = {
   kv: (address, port) => [

@@ -26,6 +26,10 @@ function withRunOptions(command: Command): Command {
     .option('--xdp <mode>', 'auto, native or generic: where the XDP program runs (default: auto)')
     .option('--idle <policy>', 'spin, adaptive or sleep (default: adaptive)')
     .option('--congestion <name>', 'of TCP: cubic, newReno or dctcp (default: cubic)')
+    .option(
+      '--keepalive <seconds>',
+      'ask peers silent for so long; 0: never (default: 0; kv: 7200)',
+    )
     .option('--ecn <use>', 'of TCP: off, accept or ask (default: accept; with dctcp ask)')
     .option('--cpu <core>', 'pin the dataplane to this core')
     .option('--placement <where>', 'of the application: same-core (default) or split, polling')

@@ -24,7 +24,7 @@ import {
   superviseApplication,
 } from './application-process.ts';
 import { ApplicationWatch } from './application-watch.ts';
-import type { Application } from './applications.ts';
+import { type Application, keepaliveOf } from './applications.ts';
 import { openCapture } from './capture-file.ts';
 import { Inherited } from './child.ts';
 import type { Confinements } from './confine-plan.ts';
@@ -310,7 +310,12 @@ function appConfig(app: Application, { memory, port }: RunOptions): DataplaneCon
 export function baseConfig(app: Application, options: RunOptions) {
   const { ip, idle, cpu, memory, batch, flows, trace, impair, quota, congestion, ecn } = options;
   const egress = rangesFor(app, options.connect);
-  const tcp = { ...(congestion && { congestion }), ...(ecn && { ecn }) };
+  const keepalive = options.keepalive ?? keepaliveOf(app);
+  const tcp = {
+    ...(congestion && { congestion }),
+    ...(ecn && { ecn }),
+    ...(keepalive > 0 && { keepaliveMs: keepalive * 1000 }),
+  };
   return {
     ...ip,
     idle,

@@ -106,6 +106,8 @@ const RunOptions = v.object({
   idle: v.optional(oneOf(IDLE_POLICIES), 'adaptive'),
   congestion: v.optional(oneOf(CONGESTION_NAMES)),
   ecn: v.optional(oneOf(ECN_OPTIONS)),
+  /** Seconds of a peer's silence until it is asked whether it is there; 0: never. Absent: as the application has it. */
+  keepalive: v.optional(integer(0, 1_000_000)),
   cpu: v.optional(integer(0, 1023)),
   /** Placement split; absent: the core after `cpu`. */
   appCpu: v.optional(integer(0, 1023)),

@@ -154,6 +154,7 @@ export const DataplaneConfig = v.object({
     v.object({
       congestion: v.optional(v.picklist(CONGESTION_NAMES)),
       ecn: v.optional(v.picklist(ECN_OPTIONS)),
+      keepaliveMs: v.optional(count),
     }),
   ),
   /** Core of the first thread (the others follow); absent: not pinned. */

@@ -150,7 +150,7 @@ export class Gate {
       case CALL.shutdown:
         return this.#tcp.shutdown(handle);
       case CALL.keepalive:
-        return this.#tcp.keepalive(handle, i32[w + 2]!);
+        return this.#tcp.keepalive(handle, i32[w + 2]!, i32[w + 3]!, i32[w + 4]!);
       case CALL.user_timeout:
         return this.#tcp.userTimeout(handle, i32[w + 2]!);
       case CALL.marking:

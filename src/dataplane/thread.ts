@@ -68,7 +68,7 @@ export interface ThreadOptions<S extends Side> {
   limits?: Parameters<typeof limitsFor>[0];
   net: Omit<NetConfig, 'secret0' | 'secret1' | 'wireKey'>;
   policy: IdlePolicy;
-  tcp?: Pick<TcpOptions, 'congestion' | 'ecn'>;
+  tcp?: Pick<TcpOptions, 'congestion' | 'ecn' | 'keepaliveMs'>;
   openNic(parts: NicParts): Nic;
   openSide(parts: SideParts): S;
   /** Puts shared memory under a segment, before its first use. */

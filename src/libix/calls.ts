@@ -110,6 +110,8 @@ export class Calls {
     const w = this.#call(CALL.keepalive, c);
     if (w < 0) return false;
     this.#gate.i32[w + 2] = c.keepaliveMs;
+    this.#gate.i32[w + 3] = c.keepaliveIntervalMs;
+    this.#gate.i32[w + 4] = c.keepaliveCount;
     c.wants &= ~WANTS.keepalive;
     return true;
   }

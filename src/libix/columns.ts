@@ -26,6 +26,8 @@ export const COLUMN = {
   pendingHead: 12,
   pendingTail: 13,
   refusal: 14,
+  keepaliveIntervalMs: 15,
+  keepaliveCount: 16,
 } as const;
 const COLUMNS = Object.keys(COLUMN).length;
 /** Address and port: every connection has them. */

@@ -370,6 +370,14 @@ export class Connection {
     return this.#get(COLUMN.keepaliveMs);
   }
 
+  get keepaliveIntervalMs(): number {
+    return this.#get(COLUMN.keepaliveIntervalMs);
+  }
+
+  get keepaliveCount(): number {
+    return this.#get(COLUMN.keepaliveCount);
+  }
+
   get userTimeoutMs(): number {
     return this.#get(COLUMN.userTimeoutMs);
   }
@@ -442,10 +450,18 @@ export class Connection {
     return this.#session.end(this);
   }
 
-  /** Asks the peer after `idleMs` without traffic whether it is still there; 0: never (the default). */
-  keepalive(idleMs: number): boolean {
+  /**
+   * Asks the peer after `idleMs` of its silence whether it is still there, `count` times (127 at most), `intervalMs` apart
+   * (1,000 s at most); without an answer the connection ends (timeout). 0: never (the default, unless `--keepalive` says
+   * otherwise). Without `intervalMs` and `count`: 75 s and 9, as Linux.
+   */
+  keepalive(idleMs: number, intervalMs = 75_000, count = 9): boolean {
     integer('keepalive (ms)', idleMs, 0);
+    integer('keepalive: interval (ms)', intervalMs, 1, 1_000_000);
+    integer('keepalive: count', count, 1, 127);
     this.#put(COLUMN.keepaliveMs, idleMs);
+    this.#put(COLUMN.keepaliveIntervalMs, intervalMs);
+    this.#put(COLUMN.keepaliveCount, count);
     return this.#session.keepalive(this);
   }
 

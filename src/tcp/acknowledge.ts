@@ -66,6 +66,7 @@ export class Acknowledging {
     const i32 = this.#i32;
     const acked = (ack - i32[row + TCB.sndUna]!) | 0;
     const flight = (i32[row + TCB.sndMax]! - i32[row + TCB.sndUna]!) | 0;
+    const most = this.#mostFlight(row, flight);
     const flags = i32[row + TCB.flags]!;
     if ((flags & FLAG.timing) !== 0) {
       if (geq(ack, i32[row + TCB.rttSeq]!)) {
@@ -87,11 +88,24 @@ export class Acknowledging {
     i32[row + TCB.probes] = 0;
     if ((flags & (FLAG.recovery | FLAG.loss)) === 0) {
       i32[row + TCB.dupAcks] = 0;
-      this.#congestion.acknowledged(row, acked, flight);
+      this.#congestion.acknowledged(row, acked, most);
     } else if ((flags & FLAG.sack) === 0) this.#partial(row, ack, acked);
     if (ack === i32[row + TCB.sndMax]) this.#timers.clear(row, TIMER.rto);
     else this.#timer.restart(row);
     if (this.#hasMore(row)) this.#flows.output.push(row);
+  }
+
+  /**
+   * The most that was in flight in this window, `flight` being what is now: a burst that filled cwnd has used it, although
+   * less and less of it is out as its acknowledgements come (Linux's max_packets_out).
+   */
+  #mostFlight(row: number, flight: number): number {
+    const i32 = this.#i32;
+    const most = i32[row + TCB.mostFlight]!;
+    if (flight < most && lt(i32[row + TCB.sndUna]!, i32[row + TCB.mostFlightEnd]!)) return most;
+    i32[row + TCB.mostFlight] = flight;
+    i32[row + TCB.mostFlightEnd] = i32[row + TCB.sndMax]!;
+    return flight;
   }
 
   /**

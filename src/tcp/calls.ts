@@ -10,6 +10,12 @@
 import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/environment.ts';
+import {
+  KEEPALIVE_COUNT_MAX,
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_PROBES_MAX,
+  WAIT_MAX_MS,
+} from './constants.ts';
 import { EphemeralPorts } from './ephemeral-ports.ts';
 import type { Expiry } from './expire.ts';
 import type { Listeners } from './listen.ts';
@@ -238,14 +244,20 @@ export class Calls {
     return CODE.OK;
   }
 
-  /** Asks an idle peer after `idleMs` whether it is still there; 0: never (the default). */
-  keepalive(handle: number, idleMs: number): number {
+  /**
+   * Asks an idle peer after `idleMs` whether it is still there, `count` times `intervalMs` apart (0: as Linux); idleMs 0:
+   * never.
+   */
+  keepalive(handle: number, idleMs: number, intervalMs: number, count: number): number {
     const row = this.#flows.resolve(handle);
     if (row === 0) return CODE.BAD_HANDLE;
-    if (idleMs < 0) return CODE.BAD_RANGE;
+    if (idleMs < 0 || intervalMs < 0 || intervalMs > WAIT_MAX_MS) return CODE.BAD_RANGE;
+    if (count < 0 || count > KEEPALIVE_COUNT_MAX) return CODE.BAD_RANGE;
     const state = this.#i32[row + TCB.state]!;
     if (state === STATE.closed || state === STATE.timeWait) return CODE.BAD_STATE;
-    this.#parts.expiry.setKeepalive(row, idleMs);
+    const interval = intervalMs === 0 ? KEEPALIVE_INTERVAL_MS : intervalMs;
+    const most = count === 0 ? KEEPALIVE_PROBES_MAX : count;
+    this.#parts.expiry.setKeepalive(row, idleMs, interval, most);
     return CODE.OK;
   }
 

@@ -12,7 +12,10 @@
 import { INITIAL_WINDOW_SEGMENTS } from './constants.ts';
 import { TCB } from './tcb.ts';
 
-/** `row` is the flow; sizes are bytes. `flight` is what was not acknowledged before the event. */
+/**
+ * `row` is the flow; sizes are bytes. `flight` is what was not acknowledged before the event; for `acknowledged`, the most
+ * of it in this window.
+ */
 export interface Congestion {
   /** The handshake is complete; `hasLostSyns`: after more than one timeout, which is no chance (RFC 6928 2). */
   opened(row: number, hasLostSyns: boolean): void;

@@ -42,9 +42,11 @@ export const TIME_WAIT_US = 60_000_000;
 export const ORPHAN_US = 60_000_000;
 /** A flow that knocked at SYN and is neither accepted nor rejected. */
 export const KNOCK_US = 60_000_000;
-/** Keepalive, when asked for: between unanswered probes (at most the idle time), and how many (RFC 9293 3.8.4). */
+/** Keepalive, when asked for, unless said otherwise: between unanswered probes, and how many (RFC 9293 3.8.4; as Linux). */
 export const KEEPALIVE_INTERVAL_MS = 75_000;
 export const KEEPALIVE_PROBES_MAX = 9;
+/** An application may ask for so many (Linux's MAX_TCP_KEEPCNT). */
+export const KEEPALIVE_COUNT_MAX = 127;
 /** The wheel takes deadlines below 2^31 us; longer waits are made of several. */
 export const WAIT_MAX_MS = 1_000_000;
 

@@ -116,6 +116,15 @@ export class Ecn {
     this.#counters.bump(C_FLOWS);
   }
 
+  /**
+   * The peer's SYN again, perhaps without the request: no answer must speak of it then (RFC 3168 6.1.1.1), and what was not
+   * asked for at first is not agreed later.
+   */
+  repeated(row: number, flags: number): void {
+    if ((flags & (ECE | CWR)) === (ECE | CWR)) return;
+    this.#i32[row + TCB.flags] = this.#i32[row + TCB.flags]! & ~FLAG.ecn;
+  }
+
   /** A simultaneous open: who has agreed to what would depend on which segments cross. */
   decline(row: number): void {
     this.#i32[row + RARE.ecn] = 0;

@@ -11,8 +11,6 @@ import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
 import type { Congestion } from './congestion.ts';
 import {
-  KEEPALIVE_INTERVAL_MS,
-  KEEPALIVE_PROBES_MAX,
   ORPHAN_ANSWERED_MAX,
   ORPHAN_PROBES_MAX,
   ORPHAN_US,
@@ -217,10 +215,13 @@ export class Expiry {
     this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + ORPHAN_US) | 0);
   }
 
-  /** Starts, or with idleMs 0 stops, keepalive. */
-  setKeepalive(row: number, idleMs: number): void {
+  /** Starts, or with idleMs 0 stops, keepalive: after `idleMs` of silence `most` probes, `intervalMs` apart. */
+  setKeepalive(row: number, idleMs: number, intervalMs: number, most: number): void {
     this.#i32[row + TCB.keepIdleMs] = idleMs;
+    this.#i32[row + RARE.keepIntervalMs] = intervalMs;
+    this.#i32[row + RARE.keepMost] = most;
     this.#i32[row + TCB.keepProbes] = 0;
+    this.#i32[row + TCB.lastRxMs] = this.#clock.ms; // silence counts from now
     if (idleMs === 0) this.#timers.clear(row, TIMER.keep);
     else this.#waitKeepalive(row, idleMs);
   }
@@ -242,20 +243,21 @@ export class Expiry {
     this.#timers.clear(row, TIMER.keep);
     const state = i32[row + TCB.state]!;
     const idleMs = (this.#clock.ms - i32[row + TCB.lastRxMs]!) | 0;
-    const leftMs = (i32[row + TCB.keepIdleMs]! - idleMs) | 0;
+    const keepIdleMs = i32[row + TCB.keepIdleMs]!;
+    const intervalMs = i32[row + RARE.keepIntervalMs]!;
     const probes = i32[row + TCB.keepProbes]!;
+    const leftMs = keepIdleMs + probes * intervalMs - idleMs;
     const isBusy = i32[row + TCB.sndUna] !== i32[row + TCB.sndMax];
-    if (state < STATE.established || isBusy) this.#waitKeepalive(row, i32[row + TCB.keepIdleMs]!);
-    else if (probes === 0 && leftMs > 0) this.#waitKeepalive(row, leftMs);
-    else if (probes >= KEEPALIVE_PROBES_MAX || this.#isTooLong(row, idleMs)) {
+    if (state < STATE.established || isBusy) this.#waitKeepalive(row, keepIdleMs);
+    else if (leftMs > 0) this.#waitKeepalive(row, leftMs);
+    else if (probes >= i32[row + RARE.keepMost]! || this.#isTooLong(row, idleMs)) {
       this.#teardown.abort(row, DEAD.timeout);
       return false;
     } else {
       i32[row + TCB.keepProbes] = probes + 1;
       i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.keepalive;
       this.#flows.output.push(row);
-      const idle = i32[row + TCB.keepIdleMs]!;
-      this.#waitKeepalive(row, Math.min(idle, KEEPALIVE_INTERVAL_MS));
+      this.#waitKeepalive(row, Math.min(keepIdleMs, intervalMs)); // an answer begins the idle time anew
     }
     return true;
   }

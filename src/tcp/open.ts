@@ -12,17 +12,20 @@ import type { Clock, Environment } from '../net/environment.ts';
 import { MSS_DEFAULT, MSS_DEFAULT_IPV6, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import {
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_PROBES_MAX,
   RECEIVE_BUFFER_INITIAL,
   RECEIVE_SCALE,
   RTO_AFTER_SYN_LOSS_US,
   SEND_MSS_MIN,
+  WAIT_MAX_MS,
 } from './constants.ts';
 import { ConnectionHash, initialSequence, SequenceClock } from './iss.ts';
 import type { Listeners } from './listen.ts';
 import type { OptionReader } from './options.ts';
 import { initRto } from './rto.ts';
 import type { IpLayer } from './segment.ts';
-import { FLAG, type Flows, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, type Flows, PENDING, RARE, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 
@@ -33,6 +36,8 @@ export interface Offer {
   sack?: boolean;
   timestamps?: boolean;
   windowScale?: boolean;
+  /** Keepalive of every flow until its application says otherwise: idle ms; 0: none. */
+  keepaliveMs?: number;
 }
 
 /** Of a peer that names none (RFC 9293 MUST-15). */
@@ -54,6 +59,7 @@ export class Opening {
   readonly #hasSack: boolean;
   readonly #hasTimestamps: boolean;
   readonly #hasScale: boolean;
+  readonly #keepaliveMs: number;
 
   constructor(
     env: Environment,
@@ -78,6 +84,7 @@ export class Opening {
     this.#hasSack = offer.sack !== false;
     this.#hasTimestamps = offer.timestamps !== false;
     this.#hasScale = offer.windowScale !== false;
+    this.#keepaliveMs = offer.keepaliveMs ?? 0;
   }
 
   /** A row for a new flow, in the table and with its ISS chosen; 0: no route, or flows are used up (counted). */
@@ -101,6 +108,9 @@ export class Opening {
     i32[row + TCB.rcvBuf] = RECEIVE_BUFFER_INITIAL;
     i32[row + TCB.rcvMss] = MSS_DEFAULT;
     i32[row + TCB.mss] = MSS_DEFAULT;
+    i32[row + TCB.keepIdleMs] = this.#keepaliveMs;
+    i32[row + RARE.keepIntervalMs] = KEEPALIVE_INTERVAL_MS;
+    i32[row + RARE.keepMost] = KEEPALIVE_PROBES_MAX;
     i32[row + TCB.lastTxMs] = i32[row + TCB.lastRxMs] = this.#clock.ms;
     initRto(i32, row);
     this.startAt(row, (iss + fraction) | 0);
@@ -170,6 +180,10 @@ export class Opening {
       i32[row + TCB.rto] = RTO_AFTER_SYN_LOSS_US;
     }
     this.#congestion.opened(row, hasLostSyns);
+    const idleMs = Math.min(i32[row + TCB.keepIdleMs]!, WAIT_MAX_MS);
+    if (idleMs !== 0 && (i32[row + TCB.timers]! & TIMER.keep) === 0) {
+      this.#timers.set(row, TIMER.keep, TCB.keepAt, (this.#clock.us + idleMs * 1000) | 0);
+    }
     i32[row + TCB.state] = (flags & FLAG.finQueued) !== 0 ? STATE.finWait1 : STATE.established;
     this.#counters.bump(C_OPENED);
     if ((flags & FLAG.active) !== 0) {

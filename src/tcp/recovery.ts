@@ -3,7 +3,8 @@
  *
  * - RACK: what left a reordering window before something that has arrived is lost. The window is nothing while the network
  *   keeps order, else a quarter of the smallest round trip, and a quarter more for each round with a DSACK.
- * - PRR: during recovery the window falls to ssthresh in proportion to what is delivered, without a pause or a burst.
+ * - PRR: during recovery the window falls to ssthresh in proportion to what is delivered, without a pause or a burst; it
+ *   grows beyond what was delivered only while recovery gets on and nothing more is lost.
  * - TLP: a probe instead of a timeout when the end of a flight is lost. If the probe has repaired a loss, the window
  *   pays for it as in recovery.
  * - A timeout makes all lost that is not selectively acknowledged, and is doubted (F-RTO, Eifel): when the first
@@ -11,7 +12,7 @@
  *   retransmissions are all named by DSACKs.
  * - A retransmission may be lost again; RACK treats it like any other segment.
  *
- * Called by acknowledge, expire, output, icmp-error. Read first: RFC 8985; RFC 6937; RFC 5682; RFC 3522; RFC 6675 5.
+ * Called by acknowledge, expire, output, icmp-error. Read first: RFC 8985; RFC 9937; RFC 5682; RFC 3522; RFC 6675 5.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Clock, Environment } from '../net/environment.ts';
@@ -40,8 +41,6 @@ export class Recovery {
   readonly #congestion: Congestion;
   readonly #timer: LossTimer;
   readonly #pathMtu: PathMtu;
-  /** Bytes that the acknowledgement under way has moved sndUna by. */
-  #acked = 0;
 
   constructor(
     env: Environment,
@@ -68,19 +67,22 @@ export class Recovery {
   acknowledged(row: number, a: Arrival, hasAdvanced: boolean, flight: number): void {
     const i32 = this.#i32;
     const board = this.#board;
-    this.#acked = (flight - i32[row + TCB.sndMax]! + i32[row + TCB.sndUna]!) | 0;
+    let wasLoss = (i32[row + TCB.flags]! & FLAG.loss) !== 0;
     if (board.duplicated > 0) this.#onDuplicate(row, board.duplicated);
     if ((i32[row + TCB.flags]! & FLAG.tail) !== 0) this.#afterProbe(row, a, hasAdvanced);
     if ((i32[row + TCB.flags]! & (FLAG.recovery | FLAG.loss)) !== 0) {
-      if (this.#isSpurious(row, a, hasAdvanced)) this.#undo(row);
-      else if (geq(i32[row + TCB.sndUna]!, i32[row + TCB.recover]!)) this.#leave(row);
+      if (this.#isSpurious(row, a, hasAdvanced)) {
+        this.#undo(row);
+        wasLoss = false;
+      } else if (geq(i32[row + TCB.sndUna]!, i32[row + TCB.recover]!)) this.#leave(row);
     } else if (this.#isAllDuplicate(row)) this.#undo(row); // late, when recovery is over
     const sackedNow = i32[row + TCB.sacked]! !== 0 ? FLAG.disorder : 0;
     i32[row + TCB.flags] = (i32[row + TCB.flags]! & ~FLAG.disorder) | sackedNow;
-    this.#detect(row);
+    const hasLost = this.#detect(row);
     const flags = i32[row + TCB.flags]!;
-    if ((flags & FLAG.recovery) !== 0) this.#reduce(row);
-    else if ((flags & FLAG.loss) !== 0 && board.delivered > 0) {
+    if ((flags & FLAG.recovery) !== 0) this.#reduce(row, hasAdvanced && !hasLost);
+    else if (wasLoss && board.delivered > 0) {
+      // slow start after a timeout: by the acknowledgement that ends it, too
       if ((flags & FLAG.doubt) !== 0) this.#secondThoughts(row, hasAdvanced);
       this.#congestion.acknowledged(row, board.delivered, flight);
     }
@@ -93,14 +95,13 @@ export class Recovery {
   patienceOver(row: number): void {
     const i32 = this.#i32;
     this.#board.begin();
-    this.#acked = 0;
     this.#timer.restart(row);
     this.#detect(row);
-    if ((i32[row + TCB.flags]! & FLAG.recovery) !== 0) this.#reduce(row);
+    if ((i32[row + TCB.flags]! & FLAG.recovery) !== 0) this.#reduce(row, false);
   }
 
-  /** Marks what is lost by now, and begins recovery when something is (RFC 8985 6.2, step 5). */
-  #detect(row: number): void {
+  /** Marks what is lost by now, and begins recovery when something is (RFC 8985 6.2, step 5). -> whether something is. */
+  #detect(row: number): boolean {
     const i32 = this.#i32;
     const before = i32[row + TCB.lost]!;
     const wait = this.#markLost(row);
@@ -112,6 +113,7 @@ export class Recovery {
       this.#flows.output.push(row);
     }
     if (wait > 0) this.#timer.waitForReordering(row, wait);
+    return hasLost;
   }
 
   #isProbe(row: number): boolean {
@@ -176,7 +178,8 @@ export class Recovery {
     const flight = (i32[row + TCB.sndNxt]! - una) | 0;
     this.#remember(row);
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.recovery;
-    i32[row + TCB.prrFlight] = flight + this.#acked; // for it counts as delivered, too
+    // what was not delivered before this acknowledgement; its own share counts as delivered (RFC 9937 6: RecoverFS)
+    i32[row + TCB.prrFlight] = flight - i32[row + TCB.sacked]! + this.#board.delivered;
     i32[row + TCB.prrDelivered] = i32[row + TCB.prrOut] = 0;
     if (!isPaid(i32, row, i32[this.#board.firstLost(row) + RUN.start]!)) {
       this.#congestion.enterRecovery(row, Math.min(flight, i32[row + TCB.cwnd]!));
@@ -218,8 +221,8 @@ export class Recovery {
     return flight - i32[row + TCB.sacked]! - i32[row + TCB.lost]!;
   }
 
-  /** RFC 6937 3.1, with the slow-start reduction bound. */
-  #reduce(row: number): void {
+  /** RFC 9937 6. `isSafe`: sndUna has advanced, and nothing more is lost; only then the slow-start reduction bound. */
+  #reduce(row: number, isSafe: boolean): void {
     const i32 = this.#i32;
     const { delivered } = this.#board;
     const mss = i32[row + TCB.mss]!;
@@ -232,7 +235,7 @@ export class Recovery {
     if (pipe > ssthresh) {
       room = Math.ceil((total * ssthresh) / Math.max(i32[row + TCB.prrFlight]!, 1)) - out;
     } else {
-      room = Math.min(ssthresh - pipe, Math.max(total - out, delivered) + mss);
+      room = Math.min(ssthresh - pipe, Math.max(total - out, delivered) + (isSafe ? mss : 0));
     }
     if (out === 0 && room < mss) room = mss; // the first retransmission goes in any case
     i32[row + TCB.cwnd] = Math.max(pipe + Math.max(room, 0), mss);

@@ -150,6 +150,7 @@ export class Synchronized {
       if (a.ack === i32[row + TCB.sndMax]) a.trimFront(1);
       return false;
     }
+    this.#ecn.repeated(row, a.flags);
     i32[row + TCB.sndNxt] = i32[row + TCB.iss]!;
     i32[row + TCB.retries] = 0; // it is still there, only our SYN-ACKs are lost
     this.#flows.output.push(row);

@@ -230,6 +230,9 @@ export const RARE = {
   /** Challenge ACKs in this interval, and when it began. */
   challenges: 140,
   challengeMs: 141,
+  /** Keepalive: between unanswered probes, and how many; the idle time is TCB.keepIdleMs. */
+  keepIntervalMs: 142,
+  keepMost: 143,
 } as const;
 
 /** RFC 9293 3.3.2. LISTEN is not a flow's state here: listeners are in listen.ts. */

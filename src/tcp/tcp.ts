@@ -254,8 +254,8 @@ export class Tcp {
     return this.#calls.abort(handle);
   }
 
-  keepalive(handle: number, idleMs: number): number {
-    return this.#calls.keepalive(handle, idleMs);
+  keepalive(handle: number, idleMs: number, intervalMs = 0, count = 0): number {
+    return this.#calls.keepalive(handle, idleMs, intervalMs, count);
   }
 
   userTimeout(handle: number, ms: number): number {

@@ -69,6 +69,7 @@ export class Player {
       port: HOST_PORT,
       congestion: (choices['congestion'] ?? 'cubic') as CongestionName,
       ...(choices['ecn'] ? { ecn: choices['ecn'] as EcnOption } : {}),
+      ...(choices['keepalive'] ? { offer: { keepaliveMs: Number(choices['keepalive']) } } : {}),
       ...(choices['timeWait'] ? { timeWaitUs: Number(choices['timeWait']) * 1000 } : {}),
     });
     this.#peers.set(1, this.#peer);
@@ -299,7 +300,7 @@ export class Player {
       case 'abort':
         return must(tcp.abort(p.handle));
       case 'keepalive':
-        return must(tcp.keepalive(p.handle, n));
+        return must(tcp.keepalive(p.handle, n, Number(b ?? 0), Number(line.words[2] ?? 0)));
       case 'userTimeout':
         return must(tcp.userTimeout(p.handle, n));
       default:

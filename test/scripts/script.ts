@@ -2,7 +2,7 @@
  * Packet scripts: their syntax. A file holds scenarios, each one a conversation with one host, line by line.
  *
  *     == established_threeDuplicates_fastRetransmit      a scenario begins (and ends the one before)
- *     host congestion=newReno                            choices: congestion, ecn, mtu, flows, timeWait (ms); first line
+ *     host congestion=newReno                            choices: congestion, ecn, mtu, flows, keepalive, timeWait (ms); first line
  *     listen                                             a call of the application
  *     +0   < S 0 <mss 1000, sack>                        the peer sends: flags, sequence number, options
  *     +0   > SA 0 ack 1                                  the host must send that, at that time

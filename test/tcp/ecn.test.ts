@@ -335,3 +335,65 @@ test('dctcp_loss_answeredAsNewReno', () => {
   assert.equal(field(p, 'ssthresh'), 5000);
   p.close();
 });
+
+// --- Accurate ECN (RFC 9768): its SYN has AE, CWR and ECE, and is answered as RFC 3168 says ---
+
+/** AE, the bit beside the data offset. */
+const AE = 1;
+
+test('listen_accurateEcnSyn_answeredAsRfc3168Says', () => {
+  const p = new Peer();
+  p.host.tcp.listen(1, 0, p.port, 16, 0);
+  p.send('SEW', { ...SACK, reserved: AE }).expect({ flags: 'SAE', reserved: 0, ecn: 0 });
+  p.seq = p.ack = 1;
+  p.send('A');
+  p.handle = p.host.takeEvents()[0]!.handle;
+  p.host.tcp.accept(p.handle, 55);
+  p.turn();
+  p.write(0, 10).expect({ flags: 'PA', reserved: 0, ecn: ECT0 });
+  assert.equal(p.host.count('tcpEcnFlows'), 1);
+  p.close();
+});
+
+test('listen_accurateEcnSynAgainWithout_answeredWithout', () => {
+  const p = new Peer();
+  p.host.tcp.listen(1, 0, p.port, 16, 0);
+  p.send('SEW', { ...SACK, reserved: AE }).expect({ flags: 'SAE' });
+  p.send('S', { ...SACK, seq: 0 }).expect({ flags: 'SA', reserved: 0 });
+  p.send('SEW', { ...SACK, seq: 0, reserved: AE }).expect({ flags: 'SA' });
+  p.seq = p.ack = 1;
+  p.send('A');
+  p.handle = p.host.takeEvents()[0]!.handle;
+  p.host.tcp.accept(p.handle, 55);
+  p.turn();
+  p.write(0, 10).expect({ flags: 'PA', ecn: 0 });
+  p.close();
+});
+
+test('listen_accurateEcnSyn_cookieAnswersWithout', () => {
+  const p = new Peer();
+  p.host.tcp.listen(1, 0, p.port, 1, 0);
+  const other = new Peer({ host: p.host, sourcePort: 40_500 });
+  other.send('S', SACK).replies();
+  p.send('SEW', { ...SACK, reserved: AE }).expect({ flags: 'SA', reserved: 0, ecn: 0 });
+  assert.equal(p.host.count('tcpCookiesOut'), 1);
+  p.seq = p.ack = 1;
+  p.send('A', { reserved: AE });
+  assert.deepEqual(p.events(), ['knock']);
+  p.close();
+});
+
+for (let reserved = 0; reserved < 16; reserved++) {
+  test(`established_reservedBits${reserved}_ignored`, () => {
+    const p = new Peer();
+    p.host.tcp.listen(1, 0, p.port, 16, 0);
+    p.send('S', { ...SACK, reserved }).expect({ flags: 'SA', reserved: 0 });
+    p.send('A', { reserved });
+    p.handle = p.host.takeEvents()[0]!.handle;
+    p.host.tcp.accept(p.handle, 55);
+    p.turn();
+    p.send('PA', { data: 10, reserved }).pass(50).expect({ flags: 'A', ack: 11, reserved: 0 });
+    p.send('FA', { reserved }).expect({ flags: 'A', ack: 12 });
+    p.close();
+  });
+}

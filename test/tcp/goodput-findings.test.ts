@@ -105,3 +105,94 @@ test('established_quarterOfTheBufferUsed_bufferDoubles', () => {
   assert.equal(field(p, 'rcvBuf'), before << 1);
   p.close();
 });
+
+/** Ten segments of the first window have left and nothing has come back. */
+function firstWindow(fields: Fields): Peer {
+  const p = new Peer().open(fields);
+  const mss = field(p, 'mss');
+  p.write(0, 40 * mss).replies();
+  return p;
+}
+
+for (const [name, fields] of Object.entries({ sack: SACK, noSack: { mss: 1000 } })) {
+  test(`slowStart_oneBurst_${name}_everyAckOpensTheWindow`, () => {
+    const p = new Peer().open(fields);
+    p.write(0, 10_000).replies(); // the first window, and nothing behind it
+    for (let ack = 1001; ack <= 10_001; ack += 1000) p.pass(1).send('A', { ack });
+    assert.equal(field(p, 'cwnd'), 20_000, 'as Linux; by what is out at each acknowledgement it would be 14');
+    p.write(10_000, 1000).replies();
+    p.pass(1).send('A', { ack: 11_001 });
+    assert.equal(field(p, 'cwnd'), 20_000, 'a window of which a twentieth is used');
+    p.close();
+  });
+} // biome-ignore format: one line
+
+test('timeout_withSack_theAckThatEndsIt_opensTheWindow', () => {
+  const p = firstWindow(SACK);
+  for (let i = 0; i < 2; i++) p.pass(300).replies(); // the probe, then the timeout
+  assert.equal(field(p, 'cwnd'), 1000);
+  p.send('A', { ack: 10_001 });
+  assert.ok(field(p, 'cwnd') >= 2000, `${field(p, 'cwnd')}`);
+  assert.ok(p.replies().length >= 2, 'the next burst is more than one segment');
+  p.close();
+});
+
+// --- PRR (RFC 9937 6) ---
+
+/** In recovery: the first of twenty segments is lost, and less is in the network than ssthresh. */
+function belowThreshold(): Peer {
+  const p = flight(10);
+  const { i32 } = p.host.env.arena;
+  const row = p.host.tcp.flows.resolve(p.handle);
+  for (const end of [3001, 4001, 5001, 6001]) p.send('A', { ack: 1001, blocks: [[2001, end]] });
+  assert.notEqual(field(p, 'flags') & FLAG.recovery, 0);
+  i32[row + TCB.ssthresh] = 50_000;
+  i32[row + TCB.prrOut] = i32[row + TCB.prrDelivered]!;
+  p.replies();
+  return p;
+}
+const pipe = (p: Peer): number =>
+  field(p, 'sndNxt') - field(p, 'sndUna') - field(p, 'sacked') - field(p, 'lost');
+
+test('prr_ackThatOnlySacks_noMoreThanWasDelivered', () => {
+  const p = belowThreshold();
+  const before = pipe(p);
+  p.deliver('A', { ack: 1001, blocks: [[2001, 7001]] });
+  assert.equal(field(p, 'cwnd') - pipe(p), 1000, 'as much as has left, not a segment more');
+  assert.equal(pipe(p), before - 1000);
+  p.turn();
+  p.close();
+});
+
+test('prr_ackThatAdvances_oneSegmentMoreThanWasDelivered', () => {
+  const p = belowThreshold();
+  p.send('A', { ack: 1001, blocks: [[2001, 11_001]] }).replies(); // nothing is left to be lost
+  p.write(11_000, 9000).replies();
+  const { i32 } = p.host.env.arena;
+  const row = p.host.tcp.flows.resolve(p.handle);
+  i32[row + TCB.recover] = i32[row + TCB.sndNxt]!;
+  i32[row + TCB.prrOut] = i32[row + TCB.prrDelivered]!;
+  const delivered = field(p, 'prrDelivered');
+  p.pass(20).deliver('A', { ack: 11_001 });
+  const more = field(p, 'prrDelivered') - delivered;
+  assert.equal(field(p, 'cwnd') - pipe(p), more + 1000);
+  p.turn();
+  p.close();
+});
+
+test('prr_ackThatAdvancesAndTellsOfALoss_noMoreThanWasDelivered', () => {
+  const p = belowThreshold();
+  p.write(11_000, 9000).replies();
+  const { i32 } = p.host.env.arena;
+  const row = p.host.tcp.flows.resolve(p.handle);
+  i32[row + TCB.recover] = i32[row + TCB.sndNxt]!;
+  i32[row + TCB.prrOut] = i32[row + TCB.prrDelivered]!;
+  const delivered = field(p, 'prrDelivered');
+  const lost = field(p, 'lost');
+  p.pass(20).deliver('A', { ack: 6001, blocks: [[8001, 11_001]] });
+  assert.ok(field(p, 'lost') > lost, 'one more is lost');
+  const more = field(p, 'prrDelivered') - delivered;
+  assert.equal(field(p, 'cwnd') - pipe(p), more);
+  p.turn();
+  p.close();
+});

@@ -48,6 +48,8 @@ export interface Fields {
   source?: string;
   /** ECN bits of the IP header: 0 none, 2 ECT(0), 3 CE. */
   ecn?: number;
+  /** The four bits beside the data offset; the last is AE of Accurate ECN. */
+  reserved?: number;
 }
 
 export interface Segment {
@@ -64,6 +66,7 @@ export interface Segment {
   /** SACK blocks, relative. */
   blocks?: [number, number][];
   port: number;
+  reserved: number;
   /** ECN bits of the IP header. */
   ecn: number;
 }
@@ -158,7 +161,7 @@ export class Peer {
       ...half(fields.port ?? this.port),
       ...word((this.iss + seq) | 0),
       ...word(hasAck ? (this.irs + (fields.ack ?? this.ack)) | 0 : 0),
-      (fields.dataOffset ?? 5 + options.length / 4) << 4,
+      ((fields.dataOffset ?? 5 + options.length / 4) << 4) | (fields.reserved ?? 0),
       bits,
       ...half(fields.window ?? this.window),
       0, 0, ...half(fields.urgent ?? 0),
@@ -278,6 +281,7 @@ export class Peer {
       length: bytes.length - header,
       data: bytes.subarray(header),
       port: view.getUint16(2),
+      reserved: bytes[12]! & 15,
       ecn: frame[15]! & 3,
     };
     this.#readOptions(view, header, segment);

@@ -97,7 +97,7 @@ test('connect_userTimeoutLong_synGoesOnBeyondItsRetries', () => {
 
 test('keepalive_userTimeout_fewerProbes', () => {
   const p = new Peer().open(SACK);
-  p.host.tcp.keepalive(p.handle, 1000);
+  p.host.tcp.keepalive(p.handle, 1000, 1000);
   p.host.tcp.userTimeout(p.handle, 3000);
   const lived = lives(p, 20_000);
   assert.ok(lived >= 3000 && lived <= 4100, `${lived} ms`);
