@@ -23,7 +23,10 @@ function withRunOptions(command: Command): Command {
     .option('--slaac', 'and at addresses made from what routers advertise')
     .option('--domain <domain>', 'process: protected (default); inline: trusted, inside it')
     .option('--threads <count>', 'elastic threads')
-    .option('--xdp <mode>', 'auto, native or generic: where the XDP program runs (default: auto)')
+    .option(
+      '--xdp <mode>',
+      'auto, native, native-copy, zerocopy or generic: that or nothing (default: auto)',
+    )
     .option('--idle <policy>', 'spin, adaptive or sleep (default: adaptive)')
     .option('--congestion <name>', 'of TCP: cubic, newReno or dctcp (default: cubic)')
     .option(
@@ -43,6 +46,7 @@ function withRunOptions(command: Command): Command {
     .option('--allow-read <path>', 'what the application may read; may be repeated', listed)
     .option('--allow-write <path>', 'what it may read and change; may be repeated', listed)
     .option('--hang-timeout <seconds>', 'restart an application that hangs (default: 10)')
+    .option('--start-timeout <seconds>', 'how long it may take to start (default: 30)')
     .option('--on-crash <how>', 'rst or fin: how its connections end when it dies (default: rst)')
     .option('--quota <quotas>', 'what the application may have: flows=1000,timers=100')
     .option(

@@ -13,6 +13,8 @@ import { delimiter, join } from 'node:path';
 import { limitsFor, packetBytesOf } from '../limits.ts';
 import { AF_XDP, SOCK_RAW_CLOEXEC, SYS, sys } from '../native/sys.ts';
 import { confinementChecks } from './confine-doctor.ts';
+import { liveInstances, orphans } from './instances.ts';
+import { printable } from './printable.ts';
 import {
   hasCapability,
   KERNEL_MIN,
@@ -20,6 +22,8 @@ import {
   kernelVersion,
   mayLoadPrograms,
 } from './process.ts';
+import { describeXdp } from './xdp.ts';
+import { interfaceXdp } from './xdp-features.ts';
 
 export interface Check {
   name: string;
@@ -65,6 +69,8 @@ export function examine(): Check[] {
     governor(),
     hugePages('dataplane memory', 'enabled', 'madvise'),
     hugePages('shared memory', 'shmem_enabled', 'advise'),
+    ...interfaces(),
+    ...services(),
     tool('nc', 'netcat-openbsd'),
     tool('memccapable', 'libmemcached-tools'),
     tool('memcached', 'memcached'),
@@ -77,7 +83,10 @@ function check(name: string, ok: boolean, found: string, remedy = '', needed = t
 
 function compiler(): Check {
   const found = [process.env['CC'], 'cc', 'gcc', 'clang'].find((name) => name && whereIs(name));
-  return check('C compiler', found !== undefined, found ?? 'none', 'apt-get install gcc libc6-dev');
+  const remedy =
+    'apt-get install gcc libc6-dev (what is built is up to date: after the next change)';
+  // Not needed: this runs, so what is compiled is there.
+  return check('C compiler', found !== undefined, found ?? 'none', remedy, false);
 }
 
 function kernel(): Check {
@@ -143,6 +152,20 @@ function cores(): Check {
   const remedy = 'two cores: one for the dataplane, one for its clients';
   return check('cores', count >= 2, `${count}`, remedy, false);
 }
+
+/** How frames would get to a service on each of them. */
+const interfaces = (): Check[] =>
+  interfaceXdp().map(({ name, found }) => check(`interface ${name}`, true, found, '', false));
+
+const service = (name: string, found: string): Check => check(name, true, found, '', false);
+
+/** How they get to those that run. */
+const services = (): Check[] =>
+  [...liveInstances(), ...orphans()].flatMap(({ app, address, nic, xdp }) =>
+    xdp
+      ? [service(`${printable(app)} at ${address}`, `${printable(nic)}: ${describeXdp(xdp)}`)]
+      : [],
+  );
 
 /** What a file of the kernel says; undefined: it has no such file. */
 function setting(path: string): string | undefined {

@@ -13,7 +13,7 @@
 import { closeSync } from 'node:fs';
 import { COUNTER_NAMES } from '../counters.ts';
 import type { SharedDescriptors } from '../dataplane/config.ts';
-import { Attachment, attachXdp, type XdpMode } from '../nic/attach.ts';
+import { Attachment, attachXdp } from '../nic/attach.ts';
 import { readInterface, setOffloads } from '../nic/interface.ts';
 import { formatIpv6 } from '../wire/ipv6-text.ts';
 import { formatAddress } from './address.ts';
@@ -33,6 +33,8 @@ import { networkNamespace, processName } from './process.ts';
 import { ourselves } from './state.ts';
 import { makeStatistics, settleStatistics } from './statistics.ts';
 import { Undo } from './undo.ts';
+import { attachModeFor } from './xdp.ts';
+import { xdpWords } from './xdp-words.ts';
 
 /** A child as the record wants to know it. */
 interface Noted {
@@ -114,26 +116,14 @@ function networkPlanOf(options: RunOptions, nic: string): NetworkPlan {
 }
 
 function attach(network: Network, options: RunOptions): Attachment {
-  const mode = xdpMode(network, options);
   const { ifname } = network;
   return attachXdp({
-    ...{ ifname, ipv4: [options.ip.address], ...(mode ? { mode } : {}) },
+    ...{ ifname, ipv4: [options.ip.address], explain: xdpWords },
+    ...attachModeFor(network, options),
     ...(network.ipv6 && { ipv6: ipv6Matches(network.ipv6) }),
     // Nobody else is behind a link of our own: the stack sees all of it, as over a tap.
     ...(network.hostName !== undefined && { everything: true }),
   });
-}
-
-/**
- * undefined: native, or generic where the driver has no native mode. Native mode on a veth copies every frame into a page
- * of the driver's first: between two AF_XDP ends generic mode is faster (64 connections 453,000 against 353,000 messages
- * a second, one 6.2 against 8.8 us a round trip). It needs a peer without offloads, as ours is. But in generic mode every
- * frame of a veth is one of queue 0 (Linux 6.18): several threads need native mode.
- */
-function xdpMode(network: Network, { xdp, threads }: RunOptions): XdpMode | undefined {
-  if (xdp !== 'auto') return xdp;
-  if (network.hostName === undefined) return undefined;
-  return threads > 1 ? 'native' : 'generic';
 }
 
 function describe(

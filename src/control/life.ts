@@ -14,6 +14,7 @@
  */
 import { closeSync } from 'node:fs';
 import type { DataplaneConfig, NicConfig, SharedDescriptors } from '../dataplane/config.ts';
+import { readDriver } from '../nic/interface.ts';
 import { openOverhearing } from '../nic/packet-socket.ts';
 import { broadcastOf } from './address.ts';
 import {
@@ -46,6 +47,7 @@ import { isAlive } from './process.ts';
 import { rangesFor } from './ranges.ts';
 import { closeShared, forApplication, makeShared, sealShared } from './shared.ts';
 import type { Undo } from './undo.ts';
+import { copyingOf, xdpStateOf } from './xdp.ts';
 
 /**
  * Application memory for `-m`: the values, 1/32 of that for their index, something for constants; and
@@ -65,7 +67,7 @@ export interface LifePlan {
   readonly report: (value: unknown) => void;
   readonly incident: (incident: Incident) => void;
   /** How long dataplane and application may take to start. */
-  readonly startMs: number | undefined;
+  readonly startMs: number;
 }
 
 export interface Life extends Ready {
@@ -120,6 +122,7 @@ export async function startLife(
     shared && startApplication({ holdings, plan, undo, dataplane, attached: sealed, shared });
   starting?.catch(() => {}); // awaited below, or the dataplane's failure comes first
   const attached = await within(sealed, 'the dataplane', 'attached', startMs);
+  if (attachment) instance.xdp = xdpStateOf(attachment, attached.copied ?? []);
   drivers.enable();
   dataplane.go();
   // Domain process: `ready` only fails, when the dataplane ends before the application listens.
@@ -217,7 +220,7 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   };
   if (there && !isAlive(there)) await dataplane.dropApplication();
   const { incident, startMs } = plan;
-  const supervise = { name: app.name, dataplane, start, incident, ...(startMs && { startMs }) };
+  const supervise = { name: app.name, dataplane, start, incident, startMs };
   const application = await superviseApplication(supervise);
   undo.push(() => application.kill());
   return application;
@@ -275,10 +278,12 @@ function openDrivers({ network, attachment }: Holdings, options: RunOptions, und
     openOverhearing(ifindex, broadcastOf(ip), network.ipv6 !== undefined),
   );
   const { mode } = attachment;
+  const { wish: copy, why: copyWhy } = copyingOf(mode, options.xdp, readDriver(ifname));
+  const copying = { mode, copy, copyWhy };
   return {
     configs: sockets.map((socketFd, queue) => {
       const overheardFd = overheard[queue];
-      const all = { ifname, ifindex, queue, socketFd, mode, mac, mtu };
+      const all = { ifname, ifindex, queue, socketFd, ...copying, mac, mtu };
       return { kind: 'afxdp', ...all, ...(overheardFd !== undefined && { overheardFd }) };
     }),
     enable: () => {

@@ -28,7 +28,9 @@ import { parseSubnet } from './address.ts';
 import { parseSubnet6 } from './address6.ts';
 import { realPaths } from './confine-plan.ts';
 import { OptionError } from './errors.ts';
+import { START_MS } from './patience.ts';
 import { parseRanges } from './ranges.ts';
+import { XDP_CHOICES } from './xdp.ts';
 
 const integer = (min: number, max: number) =>
   v.pipe(
@@ -113,8 +115,8 @@ const RunOptions = v.object({
   appCpu: v.optional(integer(0, 1023)),
   memory: v.optional(integer(1, VALUES_MIB_MAX)),
   port: v.optional(integer(1, 65_535)),
-  /** Where the XDP program runs; auto: generic on a veth of our own, else native where the driver has it. */
-  xdp: v.optional(oneOf(['auto', 'native', 'generic']), 'auto'),
+  /** Where the XDP program runs and how frames get to it; auto: the best that is known to work (xdp.ts). */
+  xdp: v.optional(oneOf(XDP_CHOICES), 'auto'),
   /** B of the paper. */
   batch: v.optional(integer(1, BATCH_MAX)),
   flows: v.optional(integer(1, 2 ** FLOW_INDEX_BITS / 2)),
@@ -135,6 +137,16 @@ const RunOptions = v.object({
     ),
     '10',
   ),
+  /** Seconds that dataplane and application may take to start (patience.ts). */
+  startTimeout: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^\d{1,5}(\.\d+)?$/, 'takes seconds'),
+      v.transform(Number),
+      v.minValue(0.1, 'takes 0.1 seconds or more'),
+    ),
+    `${START_MS / 1000}`,
+  ),
   /** What an application's peers see when it dies; fin: domain process only. */
   onCrash: v.optional(oneOf(ON_CRASH), 'rst'),
   /** What the application may have at a time, below what the pools give. */
@@ -151,6 +163,7 @@ const WRITTEN: Record<string, string> = {
   memory: '-m',
   port: '-p',
   hangTimeout: '--hang-timeout',
+  startTimeout: '--start-timeout',
   onCrash: '--on-crash',
   appCpu: '--app-cpu',
 };
@@ -166,6 +179,9 @@ export function parseRunOptions(given: Record<string, unknown>): RunOptions {
   const cores = availableParallelism();
   if (options.cpu !== undefined && options.cpu >= cores) {
     throw new OptionError(`there is no core ${options.cpu}`, `--cpu takes 0 to ${cores - 1}`);
+  }
+  if (options.xdp !== 'auto' && (options.nic === 'tap' || options.nic === 'cable')) {
+    throw new OptionError(`--nic ${options.nic} has no XDP`, 'leave out --xdp');
   }
   if (options.threads > 1) checkThreadOptions(options, cores);
   checkPlacement(options, cores);
@@ -188,7 +204,8 @@ function checkThreadOptions(
   const one = 'use --threads 1';
   if (nic === 'tap' || nic === 'cable') throw new OptionError(`--nic ${nic} has one queue`, one);
   if (nic === 'veth' && xdp === 'generic') {
-    throw new OptionError('in generic mode a veth has one queue', 'leave out --xdp generic');
+    const problem = 'in generic mode the last queue of a veth gets no frames';
+    throw new OptionError(problem, 'leave out --xdp generic');
   }
   if (placement === 'split') throw new OptionError('--placement split is for one thread', one);
   if (cpu === undefined || cpu + threads <= cores) return;

@@ -1,11 +1,14 @@
 /**
- * Waiting for a child that starts, but not for ever.
+ * Waiting for a child that starts, but not for ever: `--start-timeout`.
  *
  * Called by service.ts and application-process.ts.
  */
 import { UserError } from './errors.ts';
 
-/** A child has so long to be attached, and to be ready. Loading an application's data belongs behind `ready`. */
+/**
+ * A child has so long to be attached, and to be ready, unless the user says otherwise. Loading an application's data
+ * belongs behind `ready`.
+ */
 export const START_MS = 30_000;
 
 export class StartTimeoutError extends UserError {
@@ -14,7 +17,7 @@ export class StartTimeoutError extends UserError {
     super(
       'IX_START_TIMEOUT',
       `${who} was not ${what} within ${ms / 1000} s`,
-      'something blocks it: look for a loop or an endless wait in what it loads, or at the load of this machine',
+      'something blocks it: look for a loop or an endless wait in what it loads, or at the load of this machine (--start-timeout SECONDS waits longer)',
     );
   }
 }

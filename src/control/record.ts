@@ -6,7 +6,7 @@
  * - Who may be believed at all is state.ts's; what of it, instances.ts's.
  */
 import * as v from 'valibot';
-import { Ipv6Config, Layout, STATISTICS_BYTES } from '../dataplane/config.ts';
+import { Ipv6Config, Layout, STATISTICS_BYTES, XdpState } from '../dataplane/config.ts';
 import { Confined } from './confine.ts';
 import { Held } from './descriptors.ts';
 
@@ -101,6 +101,8 @@ export const Instance = v.object({
   app: text,
   ports: v.pipe(v.array(count), v.maxLength(4096)),
   nic: text,
+  /** Where its XDP program runs and how frames get to it, once a dataplane is attached; absent for a tap. */
+  xdp: v.optional(XdpState),
   /** Links this instance made, by name. */
   links: v.pipe(v.array(v.pipe(v.string(), v.regex(/^ix\d+$/))), v.maxLength(64)),
   /** The interface that its dataplane drives, and what its links were when that was last known. */

@@ -25,6 +25,7 @@ import { parseRunOptions, parseSettings, type RunOptions } from './options.ts';
 import { printable } from './printable.ts';
 import { missingFor, requireKernel } from './privilege.ts';
 import { adoptService, type Service, startService } from './service.ts';
+import { describeXdp } from './xdp.ts';
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 /** Without a listener they would end us. */
@@ -150,7 +151,7 @@ function printIncident(incident: Incident, isJson: boolean): void {
 }
 
 function announce(app: Application, options: RunOptions, { service, from }: Begun): void {
-  const { address, address6, ports, nic, dataplane, application, advice } = service;
+  const { address, address6, ports, nic, xdp, dataplane, application, advice } = service;
   for (const line of advice) console.error(`ix: ${line}`);
   const missing = [dataplane, application].flatMap((child) => child?.confined?.missing ?? []);
   const notEnforced = [...new Set(missing)];
@@ -161,6 +162,7 @@ function announce(app: Application, options: RunOptions, { service, from }: Begu
       ...(address6 !== undefined && { address6 }),
       ports,
       nic,
+      ...(xdp && { xdp }),
       pid: process.pid,
       dataplane: dataplane.pid,
       ...(application && { application: application.pid }),
@@ -183,6 +185,7 @@ function announce(app: Application, options: RunOptions, { service, from }: Begu
   if (from !== undefined) {
     console.log(`  it went on when pid ${from} died: connections and values are kept`);
   }
+  if (xdp) console.log(`  ${nic}: ${describeXdp(xdp)}`);
   for (const command of commandsToTry(app.name, address, ports)) console.log(`  ${command}`);
   if (address6 !== undefined) {
     console.log(`  and at ${port === undefined ? address6 : `[${address6}]:${port}`}`);

@@ -15,6 +15,7 @@
  *
  * Called by serve.ts and the benchmarks.
  */
+import type { XdpState } from '../dataplane/config.ts';
 import type { Supervised } from './application-process.ts';
 import { type Application, checkThreads } from './applications.ts';
 import { Backoff } from './backoff.ts';
@@ -38,6 +39,8 @@ export interface Service extends Ready {
   address: string;
   /** undefined: no IPv6. */
   address6: string | undefined;
+  /** undefined: a tap. */
+  xdp: XdpState | undefined;
   /** Of the life that it has now. */
   dataplane: Dataplane;
   /** Domain process only. */
@@ -64,7 +67,7 @@ export interface LaunchOptions {
   wish?: string;
   /** What had to be dealt with; default: one line each on standard error. */
   incident?: (incident: Incident) => void;
-  /** How long dataplane and application may take to start; default: START_MS. */
+  /** How long dataplane and application may take to start, if not as long as the options say. */
   startMs?: number;
 }
 
@@ -141,6 +144,9 @@ class Running implements Service {
   }
   get address6(): string | undefined {
     return this.#holdings.instance.address6;
+  }
+  get xdp(): XdpState | undefined {
+    return this.#holdings.instance.xdp;
   }
   get ports(): number[] {
     return this.#holdings.instance.ports;
@@ -269,9 +275,11 @@ function planOf(
   app: Application,
   options: RunOptions,
   nic: string,
-  { main, report = () => {}, wish, incident = printIncident, startMs }: LaunchOptions,
+  given: LaunchOptions,
 ): LifePlan {
   if (!options.unconfined) refuseOwn('--allow-write', options.allowWrite, stateDirectory());
+  const { main, report = () => {}, wish, incident = printIncident } = given;
+  const startMs = given.startMs ?? options.startTimeout * 1000;
   const confinements = options.unconfined
     ? undefined
     : planConfinement({

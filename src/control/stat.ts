@@ -23,6 +23,7 @@ import { type Link, Netlink } from './netlink.ts';
 import { printable } from './printable.ts';
 import { networkNamespace } from './process.ts';
 import { readStatistics } from './statistics.ts';
+import { describeXdp } from './xdp.ts';
 
 export interface StatOptions {
   ip?: string;
@@ -54,6 +55,7 @@ export async function stat(options: StatOptions): Promise<void> {
     console.log(title(instance));
     const { link } = linkFacts(instance);
     if (link) console.log(`  link ${link.name}: ${link.state}`);
+    if (instance.xdp) console.log(`  ${printable(instance.nic)}: ${describeXdp(instance.xdp)}`);
     for (const line of confinement(instance)) console.log(`  ${line}`);
     printTable(readStatistics(instance), '');
   }
@@ -95,6 +97,7 @@ const facts = (instance: Instance, counters: Counts) => ({
   address: instance.address,
   ports: instance.ports,
   pid: instance.control.pid,
+  ...(instance.xdp && { xdp: instance.xdp }),
   ...(isOrphan(instance) && { orphan: true }),
   ...linkFacts(instance),
   confined: {

@@ -13,6 +13,7 @@
 import * as v from 'valibot';
 import { COUNTERS_BYTES } from '../counters.ts';
 import { BATCH_MAX, QUOTA_NAMES } from '../limits.ts';
+import { COPY_WISHES } from '../nic/drivers.ts';
 import { CONGESTION_NAMES, ECN_OPTIONS } from '../tcp/constants.ts';
 
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -20,6 +21,8 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const int32 = v.pipe(v.number(), v.integer(), v.minValue(-(2 ** 31)), v.maxValue(2 ** 31 - 1));
 const words = v.pipe(v.array(int32), v.length(4));
 const mac = v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(6));
+
+const XDP_MODES = ['native', 'generic'] as const;
 
 /**
  * One AF_XDP socket per queue, opened and not bound. It enters the XSKMAP of the program on `ifname` when the dataplane
@@ -34,7 +37,10 @@ const AfXdp = v.object({
   /** On an interface shared with the kernel: a packet socket for what is for everybody (nic/overheard.ts). */
   overheardFd: v.optional(fd),
   /** How the XDP program is attached: by the driver, or by the kernel's generic code. */
-  mode: v.picklist(['native', 'generic']),
+  mode: v.picklist(XDP_MODES),
+  /** What to ask for when it is bound, and why not for zero-copy, if not. */
+  copy: v.picklist(COPY_WISHES),
+  copyWhy: v.string(),
   mac,
   mtu: count,
 });
@@ -226,6 +232,18 @@ const ports = v.pipe(v.array(v.pipe(count, v.maxValue(65_535))), v.maxLength(102
 /** The number that the control plane gave it. */
 const question = count;
 
+/** How frames get to and from an AF_XDP socket: XDP_OPTIONS; and why in copy mode, if so. */
+const Copied = v.object({ zeroCopy: v.boolean(), why: said(256) });
+export type Copied = v.InferOutput<typeof Copied>;
+
+/** The same for a whole service, and where its XDP program runs; `why` it is not the best there is, or ''. */
+export const XdpState = v.object({
+  mode: v.picklist(XDP_MODES),
+  copy: v.picklist(['zero-copy', 'copy']),
+  why: v.pipe(v.string(), v.maxLength(4096)),
+});
+export type XdpState = v.InferOutput<typeof XdpState>;
+
 /** What a dataplane says on the channel, one line of JSON each. */
 export const DataplaneMessage = v.variant('type', [
   /** The driver is bound: frames may flow. One layout a thread, for the application's process. */
@@ -234,6 +252,8 @@ export const DataplaneMessage = v.variant('type', [
     layouts: v.array(Layout),
     flows: count,
     nic: said(256),
+    /** One an AF_XDP socket. */
+    copied: v.optional(v.pipe(v.array(Copied), v.maxLength(64))),
   }),
   /** Domain inline: the application listens. */
   v.object({

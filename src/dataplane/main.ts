@@ -17,7 +17,7 @@ import { Worker } from 'node:worker_threads';
 import { builtBeside } from '../built.ts';
 import { lockDown } from '../control/confine-lock.ts';
 import { Channel, endWithParent, readConfig } from './channel.ts';
-import type { DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
+import type { Copied, DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
 
 type WorkerMessage =
@@ -35,6 +35,8 @@ interface Attached {
   layout: Extract<DataplaneMessage, { type: 'attached' }>['layouts'][number];
   flows: number;
   nic: string;
+  /** Of an AF_XDP socket. */
+  copied: Copied | undefined;
 }
 
 /** What the control plane tells every thread. */
@@ -105,7 +107,9 @@ function run(config: DataplaneConfig): void {
       if (!locked(channel, config.lasting)) return;
       const layouts = attached.map((a) => a.layout);
       waiting = setTimeout(() => process.exit(1), GO_MS);
-      channel.send({ type: 'attached', layouts, flows: message.flows, nic: driverNames() });
+      const copied = attached.flatMap((a) => a.copied ?? []);
+      const { flows } = message;
+      channel.send({ type: 'attached', layouts, flows, nic: driverNames(), copied });
     } else if (message.type === 'ready') {
       readyCount += 1;
       if (readyCount === workers.length) channel.send({ ...message, nic: driverNames() });

@@ -76,7 +76,8 @@ function openDriver(config: NicConfig, { arena, frames, counters, clock, limits 
         mac,
         mtu,
         ringEntries: limits.ringEntries,
-        copy: config.mode === 'generic' ? 'copy' : 'auto',
+        copy: config.copy,
+        copyWhy: config.copyWhy,
         clock,
       });
     case 'tap':

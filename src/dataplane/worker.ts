@@ -96,7 +96,9 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
     if (word === 'state') say({ type: 'thread-state', question, state: dataplane.state() });
     if (message === 'stop') end(dataplane, 0);
   });
-  say({ type: 'thread-attached', index, layout, flows: connectionsOf(limits), nic: nic.name });
+  const { name, copied } = nic;
+  const flows = connectionsOf(limits);
+  say({ type: 'thread-attached', index, layout, flows, nic: name, copied });
 }
 
 async function startInline(): Promise<void> {

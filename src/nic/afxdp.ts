@@ -81,9 +81,7 @@ export class AfXdp implements Nic {
   readonly fds: readonly number[];
   readonly rxOffsets = new Int32Array(BATCH_MAX);
   readonly rxLengths = new Int32Array(BATCH_MAX);
-  readonly zeroCopy: boolean;
-  /** Why frames are copied; empty in zero-copy mode. */
-  readonly copyWhy: string;
+  readonly copied: { readonly zeroCopy: boolean; readonly why: string };
 
   readonly #xsk: Xsk;
   readonly #frames: Frames;
@@ -175,9 +173,9 @@ export class AfXdp implements Nic {
     this.#doneConsumer = xsk.completion.consumer;
     this.#doneDescriptors = xsk.completion.descriptors;
     this.#bind();
-    this.zeroCopy = xsk.zeroCopy;
-    this.copyWhy = xsk.zeroCopy ? '' : xsk.refusal || (options.copyWhy ?? '');
-    if (xsk.zeroCopy) this.#lendMin = this.#lendMax;
+    const { zeroCopy, refusal } = xsk;
+    this.copied = { zeroCopy, why: zeroCopy ? '' : refusal || (options.copyWhy ?? '') };
+    if (zeroCopy) this.#lendMin = this.#lendMax;
     this.#lendTarget = this.#lendMin;
   }
 
@@ -378,10 +376,15 @@ export class AfXdp implements Nic {
     return this.#xsk.statistics();
   }
 
-  /** What did not fit the receive ring, and what found the fill ring empty. */
+  /**
+   * What did not fit the receive ring, what found the fill ring empty, and the rest: each frame in one of them. In copy
+   * mode the kernel counts a frame without a buffer twice. In zero-copy mode it counts how often the NIC looked for buffers
+   * and found none, which loses nothing by itself; what a NIC drops for it is in its own counters (`ip -s link`).
+   */
   kernelDrops(): Record<string, number> {
     const { rxDropped, rxRingFull, fillRingEmpty } = this.#xsk.statistics();
-    return { rxDropped, rxRingFull, fillRingEmpty };
+    if (this.copied.zeroCopy) return { rxDropped, rxRingFull };
+    return { rxDropped: Math.max(0, rxDropped - fillRingEmpty), rxRingFull, fillRingEmpty };
   }
 
   close(): void {

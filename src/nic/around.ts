@@ -10,6 +10,7 @@ export class AroundNic implements Nic {
   readonly mtu: number;
   readonly fds: readonly number[];
   readonly batchMax?: number;
+  readonly copied?: NonNullable<Nic['copied']>;
   readonly rxOffsets: Int32Array;
   readonly rxLengths: Int32Array;
   protected readonly inner: Nic;
@@ -20,6 +21,7 @@ export class AroundNic implements Nic {
     this.mtu = inner.mtu;
     this.fds = fds;
     if (inner.batchMax !== undefined) this.batchMax = inner.batchMax;
+    if (inner.copied !== undefined) this.copied = inner.copied;
     this.rxOffsets = inner.rxOffsets;
     this.rxLengths = inner.rxLengths;
     this.inner = inner;

@@ -9,7 +9,7 @@
  *   socket). A socket can enter the map only when it has its rings, so `enable` comes last; until
  *   then frames go to the kernel.
  * - Native mode where the driver has it, else generic mode on every driver: `mode` and `fallback`
- *   say which and why.
+ *   say which and why. A mode that is asked for is that or a NicError.
  * - The program leaves the interface when `detach` is called or the process dies, however it dies
  *   (BPF link), and so does every other process that was given `linkFd`.
  * - A process that hands a socket on must close its own copy: the queue is busy as long as one is
@@ -27,7 +27,7 @@ import {
   updateMap,
   XDP_MODE,
 } from './bpf.ts';
-import { ATTACH_MEANINGS, granted, NIC_REFUSED, NicError } from './errors.ts';
+import { ATTACH_MEANINGS, errnoText, granted, MEANINGS, NIC_REFUSED, NicError } from './errors.ts';
 import { type Interface, readInterface } from './interface.ts';
 import { assembleXdpProgram, type OurAddresses } from './xdp-program.ts';
 
@@ -40,12 +40,16 @@ export interface AttachOptions extends OurAddresses {
   ifname: string;
   /** Asks for one mode only; both are tried otherwise. */
   mode?: XdpMode;
+  /** Why `mode` is generic. */
+  why?: string;
+  /** What else the kernel says of a program, an interface and one of XDP_MODE that it has refused; '': nothing. */
+  explain?: (programFd: number, ifindex: number, mode: number) => string;
 }
 
 export class Attachment {
   readonly interface: Interface;
   readonly mode: XdpMode;
-  /** Why native mode was refused; empty if it was not. */
+  /** Why it is not native mode; empty if it is. */
   readonly fallback: string;
   /** Whoever has both of these can go on with it: another control plane. */
   readonly mapFd: number;
@@ -108,15 +112,27 @@ export function attachXdp(options: AttachOptions): Attachment {
 }
 
 function link(options: AttachOptions, found: Interface, program: number, map: number): Attachment {
+  const { mode, why = '', explain = () => '' } = options;
   const what = `attaching to ${found.name}`;
-  let fallback = '';
-  if (options.mode !== 'generic') {
+  let fallback = why;
+  if (mode !== 'generic') {
     const result = linkXdp(program, found.index, XDP_MODE.native);
     if (result >= 0) return new Attachment(found, 'native', '', map, result);
     // EBUSY is another owner, not a driver without XDP: generic mode would only hide it.
-    if (options.mode === 'native' || result === -EBUSY) granted(result, what, ATTACH_MEANINGS);
-    fallback = `native mode refused: errno ${-result}`;
+    if (result === -EBUSY) granted(result, what, ATTACH_MEANINGS);
+    const words = explain(program, found.index, XDP_MODE.native);
+    if (mode === 'native') refuse(result, `${what} in native mode`, words);
+    const text = errnoText(-result);
+    fallback = `native mode refused: ${words === '' ? text : `${words} (${text})`}`;
   }
   const result = linkXdp(program, found.index, XDP_MODE.generic);
-  return new Attachment(found, 'generic', fallback, map, granted(result, what, ATTACH_MEANINGS));
+  if (result < 0) refuse(result, what, explain(program, found.index, XDP_MODE.generic));
+  return new Attachment(found, 'generic', fallback, map, result);
+}
+
+/** With what the kernel says of it, where the number has no remedy of its own. */
+function refuse(result: number, what: string, words: string): never {
+  const hasRemedy = (ATTACH_MEANINGS[-result] ?? MEANINGS[-result]) !== undefined;
+  if (hasRemedy || words === '') granted(result, what, ATTACH_MEANINGS);
+  throw new NicError(NIC_REFUSED.refused, what, -result, words);
 }

@@ -108,14 +108,12 @@ export const ZEROCOPY_MEANINGS: Readonly<Record<number, Meaning>> = {
   ],
 };
 
-/** Attaching the XDP program. */
+/** Attaching the XDP program; what else is refused is said by the kernel in words (attach.ts `explain`). */
 export const ATTACH_MEANINGS: Readonly<Record<number, Meaning>> = {
   [EBUSY]: [
     NIC_REFUSED.interfaceBusy,
     'another XDP program is attached; `ip link set IFNAME xdp off` removes it, or stop its owner',
   ],
-  [EINVAL]: OLD,
-  [EOPNOTSUPP]: OLD,
 };
 
 /** The result of a set-up call, or a NicError that names the remedy. */

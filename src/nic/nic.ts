@@ -21,6 +21,8 @@ export interface Nic {
   readonly fds: readonly number[];
   /** Most frames of one iteration that pay here; absent: BATCH_MAX. */
   readonly batchMax?: number;
+  /** AF_XDP: whether the NIC itself reads and writes our frames; and why not. */
+  readonly copied?: { readonly zeroCopy: boolean; readonly why: string };
   readonly rxOffsets: Int32Array;
   readonly rxLengths: Int32Array;
   receive(max: number): number;
@@ -35,7 +37,7 @@ export interface Nic {
   isGone?(): boolean;
   /** The thread is awake again. */
   wake?(): void;
-  /** Frames that the kernel has dropped before they reached the driver, by its own names. */
+  /** Frames that the kernel has dropped before they reached the driver, by its own names, each under one of them. */
   kernelDrops?(): Record<string, number>;
   /** Takes every frame back to its pool and releases what the driver holds of the kernel. */
   close(): void;

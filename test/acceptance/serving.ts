@@ -31,6 +31,7 @@ interface Facts {
   pid: number;
   dataplane: number;
   application?: number;
+  xdp?: { mode: string; copy: string; why: string };
   /** Pid of the control plane that it was adopted from. */
   adoptedFrom?: number;
 }

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -122,6 +123,38 @@ test('launcher_npmFails_showsWhyAndExit2', () => {
   const { status, stderr } = ix('setup');
   assert.equal(status, 2);
   assert.match(stderr, /npm error network down\nix: npm ci failed .*check the network/);
+});
+
+/** All sources and what is built of them, as another machine has set it up. */
+function setUpElsewhere(): void {
+  withPackages();
+  for (const folder of ['src', 'bench', 'test/dataplane', 'tools']) {
+    cpSync(join(ROOT, folder), join(tree, folder), { recursive: true });
+  }
+  for (const file of ['sys.node', 'native.stamp', 'bundle.stamp']) {
+    copyFileSync(join(ROOT, 'build', file), join(tree, 'build', file));
+  }
+}
+
+for (const lacks of ['cksum', 'flock']) {
+  test(`launcher_setUpElsewhere_no${lacks}_nothingIsDue`, () => {
+    setUpElsewhere();
+    rmSync(join(tools, lacks), { force: true });
+    for (const name of ['find', 'sort', 'xargs']) symlinkSync(whereIs(name)!, join(tools, name));
+    assert.deepEqual(ix('setup'), { status: 0, stderr: 'ix: set up; next: npm start\n' });
+    const other = join(tree, 'native/sys.c');
+    writeFileSync(other, `${readFileSync(other, 'utf8')}\n`);
+    assert.match(ix('setup').stderr, /C compiler is missing/, 'a change is seen');
+  });
+}
+
+test('checksum_ours_isCksums', () => {
+  const files = ['package.json', 'bin/ix', 'docs/RESULTS.md', 'src/nic/afxdp.ts'];
+  const of = (program: string, words: string[], input?: string): string =>
+    spawnSync(program, words, { cwd: ROOT, encoding: 'utf8', ...(input && { input }) }).stdout;
+  const ours = [join(ROOT, 'tools/cksum.ts')];
+  assert.equal(of(process.execPath, [...ours, ...files]), of('cksum', files));
+  assert.equal(of(process.execPath, ours, 'one two'), of('cksum', [], 'one two'));
 });
 
 test('launcher_noCompiler_oneSentenceAndExit2', () => {

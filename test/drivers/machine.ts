@@ -16,8 +16,8 @@ import { promisify } from 'node:util';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 /** A machine that says nothing for so long is given up. */
-const SILENCE_MS = 400_000;
-const CLIENT_SECONDS = '40';
+const SILENCE_MS = 1_200_000;
+const CLIENT_SECONDS = '60';
 
 export interface Step {
   name: string;

@@ -203,7 +203,7 @@ for (const [name, how] of [
 const wish = (how: Behaviour, copy?: AfXdpOptions['copy']) => (t: TestContext) => {
   const bench = bound(t, how, { ...(copy && { copy }), copyWhy: 'not wished' });
   const { nic, kernel } = bench;
-  return { zeroCopy: nic.zeroCopy, why: nic.copyWhy, binds: kernel.binds.map((f) => f & BOTH) };
+  return { ...nic.copied, binds: kernel.binds.map((f) => f & BOTH) };
 };
 const BOTH = COPY | ZEROCOPY;
 
@@ -262,7 +262,7 @@ test('everyBindRefused_framesComeHomeAndTheSocketCloses', (t) => {
 test('busyQueue_freedAMomentLater_isBound', (t) => {
   const { kernel, open } = socketIn(t, VIRTIO_ZERO_COPY);
   kernel.bindAnswers = Array(5).fill(-EBUSY);
-  assert.equal(open().zeroCopy, true);
+  assert.equal(open().copied.zeroCopy, true);
   assert.equal(kernel.binds.length, 6);
 });
 
@@ -270,4 +270,24 @@ test('busyQueue_staysBusy_isRefusedInEitherMode', (t) => {
   const { kernel, open } = socketIn(t, VIRTIO_ZERO_COPY);
   kernel.bindAnswers = Array(100_000).fill(-EBUSY);
   assert.throws(open, (error) => (error as NicError).code === NIC_REFUSED.queueBusy);
+});
+
+test('copyMode_fillRingEmpty_eachLostFrameIsCountedOnce', (t) => {
+  const bench = bound(t, LINUX_6_18, { lend: 8 });
+  const frames = Array.from({ length: 20 }, (_, i) => frameFrom(bench, i, 60));
+  const lost = frames.filter((frame) => !bench.kernel.deliver(frame)).length;
+  assert.equal(lost, 12);
+  const drops = bench.nic.kernelDrops();
+  assert.deepEqual(drops, { rxDropped: 0, rxRingFull: 0, fillRingEmpty: 12 });
+  received(bench);
+});
+
+test('zeroCopy_nicLooksForBuffersInVain_isNoLoss', (t) => {
+  const bench = bound(t, VIRTIO_ZERO_COPY, { lend: 64 });
+  for (let i = 0; i < 100; i++) {
+    assert.ok(bench.kernel.deliver(frameFrom(bench, i, 60)));
+    received(bench);
+  }
+  assert.ok(bench.nic.statistics().fillRingEmpty > 0, 'the kernel counts it');
+  assert.deepEqual(bench.nic.kernelDrops(), { rxDropped: 0, rxRingFull: 0 });
 });

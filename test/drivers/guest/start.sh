@@ -15,7 +15,7 @@ told() { while read -r line; do echo "@$1 $line"; done; }
 
 served() { # until a service says that it serves, or ends; its process is $service
   began=$(seconds)
-  for _ in $(seq 1 320); do
+  for _ in $(seq 1 900); do
     sleep 1
     grep -q '"app"' /tmp/out && break
     kill -0 "$service" 2>/dev/null || break
@@ -71,7 +71,7 @@ own() { # options of serve: on a link of its own, the client in here
 
 tests() { # files
   for file in "$@"; do
-    timeout 280 "$node" --disable-warning=ExperimentalWarning --test "$file" >/tmp/tests 2>&1
+    timeout 900 "$node" --disable-warning=ExperimentalWarning --test "$file" >/tmp/tests 2>&1
     grep -E '^ *✖' /tmp/tests | sort -u | told test
     grep -E '^ℹ (pass|fail|skipped) ' /tmp/tests | told test
   done
