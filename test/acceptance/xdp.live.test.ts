@@ -21,7 +21,7 @@ async function refusal(...words: string[]): Promise<string> {
   return errors;
 }
 
-describe('xdp', { skip: needs(), timeout: 60_000 }, () => {
+describe('xdp', { skip: needs(), timeout: 300_000 }, () => {
   test('vethOfOurOwn_serveStatAndDoctorSayModeCopyAndWhy', async () => {
     await using serving = await Serving.start(['echo', '--domain', 'inline']);
     const { xdp } = serving.facts;
