@@ -68,11 +68,20 @@ function talk(ix: Ix, address: string, port: number, script: readonly string[], 
   });
 }
 
-/** Request, answer, request ... on several connections. */
+/** Of the line by which a store that has no room for a connection says so, before it closes it. */
+const REFUSAL = 'ERROR Too many';
+
+/** Request, answer, request ... on several connections: as many of them as the server takes. */
 function load(ix: Ix, address: string, port: number, request: string, seconds: number) {
   const span = ix.text(request);
   let messages = 0;
   let opened = 0;
+  const isRefusal = (offset: number): boolean => {
+    for (let i = 0; i < REFUSAL.length; i++) {
+      if (ix.u8[offset + i] !== REFUSAL.charCodeAt(i)) return false;
+    }
+    return true;
+  };
   const handlers: Handlers = {
     opened(c) {
       opened += 1;
@@ -80,12 +89,19 @@ function load(ix: Ix, address: string, port: number, request: string, seconds: n
     },
     received(c, offset, length) {
       if (ix.u8[offset + length - 1] !== 10) return 0;
+      if (isRefusal(offset)) {
+        opened -= 1;
+        c.state = REFUSAL;
+        return length;
+      }
       messages += 1;
       c.send(span.offset, span.length);
       return length;
     },
-    closed: (_c, reason) =>
-      failed(ix, `the built-in client lost a connection under load (${nameOf(reason)})`),
+    closed(c, reason) {
+      if (c.state === REFUSAL) return;
+      failed(ix, `the built-in client lost a connection under load (${nameOf(reason)})`);
+    },
   };
   for (let i = 0; i < CONNECTIONS; i++) ix.connect(address, port, handlers);
   ix.timer(seconds * 1_000_000, () => {
