@@ -67,12 +67,13 @@ function row({ kernel, step, failed, readySeconds, client, said }: Outcome): str
   const tests = said.get('test') ?? [];
   const count = (what: string): number =>
     tests.reduce((sum, line) => sum + Number(new RegExp(`${what} (\\d+)`).exec(line)?.[1] ?? 0), 0);
-  const isTest = tests.length > 0;
+  const isTest = step.line.startsWith('tests ');
   const driver = said.get('driver')?.[0] ?? '';
   const how = /"xdp":(\{[^}]*\})/.exec(said.get('out')?.join('') ?? '')?.[1];
   const mode = how === undefined ? '' : Object.values(JSON.parse(how)).filter(Boolean).join('; ');
   const wrong = client?.wrong ?? [];
-  const isRight = failed === '' && wrong.length === 0 && count('fail') === 0;
+  const isRight =
+    failed === '' && wrong.length === 0 && count('fail') === 0 && (!isTest || count('pass') > 0);
   const detail = isTest
     ? `${count('pass')} pass, ${count('fail')} fail`
     : (failed && `${failed} ${said.get('err')?.[0] ?? ''}`) ||
