@@ -21,7 +21,7 @@ import { type Recovery, TROUBLE } from './recovery.ts';
 import { sampleRtt } from './rto.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import type { SendQueue } from './send-queue.ts';
-import { geq, gt, lt } from './seq.ts';
+import { geq, gt, leq, lt } from './seq.ts';
 import { FLAG, type Flows, PENDING, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
@@ -97,12 +97,15 @@ export class Acknowledging {
 
   /**
    * The most that was in flight in this window, `flight` being what is now: a burst that filled cwnd has used it, although
-   * less and less of it is out as its acknowledgements come (Linux's max_packets_out).
+   * less and less of it is out as its acknowledgements come (Linux's max_packets_out). What is less than half of cwnd is not
+   * worth a note: nothing grows by it.
    */
   #mostFlight(row: number, flight: number): number {
     const i32 = this.#i32;
-    const most = i32[row + TCB.mostFlight]!;
-    if (flight < most && lt(i32[row + TCB.sndUna]!, i32[row + TCB.mostFlightEnd]!)) return most;
+    const end = i32[row + TCB.mostFlightEnd]!;
+    const isOpen = lt(i32[row + TCB.sndUna]!, end) && leq(end, i32[row + TCB.sndMax]!);
+    if (isOpen && flight < i32[row + TCB.mostFlight]!) return i32[row + TCB.mostFlight]!;
+    if (flight << 1 < i32[row + TCB.cwnd]!) return flight;
     i32[row + TCB.mostFlight] = flight;
     i32[row + TCB.mostFlightEnd] = i32[row + TCB.sndMax]!;
     return flight;
