@@ -95,3 +95,18 @@ test('simulated_batchesOfMilliseconds_reorderingCostsNothing', () => {
   const { mbits } = simulate(conditions, 1, 5000, { turnUs: 3000 });
   assert.ok(mbits > 75, `${mbits} Mbit/s: a hole that fills in the batch that called it lost`);
 });
+
+/** Beyond the cells of the live box: a round trip as long as the floor of the retransmission timeout, and longer. */
+for (const rttMs of [200, 300]) {
+  test(`simulated_roundTrip${rttMs}ms_noTimeoutBecauseOfIt`, () => {
+    const clean = simulate({ loss: 0, rttMs, reorders: false }, 1, 16_000);
+    assert.equal(clean.counters['tcpTimeouts'], 0);
+    assert.equal(clean.counters['tcpRetransmits'], 0);
+    assert.ok(clean.mbits > 75, `${clean.mbits} Mbit/s`);
+    for (const seed of [1, 2, 3]) {
+      const lossy = simulate({ loss: 0.1, rttMs, reorders: false }, seed, 16_000);
+      assert.equal(lossy.counters['tcpTimeouts'], 0, 'recovery repairs what is lost');
+      assert.ok(lossy.longestGapMs < 3 * rttMs, `${lossy.longestGapMs} ms`);
+    }
+  });
+}

@@ -123,6 +123,7 @@ const WRONG: [string, string[], RegExp][] = [
     ['serve', 'echo', '--ecn', 'perhaps'],
     /--ecn takes off, accept, ask, not 'perhaps'/,
   ],
+  ['keepaliveNegative', ['serve', 'echo', '--keepalive', '-1'], /--keepalive takes .*, not '-1'/],
   [
     'idleUnknown',
     ['serve', 'echo', '--idle', 'nap'],

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { CALL, CODE, SENDV_VECTOR } from '../../src/abi.ts';
 import { GATE_AGAIN, GATE_COUNT } from '../../src/gate-arrays.ts';
 import { CALLS_MAX } from '../../src/limits.ts';
+import { RARE, TCB } from '../../src/tcp/tcb.ts';
 import { address } from '../net/harness.ts';
 import { ANY, closeGate, makeGate, mapped } from './gate-fixture.ts';
 
@@ -166,6 +167,27 @@ describe('gate', () => {
     assert.deepEqual(g.call([CALL.user_timeout, flow, 0]), [CODE.OK]);
     assert.deepEqual(g.call([CALL.user_timeout, flow, -1]), [CODE.BAD_RANGE]);
     assert.deepEqual(g.call([CALL.user_timeout, flow + 1, 1000]), [CODE.BAD_HANDLE]);
+  });
+
+  test('keepalive_idleIntervalAndCount_reachTheFlow', () => {
+    const flow = open();
+    const { flows } = g.stack.tcp;
+    const seen = () => {
+      const row = flows.resolve(flow);
+      return [TCB.keepIdleMs, RARE.keepIntervalMs, RARE.keepMost].map((w) => flows.i32[row + w]);
+    };
+    assert.deepEqual(g.call([CALL.keepalive, flow, 60_000, 5000, 3]), [CODE.OK]);
+    assert.deepEqual(seen(), [60_000, 5000, 3]);
+    assert.deepEqual(g.call([CALL.keepalive, flow, 60_000, 0, 0]), [CODE.OK]);
+    assert.deepEqual(seen(), [60_000, 75_000, 9], 'as Linux');
+  });
+
+  test('keepalive_badRangeOrStale_isRefused', () => {
+    const flow = open();
+    for (const [idle, interval, count] of [[-1, 0, 0], [1, -1, 0], [1, 1_000_001, 0], [1, 0, -1], [1, 0, 128]]) {
+      assert.deepEqual(g.call([CALL.keepalive, flow, idle!, interval!, count!]), [CODE.BAD_RANGE]);
+    } // biome-ignore format: triples
+    assert.deepEqual(g.call([CALL.keepalive, flow + 1, 1000, 0, 0]), [CODE.BAD_HANDLE]);
   });
 
   test('marking_badRangeOrStale_isRefused', () => {

@@ -35,6 +35,10 @@ function misusesOf(gate: FakeGate, c: Connection): [string, () => unknown, RegEx
       () => c.write(offset, any(bad)),
     );
     add('keepalive', /whole number from 0/, () => c.keepalive(any(bad)));
+    if (bad !== undefined) {
+      add('keepalive', /interval .*from 1 to 1000000/, () => c.keepalive(1000, any(bad)));
+      add('keepalive', /count.*from 1 to 127/, () => c.keepalive(1000, 1000, any(bad)));
+    }
     add('userTimeout', /whole number from 0/, () => c.userTimeout(any(bad)));
     add('mark', /code point.*0 to 63/, () => c.mark(any(bad)));
     add('mark', /hop limit.*0 to 255/, () => c.mark(8, any(bad)));

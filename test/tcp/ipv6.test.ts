@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT, MAPPED_V4 } from '../../src/abi.ts';
 import { SPARE_DESTINATIONS } from '../../src/net/destinations.ts';
-import { STATE, TCB } from '../../src/tcp/tcb.ts';
+import { FLAG, STATE, TCB } from '../../src/tcp/tcb.ts';
 import { checksum } from '../net/packets.ts';
 import { bytes6, icmp6Frame, ip6Frame, ipv6Choices, words6 } from '../net/packets6.ts';
 import { Endpoints, type Plan } from './endpoints.ts';
@@ -180,7 +180,12 @@ test('tooBig_inFlight_lowersTheMssAndAllArrives', () => {
 });
 
 /** A SYN from `source`, whose checksum is right. */
-function syn(source: string, destination: string, sourcePort: number): Uint8Array {
+function syn(
+  source: string,
+  destination: string,
+  sourcePort: number,
+  offsetAndFlags = [0x50, 2],
+): Uint8Array {
   const tcp = [
     sourcePort >> 8,
     sourcePort & 255,
@@ -194,8 +199,7 @@ function syn(source: string, destination: string, sourcePort: number): Uint8Arra
     0,
     0,
     0,
-    0x50,
-    2,
+    ...offsetAndFlags,
     16,
     0,
     0,
@@ -220,6 +224,25 @@ test('synWithoutMss_overIpv6_1220', () => {
   const rows = Array.from({ length: flows.count }, (_, flow) => flows.row(flow));
   const row = rows.find((each) => flows.i32[each + TCB.state] === STATE.synReceived)!;
   assert.equal(flows.i32[row + TCB.mss], 1220, 'what IPv6 guarantees (RFC 9293 3.7.1)');
+  finish(net);
+});
+
+test('accurateEcnSyn_overIpv6_answeredAsRfc3168Says_againWithoutIfItCameWithout', () => {
+  const net = makeNetwork();
+  const server = new Endpoints(net.b);
+  server.listen();
+  const { flows } = net.b.tcp;
+  const isAgreed = (): boolean => {
+    const rows = Array.from({ length: flows.count }, (_, flow) => flows.row(flow));
+    const row = rows.find((each) => flows.i32[each + TCB.state] === STATE.synReceived)!;
+    return (flows.i32[row + TCB.flags]! & FLAG.ecn) !== 0;
+  };
+  net.b.env.nic.inject(syn('fd77::77', B6, 9, [0x51, 0xc2])); // AE, CWR, ECE, SYN
+  net.settle();
+  assert.ok(isAgreed());
+  net.b.env.nic.inject(syn('fd77::77', B6, 9));
+  net.settle();
+  assert.ok(!isAgreed());
   finish(net);
 });
 
