@@ -305,6 +305,10 @@ describe('records of others', { skip: notRoot, timeout: 120_000 }, () => {
 
   test('directoryOfRootsNumberInTmp_isNotRoots', async () => {
     delete process.env['IX_STATE_DIR'];
+    // A folder for temporary files of the test's own: the machine's may have one of that name.
+    const before = process.env['TMPDIR'];
+    process.env['TMPDIR'] = mkdtempSync(join(tmpdir(), 'ix-tmp-'));
+    chmodSync(process.env['TMPDIR'], 0o1777);
     const trap = join(tmpdir(), 'ix-0');
     mkdirSync(trap, { mode: 0o755 });
     try {
@@ -320,7 +324,9 @@ describe('records of others', { skip: notRoot, timeout: 120_000 }, () => {
       );
       assert.equal(stateDirectory(), '/run/ix');
     } finally {
-      rmSync(trap, { recursive: true });
+      rmSync(tmpdir(), { recursive: true });
+      if (before === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = before;
     }
   });
 });
