@@ -4,11 +4,20 @@
  * - The first life of a service overwrites the file that the user has named, if it is one: a regular file of our own, with no
  *   other name. Not what a link leads to, nor a file that somebody else has put there, who would get to read every frame.
  * - A life after the first has a file of its own, FILE.1 or the next number that is free: what the last one saw before it died
- *   stays, and nothing that is there already is opened.
+ *   stays, and nothing that is there already is opened. The last KEPT of them are kept: a service that dies again and again does
+ *   not fill the disk.
  *
  * Called by life.ts and demonstration.ts.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  unlinkSync,
+} from 'node:fs';
 import { OptionError } from './errors.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
@@ -16,18 +25,52 @@ const OWNER_ONLY = 0o600;
 /** More captures of one service than this are nobody's. */
 const FILES_MAX = 1000;
 
-/** `number`: 0 for the first life of a service. */
-export function openCapture(path: string, number: number): number {
-  try {
-    return number === 0 ? overwrite(path) : openNext(path, number);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const why = code === 'ELOOP' ? 'it is a link' : (code ?? message);
-    throw new OptionError(
-      `--capture ${path}: ${why}`,
-      'give the path of a file that can be written',
-    );
+/** Lives after the first whose files stay. */
+export const KEPT = 8;
+
+interface Made {
+  path: string;
+  device: number;
+  inode: number;
+}
+
+/** The files of one service, life after life. */
+export class CaptureFiles {
+  readonly #path: string;
+  /** Of lives after the first, oldest first. */
+  readonly #made: Made[] = [];
+
+  constructor(path: string) {
+    this.#path = path;
   }
+
+  /** `number`: 0 for the first life of the service. */
+  open(number: number): number {
+    try {
+      return number === 0 ? overwrite(this.#path) : this.#openNext(number);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const why = code === 'ELOOP' ? 'it is a link' : (code ?? message);
+      throw new OptionError(
+        `--capture ${this.#path}: ${why}`,
+        'give the path of a file that can be written',
+      );
+    }
+  }
+
+  #openNext(number: number): number {
+    const { fd, path } = openFree(this.#path, number);
+    const { dev: device, ino: inode } = fstatSync(fd);
+    this.#made.push({ path, device, inode });
+    if (this.#made.length > KEPT) remove(this.#made.shift()!);
+    return fd;
+  }
+}
+
+/** If it is still what we made. */
+function remove({ path, device, inode }: Made): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found?.dev === device && found.ino === inode) unlinkSync(path);
 }
 
 function overwrite(path: string): number {
@@ -45,10 +88,12 @@ function overwrite(path: string): number {
   }
 }
 
-function openNext(path: string, first: number): number {
+function openFree(path: string, first: number): { fd: number; path: string } {
   for (let number = first; ; number++) {
+    const name = `${path}.${number}`;
     try {
-      return openSync(`${path}.${number}`, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
+      const fd = openSync(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
+      return { fd, path: name };
     } catch (error) {
       const isTaken = (error as NodeJS.ErrnoException).code === 'EEXIST';
       if (!isTaken || number >= first + FILES_MAX) throw error;

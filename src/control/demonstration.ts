@@ -10,7 +10,7 @@
 import { closeSync } from 'node:fs';
 import { hostAddressFor } from './address.ts';
 import type { Application } from './applications.ts';
-import { openCapture } from './capture-file.ts';
+import { CaptureFiles } from './capture-file.ts';
 import { DataplaneFailedError, UserError } from './errors.ts';
 import { baseConfig } from './life.ts';
 import type { RunOptions } from './options.ts';
@@ -61,7 +61,7 @@ export async function demonstrate(
   report: (value: unknown) => void,
 ): Promise<void> {
   const { capture, ip } = options;
-  const captureFd = capture === undefined ? undefined : openCapture(capture, 0);
+  const captureFd = capture === undefined ? undefined : new CaptureFiles(capture).open(0);
   const server = { ...baseConfig(app, options), ...(captureFd !== undefined && { captureFd }) };
   // Loaded here: nobody else who serves needs a dataplane in this process.
   const { DEMO_CLIENT_FAILED, DemoError, runDemo } = await import('../dataplane/demo.ts');

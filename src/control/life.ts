@@ -26,7 +26,7 @@ import {
 } from './application-process.ts';
 import { ApplicationWatch } from './application-watch.ts';
 import { type Application, keepaliveOf } from './applications.ts';
-import { openCapture } from './capture-file.ts';
+import type { CaptureFiles } from './capture-file.ts';
 import { Inherited } from './child.ts';
 import type { Confinements } from './confine-plan.ts';
 import { type Adopted, estateOf, type Holdings, noteChild, noteUsers } from './holdings.ts';
@@ -64,6 +64,7 @@ export interface LifePlan {
   readonly wish: string | undefined;
   /** The program to start as the dataplane, if not src/dataplane/main.ts. */
   readonly main?: string | undefined;
+  readonly captures: CaptureFiles | undefined;
   readonly report: (value: unknown) => void;
   readonly incident: (incident: Incident) => void;
   /** How long dataplane and application may take to start. */
@@ -89,8 +90,7 @@ export async function startLife(
 ): Promise<Life> {
   const { app, options, confinements, wish, main, report, startMs } = plan;
   const { network, instance, statisticsFd, attachment } = holdings;
-  const captureFd =
-    options.capture === undefined ? undefined : openCapture(options.capture, number);
+  const captureFd = plan.captures?.open(number);
   if (captureFd !== undefined) undo.push(() => closeSync(captureFd));
   const drivers = openDrivers(holdings, options, undo);
   const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;

@@ -19,6 +19,7 @@ import type { XdpState } from '../dataplane/config.ts';
 import type { Supervised } from './application-process.ts';
 import { type Application, checkThreads } from './applications.ts';
 import { Backoff } from './backoff.ts';
+import { CaptureFiles } from './capture-file.ts';
 import { planConfinement, refuseOwn } from './confine-plan.ts';
 import { adoptHoldings, type Holdings, makeHoldings, noteEnd } from './holdings.ts';
 import {
@@ -288,5 +289,6 @@ function planOf(
         given: { read: options.allowRead, write: options.allowWrite },
         locksMemory: nic !== 'tap',
       });
-  return { app, options, confinements, wish, main, report, incident, startMs };
+  const captures = options.capture === undefined ? undefined : new CaptureFiles(options.capture);
+  return { app, options, confinements, wish, main, captures, report, incident, startMs };
 }

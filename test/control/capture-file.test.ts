@@ -7,6 +7,7 @@ import {
   linkSync,
   lstatSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -16,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { openCapture } from '../../src/control/capture-file.ts';
+import { CaptureFiles, KEPT } from '../../src/control/capture-file.ts';
 
 let directory = '';
 let path = '';
@@ -27,7 +28,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 function write(number: number, text: string): void {
-  const fd = openCapture(path, number);
+  const fd = new CaptureFiles(path).open(number);
   writeSync(fd, text);
   closeSync(fd);
 }
@@ -43,21 +44,24 @@ test('capture_link_isNotFollowed', () => {
   const victim = join(directory, 'victim');
   writeFileSync(victim, 'precious');
   symlinkSync(victim, path);
-  assert.throws(() => openCapture(path, 0), /--capture .*x\.pcap: it is a link; give the path/);
+  assert.throws(
+    () => new CaptureFiles(path).open(0),
+    /--capture .*x\.pcap: it is a link; give the path/,
+  );
   rmSync(path);
   linkSync(victim, path);
-  assert.throws(() => openCapture(path, 0), /it has another name/);
+  assert.throws(() => new CaptureFiles(path).open(0), /it has another name/);
   assert.equal(readFileSync(victim, 'utf8'), 'precious');
 });
 
 test('capture_fifoOrFileOfAnother_isRefusedAtOnce', (t) => {
   spawnSync('mkfifo', [path]);
-  assert.throws(() => openCapture(path, 0), /--capture .*: (ENXIO|it is no file); /);
+  assert.throws(() => new CaptureFiles(path).open(0), /--capture .*: (ENXIO|it is no file); /);
   rmSync(path);
   if (process.getuid?.() !== 0) return t.skip('needs root');
   writeFileSync(path, 'theirs');
   chownSync(path, 1234, 1234);
-  assert.throws(() => openCapture(path, 0), /it is the file of another user/);
+  assert.throws(() => new CaptureFiles(path).open(0), /it is the file of another user/);
   assert.equal(readFileSync(path, 'utf8'), 'theirs');
 });
 
@@ -71,4 +75,24 @@ test('capture_laterLife_takesAFreeNameAndOpensNothingThatIsThere', () => {
   assert.equal(readFileSync(`${path}.3`, 'utf8'), 'second life');
   write(2, 'third life');
   assert.equal(readFileSync(`${path}.4`, 'utf8'), 'third life');
+});
+
+test('capture_manyLives_theLastFewAreKept', () => {
+  const captures = new CaptureFiles(path);
+  const lives = KEPT + 5;
+  for (let number = 0; number < lives; number++) {
+    const fd = captures.open(number);
+    writeSync(fd, `life ${number}`);
+    closeSync(fd);
+  }
+  // Somebody else's file in the place of one of ours is not taken away.
+  const oldest = `${path}.${lives - KEPT}`;
+  rmSync(oldest);
+  writeFileSync(oldest, 'theirs');
+  closeSync(captures.open(lives));
+  const kept = readdirSync(directory).sort();
+  assert.equal(kept.length, 1 + KEPT + 1);
+  assert.equal(readFileSync(path, 'utf8'), 'life 0');
+  assert.equal(readFileSync(oldest, 'utf8'), 'theirs');
+  assert.equal(readFileSync(`${path}.${lives - 1}`, 'utf8'), `life ${lives - 1}`);
 });
