@@ -69,6 +69,10 @@ describe('serve', { skip: needsRoot, timeout: 120_000 }, () => {
     test(`${nic}_serveAnswerInterrupt_nothingLeft`, async () => {
       const running = new Running(['serve', 'echo', '--nic', nic]);
       assert.equal(await running.line(), 'ix: echo ready at 10.77.0.2:7');
+      if (nic === 'veth') {
+        const driver = / {2}af_xdp ix\d+ queue 0: (native|generic) XDP, copy \(.*\)/;
+        assert.match(await running.line(), driver);
+      }
       assert.match(await running.line(), /^ {2}echo hello \| nc/);
       assert.equal(await running.line(), '  bin/ix stat');
       assert.equal(await exchange('10.77.0.2', 7, 'over our own TCP'), 'over our own TCP');
