@@ -7,6 +7,7 @@ set -euo pipefail
 case ${1:-} in '' | --no-test) ;; *) sed -n 's/^# Usage: /usage: /p' "$0" >&2; exit 2 ;; esac
 root=$(cd "$(dirname "$0")/.." && pwd)
 copy=$(mktemp -d "${TMPDIR:-/tmp}/ix-fresh-XXXXXX")
+chmod 755 "$copy" # as `git clone` makes it: what runs does not run as root
 export IX_STATE_DIR=$copy.state
 server=
 finish() {
