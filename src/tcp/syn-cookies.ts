@@ -5,6 +5,9 @@
  *   these, the four-tuple and the peer's number. The acknowledgement brings it back; two periods of 65 s are believed.
  * - What may be lost goes into the low bits of our timestamp, if the peer has any: its window scale and whether it knows
  *   SACK. Without timestamps such a connection has neither.
+ * - Whether the SYN had timestamps, and a window scale with them, is under the hash: the acknowledgement cannot change what
+ *   was agreed on. Timestamps that the SYN did not have are not read; without those that it had, our own scale still
+ *   counts, the peer's is taken to be 0 (its windows look smaller than they are), SACK and timestamps are not used.
  * - The window in a cookie's SYN-ACK is always the same, so that it can be kept.
  * - An acknowledgement is looked at only while cookies are out: at other times the check is not there to be guessed at.
  *
@@ -32,6 +35,10 @@ const STAMP_BITS = 5;
 const STAMP_MASK = (1 << STAMP_BITS) - 1;
 const NO_SCALE = 15;
 const SACK = 16;
+/** What was agreed on of options that can be seen in the hash alone. */
+const NO_STAMPS = 0;
+const STAMPS = 1;
+const STAMPS_AND_SCALE = 2;
 
 export class SynCookies {
   readonly #clock: Clock;
@@ -58,8 +65,10 @@ export class SynCookies {
     let index = MSS.length - 1;
     while (index >= 0 && MSS[index]! > named) index--;
     if (index < 0) return false;
-    const iss = this.#cookie(a, a.seq, (this.#clock.ms >>> PERIOD_SHIFT) & PERIODS, index);
     const scale = options.hasTimestamps ? options.scale : -1;
+    const plain = (((this.#clock.ms >>> PERIOD_SHIFT) & PERIODS) << 3) | index;
+    const agreed = !options.hasTimestamps ? NO_STAMPS : scale < 0 ? STAMPS : STAMPS_AND_SCALE;
+    const iss = this.#cookie(a, a.seq, plain, agreed);
     const sack = options.hasTimestamps && options.sackPermitted;
     const bits = (scale < 0 ? NO_SCALE : scale) | (sack ? SACK : 0);
     this.#writer.synAck(a, iss, COOKIE_WINDOW, sack, scale >= 0, this.#stamp(a, bits));
@@ -88,22 +97,32 @@ export class SynCookies {
       return false;
     }
     const iss = (a.ack - 1) | 0;
-    const period = (iss >>> 27) & PERIODS;
-    const passed = ((this.#clock.ms >>> PERIOD_SHIFT) - period) & PERIODS;
-    const index = (iss >>> 24) & 7;
-    if (passed > 1 || this.#cookie(a, (a.seq - 1) | 0, period, index) !== iss) return false;
+    const plain = iss >>> 24;
+    if ((((this.#clock.ms >>> PERIOD_SHIFT) - (plain >>> 3)) & PERIODS) > 1) return false;
+    let agreed = STAMPS_AND_SCALE;
+    while (this.#cookie(a, (a.seq - 1) | 0, plain, agreed) !== iss) if (--agreed < 0) return false;
     const { options } = a;
-    const bits = options.hasTimestamps ? options.tsEcr & STAMP_MASK : NO_SCALE;
-    options.mss = MSS[index]!;
-    options.scale = (bits & NO_SCALE) === NO_SCALE ? -1 : bits & NO_SCALE;
+    if (agreed === NO_STAMPS) options.hasTimestamps = false;
+    const bits = this.#isOurs(a) ? options.tsEcr & STAMP_MASK : NO_SCALE;
+    const scale = (bits & NO_SCALE) === NO_SCALE ? 0 : bits & NO_SCALE;
+    options.mss = MSS[plain & 7]!;
+    options.scale = agreed === STAMPS_AND_SCALE ? scale : -1;
     options.sackPermitted = (bits & SACK) !== 0;
     return true;
   }
 
-  #cookie(a: Arrival, irs: number, period: number, index: number): number {
-    const plain = (period << 3) | index;
+  /** Whether a timestamp comes back that a cookie can have had. */
+  #isOurs(a: Arrival): boolean {
+    if (!a.options.hasTimestamps) return false;
+    this.#connection.of(a.remote, a.ports, a.local);
+    const age = (this.#clock.ms + this.#connection.stamp - a.options.tsEcr) | 0;
+    return age >= 0 && age <= BELIEVED_MS;
+  }
+
+  /** `plain`: what can be read in the number, time and MSS. */
+  #cookie(a: Arrival, irs: number, plain: number, agreed: number): number {
     const { words } = this.#hash;
-    words[0] = (plain << 8) | PURPOSE.cookie;
+    words[0] = (agreed << 16) | (plain << 8) | PURPOSE.cookie;
     words[1] = a.ports;
     words[2] = a.local;
     words[3] = irs;

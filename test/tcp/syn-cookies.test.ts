@@ -55,6 +55,72 @@ for (const [kind, options] of [
   });
 }
 
+/** The flow that a cookie's acknowledgement makes: `now` is its timestamp option, if it has one. */
+function comesBack(p: Peer, now: Fields): void {
+  p.send('PA', { data: 100, ...now });
+  p.handle = p.eventsOf(EVENT.knock)[0]!.handle;
+  assert.equal(p.host.tcp.accept(p.handle, 5), CODE.OK);
+  p.turn();
+}
+
+test('cookie_synHadNoTimestamps_thoseOfItsAckAreNotRead', () => {
+  const p = flooded();
+  p.send('S', { mss: 1460, scale: 9, sack: true }).replies();
+  comesBack(p, { ts: [5_000_000, 0x7fff_fff3] }); // scale 3 and SACK, if anybody believed it
+  const flags = p.host.field(p.handle, 'flags');
+  assert.equal(flags & (FLAG.timestamps | FLAG.sack), 0);
+  assert.deepEqual(
+    (['sndScale', 'tsRecent', 'mss'] as const).map((name) => p.host.field(p.handle, name)),
+    [0, 0, 1460],
+  );
+  assert.equal(p.host.field(p.handle, 'rcvScale'), -1);
+  p.replies();
+  p.write(0, 300);
+  const sent = p.replies().at(-1)!;
+  assert.deepEqual([sent.length, sent.ts], [300, undefined]);
+  p.send('A', { ts: [1, 0] }); // no PAWS either
+  assert.equal(p.host.field(p.handle, 'sndUna'), (p.irs + 301) | 0);
+  p.close();
+});
+
+test('cookie_synHadTimestamps_ackWithout_keepsOurScaleAndUsesNoneOfTheRest', () => {
+  const p = flooded();
+  p.send('S', ALL);
+  const [synAck] = p.replies();
+  comesBack(p, {});
+  assert.equal(p.host.count('tcpCookiesIn'), 1);
+  const flags = p.host.field(p.handle, 'flags');
+  assert.equal(flags & (FLAG.timestamps | FLAG.sack), 0);
+  assert.equal(p.host.field(p.handle, 'rcvScale'), synAck!.scale, 'the peer reads our windows so');
+  assert.equal(p.host.field(p.handle, 'sndScale'), 0, 'its own is lost: never too much');
+  p.replies();
+  p.write(0, 300);
+  const sent = p.replies().at(-1)!;
+  assert.deepEqual([sent.length, sent.ts], [300, undefined]);
+  p.send('A', { ts: [1, 0] });
+  assert.equal(p.host.field(p.handle, 'sndUna'), (p.irs + 301) | 0);
+  p.close();
+});
+
+for (const [kind, echo] of [
+  ['zero', () => 0],
+  ['ofTomorrow', (ours: number) => ours + 86_400_000],
+  ['ofYesterday', (ours: number) => ours - 86_400_000],
+] as const) {
+  test(`cookie_echo_${kind}_bitsAreNotBelieved`, () => {
+    const p = flooded();
+    p.send('S', ALL);
+    const [synAck] = p.replies();
+    comesBack(p, { ts: [1001, echo(synAck!.ts![0]) | 0] });
+    assert.equal(p.host.field(p.handle, 'flags') & FLAG.sack, 0);
+    assert.equal(p.host.field(p.handle, 'sndScale'), 0);
+    assert.equal(p.host.field(p.handle, 'rcvScale'), synAck!.scale);
+    assert.equal(p.host.field(p.handle, 'tsRecent'), 1001, 'timestamps were agreed on');
+    p.stamps = true;
+    p.close();
+  });
+}
+
 test('backlogFull_synTwice_sameCookieForAMinute', () => {
   const p = flooded();
   p.send('S', ALL).send('S', { ...ALL, seq: 0 });
