@@ -11,14 +11,14 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { OptionError, UserError } from '../src/control/errors.ts';
+import { Command } from 'commander';
+import { UserError } from '../src/control/errors.ts';
 import { type Judged, judge, type Kept, RATIOS } from './guard/judge.ts';
 import { linesFor, measuredRatios } from './guard/lines.ts';
 import { exitsBySignal, progress } from './harness/bench.ts';
 import { describeMachine, idleShare } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
-import { needTwoCores } from './harness/options.ts';
+import { needTwoCores, readOptions } from './harness/options.ts';
 import type { Spread } from './harness/statistics.ts';
 import type { Context, Settings } from './paper/experiment.ts';
 import { formatSpread } from './paper/report.ts';
@@ -43,6 +43,7 @@ interface Options {
 
 export default async function guard(args: string[]): Promise<void> {
   const options = parse(args);
+  if (!options) return;
   needTwoCores();
   const machine = describeMachine();
   const kept = JSON.parse(readFileSync(KEPT, 'utf8')) as Kept;
@@ -131,12 +132,12 @@ function say(judged: readonly Judged[], asJson: boolean, machine: Kept['machine'
   }
 }
 
-function parse(args: string[]): Options {
-  try {
-    const flag = { type: 'boolean', default: false } as const;
-    return parseArgs({ args, options: { short: flag, update: flag, json: flag } }).values;
-  } catch (error) {
-    const problem = (error as Error).message.split('\n')[0]!.replace(/\.$/, '');
-    throw new OptionError(problem, 'it takes --short, --update and --json');
-  }
+/** undefined: help was asked for and printed. */
+function parse(args: string[]): Options | undefined {
+  const command = new Command('ix bench guard')
+    .description('compares this version with the one before, by ratios')
+    .option('--short', 'three rounds, about two minutes', false)
+    .option('--update', 'write guard.json from five rounds', false)
+    .option('--json', 'print one JSON object', false);
+  return readOptions(command, args) ? command.opts() : undefined;
 }

@@ -9,9 +9,8 @@
  * - Repeated by its seed, as far as a network repeats itself. With IX_VERIFY=1 invariants are checked on the way.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { Command, InvalidArgumentError } from 'commander';
 import { findApplication } from '../src/control/applications.ts';
-import { OptionError } from '../src/control/errors.ts';
 import { liveInstances } from '../src/control/instances.ts';
 import { Netlink } from '../src/control/netlink.ts';
 import { parseRunOptions } from '../src/control/options.ts';
@@ -29,6 +28,7 @@ import {
   PREFIX_LENGTH,
   SERVER_LINK,
 } from './harness/network.ts';
+import { readOptions } from './harness/options.ts';
 import { type Running, startPinned } from './harness/process.ts';
 import { type Balance, balancesOf, type Counts, dropsOf } from './soak/accounts.ts';
 import { CLIENT, SERVED_PORT, SERVER6 } from './soak/addresses.ts';
@@ -67,7 +67,9 @@ export interface SoakReport {
 }
 
 export default async function main(args: string[]): Promise<void> {
-  const { options, json } = parse(args);
+  const parsed = parse(args);
+  if (!parsed) return;
+  const { options, json } = parsed;
   enterPrivateNetwork();
   const report = await soak(options);
   if (json) console.log(JSON.stringify({ bench: 'soak', ...report }));
@@ -75,26 +77,31 @@ export default async function main(args: string[]): Promise<void> {
   if (!report.passed) process.exitCode = 1;
 }
 
-function parse(args: string[]): { options: SoakOptions; json: boolean } {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        minutes: { type: 'string', default: '10' },
-        seed: { type: 'string', default: `${Date.now() % 2 ** 31}` },
-        domain: { type: 'string', default: 'inline' },
-        json: { type: 'boolean', default: false },
-      },
-    });
-    const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
-    if (!(minutes > 0 && minutes <= 10_000)) throw new Error('--minutes takes a number above 0');
-    if (!Number.isInteger(seed)) throw new Error('--seed takes a whole number');
-    return { options: { minutes, seed, domain: values.domain }, json: values.json };
-  } catch (error) {
-    const problem = (error as Error).message.split('\n')[0]!.replace(/\.$/, '');
-    const remedy = 'it takes --minutes, --seed, --domain inline|process and --json';
-    throw new OptionError(problem, remedy);
-  }
+const minutesOf = (text: string): number => {
+  const minutes = Number(text);
+  if (minutes > 0 && minutes <= 10_000) return minutes;
+  throw new InvalidArgumentError('takes a number above 0, at most 10000.');
+};
+const seedOf = (text: string): number => {
+  if (/^-?\d+$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('takes a whole number.');
+};
+const domainOf = (text: string): string => {
+  if (text === 'inline' || text === 'process') return text;
+  throw new InvalidArgumentError('takes inline or process.');
+};
+
+/** undefined: help was asked for and printed. */
+function parse(args: string[]): { options: SoakOptions; json: boolean } | undefined {
+  const command = new Command('ix bench soak')
+    .description('hostile frames at full rate, and what is left of a server after them')
+    .option('--minutes <time>', 'how long', minutesOf, 10)
+    .option('--seed <number>', 'of everything random', seedOf, Date.now() % 2 ** 31)
+    .option('--domain <name>', 'inline or process', domainOf, 'inline')
+    .option('--json', 'print one JSON object', false);
+  if (!readOptions(command, args)) return undefined;
+  const { json, minutes, seed, domain } = command.opts();
+  return { options: { minutes, seed, domain }, json };
 }
 
 /** In the network namespace of this process, which nobody else uses. */

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -176,6 +177,23 @@ test('cli_help_exit0OnStandardOutput', () => {
   assert.equal(stderr, '');
   for (const command of ['serve', 'run', 'stat', 'doctor', 'bench', 'setup', 'test']) {
     assert.match(stdout, new RegExp(`^  ${command}\\b`, 'm'));
+  }
+});
+
+test('bench_help_listsEveryBenchmarkAndEachHasItsOwn', () => {
+  const names = readdirSync(new URL('../../bench', import.meta.url))
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => file.slice(0, -3));
+  assert.ok(names.length >= 8);
+  for (const name of ['', ...names]) {
+    const { status, stdout, stderr } = ix('bench', ...(name === '' ? [] : [name]), '--help');
+    assert.deepEqual([status, stderr], [0, ''], name);
+    assert.match(stdout, new RegExp(`^Usage: ix bench ${name || '<name>'} \\[options\\]\n`));
+    if (name === '')
+      assert.deepEqual(
+        [...stdout.matchAll(/^ {2}(\S+)$/gm)].map(([, n]) => n),
+        names,
+      );
   }
 });
 
