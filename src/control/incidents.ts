@@ -6,7 +6,8 @@
  * - `restarted`: it is up again, under a new pid.
  * - `hanging`: it has not returned from a batch for so long; the dataplane goes on without it. At `restartAfterSeconds`
  *   it is killed (cause 'hang'); absent: never.
- * - `quota`: it has asked for more than it may have; `refused` is how often since this was last said.
+ * - `quota`: it has asked for more than it may have; `refused` is how often since this was last said. Of `perSource` it is
+ *   its peers that have asked: one or more of them has as many connections as a source may have.
  * - `dataplane-ended`, `dataplane-restarted`: the same of the dataplane that it ran on.
  * - `link`, `link-renamed`: what became of a link, by name; `seconds` is how long it was what it was before.
  * - `checksums`: how many packets were refused for a checksum that their sender has left to hardware.
@@ -136,6 +137,10 @@ export function describe(incident: Incident): string {
   }
   const { application, pid } = incident;
   const number = pid === undefined ? '' : ` (pid ${pid})`;
+  if (incident.event === 'quota' && incident.quota === 'perSource') {
+    const what = 'a source has as many connections as one may (--quota perSource)';
+    return `peers of ${application}${number}: ${what}, refused ${incident.refused} times`;
+  }
   if (incident.event === 'dataplane-ended' || incident.event === 'dataplane-restarted') {
     return `dataplane of ${application} at ${incident.address}${number}: ${happened(incident)}`;
   }

@@ -62,6 +62,12 @@ for (const [incident, line] of SAID) {
   });
 }
 
+test('incident_quotaOfSources_isSaidOfPeersNotOfTheApplication', () => {
+  const line = 'a source has as many connections as one may (--quota perSource), refused 4 times';
+  const incident = { event: 'quota', ...KV, quota: 'perSource', refused: 4 } as const;
+  assert.equal(explain(incident), `peers of kv (pid 12): ${line}`);
+});
+
 test('incident_dataplane_namesItWithItsAddress', () => {
   const named = { application: 'kv', address: '10.77.0.2' };
   const ended = { event: 'dataplane-ended', ...named, ...AGAIN } as const;
