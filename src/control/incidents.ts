@@ -16,6 +16,7 @@
  */
 import type { Quotas } from '../limits.ts';
 import type { LinkState } from './instances.ts';
+import { printable } from './printable.ts';
 
 interface Named {
   application: string;
@@ -133,7 +134,8 @@ function causeOf(ended: Ended): string {
 export function describe(incident: Incident): string {
   if ('interface' in incident) {
     const { application, address } = incident;
-    return `link ${incident.interface} of ${application} at ${address}: ${happenedToLink(incident)}`;
+    const name = printable(incident.interface);
+    return `link ${name} of ${application} at ${address}: ${happenedToLink(incident)}`;
   }
   const { application, pid } = incident;
   const number = pid === undefined ? '' : ` (pid ${pid})`;
@@ -148,7 +150,7 @@ export function describe(incident: Incident): string {
 }
 
 function happenedToLink(incident: LinkChanged | LinkRenamed | ChecksumsRefused): string {
-  if (incident.event === 'link-renamed') return `was ${incident.was} until now`;
+  if (incident.event === 'link-renamed') return `was ${printable(incident.was)} until now`;
   if (incident.event === 'checksums') {
     const what = `${incident.refused} packets came with a checksum left to hardware that is not there, and were dropped`;
     return `${what}; where they are sent: ethtool -K INTERFACE tx off`;

@@ -123,13 +123,14 @@ export function linkName(index: number): string | undefined {
 
 /** Removes links that dead instances left behind; returns their names. Call under `withLock`. */
 export function sweepLinks(netlink: Netlink): string[] {
-  return sweep((name) => removeLink(netlink, name));
+  return sweep((name, indexes) => removeLink(netlink, name, indexes));
 }
 
-function removeLink(netlink: Netlink, name: string): boolean {
+/** Only kinds that we make, and only under a number that it had, if that is known: the name may be something else's by now. */
+function removeLink(netlink: Netlink, name: string, indexes?: readonly number[]): boolean {
   const link = netlink.link(name);
-  // Only kinds that we make: the name may belong to something else by now.
   if (!link || (link.kind !== 'veth' && link.kind !== 'tun')) return false;
+  if (indexes && !indexes.includes(link.index)) return false;
   netlink.deleteLink(link.index);
   return true;
 }
@@ -358,7 +359,7 @@ function removal(instance: Instance, fd = -1): () => void {
     if (done) return;
     done = true;
     const netlink = new Netlink();
-    for (const name of instance.links) removeLink(netlink, name);
+    for (const name of instance.links) removeLink(netlink, name, instance.link?.indexes);
     netlink.close();
     if (fd >= 0) closeSync(fd);
     forget(instance);

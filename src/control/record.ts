@@ -1,8 +1,8 @@
 /**
  * What an instance writes down of itself: the form of a record, and what must be true of it before it is looked at any closer.
  *
- * - A record is read by programs with more privileges than its writer may have had: every field is bounded, names are of the
- *   form that we give, and what may be any text is printed by `printable` only.
+ * - A record is read by programs with more privileges than its writer may have had: every field is bounded, names are of a
+ *   form that has nothing to hide, or, as what may be any text, printed by `printable` only.
  * - Who may be believed at all is state.ts's; what of it, instances.ts's.
  */
 import * as v from 'valibot';
@@ -17,8 +17,8 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const text = v.pipe(v.string(), v.maxLength(4096));
 const word = v.pipe(v.string(), v.regex(/^[\w.:-]{0,64}$/));
 
-/** Of any interface: IFNAMSIZ, and nothing that a terminal would not show. */
-const linkName = v.pipe(v.string(), v.regex(/^[!-.0-~]{1,15}$/));
+/** Of any interface, ours too, which may be renamed: as the kernel takes them (dev_valid_name). To be printed by `printable`. */
+const linkName = v.pipe(v.string(), v.regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/));
 
 export const LINK_STATES = ['up', 'no carrier', 'down', 'gone'] as const;
 export type LinkState = (typeof LINK_STATES)[number];
@@ -103,8 +103,8 @@ export const Instance = v.object({
   nic: text,
   /** Where its XDP program runs and how frames get to it, once a dataplane is attached; absent for a tap. */
   xdp: v.optional(XdpState),
-  /** Links this instance made, by name. */
-  links: v.pipe(v.array(v.pipe(v.string(), v.regex(/^ix\d+$/))), v.maxLength(64)),
+  /** Links this instance made, by the names that they have now. */
+  links: v.pipe(v.array(linkName), v.maxLength(64)),
   /** The interface that its dataplane drives, and what its links were when that was last known. */
   link: v.optional(
     v.object({

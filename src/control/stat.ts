@@ -54,7 +54,7 @@ export async function stat(options: StatOptions): Promise<void> {
   for (const instance of instances) {
     console.log(title(instance));
     const { link } = linkFacts(instance);
-    if (link) console.log(`  link ${link.name}: ${link.state}`);
+    if (link) console.log(`  link ${printable(link.name)}: ${link.state}`);
     if (instance.xdp) console.log(`  ${printable(instance.nic)}: ${describeXdp(instance.xdp)}`);
     for (const line of confinement(instance)) console.log(`  ${line}`);
     printTable(readStatistics(instance), '');

@@ -46,7 +46,7 @@ export async function stop(name: string | undefined, options: StopOptions): Prom
   for (const { app, address } of stopped) {
     console.log(`ix: stopped ${printable(app)} at ${address}`);
   }
-  if (swept.length > 0) console.log(`ix: removed what was left: ${swept.join(', ')}`);
+  if (swept.length > 0) console.log(`ix: removed what was left: ${printable(swept.join(', '))}`);
   if (stopped.length + swept.length === 0) console.log('ix: nothing runs here');
 }
 

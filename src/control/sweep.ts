@@ -21,9 +21,12 @@ import { isAlive, networkNamespace } from './process.ts';
 const NAMED = ['/run/netns', '/var/run/netns'];
 
 /**
- * `removeLink` is asked for every link that a dead instance made and no other one has. Returns what was removed.
+ * `removeLink` is asked for every link that a dead instance made and no other one has; `indexes` are its links' numbers, if
+ * they were made. Returns what was removed.
  */
-export function sweep(removeLink: (name: string) => boolean): string[] {
+export function sweep(
+  removeLink: (name: string, indexes?: readonly number[]) => boolean,
+): string[] {
   const namespace = networkNamespace();
   const all = ownInstances();
   const isDead = ({ control }: Instance): boolean => !isAlive(control);
@@ -36,7 +39,7 @@ export function sweep(removeLink: (name: string) => boolean): string[] {
     killLeft(instance);
     if (instance.namespace === namespace) {
       for (const name of instance.links) {
-        if (!kept.has(name) && removeLink(name)) removed.push(name);
+        if (!kept.has(name) && removeLink(name, instance.link?.indexes)) removed.push(name);
       }
     } else if (instance.links.length > 0 && namespaceExists(instance.namespace)) continue;
     rmSync(file, { force: true });

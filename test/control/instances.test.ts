@@ -73,6 +73,33 @@ test('sweep_deadInstance_removesItsLinksAndFile', () => {
   assert.deepEqual(files(), []);
 });
 
+test('linkRenamed_recordIsStillBelieved_andSweptByItsNewName', () => {
+  const mine = instance('10.77.0.2', {
+    links: ['web0', 'ünder'],
+    link: { name: 'ünder', indexes: [7], state: 'up' },
+  });
+  record(mine);
+  assert.equal(holderOf('10.77.0.2')?.link?.name, 'ünder');
+  record({ ...mine, control: deadProcess() });
+  const asked: unknown[] = [];
+  sweep((...link) => {
+    asked.push(link);
+    return true;
+  });
+  const indexes = [7];
+  assert.deepEqual(asked, [
+    ['web0', indexes],
+    ['ünder', indexes],
+  ]);
+});
+
+for (const name of ['', '../ix0', 'two words', 'a:b', '.', '..', 'sixteen_letters_']) {
+  test(`linkNamed_${name}_whichTheKernelRefuses_recordIsNotBelieved`, () => {
+    record(instance('10.77.0.2', { links: [name] }));
+    assert.equal(holderOf('10.77.0.2'), undefined);
+  });
+}
+
 test('sweep_reusedPid_countsAsDead', () => {
   const name = processName(process.pid)!;
   record(instance('10.77.0.2', { control: { ...name, start: name.start - 1 } }));
