@@ -18,9 +18,9 @@ import type { XdpMode } from './attach.ts';
 export const COPY_WISHES = ['auto', 'copy', 'zerocopy'] as const;
 export type CopyWish = (typeof COPY_WISHES)[number];
 
-/** Zero-copy with 2048-byte chunks takes a whole frame of MTU 1500, or is refused. */
+/** Zero-copy with 2048-byte chunks takes a whole frame of MTU 1500, or is refused. virtio_net was run, the others read. */
 const WHOLE: readonly string[] = ['virtio_net', 'i40e', 'ice', 'mlx5_core'];
-/** It does not, and says nothing. */
+/** It does not, and says nothing. igb was run, the others read: they have its registers. */
 const CUTS: readonly string[] = ['igb', 'igc', 'ixgbe'];
 
 export interface Copying {

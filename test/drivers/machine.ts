@@ -1,6 +1,8 @@
 /**
  * One machine of test/drivers/run: QEMU with a kernel and NICs, the steps it is given, and what came of each.
  *
+ * - A step has so long (`limitMs`); then the machine is given up with it. The steps after it were not reached: who calls
+ *   gives them to another machine. A machine that dies or does not boot is told by the same means, never by silence.
  * - The machine's console is QEMU's standard input and output: guest/start.sh says `@word ...` there, and a NIC's step
  *   waits for a line from here while the client (client.ts) talks to it over a tap of this network namespace.
  * - No KVM: emulated, everything is the same but slower, and nothing is needed of this machine.
@@ -8,16 +10,19 @@
  * Called by main.ts.
  */
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-/** A machine that says nothing for so long is given up. */
-const SILENCE_MS = 1_200_000;
+/** To boot, on a machine that others use too. */
+const BOOT_MS = 240_000;
 const CLIENT_SECONDS = '60';
+/** The firmware clears the screen in the line in which the first word comes. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are
+const ESCAPES = /\x1b[[\]]?[\d;?=]*[a-zA-Z]/g;
 
 export interface Step {
   name: string;
@@ -28,19 +33,22 @@ export interface Step {
 }
 
 export interface Outcome {
-  readonly kernel: string;
   readonly step: Step;
-  /** Empty: it came to its end. */
+  /** `waiting`: the machine never came to it. */
+  state: 'waiting' | 'running' | 'ended';
+  /** Why it did not come to its end; empty: it did. */
   failed: string;
+  /** Why it could not run here at all; empty: it could. */
+  lacks: string;
   /** Seconds from a service's start until it said that it serves. */
   readySeconds: number;
   /** What the client found. */
   client: { wrong: string[]; requests?: number; gets?: number } | undefined;
   /**
    * What the machine said of it, by its words: `driver`; `socket`, zc:1 or zc:0, of xsk_diag; `out` and `err` of the
-   * service; `stat`; `kernel`, the last lines of its log; `test`, lines of a test's report.
+   * service; `stat`; `kernel`, the last lines of its log; `test` and `skip`, lines of a test's report.
    */
-  readonly said: Map<string, string[]>;
+  readonly said: Record<string, string[]>;
 }
 
 export interface Machine {
@@ -50,6 +58,8 @@ export interface Machine {
   /** Options of QEMU: the network devices. */
   readonly devices: readonly string[];
   readonly steps: readonly Step[];
+  /** How long a step may take. */
+  readonly limitMs: number;
 }
 
 /** The initial file system with scripts and plan, which are new for each machine. */
@@ -84,59 +94,110 @@ function start(machine: Machine, work: string) {
   });
 }
 
+/** What the client says, or why it said nothing. */
 async function client(address: string): Promise<string> {
   const words = ['--disable-warning=ExperimentalWarning', join(HERE, 'client.ts')];
   const run = promisify(execFile)(process.execPath, [...words, address, CLIENT_SECONDS]);
-  return (await run).stdout.trim();
+  const broke = (error: Error) => JSON.stringify({ wrong: [`the client: ${error.message}`] });
+  return await run.then(({ stdout }) => stdout.trim(), broke);
 }
 
-/** Boots it and takes it through its steps; `log` gets the whole console. */
-export async function runMachine(
-  machine: Machine,
-  log: string,
-  progress: (line: string) => void,
-): Promise<Outcome[]> {
-  const work = mkdtempSync(join(machine.folder, 'machine-'));
-  const outcomes = machine.steps.map((step): Outcome => {
-    const { kernel } = machine;
-    const said = new Map<string, string[]>();
-    return { kernel, step, failed: 'not reached', readySeconds: 0, client: undefined, said };
-  });
-  const qemu = start(machine, work);
-  const console = createWriteStream(log);
-  qemu.stderr.pipe(console, { end: false });
-  let silence: NodeJS.Timeout | undefined;
-  let at = -1;
-  const hear = async (line: string): Promise<void> => {
-    console.write(`${line}\n`);
-    clearTimeout(silence);
-    silence = setTimeout(() => qemu.kill('SIGKILL'), SILENCE_MS);
-    const [, word = '', rest = ''] = /^@(\w+) ?(.*)$/.exec(line.trim()) ?? [];
-    if (word === 'boot') progress(`${machine.kernel}: booted (${rest} s)`);
-    if (word === 'step') {
-      at += 1;
-      progress(`${machine.kernel}: ${machine.steps[at]?.name}`);
-    }
-    const now = outcomes[at];
-    if (!now || word === '') return;
-    if (word === 'failed') now.failed = `ended (${rest})`;
-    else if (word === 'end' && now.failed === 'not reached') now.failed = '';
+/** Follows what a machine says, step by step. */
+class Listener {
+  readonly outcomes: Outcome[];
+  #at = -1;
+
+  constructor(steps: readonly Step[]) {
+    this.outcomes = steps.map((step): Outcome => {
+      return {
+        ...{ step, state: 'waiting', failed: '', lacks: '' },
+        ...{ readySeconds: 0, client: undefined, said: {} },
+      };
+    });
+  }
+
+  get now(): Outcome | undefined {
+    return this.outcomes[this.#at];
+  }
+
+  hear(word: string, rest: string): void {
+    if (word === 'step') this.#at += 1;
+    const { now } = this;
+    if (!now) return;
+    if (word === 'step') now.state = 'running';
+    else if (word === 'end') now.state = 'ended';
+    else if (word === 'failed') now.failed = rest;
+    else if (word === 'lacks') now.lacks = rest;
     else if (word === 'served') {
       const [began, served] = rest.split(' ').map(Number) as [number, number];
       now.readySeconds = served - began;
     } else if (word === 'client') now.client = JSON.parse(rest);
-    else now.said.set(word, [...(now.said.get(word) ?? []), rest]);
-    if (word !== 'ready') return;
-    const found = await client(now.step.address ?? '');
-    console.write(`${found}\n`);
-    now.client = JSON.parse(found);
-    qemu.stdin.write('\n');
+    else now.said[word] = [...(now.said[word] ?? []), rest];
+  }
+
+  /** The machine is gone: what was running did not come to its end. */
+  gone(why: string): void {
+    const { now } = this;
+    if (now?.state === 'running') now.failed = why;
+  }
+}
+
+/**
+ * Boots it and takes it through its steps; `log` gets the whole console, `keep` each step's outcome when it is over. What
+ * is returned has also those that it did not come to.
+ */
+export async function runMachine(
+  machine: Machine,
+  log: string,
+  progress: (line: string) => void,
+  until: AbortSignal,
+  keep: (outcome: Outcome) => void,
+): Promise<Outcome[]> {
+  const work = mkdtempSync(join(machine.folder, 'machine-'));
+  const listener = new Listener(machine.steps);
+  const qemu = start(machine, work);
+  const console = createWriteStream(log);
+  qemu.stderr.pipe(console, { end: false });
+  qemu.stdin.on('error', () => {}); // It may have died while the client talked.
+  const kill = (): void => void qemu.kill('SIGKILL');
+  let why = 'the machine ended meanwhile';
+  const giveUp = (what: string, afterMs: number): NodeJS.Timeout =>
+    setTimeout(() => {
+      why = what;
+      kill();
+    }, afterMs);
+  let limit = giveUp('', BOOT_MS);
+  const interrupted = (): void => {
+    why = 'interrupted';
+    kill();
   };
+  until.addEventListener('abort', interrupted);
   const ended = new Promise((resolve) => qemu.once('close', resolve));
-  for await (const line of createInterface({ input: qemu.stdout })) await hear(line);
+  for await (const raw of createInterface({ input: qemu.stdout })) {
+    const line = raw.replaceAll(ESCAPES, '').trim();
+    console.write(`${line}\n`);
+    const [, word = '', rest = ''] = /^@(\w+) ?(.*)$/.exec(line) ?? [];
+    if (word === '') continue;
+    listener.hear(word, rest);
+    if (word === 'end') keep(listener.now!);
+    if (word === 'boot') progress(`booted ${rest}`);
+    if (word === 'step') {
+      progress(`${listener.now?.step.name} ...`);
+      clearTimeout(limit);
+      limit = giveUp(`not done in ${machine.limitMs / 1000} s`, machine.limitMs);
+    }
+    if (word !== 'ready') continue;
+    const found = await client(listener.now?.step.address ?? '');
+    console.write(`${found}\n`);
+    listener.hear('client', found);
+    qemu.stdin.write('\n');
+  }
   await ended;
-  clearTimeout(silence);
+  clearTimeout(limit);
+  until.removeEventListener('abort', interrupted);
+  listener.gone(why);
+  if (listener.now?.state === 'running') keep(listener.now);
   console.end();
-  if (existsSync(work)) rmSync(work, { recursive: true });
-  return outcomes;
+  rmSync(work, { recursive: true, force: true });
+  return listener.outcomes;
 }

@@ -1,138 +1,153 @@
 /**
- * What test/drivers/run does once packages and image are there: machine after machine, then the tables.
- * `main.ts FOLDER RESULTS KERNELS CASES`, lists separated by commas; within a network namespace of its own.
+ * What test/drivers/run does once packages and image are there: machine after machine, then the table.
  *
- * - A case is right when a client got every byte it stored back, at every size, and the service ran in the mode that this
- *   kernel's driver has; a mode that another kernel has is no fault here.
- * - Results: RESULTS/drivers.md (the tables), RESULTS/*.json (all that was said), RESULTS/*.log (consoles).
+ * - A case that has a right result keeps it (`--again`: none does), so a run that was stopped goes on where it was. One that
+ *   does not end in its time is given up with its machine; those after it get another machine.
+ * - Every case of every kernel that was asked for is in the table, also one that did not run, with the reason.
+ * - Results: RESULTS/KERNEL/CASE.json (all that was said), RESULTS/KERNEL/*.log (consoles), RESULTS/drivers.md and .json.
+ *
+ * Called by run, within a network namespace of its own; result.ts says what is right.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Outcome, runMachine, type Step } from './machine.ts';
+import { parseArgs } from 'node:util';
+import { CASES, type Case, numberOf, planned } from './cases.ts';
+import { type Outcome, runMachine } from './machine.ts';
+import { type Result, Results, resultOf, table } from './result.ts';
 
-interface Case {
-  name: string;
-  /** Its QEMU device, of netdev `%n` with address `%m`; absent: it needs none. */
-  device?: string;
-  /** Of `serve`, or the files of a test. */
-  words: string;
-  kind: 'nic' | 'own' | 'tests' | 'doctor';
+const TEXT = { type: 'string', default: '' } as const;
+const SWITCH = { type: 'boolean', default: false } as const;
+const { values: asked } = parseArgs({
+  options: {
+    ...{ folder: TEXT, results: TEXT, product: TEXT, kernels: TEXT, cases: TEXT, options: TEXT },
+    ...{ limit: { type: 'string', default: '600' }, again: SWITCH, json: SWITCH },
+  },
+});
+
+function refuse(what: string): never {
+  console.error(`drivers: ${what}`);
+  process.exit(2);
 }
 
-/** `romfile=`: nobody boots from it. */
-const VIRTIO = 'virtio-net-pci,romfile=,netdev=%n,mac=%m';
-/** Zero-copy is offered only to a device behind an IOMMU, or one that says so. */
-const PLATFORM = `${VIRTIO},iommu_platform=on,disable-legacy=on`;
-const inline = '--domain inline';
-const LIVE_TESTS = ['afxdp', 'xdp-program', 'queues', 'tap'];
-const CASES: readonly Case[] = [
-  { name: 'virtio', kind: 'nic', device: PLATFORM, words: inline },
-  { name: 'virtio-plain', kind: 'nic', device: VIRTIO, words: inline },
-  { name: 'igb', kind: 'nic', device: 'igb,romfile=,netdev=%n,mac=%m', words: inline },
-  { name: 'e1000e', kind: 'nic', device: 'e1000e,romfile=,netdev=%n,mac=%m', words: inline },
-  { name: 'virtio-process', kind: 'nic', device: PLATFORM, words: '' },
-  { name: 'veth', kind: 'own', words: inline },
-  { name: 'tap', kind: 'own', words: `${inline} --nic tap` },
-  { name: 'doctor', kind: 'doctor', words: '' },
-  ...LIVE_TESTS.map((name): Case => {
-    return { name: `test-${name}`, kind: 'tests', words: `test/nic/${name}.live.test.ts` };
-  }),
-];
+function wantedCases(): Case[] {
+  const names = asked.cases === '' ? CASES.map(({ name }) => name) : asked.cases.split(',');
+  const unknown = names.filter((name) => !CASES.some((each) => each.name === name));
+  if (unknown.length > 0)
+    refuse(`no case ${unknown.join(', ')}; there are: ${CASES.map(({ name }) => name).join(' ')}`);
+  return CASES.filter(({ name }) => names.includes(name));
+}
 
-function makeTap(index: number): void {
-  const name = `t${index}`;
+function makeTap(number: number): void {
+  const name = `t${number}`;
   const ip = (words: string): Buffer => execFileSync('ip', words.split(' '));
   ip(`tuntap add ${name} mode tap`);
-  ip(`addr add 10.88.${index}.1/24 dev ${name}`);
+  ip(`addr add 10.88.${number}.1/24 dev ${name}`);
   ip(`link set ${name} up`);
 }
 
-/** The steps of a machine and the devices they need, one a case, since a service changes what it serves on. */
-function planned(cases: readonly Case[], options: string): { steps: Step[]; devices: string[] } {
-  const devices: string[] = [];
-  const steps = cases.map(({ name, kind, device, words }, index): Step => {
-    if (device === undefined)
-      return { name, line: `${kind} ${words}${kind === 'own' ? ` ${options}` : ''}` };
-    const mac = `52:54:00:00:01:${index.toString(16).padStart(2, '0')}`;
-    devices.push('-netdev', `tap,id=n${index},ifname=t${index},script=no,downscript=no`);
-    devices.push('-device', device.replace('%n', `n${index}`).replace('%m', mac));
-    const address = `10.88.${index}.2`;
-    return { name, line: `nic ${mac} ${index} ${words} ${options}`, address };
-  });
-  return { steps, devices };
-}
-
-function row({ kernel, step, failed, readySeconds, client, said }: Outcome): string[] {
-  const tests = said.get('test') ?? [];
-  const count = (what: string): number =>
-    tests.reduce((sum, line) => sum + Number(new RegExp(`${what} (\\d+)`).exec(line)?.[1] ?? 0), 0);
-  const isTest = step.line.startsWith('tests ');
-  const driver = said.get('driver')?.[0] ?? '';
-  const how = /"xdp":(\{[^}]*\})/.exec(said.get('out')?.join('') ?? '')?.[1];
-  const mode = how === undefined ? '' : Object.values(JSON.parse(how)).filter(Boolean).join('; ');
-  const wrong = client?.wrong ?? [];
-  const isRight =
-    failed === '' && wrong.length === 0 && count('fail') === 0 && (!isTest || count('pass') > 0);
-  const detail = isTest
-    ? `${count('pass')} pass, ${count('fail')} fail`
-    : (failed && `${failed} ${said.get('err')?.[0] ?? ''}`) ||
-      wrong.join('; ') ||
-      (client ? `${client.requests} requests/s, ${client.gets} gets/s` : '');
-  const sockets = said.get('socket')?.join(' ') ?? '';
-  const seconds = readySeconds > 0 ? readySeconds.toFixed(1) : '';
-  return [kernel, step.name, driver, sockets, mode, seconds, isRight ? 'right' : 'WRONG', detail];
-}
-
-const HEAD = ['kernel', 'case', 'driver', 'xsk_diag', 'serve says', 'ready s', 'result', 'detail'];
-
-function table(outcomes: readonly Outcome[]): string {
-  const rows = [HEAD, HEAD.map(() => '---'), ...outcomes.map(row)];
-  return rows
-    .map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '/')).join(' | ')} |\n`)
-    .join('');
-}
-
-async function main([
-  folder = '',
-  results = '',
-  kernels = '',
-  wanted = '',
-  options = '',
-]: string[]): Promise<void> {
-  const names = wanted === '' ? CASES.map(({ name }) => name) : wanted.split(',');
-  const unknown = names.filter((name) => !CASES.some((each) => each.name === name));
-  if (unknown.length > 0 || folder === '') {
-    console.error(
-      `drivers: no case ${unknown.join(', ')}; there are: ${CASES.map((c) => c.name).join(' ')}`,
-    );
-    process.exit(2);
+/** The commit, with `+` where something that the image holds is not of it. */
+function productName(): string {
+  const git = (...words: string[]): string =>
+    execFileSync('git', ['-C', asked.product, ...words], { encoding: 'utf8' }).trim();
+  try {
+    const changed = git('status', '--porcelain', '--', 'src', 'native', 'test/nic', 'bin');
+    return git('rev-parse', '--short=10', 'HEAD') + (changed === '' ? '' : '+');
+  } catch {
+    return 'not a repository';
   }
-  mkdirSync(results, { recursive: true });
-  const cases = CASES.filter(({ name }) => names.includes(name));
-  const { steps, devices } = planned(cases, options);
-  cases.forEach((each, index) => {
-    if (each.device !== undefined) makeTap(index);
-  });
-  const all: Outcome[] = [];
-  for (const kernel of kernels.split(',')) {
-    const began = Date.now();
-    const progress = (line: string): void => {
-      console.error(`drivers: ${Math.round((Date.now() - began) / 1000)} s ${line}`);
+}
+
+class Run {
+  readonly #results = new Results(asked.results);
+  readonly #kernels = asked.kernels.split(',');
+  readonly #cases = wantedCases();
+  readonly #limitMs = Number(asked.limit) * 1000;
+  readonly #stop = new AbortController();
+  readonly #product = productName();
+  readonly #began = Date.now();
+
+  constructor() {
+    if (!(this.#limitMs > 0)) refuse('--limit is a number of seconds');
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.on(signal, () => this.#stop.abort());
+  }
+
+  #say(line: string): void {
+    console.error(`drivers: ${Math.round((Date.now() - this.#began) / 1000)} s ${line}`);
+  }
+
+  async all(): Promise<void> {
+    for (const each of this.#cases) if (each.device !== undefined) makeTap(numberOf(each));
+    for (const kernel of this.#kernels) {
+      const due = this.#cases.filter(
+        ({ name }) => asked.again || this.#results.get(kernel, name)?.verdict !== 'right',
+      );
+      this.#say(`${kernel}: ${due.length} of ${this.#cases.length} cases to run`);
+      await this.#kernel(kernel, due);
+    }
+    this.#tell();
+  }
+
+  /** Machine after machine, until no case waits, or none could begin. */
+  async #kernel(kernel: string, due: readonly Case[]): Promise<void> {
+    let waiting = [...due];
+    while (waiting.length > 0 && !this.#stop.signal.aborted) {
+      const done = await this.#machine(kernel, waiting);
+      if (done.size === 0) {
+        this.#say(`${kernel}: the machine came to no case; see its console`);
+        return;
+      }
+      waiting = waiting.filter(({ name }) => !done.has(name));
+    }
+  }
+
+  /** Names of the cases that it came to. */
+  async #machine(kernel: string, cases: readonly Case[]): Promise<Set<string>> {
+    const folder = join(asked.results, kernel);
+    mkdirSync(folder, { recursive: true });
+    const path = join(asked.folder, `kernels/${kernel}.release`);
+    const release = readFileSync(path, 'utf8').trim();
+    const about = { kernel, release, product: this.#product, options: asked.options };
+    const outcomes = await runMachine(
+      { folder: asked.folder, kernel, limitMs: this.#limitMs, ...planned(cases, asked.options) },
+      join(folder, `from-${cases[0]?.name}.log`),
+      (line) => this.#say(`${kernel}: ${line}`),
+      this.#stop.signal,
+      (outcome) => this.#keep(about, outcome),
+    );
+    return new Set(
+      outcomes.filter(({ state }) => state !== 'waiting').map(({ step }) => step.name),
+    );
+  }
+
+  #keep(about: Parameters<typeof resultOf>[0], outcome: Outcome): void {
+    const each = this.#cases.find(({ name }) => name === outcome.step.name)!;
+    const result = resultOf(about, each, outcome);
+    this.#results.put(result);
+    this.#say(`${about.kernel}: ${each.name}: ${result.verdict}: ${result.detail}`);
+  }
+
+  #tell(): void {
+    const wanted = new Set(this.#cases.map(({ name }) => name));
+    const why = (name: string): string => {
+      if (!wanted.has(name)) return 'not asked for';
+      return this.#stop.signal.aborted ? 'the run was interrupted before it' : 'not reached';
     };
-    all.push(
-      ...(await runMachine(
-        { folder, kernel, devices, steps },
-        join(results, `${kernel}.log`),
-        progress,
-      )),
-    );
-    const plain = all.map((outcome) => ({ ...outcome, said: Object.fromEntries(outcome.said) }));
-    writeFileSync(join(results, 'drivers.json'), JSON.stringify(plain, null, 1));
-    writeFileSync(join(results, 'drivers.md'), table(all));
+    const results = this.#results.all(this.#kernels, why);
+    const short = results.map(({ outcome: _, ...rest }) => rest);
+    writeFileSync(join(asked.results, 'drivers.json'), `${JSON.stringify(short, null, 1)}\n`);
+    writeFileSync(join(asked.results, 'drivers.md'), table(results));
+    process.stdout.write(asked.json ? `${JSON.stringify(short, null, 1)}\n` : table(results));
+    const own = results.filter(({ name }) => wanted.has(name));
+    process.exitCode = exitCodeOf(own);
   }
-  console.log(table(all));
-  process.exit(all.every((outcome) => row(outcome)[6] === 'right') ? 0 : 1);
 }
 
-await main(process.argv.slice(2));
+/** 1: something is wrong; 3: nothing is, but something did not come to its end. */
+function exitCodeOf(results: readonly Result[]): number {
+  if (results.some(({ verdict }) => verdict === 'wrong')) return 1;
+  return results.every(({ verdict }) => verdict === 'right') ? 0 : 3;
+}
+
+await new Run().all();
