@@ -6,9 +6,10 @@
  * - So does a result that cannot be: `received` returns how many bytes it consumed, and a Promise, a fraction or a number
  *   beyond what it was given would leave its connection standing still without a word.
  * - A fault that comes with every message must not drown the others: REPORTS_MAX a second, then how many were left out.
+ *   One that peers can cause as often as they like is told once in QUIET_MS (`Seldom`).
  * - One class for all handlers: libix's calls have one target each, which V8 inlines.
  *
- * Called by ix.ts, requests.ts and udp.ts; `GuardedHandlers` by session.ts.
+ * Called by ix.ts, inbox.ts, reports.ts, requests.ts and udp.ts; `GuardedHandlers` by session.ts.
  */
 import { inspect } from 'node:util';
 import type { Connection } from './connection.ts';
@@ -16,6 +17,7 @@ import type { Handlers } from './handlers.ts';
 
 const REPORTS_MAX = 10;
 const SECOND_MS = 1000;
+const QUIET_MS = 10_000;
 /** A result that is wrong is shown up to here. */
 const SHOWN_MAX = 60;
 
@@ -74,6 +76,23 @@ export class Faults {
     } catch (error) {
       this.report(error);
     }
+  }
+}
+
+/** One kind of fault, which is not told again for a while. */
+export class Seldom {
+  readonly #faults: Faults;
+  #toldMs = Number.NEGATIVE_INFINITY;
+
+  constructor(faults: Faults) {
+    this.#faults = faults;
+  }
+
+  tell(line: string): void {
+    const now = performance.now();
+    if (now - this.#toldMs < QUIET_MS) return;
+    this.#toldMs = now;
+    this.#faults.tell(line);
   }
 }
 

@@ -20,7 +20,8 @@ export interface Handlers {
   opened?(c: Connection): void;
   /**
    * Bytes arrived at arena offset `offset`. Returns how many were consumed (0..length); the rest comes again,
-   * with more behind it and contiguous (up to 8 KiB are gathered).
+   * with more behind it and contiguous. Up to 8 KiB are gathered: of a longer message something must be taken before,
+   * else its connection is reset, which is told.
    */
   received(c: Connection, offset: number, length: number): number;
   /** The peer calls the next `bytes` bytes that come urgent; they come in line (RFC 6093: nothing new should use it). */

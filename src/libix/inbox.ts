@@ -4,23 +4,30 @@
  *
  * - `consumed` bytes are told to the dataplane once a batch (one coalesced recv_done per connection).
  * - When gather blocks run out, the connection that has held one longest is reset: whoever sends half messages and
- *   waits cannot stop the others.
+ *   waits cannot stop the others. One whose message fills its block, and is not taken, is reset too. Both are told.
  * - Gathered bytes are copied, and consumed at once; bytes that are kept are spans in `pending`, not consumed.
  *
  * Called by session.ts.
  */
 import { FRAME_SHIFT } from '../limits.ts';
 import type { Connection } from './connection.ts';
+import { type Faults, Seldom } from './guard.ts';
 import { type ApplicationMemory, Blocks, GATHER_BYTES } from './memory.ts';
 import type { ArenaAccess } from './outbox.ts';
 import type { Session } from './session.ts';
 import { LENGTH, OFFSET, type SpanNodes } from './spans.ts';
+
+const TOO_LONG = `received has taken nothing of ${GATHER_BYTES} bytes, and more are not gathered, so its connection was reset; take a long message in the pieces it comes in`;
+const TOO_MANY =
+  'too many connections have sent half a message, so the one that has waited longest was reset; take messages in the pieces they come in, or start with more memory (--memory MiB)';
 
 export class Inbox {
   readonly #session: Session;
   readonly #arena: ArenaAccess;
   readonly #nodes: SpanNodes;
   readonly #gathers: Blocks;
+  readonly #tooLong: Seldom;
+  readonly #tooMany: Seldom;
   /** Holders of gather blocks, oldest first: connection ids, linked through the connections. */
   #oldest = -1;
   #youngest = -1;
@@ -31,11 +38,14 @@ export class Inbox {
     nodes: SpanNodes,
     memory: ApplicationMemory,
     gathers: number,
+    faults: Faults,
   ) {
     this.#session = session;
     this.#arena = arena;
     this.#nodes = nodes;
     this.#gathers = new Blocks(memory, gathers, GATHER_BYTES);
+    this.#tooLong = new Seldom(faults);
+    this.#tooMany = new Seldom(faults);
   }
 
   allHome(): boolean {
@@ -82,7 +92,10 @@ export class Inbox {
       used += added;
       c.gatherLength = (old + added - taken) | 0;
       if (taken > 0) this.#arena.u8.copyWithin(block, block + taken, block + old + added);
-      else if (c.gatherLength === GATHER_BYTES && c.mayRead) this.#session.abort(c); // it cannot go on
+      else if (c.gatherLength === GATHER_BYTES && c.mayRead) {
+        this.#tooLong.tell(TOO_LONG);
+        this.#session.abort(c); // it cannot go on
+      }
     }
     return used;
   }
@@ -91,7 +104,10 @@ export class Inbox {
   #leftOver(c: Connection, offset: number, length: number): void {
     if (!c.isOpen) return this.#session.consume(c, length);
     if (!c.mayRead || length > GATHER_BYTES) return this.#keep(c, offset, length);
-    if (this.#gathers.free === 0) this.#session.abort(this.#session.byId(this.#oldest));
+    if (this.#gathers.free === 0) {
+      this.#tooMany.tell(TOO_MANY);
+      this.#session.abort(this.#session.byId(this.#oldest));
+    }
     c.isGathering = true;
     c.gatherBlock = this.#gathers.take();
     c.gatherLength = length;

@@ -9,21 +9,21 @@
  */
 import { DEPTH_MAX, depthOf } from '../json-depth.ts';
 import { REPORT_BYTES_MAX } from '../limits.ts';
-import { describe, type Faults } from './guard.ts';
+import { describe, type Faults, Seldom } from './guard.ts';
 
-/** Who has no room for one has none for the next: that is said so often at most. */
-const QUIET_MS = 10_000;
+const refusal = (why: string): string => `a report was not sent: ${why}`;
 
 export class Reports {
   readonly #send: (json: string) => boolean;
   readonly #faults: Faults;
-  /** When it was last said that one found no room. */
-  #saidMs = Number.NEGATIVE_INFINITY;
+  /** Who has no room for one has none for the next. */
+  readonly #noRoom: Seldom;
 
   /** `send` answers false when there is no room. */
   constructor(send: (json: string) => boolean, faults: Faults) {
     this.#send = send;
     this.#faults = faults;
+    this.#noRoom = new Seldom(faults);
   }
 
   report(value: unknown): boolean {
@@ -44,14 +44,12 @@ export class Reports {
       return this.#refuse(`it is nested deeper than ${DEPTH_MAX - 1}; make it flatter`);
     }
     if (this.#send(json)) return true;
-    const now = performance.now();
-    if (now - this.#saidMs < QUIET_MS) return false;
-    this.#saidMs = now;
-    return this.#refuse('earlier ones have not been read yet; report less often');
+    this.#noRoom.tell(refusal('earlier ones have not been read yet; report less often'));
+    return false;
   }
 
   #refuse(why: string): false {
-    this.#faults.tell(`a report was not sent: ${why}`);
+    this.#faults.tell(refusal(why));
     return false;
   }
 }

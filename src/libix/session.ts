@@ -85,7 +85,8 @@ export class Session {
     this.#sendNodes = new SpanNodes(sizes.spans);
     this.#receiveNodes = new SpanNodes(sizes.receiveSpans);
     this.#outbox = new Outbox(arena, this.#sendNodes, memory, sizes.sendBlocks);
-    this.#inbox = new Inbox(this, arena, this.#receiveNodes, memory, sizes.gatherBlocks);
+    const { gatherBlocks } = sizes;
+    this.#inbox = new Inbox(this, arena, this.#receiveNodes, memory, gatherBlocks, faults);
     this.#calls = new Calls(this, gate, this.#outbox, faults);
   }
 

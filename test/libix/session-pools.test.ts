@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { EVENT } from '../../src/abi.ts';
 import echo from '../../src/apps/echo.ts';
 import type { Connection } from '../../src/libix/index.ts';
+import { listenToErrors } from './errors.ts';
 import { FakeGate } from './fake-gate.ts';
 import { bytesOf, finish, serving, settle, textOf } from './serving.ts';
 
@@ -36,7 +37,35 @@ describe('session, when pools run out', () => {
     finish(gate);
   });
 
-  it('gatherBlocksRunOut_oldestHolderIsReset_newcomerIsServed', () => {
+  it('messageThatFillsItsBlock_nothingTaken_resetAndToldOnce', (t) => {
+    const said = listenToErrors(t);
+    let longest = 0;
+    const gate = serving({
+      received(_c, _offset, length) {
+        longest = Math.max(longest, length);
+        return 0;
+      },
+    });
+    const flows = [gate.knock(), gate.knock()];
+    gate.turn();
+    for (let bytes = 0; bytes < 8192; bytes += 1024) {
+      assert.deepEqual([said, flows.map((flow) => flow.isClosed)], [[], [false, false]]);
+      for (const flow of flows) gate.receive(flow, new Uint8Array(1024));
+      gate.turn();
+    }
+    gate.turn();
+    assert.equal(longest, 8192);
+    assert.deepEqual(
+      flows.map((flow) => flow.isClosed),
+      [true, true],
+    );
+    assert.equal(said.length, 1, said.join(''));
+    assert.match(said[0]!, /error: received has taken nothing of 8192 bytes.* was reset; take /);
+    finish(gate);
+  });
+
+  it('gatherBlocksRunOut_oldestHolderIsReset_newcomerIsServed', (t) => {
+    const said = listenToErrors(t);
     const lines: string[] = [];
     const gate: FakeGate = serving(
       {
@@ -63,6 +92,8 @@ describe('session, when pools run out', () => {
       flows.map((flow) => flow.isClosed),
       [true, false, false],
     );
+    assert.equal(said.length, 1, said.join(''));
+    assert.match(said[0]!, /^ix: application error: too many connections .* was reset; .*--memory/);
     finish(gate);
   });
 
