@@ -14,16 +14,13 @@ import { Command, InvalidArgumentError } from 'commander';
 import {
   CELLS,
   type Conditions,
-  expectedMbits,
-  LANES_MAX,
-  type Lane,
   nameOf,
   PAIRINGS,
-  type Pairing,
   pairingName,
   RATE_MBITS,
   selectCells,
 } from './goodput/conditions.ts';
+import { batchesOf, msOf, type Plan } from './goodput/plan.ts';
 import { runLanes } from './goodput/runner.ts';
 import {
   type CellFigures,
@@ -45,23 +42,8 @@ export const SNAPSHOT: URL = new URL('goodput/snapshot.json', import.meta.url);
 const DOCUMENT = new URL('../docs/goodput.md', import.meta.url);
 const TABLE_MARKS = /(<!-- table -->\n)[\s\S]*?(\n<!-- end -->)/;
 
-/**
- * What all flows of one run may come to: two cores do it without being the bottleneck. (With 400, all four pairings of a
- * cell without loss at once, ours got 76 Mbit/s of 20 ms where alone it gets 93.)
- */
-const RUN_MBITS = 250;
-/** Pairings that run side by side: each stack sends once and receives once. */
-const SIDE_BY_SIDE: readonly (readonly Pairing[])[] = [
-  PAIRINGS.filter(({ from, to }) => from === to),
-  PAIRINGS.filter(({ from, to }) => from !== to),
-];
-
-interface Options {
+interface Options extends Plan {
   json: boolean;
-  cells: Conditions[];
-  seeds: number;
-  first: number;
-  seconds: number | undefined;
   save: boolean;
 }
 
@@ -96,10 +78,14 @@ function parse(args: string[]): Options | undefined {
     .description('one TCP flow on bad networks: our stack and Linux at either end')
     .option('--json', 'print one JSON object', false)
     .option('--quick', 'six cells, one seed: less than a minute', false)
-    .option('--cells <filter>', "only these: 'loss=0,1 rtt=20 reorder=off'", cells)
+    .option('--cells <filter>', "only these: 'loss=0,1 rtt=20 reorder=off'; rtt=200,300 too", cells)
     .option('--seeds <count>', 'seeds of a cell with loss (default: 5; quick: 1)', whole)
     .option('--first <seed>', 'the first of them', whole, 1)
-    .option('--seconds <time>', 'of one flow (default: 4, with 100 ms 8; quick: 3)', whole)
+    .option(
+      '--seconds <time>',
+      'of one flow (default: 4, with 100 ms 8, beyond 16; quick: 3)',
+      whole,
+    )
     .option('--save', 'merge the cells into the snapshot and its table', false);
   if (!readOptions(command, args)) return undefined;
   const given = command.opts();
@@ -115,49 +101,6 @@ function parse(args: string[]): Options | undefined {
     seconds: given['seconds'] ?? (isQuick ? 3 : undefined),
     save: given['save'],
   };
-}
-
-/** A long path has few round trips in its time and so few losses: more time, and more seeds. */
-const msOf = (cell: Conditions, { seconds }: Options): number =>
-  (seconds ?? (cell.rttMs === 100 ? 8 : 4)) * 1000;
-
-/** Without loss all seeds are alike. */
-function seedsOf(cell: Conditions, { seeds }: Options): number {
-  if (cell.loss === 0) return Math.min(seeds, 2);
-  return cell.rttMs === 100 && seeds > 1 ? seeds * 2 : seeds;
-}
-
-/** The flows of one run, all of the same time. */
-interface Batch {
-  ms: number;
-  mbits: number;
-  lanes: Lane[];
-}
-
-/** First fit, the greediest first. */
-function batchesOf(options: Options): Batch[] {
-  const wanted = options.cells
-    .flatMap((cell) =>
-      Array.from({ length: seedsOf(cell, options) }, (_, i) =>
-        SIDE_BY_SIDE.map((pairings) => ({ cell, pairings, seed: options.first + i })),
-      ).flat(),
-    )
-    .sort((a, b) => expectedMbits(b.cell) - expectedMbits(a.cell));
-  const batches: Batch[] = [];
-  for (const { cell, pairings, seed } of wanted) {
-    const ms = msOf(cell, options);
-    const mbits = expectedMbits(cell) * pairings.length;
-    const lanes = pairings.map((pairing): Lane => ({ ...cell, ...pairing, seed }));
-    const fits = (b: Batch): boolean =>
-      b.ms === ms && b.mbits + mbits <= RUN_MBITS && b.lanes.length + lanes.length <= LANES_MAX;
-    const batch = batches.find(fits);
-    if (!batch) batches.push({ ms, mbits, lanes });
-    else {
-      batch.mbits += mbits;
-      batch.lanes.push(...lanes);
-    }
-  }
-  return batches;
 }
 
 async function measure(options: Options): Promise<CellFigures[]> {

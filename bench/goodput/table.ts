@@ -4,14 +4,14 @@
  *
  * - A figure is the median over the seeds, with least and most. A ratio is taken seed by seed (both flows of a seed meet
  *   the same losses) over the sums of bytes: one lucky seed of a heavy tail must not decide.
- * - A flow stalls when its receiver hears nothing new for STALL_MS.
+ * - A flow stalls when its receiver hears nothing new for longer than `stallMs` of its round trip.
  */
 import type { Machine } from '../harness/machine.ts';
 import { type Spread, spreadOf } from '../harness/statistics.ts';
 import { type Conditions, nameOf, PAIRINGS, pairingName } from './conditions.ts';
 
-/** Linux's retransmission timeout begins at 200 ms and doubles: so long is five lost in a row, and more is a defect. */
-export const STALL_MS = 6500;
+/** Linux's retransmission timeout begins at a round trip and 200 ms, and doubles: five lost in a row, and more is a defect. */
+export const stallMs = (rttMs: number): number => 31 * (rttMs + 200) + 300;
 
 export interface Figure extends Spread {
   /** Mbit/s by seed. */
@@ -60,7 +60,7 @@ export function problemsOf(cells: readonly CellFigures[], tolerance = 0.9): stri
     const slow =
       ratio < tolerance ? [`${nameOf(cell)}: ours sends ${ratio.toFixed(2)} x Linux`] : [];
     const stalled = Object.entries(cell.figures)
-      .filter(([, { longestGapMs }]) => longestGapMs > STALL_MS)
+      .filter(([, { longestGapMs }]) => longestGapMs > stallMs(cell.rttMs))
       .map(([name, { longestGapMs }]) => `${nameOf(cell)}: ${name} stood still ${longestGapMs} ms`);
     return [...slow, ...stalled];
   });
