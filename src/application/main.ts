@@ -2,6 +2,7 @@
  * The application process: reads its configuration from the control plane, runs one worker per elastic thread, and
  * passes on what they say.
  *
+ * - The configuration comes when the dataplane is attached; our one argument says how many ms that may take.
  * - What the application may ask of the kernel is decided here, before it is loaded (`lockDown`).
  * - Exit codes: 0 when the application stopped itself, 1 when it failed. What it held is the dataplane's to clean.
  */
@@ -9,7 +10,13 @@ import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
 import { builtBeside } from '../built.ts';
 import { lockDown } from '../control/confine-lock.ts';
-import { CHANNEL_FD, Channel, endWithParent, readLine } from '../dataplane/channel.ts';
+import {
+  CHANNEL_FD,
+  Channel,
+  ChannelError,
+  endWithParent,
+  readLine,
+} from '../dataplane/channel.ts';
 import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from '../dataplane/reports.ts';
 
@@ -45,11 +52,15 @@ function run(config: ApplicationConfig, channel: Channel): void {
 endWithParent();
 // Process 1 of a PID namespace gets the signals that it has asked for.
 process.on('SIGTERM', () => setTimeout(() => process.exit(143), LAST_WORDS_MS));
-const config = v.parse(ApplicationConfig, JSON.parse(readLine(CHANNEL_FD)));
-const channel = new Channel(() => {}); // after the configuration an application is told nothing
+let channel: Channel | undefined;
 try {
+  const line = readLine(CHANNEL_FD, Number(process.argv[2]));
+  const config = v.parse(ApplicationConfig, JSON.parse(line));
+  channel = new Channel(() => {}); // after the configuration an application is told nothing
   lockDown(config.lasting);
   run(config, channel);
 } catch (error) {
-  channel.last({ type: 'failed', code: 'IX_CONFINE', message: (error as Error).message }, 1);
+  const code = error instanceof ChannelError ? error.code : 'IX_CONFINE';
+  channel ??= new Channel(() => {});
+  channel.last({ type: 'failed', code, message: (error as Error).message }, 1);
 }

@@ -49,6 +49,8 @@ export interface ApplicationPlan extends Omit<ApplicationConfig, 'threads'> {
   readonly shared: readonly ApplicationDescriptors[];
   /** Core of the first thread; the others follow. */
   readonly cpu?: number | undefined;
+  /** How long it waits for the dataplane to be attached; absent: START_MS. */
+  readonly startMs?: number;
 }
 
 /**
@@ -63,7 +65,7 @@ export function launchApplication(
   main: string = MAIN,
 ): ApplicationProcess {
   const inherited = new Inherited();
-  const { cpu, shared, ...rest } = plan;
+  const { cpu, shared, startMs = START_MS, ...rest } = plan;
   const theirs = shared.map((each) => passShared(each, inherited));
   const configOf = ({ layouts, flows }: Attached): ApplicationConfig => ({
     ...rest,
@@ -73,7 +75,9 @@ export function launchApplication(
     })),
   });
   const config = Promise.resolve(attached).then(configOf);
-  return converse((hear) => startChild(main, inherited, config, hear, confinement), report);
+  const start = (hear: (message: unknown) => void) =>
+    startChild(main, inherited, config, hear, confinement, [], [`${Math.ceil(startMs)}`]);
+  return converse(start, report);
 }
 
 /** One that serves already, and whose control plane has died. */

@@ -75,7 +75,7 @@ export interface Child {
 }
 
 /**
- * Starts `main` under this Node, with `flags` beside the usual ones; `onMessage` gets every line of the channel that is
+ * Starts `main` with `words` under this Node, with `flags` beside the usual ones; `onMessage` gets every line of the channel that is
  * JSON. A `config` that comes later is waited for; should it never come, somebody kills the child.
  */
 export function startChild(
@@ -85,12 +85,13 @@ export function startChild(
   onMessage: (message: unknown) => void,
   confinement?: Confinement,
   flags: readonly string[] = [],
+  words: readonly string[] = [],
 ): Child {
   const [ours, theirs] = socketPair();
   const held = inherited.held(ours);
   const outputs = makeOutputs();
   const stdio = ['ignore' as const, ...outputs.theirs, theirs, ...inherited.fds];
-  const child = forkAndExec([...NODE_FLAGS, ...flags, built(main)], stdio, confinement);
+  const child = forkAndExec([...NODE_FLAGS, ...flags, built(main), ...words], stdio, confinement);
   for (const fd of [theirs, ...outputs.theirs]) closeSync(fd);
   let confined: Confined | undefined;
   const exited = drained(exitOf(child), outputs.ours);

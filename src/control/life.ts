@@ -98,6 +98,7 @@ export async function startLife(
     ...baseConfig(app, options),
     ...(shared && { shared, placement: options.placement, onCrash: options.onCrash }),
     ...(wish === undefined ? {} : { lasting: true }),
+    startMs: Math.ceil(startMs),
     nics: drivers.configs,
     gateway: network.gateway,
     ...(network.ipv6 && { ipv6: network.ipv6 }),
@@ -197,13 +198,14 @@ interface ApplicationParts {
 /** Domain process: the application's process, started at once; or the one that is there already. */
 async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   const { holdings, plan, undo, dataplane, attached, shared } = parts;
-  const { app, options, confinements, wish, report } = plan;
+  const { app, options, confinements, wish, report, startMs } = plan;
   const { instance } = holdings;
   const lasting = wish === undefined ? {} : { lasting: true };
   const theirs = shared.map(forApplication);
   const { idle, placement } = options;
   const cpu = applicationCpu(options);
-  const config = { app: appConfig(app, options), ...lasting, idle, placement, shared: theirs, cpu };
+  const given = { app: appConfig(app, options), ...lasting, idle, placement };
+  const config = { ...given, shared: theirs, cpu, startMs };
   let there = instance.application;
   let current: ApplicationProcess | undefined;
   undo.push(() => current?.kill());
@@ -219,7 +221,7 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
     return process;
   };
   if (there && !isAlive(there)) await dataplane.dropApplication();
-  const { incident, startMs } = plan;
+  const { incident } = plan;
   const supervise = { name: app.name, dataplane, start, incident, startMs };
   const application = await superviseApplication(supervise);
   undo.push(() => application.kill());

@@ -27,7 +27,7 @@ export const CHANNEL_FD = 3;
 const PR_SET_PDEATHSIG = 1;
 /** A configuration is a few kilobytes; more is not one. Nor is it a message. */
 export const LINE_BYTES_MAX = 1 << 20;
-/** A control plane that has died says nothing, and its channel does not close. */
+/** A control plane that has died says nothing, and its channel does not close. A living one says this much at once. */
 const SILENCE_MS = 30_000;
 /** Of a failure's text: in JSON at most six times as many bytes. */
 const FAILURE_CHARACTERS_MAX = 65_536;
@@ -37,12 +37,12 @@ export class ChannelError extends Error {
   readonly code = 'IX_CHANNEL';
 }
 
-/** The next line of the channel, without its end. */
-export function readLine(fd = CHANNEL_FD): string {
+/** The next line of the channel, without its end; for `silenceMs` nothing may come. */
+export function readLine(fd = CHANNEL_FD, silenceMs = SILENCE_MS): string {
   const chunk = Buffer.alloc(65_536);
   let text = '';
   while (!text.endsWith('\n')) {
-    if (!hasInput(fd)) throw new ChannelError('the control plane has said nothing');
+    if (!hasInput(fd, silenceMs)) throw new ChannelError('the control plane has said nothing');
     const n = readSync(fd, chunk);
     if (n === 0) throw new ChannelError('the control plane went away');
     text += chunk.toString('latin1', 0, n);
@@ -51,9 +51,11 @@ export function readLine(fd = CHANNEL_FD): string {
   return Buffer.from(text, 'latin1').toString();
 }
 
-function hasInput(fd: number): boolean {
+function hasInput(fd: number, silenceMs: number): boolean {
   const pollfd = Int32Array.of(fd, POLLIN);
-  const timeout = BigInt64Array.of(BigInt(SILENCE_MS / 1000), 0n); // struct timespec
+  const seconds = Math.floor(silenceMs / 1000);
+  const nanoseconds = (silenceMs % 1000) * 1_000_000;
+  const timeout = BigInt64Array.of(BigInt(seconds), BigInt(nanoseconds)); // struct timespec
   return sys.syscall(callNumber('ppoll'), pollfd, 1, timeout, 0, 0) !== 0;
 }
 

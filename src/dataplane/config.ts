@@ -192,6 +192,8 @@ export const DataplaneConfig = v.object({
   trace: v.boolean(),
   /** For tests: the network is worse than it is (IMPAIRMENTS). */
   impair: v.optional(v.record(v.string(), v.number())),
+  /** How long a start may take, and so the control plane's `go`; absent: START_MS (control/patience.ts). */
+  startMs: v.optional(count),
   /** It goes on when its control plane dies, until another one adopts it; absent: it dies with it. */
   lasting: v.optional(v.boolean()),
 });

@@ -3,7 +3,7 @@
  * passes messages on.
  *
  * - Start: configuration in; `attached` out when every driver is bound and the process has
- *   locked itself down; `go` in when frames flow; domain inline only:
+ *   locked itself down; `go` in when frames flow, within the time that a start may take; domain inline only:
  *   `ready` out when the application listens.
  * - Later: `application-gone N` in when the application's process has ended: its flows end, its buffers come back, `dropped`
  *   out; `state N` in, and out what every thread holds. N is the control plane's number of its question.
@@ -16,6 +16,7 @@
 import { Worker } from 'node:worker_threads';
 import { builtBeside } from '../built.ts';
 import { lockDown } from '../control/confine-lock.ts';
+import { START_MS } from '../control/patience.ts';
 import { Channel, endWithParent, readConfig } from './channel.ts';
 import type { Copied, DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
@@ -43,14 +44,13 @@ interface Attached {
 const TOLD = /^(go|link-up|(application-gone|state) \d+)$/;
 /** How long the threads may take to say goodbye to their peers. */
 const CLOSE_MS = 500;
-/** How long `go` may take to come: the control plane only has to write to a map. */
-const GO_MS = 30_000;
 
 function run(config: DataplaneConfig): void {
   const channel = new Channel((line) => {
     if (line === 'go') clearTimeout(waiting);
     if (TOLD.test(line)) tell(line);
   });
+  const { startMs = START_MS } = config;
   let waiting: NodeJS.Timeout | undefined;
   const attached: Attached[] = [];
   let readyCount = 0;
@@ -106,7 +106,7 @@ function run(config: DataplaneConfig): void {
       attached.sort((a, b) => a.index - b.index);
       if (!locked(channel, config.lasting)) return;
       const layouts = attached.map((a) => a.layout);
-      waiting = setTimeout(() => process.exit(1), GO_MS);
+      waiting = setTimeout(() => nobodySaidGo(channel, startMs), startMs);
       const copied = attached.flatMap((a) => a.copied ?? []);
       const { flows } = message;
       channel.send({ type: 'attached', layouts, flows, nic: driverNames(), copied });
@@ -141,6 +141,12 @@ class Gathered<T> {
     this.#answers.delete(question);
     return answers;
   }
+}
+
+/** The control plane is dead, or as slow as it lets nobody be. */
+function nobodySaidGo(channel: Channel, startMs: number): void {
+  const message = `its control plane did not let it begin within ${startMs / 1000} s`;
+  channel.last({ type: 'failed', code: 'IX_START_TIMEOUT', message }, 1);
 }
 
 function locked(channel: Channel, lasting = false): boolean {
