@@ -37,8 +37,10 @@ async function until(what: string, condition: () => boolean, limitMs = 10_000): 
   }
 }
 
-/** Dataplanes and applications of this copy of the repository, whoever started them: they are not told whose. */
-function childrenHere(): number[] {
+/**
+ * Dataplanes and applications of this copy of the repository, whoever started them (they are not told whose); without `others`.
+ */
+function childrenHere(others: readonly number[] = []): number[] {
   const isOne = (pid: string): boolean => {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
@@ -50,12 +52,12 @@ function childrenHere(): number[] {
     }
   };
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return pids.filter(isOne).map(Number);
+  const found = pids.filter(isOne).map(Number);
+  return found.filter((pid) => !others.includes(pid));
 }
 
 /** Somebody else's. */
 const OTHERS = childrenHere();
-const childrenIn = (): number[] => childrenHere().filter((pid) => !OTHERS.includes(pid));
 
 /** Echoes over one connection until `stop`, which says how long the longest answer took and how many there were. */
 async function beat(
@@ -287,7 +289,7 @@ describe('life', { skip: needsRoot, timeout: 300_000 }, () => {
       assert.ok((await stop()).count > 0);
       const { dataplane, application } = serving.facts;
       await until('one dataplane, one application', () => {
-        return childrenIn().sort().join() === [dataplane, application!].sort().join();
+        return childrenHere(OTHERS).sort().join() === [dataplane, application!].sort().join();
       });
       await serving.stop();
     }

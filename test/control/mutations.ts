@@ -172,8 +172,8 @@ const LAYER_MUTATIONS: Mutation[] = [
   layer(
     'oom_score_adj',
     EXEC,
-    "if (plan.oomScore > 0) writeFileSync('/proc/self/oom_score_adj', `${plan.oomScore}`);",
-    '',
+    'if (plan.oomScore > 0) writeFileSync',
+    'if (plan.oomScore > 1e6) writeFileSync',
     'limits_coreThreadsFiles_areSet',
   ),
   layer(

@@ -9,32 +9,13 @@ import { readInterface } from '../../src/nic/interface.ts';
 import { openXdp } from '../../src/nic/open.ts';
 import { openOverhearing } from '../../src/nic/packet-socket.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
-import { bytes6, OURS6, OURS6_LINK } from '../net/packets6.ts';
+import { BROADCAST, ipv6, OURS, sendRaw, take } from './at-the-filter.ts';
 import { makeVeth, openPacketSocket } from './links.ts';
 import { type End, makeEnds, RING } from './suite.ts';
 import { WANTED } from './wanted-frames.ts';
 
 enterNamespace();
 const skip = needsRoot;
-
-const OURS = 0x0a4d_0002;
-const BROADCAST = 0x0a4d_00ff;
-const ipv6 = [OURS6, OURS6_LINK].map((text) => Uint8Array.from(bytes6(text)));
-
-/** How many frames an end has now. */
-function take({ nic, frames }: End): number {
-  nic.reclaim();
-  const count = nic.receive(64);
-  for (let i = 0; i < count; i++) frames.free(nic.rxOffsets[i]!);
-  return count;
-}
-
-function sendRaw(end: End, frame: Uint8Array): void {
-  const offset = end.frames.takeTransmit() + 2;
-  end.arena.u8.set(frame, offset);
-  end.nic.transmit(offset, frame.length);
-  end.nic.kick();
-}
 
 for (const mode of ['native', 'generic'] as const) {
   test(`sharedInterface_everyFrame_reachesWhomItIsFor (${mode})`, { skip }, (t) => {
