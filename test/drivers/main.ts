@@ -30,12 +30,13 @@ function refuse(what: string): never {
   process.exit(2);
 }
 
+/** In the order in which they were asked for. */
 function wantedCases(): Case[] {
   const names = asked.cases === '' ? CASES.map(({ name }) => name) : asked.cases.split(',');
   const unknown = names.filter((name) => !CASES.some((each) => each.name === name));
   if (unknown.length > 0)
     refuse(`no case ${unknown.join(', ')}; there are: ${CASES.map(({ name }) => name).join(' ')}`);
-  return CASES.filter(({ name }) => names.includes(name));
+  return [...new Set(names)].map((wanted) => CASES.find(({ name }) => name === wanted)!);
 }
 
 function makeTap(number: number): void {
