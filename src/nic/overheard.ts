@@ -4,7 +4,8 @@
  * - The driver inside has what is ours alone. What the XDP program leaves to the kernel and the stack needs as well (a
  *   neighbour that has moved, a broadcast, what routers say to all nodes) comes by a packet socket that copies it
  *   (packet-socket.ts): the kernel has its own all the same.
- * - A read is a system call, so a busy thread looks once a millisecond; a sleeping one is woken by the descriptor.
+ * - A read is a system call, so a busy thread looks once a millisecond; a sleeping one is woken by the descriptor. That batch
+ *   has room for it, however much has come for the driver inside: a flood must not keep us from what others say.
  * - Every thread has a socket of its own, and all hear everything: nothing of it is told to siblings.
  *
  * Called by dataplane/nics.ts. Read first: packet(7).
@@ -16,6 +17,9 @@ import type { Clock } from '../net/environment.ts';
 import { AroundNic } from './around.ts';
 import { FrameFile } from './frame-file.ts';
 import type { Nic } from './nic.ts';
+
+/** One of so many places of a batch. */
+const SHARE = 4;
 
 const C_OVERHEARD = COUNTER.rxOverheard;
 
@@ -44,11 +48,11 @@ export class Overheard extends AroundNic {
   }
 
   override receive(max: number): number {
-    const count = this.inner.receive(max);
-    if (this.#lookedMs === this.#clock.ms || count >= max) return count;
+    if (this.#lookedMs === this.#clock.ms) return this.inner.receive(max);
     this.#lookedMs = this.#clock.ms;
+    const count = this.inner.receive((max - Math.ceil(max / SHARE)) | 0);
     const socket = this.#socket;
-    const more = socket.receive(max - count);
+    const more = socket.receive((max - count) | 0);
     for (let i = 0; i < more; i++) {
       this.rxOffsets[count + i] = socket.rxOffsets[i]!;
       this.rxLengths[count + i] = socket.rxLengths[i]!;
