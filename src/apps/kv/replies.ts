@@ -137,14 +137,15 @@ export class Replies {
   }
 
   /**
-   * Answers with a constant line, and then closes; with an answer half out it resets. What else
-   * arrives is dropped.
+   * Answers with a constant line, and then closes. It resets with an answer half out, or without room for
+   * this one: nothing is left unconsumed with which it could be tried again. What else arrives is
+   * dropped.
    */
   refuse(c: KvConnection, record: number, reply: number): void {
-    if (this.#records.words[record + PENDING] !== 0) return this.abort(c, record);
     this.begin();
-    this.say(c, record, reply);
-    this.end(c, record);
+    const isSaid = this.#records.words[record + PENDING] === 0 && this.#trySay(c, reply);
+    if (isSaid) this.end(c, record);
+    else this.abort(c, record);
   }
 
   /** Closes when what is pending is out. What else arrives is dropped. */
