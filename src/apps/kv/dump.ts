@@ -3,12 +3,14 @@
  * (memcached-tool's dump and keys).
  *
  * - Bucket by bucket of the hash table, which never grows: what is stored and deleted meanwhile may
- *   be in it or not, everything else is in it once.
- * - As far as the connection takes answers at a time: who reads slowly gets it slowly, and nobody
- *   waits for more than one queue's worth of lines. Where it stopped is in the connection's record.
+ *   be in it or not, everything else is in it once (but for the bucket that it stopped in, if that
+ *   has changed).
+ * - As far as the connection takes answers at a time: who reads slowly gets it slowly. And no further
+ *   than GO_COST at a time, so that nobody waits for who asks a large store for next to nothing: the
+ *   connection is paused, and resumed by a timer, one at a time. Where it stopped is in its record.
  * - Keys are percent-encoded, lines end in a bare LF, as memcached's do.
  *
- * Called by Commands and Replies. Read first: memcached's doc/protocol.txt, crawler.c.
+ * Called by Commands, Replies and kv.ts. Read first: memcached's doc/protocol.txt, crawler.c.
  */
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection, KvHost } from './host.ts';
@@ -48,6 +50,12 @@ const LINE_BYTES = KEY_MAX * 3 + 160;
 /** Classes are a set of bits in two words of the record. */
 const CLASSES_MAX = 64;
 
+/** What one go may cost, in empty buckets: some 200 us; and what an item costs, wanted or not. */
+const GO_COST = 65_536;
+const ITEM_COST = 32;
+/** Between two of them. */
+const PAUSE_US = 1000;
+
 /** RFC 3986 2.3. */
 const UNRESERVED = Uint8Array.from({ length: 256 }, (_, byte) =>
   /[A-Za-z0-9._~-]/.test(String.fromCharCode(byte)) ? 1 : 0,
@@ -61,8 +69,15 @@ export class Dump {
   readonly #u8: Uint8Array;
   readonly #i32: Int32Array;
   readonly #scratch: number;
+  readonly #host: KvHost;
+  /** Paused connections, by record, in the order in which they go on. */
+  readonly #paused = new Map<number, KvConnection>();
+  #hasTimer = false;
+  /** Items that this go has looked at. */
+  #seen = 0;
 
   constructor(host: KvHost, records: Records, store: Store, numbers: Numbers) {
+    this.#host = host;
     this.#store = store;
     this.#records = records;
     this.#numbers = numbers;
@@ -93,16 +108,47 @@ export class Dump {
   go(c: KvConnection, record: number): boolean {
     const words = this.#records.words;
     const { table } = this.#store;
-    for (let at = words[record + DUMP_BUCKET]!; at < table.buckets; at++) {
+    const from = words[record + DUMP_BUCKET]!;
+    this.#seen = 0;
+    for (let at = from; at < table.buckets; at++) {
       const first = table.first(at);
-      if (first === 0) continue;
-      if (!c.writable || !this.#bucket(c, record, first)) {
+      const isLong = at - from + this.#seen * ITEM_COST > GO_COST;
+      if (first === 0 && !isLong) continue;
+      if (isLong || !c.writable || !this.#bucket(c, record, first)) {
         words[record + DUMP_BUCKET] = at;
+        if (isLong) this.#pause(c, record);
         return false;
       }
     }
     words[record + DUMP_BUCKET] = table.buckets;
     return c.writable && this.#write(c, this.#text(this.#scratch, END));
+  }
+
+  #pause(c: KvConnection, record: number): void {
+    c.pause();
+    this.#paused.set(record, c);
+    if (this.#hasTimer) return;
+    this.#hasTimer = true;
+    this.#host.timer(PAUSE_US, () => {
+      this.#hasTimer = false;
+      this.resumeOne();
+    });
+  }
+
+  /** Lets the one that has waited longest go on. By the timer, and once a second where that was refused. */
+  resumeOne(): void {
+    for (const [record, c] of this.#paused) {
+      this.#paused.delete(record);
+      c.resume();
+      break;
+    }
+    const [next] = this.#paused;
+    if (next !== undefined) this.#pause(next[1], next[0]);
+  }
+
+  /** The connection is gone. */
+  forget(record: number): void {
+    this.#paused.delete(record);
   }
 
   /** The items of one bucket; false when there was no room for one, which then is the next. */
@@ -112,6 +158,7 @@ export class Dump {
     const done = words[record + DUMP_DONE]!;
     let n = 0;
     for (let item = first; item !== 0; item = i32[(item >> 2) + HASH_NEXT]!) {
+      this.#seen = (this.#seen + 1) | 0;
       if (n++ < done || !this.#isWanted(record, item)) continue;
       if (!this.#write(c, this.#line(item))) {
         words[record + DUMP_DONE] = n - 1;

@@ -22,6 +22,9 @@ export interface KvConnection {
   midRequest: boolean;
   send(offset: number, length: number, tag?: number): boolean;
   write(offset: number, length: number): boolean;
+  /** No input is handed over from here on until `resume`. */
+  pause(): void;
+  resume(): void;
   close(): void;
   abort(): void;
 }

@@ -210,6 +210,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const tick = (): void => {
     look();
     watch.look();
+    dump.resumeOne();
   };
   return { store, held, stats, handlers, tick };
 }

@@ -202,6 +202,7 @@ export class Replies {
   /** The connection is gone. */
   forget(record: number): void {
     this.#setText(record, undefined);
+    this.#dump.forget(record);
     const words = this.#records.words;
     if (words[record + SENT_ITEM] !== 0) this.#store.release(words[record + SENT_ITEM]!);
     words[record + SENT_ITEM] = 0;

@@ -42,6 +42,8 @@ class QuietConnection implements KvConnection {
     return true;
   }
   close(): void {}
+  pause(): void {}
+  resume(): void {}
   abort(): void {}
 }
 

@@ -144,3 +144,47 @@ test('memcachedTool_everyMode_endsAndShowsTheItems', { skip: toolMissing() }, as
   assert.match(await run('display'), /^ +1 .* 2 /m);
   assert.match(await run('sizes'), /./);
 });
+
+/** A store in which a dump that wants nothing has a lot to look at. */
+function large() {
+  const kv = startKv(4);
+  for (let i = 0; i < 20_000; i++) kv.c.deliver(`set k${i} 0 0 1 noreply\r\n1\r\n`);
+  return kv;
+}
+
+test('manyItemsNoneWanted_metadump_nobodyWaitsForIt', () => {
+  const kv = large();
+  const other = kv.ix.connect();
+  kv.c.deliver('lru_crawler metadump 30\r\nversion\r\n');
+  other.deliver('lru_crawler metadump 30\r\nversion\r\n');
+  kv.c.deliver('get k1\r\n'.repeat(1000));
+  assert.equal(kv.c.output() + other.output(), '', 'it is not at the end yet');
+  assert.equal(kv.ix.connect().ask('get k1\r\n'), 'VALUE k1 0 1\r\n1\r\nEND\r\n');
+  kv.ix.run(1);
+  assert.equal(other.output(), 'END\r\nVERSION 1.6.18\r\n');
+  const answer = 'VALUE k1 0 1\r\n1\r\nEND\r\n'.repeat(1000);
+  assertSame(kv.c.output(), `END\r\nVERSION 1.6.18\r\n${answer}`);
+  assertAllHome(kv);
+});
+
+test('metadumpPaused_connectionEnds_theNextOfItsIdIsNotTouched', () => {
+  const kv = large();
+  kv.c.deliver('lru_crawler metadump 30\r\n');
+  kv.c.die();
+  const next = kv.ix.connect();
+  assert.equal(next.id, kv.c.id);
+  kv.ix.run(1);
+  assert.equal(next.output(), '');
+  assert.equal(next.ask('version\r\n'), 'VERSION 1.6.18\r\n');
+  assertAllHome(kv);
+});
+
+test('metadumpPaused_timerRefused_goesOnOnceASecond', () => {
+  const kv = startKv(4, { hasTimers: false });
+  for (let i = 0; i < 5000; i++) kv.c.deliver(`set k${i} 0 0 1 noreply\r\n1\r\n`);
+  kv.c.deliver('lru_crawler metadump 30\r\n');
+  assert.equal(kv.c.output(), '');
+  kv.ix.run(5);
+  assert.equal(kv.c.output(), 'END\r\n');
+  assertAllHome(kv);
+});

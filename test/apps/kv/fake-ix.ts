@@ -31,6 +31,8 @@ export interface FakeOptions {
   highWater?: number;
   roomFor?: number;
   flows?: number;
+  /** false: the dataplane refuses `timer` (a quota); `every` is there already. */
+  hasTimers?: boolean;
 }
 
 export class FakeIx implements KvHost {
@@ -44,6 +46,7 @@ export class FakeIx implements KvHost {
   readonly ticks: (() => void)[] = [];
   readonly flows: number;
   readonly pid = 4242;
+  readonly #hasTimers: boolean;
   #timers: { atMs: number; intervalMs: number; callback: () => void }[] = [];
   handlers!: KvHandlers;
   port = 0;
@@ -62,6 +65,7 @@ export class FakeIx implements KvHost {
     this.highWater = options.highWater ?? 262_144;
     this.roomFor = options.roomFor ?? Number.POSITIVE_INFINITY;
     this.flows = options.flows ?? 1024;
+    this.#hasTimers = options.hasTimers ?? true;
     this.#next = POOL_BYTES;
   }
 
@@ -105,6 +109,7 @@ export class FakeIx implements KvHost {
   }
 
   timer(delayUs: number, callback: () => void): void {
+    if (!this.#hasTimers) return;
     this.#timers.push({ atMs: this.ms + delayUs / 1000, intervalMs: 0, callback });
   }
 
@@ -167,6 +172,7 @@ export class FakeConnection implements KvConnection {
   #input: Buffer = Buffer.alloc(0);
   #output: Buffer[] = [];
   #isStarved = false;
+  #isPaused = false;
 
   constructor(ix: FakeIx, id: number) {
     this.#ix = ix;
@@ -214,6 +220,15 @@ export class FakeConnection implements KvConnection {
     return true;
   }
 
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.isOpen) this.#pump();
+  }
+
   close(): void {
     this.isClosing = true;
   }
@@ -235,8 +250,12 @@ export class FakeConnection implements KvConnection {
     for (let at = 0; at < all.length; at += size) this.deliver(all.subarray(at, at + size));
   }
 
+  get #mayRead(): boolean {
+    return !this.#isPaused && (this.writable || this.midRequest);
+  }
+
   #pump(): void {
-    while (this.#input.length > 0 && (this.writable || this.midRequest) && this.isOpen) {
+    while (this.#input.length > 0 && this.#mayRead && this.isOpen) {
       if (this.isClosing || this.isAborted) {
         this.#input = Buffer.alloc(0);
         return;
@@ -250,7 +269,7 @@ export class FakeConnection implements KvConnection {
       const isBlocked = !this.writable;
       if (this.isEager) this.acknowledgeQuietly();
       if (isBlocked && (used > 0 || this.writable)) continue;
-      if (this.#input.length > 0 && (!isBlocked || this.midRequest)) {
+      if (this.#input.length > 0 && !this.#isPaused && (!isBlocked || this.midRequest)) {
         assert.ok(this.#input.length <= GATHER_BYTES, 'received: left more than libix gathers');
       }
       return;
