@@ -236,6 +236,29 @@ test('launcher_anotherSetsUp_isWaitedFor', async () => {
   assert.deepEqual(await exit, [0, null]);
 });
 
+// A folder that is full, or read-only where the shell's -w is always yes for root (busybox).
+test('launcher_buildTakesNoByte_saysSoAtOnce', () => {
+  withPackages();
+  script('cc', COMPILER);
+  const full = `trap '' XFSZ; ulimit -f 0; exec ${join(tree, 'bin/ix')} setup`;
+  const options = { encoding: 'utf8', env: environment(), timeout: 10_000 } as const;
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', full], options);
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /^ix: cannot write to .*build; .*\n$/);
+});
+
+test('launcher_fileSystemWithoutHardLinks_saysSoAtOnce', () => {
+  withPackages();
+  script('cc', COMPILER);
+  rmSync(join(tools, 'ln'));
+  script('ln', 'exit 1');
+  const options = { encoding: 'utf8', env: environment(), timeout: 20_000 } as const;
+  const { status, stderr } = spawnSync(join(tree, 'bin/ix'), ['setup'], options);
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /^ix: cannot make .*setting-up.*\n$/);
+  assert.deepEqual(readdirSync(join(tree, 'build')), ['packages.stamp']);
+});
+
 test('launcher_stopAndStat_setNothingUpAndWaitForNobody', () => {
   withPackages();
   writeFileSync(join(tree, 'build/sys.node'), 'of an older source');
