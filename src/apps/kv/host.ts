@@ -18,7 +18,9 @@ export interface KvConnection {
   /** Small and dense: an index for tables. */
   readonly id: number;
   readonly writable: boolean;
-  /** A request has begun, and its rest has not come: it is read although answers are not taken. */
+  /** Of answers, not acknowledged by the peer. */
+  readonly queuedBytes: number;
+  /** More would be taken now: it is read although it is not writable. */
   midRequest: boolean;
   send(offset: number, length: number, tag?: number): boolean;
   write(offset: number, length: number): boolean;

@@ -2,10 +2,11 @@
  * Answers: constant lines, numbers, and items.
  *
  * - Constant lines lie in application memory. The first answer of a delivery is sent from there;
- *   further ones are copied into libix's block instead, where they coalesce: 64 pipelined sets are
- *   two spans, not 64.
+ *   further ones, and those behind many that are not taken, are copied into libix's block instead,
+ *   where they coalesce: 64 pipelined sets are two spans, not 64.
  * - An item goes out from where it is stored: a reference is taken and given back by
- *   `Handlers.released`.
+ *   `Handlers.released`. For a peer that takes nothing (not `writable`) small items are copied, and
+ *   large ones refused: they hold no memory of the store's.
  * - When libix cannot queue an answer it is kept in the connection's record (PENDING) and the
  *   caller leaves the command's last byte unconsumed, so that the handler is called again; `flush`
  *   then sends it. A long text and an item go on where they stopped.
@@ -94,6 +95,8 @@ const TEXTS_BYTES_MAX = 2 ** 23;
 /** Items up to this are copied for gets, so that header and data are queued as one. */
 const COPY_MAX = 1024;
 const SCRATCH_BYTES = 2048;
+/** Constant lines behind so many bytes are copied: a span for each would use up what there is. */
+const MANY_BYTES = 4096;
 
 export class Replies {
   readonly #host: KvHost;
@@ -239,12 +242,16 @@ export class Replies {
     const start = (meta >> DATA_SHIFT) & DATA_MASK;
     const length =
       (start + this.#i32[word + DATA_LENGTH]! + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
-    return this.#sendSpan(c, record, item, item + HEADER_BYTES, length);
+    if (c.writable) return this.#sendSpan(c, record, item, item + HEADER_BYTES, length);
+    if (length > COPY_MAX || !c.write(item + HEADER_BYTES, length)) return false;
+    this.#counts.add(C_WRITTEN, length);
+    return true;
   }
 
   /** The first chunk of a chained item, then its pieces, now or when there is room. */
   #sendChained(c: KvConnection, record: number, item: number, isLast: boolean): boolean {
     const { pieces } = this.#store;
+    if (!c.writable) return false;
     const start = item + HEADER_BYTES;
     const length = pieces.dataAt(item) + pieces.lengthAt(item) - start;
     if (!this.#sendSpan(c, record, item, start, length)) return false;
@@ -312,6 +319,7 @@ export class Replies {
     const start = (i32[word + META]! >> DATA_SHIFT) & DATA_MASK;
     const dataLength = i32[word + DATA_LENGTH]!;
     const rest = (dataLength + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
+    if (rest > COPY_MAX && !c.writable) return false;
     const scratch = this.#scratch;
     const u8 = this.#host.u8;
     copy(scratch, item + HEADER_BYTES, start - CRLF_BYTES);
@@ -339,7 +347,8 @@ export class Replies {
   #trySay(c: KvConnection, reply: number): boolean {
     const offset = this.#offsets[reply]!;
     const length = this.#lengths[reply]!;
-    const isSent = this.#constants === 0 ? c.send(offset, length) : c.write(offset, length);
+    const isFirst = this.#constants === 0 && c.queuedBytes < MANY_BYTES;
+    const isSent = isFirst ? c.send(offset, length) : c.write(offset, length);
     if (!isSent) return false;
     this.#constants = 1;
     this.#counts.add(C_WRITTEN, length);

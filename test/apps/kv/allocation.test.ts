@@ -25,12 +25,12 @@ class QuietConnection implements KvConnection {
   readonly id = 0;
   readonly tags = new Int32Array(4096);
   count = 0;
-  bytes = 0;
+  queuedBytes = 0;
   get writable(): boolean {
-    return this.bytes < 262_144;
+    return this.queuedBytes < 262_144;
   }
   send(_offset: number, length: number, tag = 0): boolean {
-    this.bytes = (this.bytes + length) | 0;
+    this.queuedBytes = (this.queuedBytes + length) | 0;
     if (tag > 0) {
       this.tags[this.count] = tag;
       this.count = (this.count + 1) | 0;
@@ -38,7 +38,7 @@ class QuietConnection implements KvConnection {
     return true;
   }
   write(_offset: number, length: number): boolean {
-    this.bytes = (this.bytes + length) | 0;
+    this.queuedBytes = (this.queuedBytes + length) | 0;
     return true;
   }
   close(): void {}
@@ -77,7 +77,7 @@ test('getAndSet_millionMessages_allocateNothing', () => {
       assert.equal(kv.handlers.received(c, offset, length), length);
       for (let t = 0; t < c.count; t++) kv.handlers.released(c, c.tags[t]!);
       c.count = 0;
-      c.bytes = 0;
+      c.queuedBytes = 0;
     }
   };
   const report = (name: string, requests: Int32Array): void => {

@@ -192,6 +192,11 @@ export class FakeConnection implements KvConnection {
     return this.#sent.length;
   }
 
+  /** Spans that were sent from where the store has them. */
+  get pinnedSpans(): number {
+    return this.#sent.filter((span) => span.tag > 0).length;
+  }
+
   send(offset: number, length: number, tag = 0): boolean {
     assert.ok(length > 0 && offset > 0 && offset + length <= this.#ix.u8.length, 'fake: bad span');
     if (!this.isOpen || this.isClosing || this.isAborted) return false;
@@ -283,8 +288,7 @@ export class FakeConnection implements KvConnection {
   }
 
   acknowledgeQuietly(spans = Number.POSITIVE_INFINITY): void {
-    for (let n = 0; n < spans && this.#sent.length > 0; n++) {
-      const span = this.#sent.shift()!;
+    for (const span of this.#sent.splice(0, spans)) {
       if (span.offset > 0) {
         const now = this.#ix.u8.subarray(span.offset, span.offset + span.bytes.length);
         assert.ok(span.bytes.equals(now), 'memory changed before it was released');
