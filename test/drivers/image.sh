@@ -3,7 +3,7 @@
 # of this repository.
 #
 # - FOLDER/disk.img: busybox, some tools of this machine with their libraries, and the product: its sources, what is built
-#   of it, Node. Made by mke2fs without a mount or root. Machines have it read-only.
+#   of it, Node. Made by mke2fs without a mount or root. Machines have it read-only. FOLDER/product names its commit.
 # - FOLDER/initrd-KERNEL.gz: busybox, guest/init, and the modules that are needed to find the disk and the NICs, in the
 #   order of what they depend on.
 # - bin/ix is to need no more than a small system has: no cksum, no flock. IX_GUEST_TOOLS names tools to add.
@@ -16,8 +16,16 @@ busybox=$folder/qemu/bin/busybox
 modules='virtio_pci virtio_blk crc32c_generic crc32c_cryptoapi libcrc32c ext4 virtio_net veth tun vmxnet3 igb e1000e xsk_diag'
 say() { printf 'drivers: %s\n' "$*" >&2; }
 
+named() { # the commit of what is copied; with + there are changes
+  local changed
+  git -C "$product" rev-parse --short=10 HEAD 2>/dev/null || { echo 'not a repository'; return; }
+  changed=$(git -C "$product" status --porcelain -- bin native src test/nic)
+  [ -z "$changed" ] || echo +
+}
+
 disk() {
   local root=$folder/disk
+  named | tr -d '\n' >"$folder/product"
   rm -rf "$root"
   mkdir -p "$root"/{bin,sbin,lib64,usr/lib,proc,sys,dev,tmp,run,root,etc,t,p/node_modules}
   cp "$busybox" "$root/bin/busybox"

@@ -20,7 +20,7 @@ const TEXT = { type: 'string', default: '' } as const;
 const SWITCH = { type: 'boolean', default: false } as const;
 const { values: asked } = parseArgs({
   options: {
-    ...{ folder: TEXT, results: TEXT, product: TEXT, kernels: TEXT, cases: TEXT, options: TEXT },
+    ...{ folder: TEXT, results: TEXT, kernels: TEXT, cases: TEXT, options: TEXT },
     ...{ limit: { type: 'string', default: '600' }, again: SWITCH, json: SWITCH },
   },
 });
@@ -47,25 +47,13 @@ function makeTap(number: number): void {
   ip(`link set ${name} up`);
 }
 
-/** The commit, with `+` where something that the image holds is not of it. */
-function productName(): string {
-  const git = (...words: string[]): string =>
-    execFileSync('git', ['-C', asked.product, ...words], { encoding: 'utf8' }).trim();
-  try {
-    const changed = git('status', '--porcelain', '--', 'src', 'native', 'test/nic', 'bin');
-    return git('rev-parse', '--short=10', 'HEAD') + (changed === '' ? '' : '+');
-  } catch {
-    return 'not a repository';
-  }
-}
-
 class Run {
   readonly #results = new Results(asked.results);
   readonly #kernels = asked.kernels.split(',');
   readonly #cases = wantedCases();
   readonly #limitMs = Number(asked.limit) * 1000;
   readonly #stop = new AbortController();
-  readonly #product = productName();
+  readonly #product = readFileSync(join(asked.folder, 'product'), 'utf8');
   readonly #began = Date.now();
 
   constructor() {
