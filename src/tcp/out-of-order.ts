@@ -29,6 +29,9 @@ export class OutOfOrder {
   readonly #held: HeldTable;
   readonly #counters: Counters;
   readonly #secret: number;
+  /** What #seek has found. */
+  #at = 0;
+  #behind = 0;
 
   constructor(i32: Int32Array, held: HeldTable, counters: Counters, secret: number) {
     this.#i32 = i32;
@@ -47,30 +50,33 @@ export class OutOfOrder {
 
   /** The last run that starts at or before `seq`, or 0. */
   before(row: number, seq: number): number {
-    const i32 = this.#i32;
-    let found = 0;
-    for (let run = i32[row + TCB.oooHead]!; run !== 0; ) {
-      if (VERIFY) this.steps++;
-      if (leq(i32[run + HELD.seq]!, seq)) {
-        found = run;
-        run = i32[run + HELD.right]!;
-      } else run = i32[run + HELD.left]!;
-    }
-    return found;
+    this.#seek(row, seq);
+    return this.#at;
   }
 
   /** The first run that starts behind `seq`, or 0. */
   after(row: number, seq: number): number {
+    this.#seek(row, seq);
+    return this.#behind;
+  }
+
+  /** One way down the tree finds both. */
+  #seek(row: number, seq: number): void {
     const i32 = this.#i32;
-    let found = 0;
+    let at = 0;
+    let behind = 0;
     for (let run = i32[row + TCB.oooHead]!; run !== 0; ) {
       if (VERIFY) this.steps++;
-      if (gt(i32[run + HELD.seq]!, seq)) {
-        found = run;
+      if (leq(i32[run + HELD.seq]!, seq)) {
+        at = run;
+        run = i32[run + HELD.right]!;
+      } else {
+        behind = run;
         run = i32[run + HELD.left]!;
-      } else run = i32[run + HELD.right]!;
+      }
     }
-    return found;
+    this.#at = at;
+    this.#behind = behind;
   }
 
   /** The run that holds `seq`, or 0. */
