@@ -238,6 +238,15 @@ export class Expiry {
     return userMs > 0 && i32[row + TCB.keepProbes]! > 0 && idleMs >= userMs;
   }
 
+  /** `ms`, or what is left of the user timeout once the peer was asked; its answer has the time of a retransmission. */
+  #withinTimeout(row: number, ms: number, idleMs: number): number {
+    const i32 = this.#i32;
+    const userMs = i32[row + RARE.userMs]!;
+    if (userMs === 0 || i32[row + TCB.keepProbes] === 0) return ms;
+    const answerMs = Math.ceil(i32[row + TCB.rto]! / 1000);
+    return Math.min(ms, Math.max((userMs - idleMs) | 0, answerMs));
+  }
+
   #keepalive(row: number): boolean {
     const i32 = this.#i32;
     this.#timers.clear(row, TIMER.keep);
@@ -249,15 +258,16 @@ export class Expiry {
     const leftMs = keepIdleMs + probes * intervalMs - idleMs;
     const isBusy = i32[row + TCB.sndUna] !== i32[row + TCB.sndMax];
     if (state < STATE.established || isBusy) this.#waitKeepalive(row, keepIdleMs);
-    else if (leftMs > 0) this.#waitKeepalive(row, leftMs);
-    else if (probes >= i32[row + RARE.keepMost]! || this.#isTooLong(row, idleMs)) {
+    else if (this.#isTooLong(row, idleMs) || (leftMs <= 0 && probes >= i32[row + RARE.keepMost]!)) {
       this.#teardown.abort(row, DEAD.timeout);
       return false;
-    } else {
+    } else if (leftMs > 0) this.#waitKeepalive(row, this.#withinTimeout(row, leftMs, idleMs));
+    else {
       i32[row + TCB.keepProbes] = probes + 1;
       i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.keepalive;
       this.#flows.output.push(row);
-      this.#waitKeepalive(row, Math.min(keepIdleMs, intervalMs)); // an answer begins the idle time anew
+      const wait = Math.min(keepIdleMs, intervalMs); // an answer begins the idle time anew
+      this.#waitKeepalive(row, this.#withinTimeout(row, wait, idleMs));
     }
     return true;
   }
