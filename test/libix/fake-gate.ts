@@ -27,6 +27,7 @@ export interface FakeFlow {
   isClosed: boolean;
   isDead: boolean;
   userTimeoutMs?: number;
+  keepalive?: [idleMs: number, intervalMs: number, count: number];
   marking?: [hops: number, codePoint: number];
 }
 
@@ -233,7 +234,9 @@ export class FakeGate {
         flow.userTimeoutMs = i32[w + 2]!;
         return CODE.OK;
       case CALL.shutdown:
+        return CODE.OK;
       case CALL.keepalive:
+        flow.keepalive = [i32[w + 2]!, i32[w + 3]!, i32[w + 4]!];
         return CODE.OK;
       case CALL.marking:
         flow.marking = [i32[w + 2]!, i32[w + 3]!];

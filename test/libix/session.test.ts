@@ -268,6 +268,29 @@ describe('session', () => {
     finish(gate);
   });
 
+  it('open_keepalive_idleIntervalAndCountAreTold', () => {
+    const told: ((c: Connection) => boolean)[] = [
+      (c) => c.keepalive(1000, 500, 3),
+      (c) => c.keepalive(60_000),
+      (c) => c.keepalive(0, 1, 127),
+    ];
+    const gate: FakeGate = serving({
+      received(c, offset, length) {
+        told[gate.ix.u8[offset]!]!(c);
+        return length;
+      },
+    });
+    const flow = gate.knock();
+    gate.turn();
+    assert.equal(flow.keepalive, undefined, 'not before it is asked for');
+    for (const [i, words] of [[1000, 500, 3], [60_000, 75_000, 9], [0, 1, 127]].entries()) {
+      gate.receive(flow, Uint8Array.of(i));
+      gate.turn();
+      assert.deepEqual(flow.keepalive, words);
+    } // biome-ignore format: triples
+    finish(gate);
+  });
+
   it('open_userTimeout_isToldOnce', () => {
     const gate: FakeGate = serving({
       opened: (c) => c.userTimeout(1500),
