@@ -78,8 +78,7 @@ own() { # options of serve: on a link of its own, the client in here
 
 tests() { # files
   for file in "$@"; do
-    "$node" --disable-warning=ExperimentalWarning --test "$file" >/tmp/tests 2>&1
-    cat /tmp/tests
+    "$node" --disable-warning=ExperimentalWarning --test "$file" 2>&1 | tee /tmp/tests
     grep -E '^ *✖' /tmp/tests | sort -u | told test
     grep -E '^ *﹣' /tmp/tests | sort -u | told skip
     grep -E '^ℹ (pass|fail|skipped) ' /tmp/tests | told test
