@@ -5,11 +5,11 @@
  *   and its connections live on. A link that is up again has the host's addresses and routes restored, and the dataplane is
  *   woken to send what waits and to announce itself.
  * - A link that is gone takes the service with it: `gone` is told why.
+ * - A record that cannot be written (a full disk) is said, and no reason to end: this runs as links change, not as one starts.
  * - Checksums that a sender has left to hardware on a link that is not known for them are an incident, once.
  *
  * Called by service.ts.
  */
-
 import type { Holdings } from './holdings.ts';
 import { giveHostAddresses, type HostSide } from './host-side.ts';
 import type { Incident } from './incidents.ts';
@@ -60,7 +60,7 @@ export class LinkCare {
     const { holdings, incident, wake, gone } = this.#parts;
     const { instance } = holdings;
     if (instance.link) instance.link.state = state;
-    record(instance);
+    this.#note();
     const seconds = afterMs / 1000;
     incident({ ...this.#named(), event: 'link', interface: name, state, isMoved, seconds });
     if (state === 'up') wake();
@@ -77,8 +77,16 @@ export class LinkCare {
     if (instance.estate?.network.ifname === from) instance.estate.network.ifname = to;
     if (instance.estate?.network.hostName === from) instance.estate.network.hostName = to;
     instance.links = instance.links.map((name) => (name === from ? to : name));
-    record(instance);
+    this.#note();
     this.#parts.incident({ ...this.#named(), event: 'link-renamed', interface: to, was: from });
+  }
+
+  #note(): void {
+    try {
+      record(this.#parts.holdings.instance);
+    } catch (error) {
+      console.error(`ix: its record is not up to date (${(error as Error).message})`);
+    }
   }
 
   #mend(): void {
