@@ -5,6 +5,7 @@ import type { Incident } from '../../src/control/incidents.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import type { Case } from './case.ts';
 import { cases as channel } from './cases/channel.ts';
+import { ALLOWED, cases as egress } from './cases/egress.ts';
 import { cases as ends } from './cases/ends.ts';
 import { cases as exhaustion } from './cases/exhaustion.ts';
 import { cases as files } from './cases/files.ts';
@@ -39,6 +40,7 @@ const SUITES: Record<string, Suite> = {
   hangs: { cases: hangs, options: { hangTimeout: `${HANG_SECONDS}` } },
   exhaustion: { cases: exhaustion },
   quotas: { cases: quotas, options: { quota: QUOTA } },
+  egress: { cases: egress, options: { connect: `${ALLOWED}/32` } },
 };
 /** How soon the control plane must have said what it has to say. */
 const NAMED_MS = 5000;

@@ -3,6 +3,7 @@
  * neither notices, and its control plane ends it when told to, whatever it does.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { APPLICATION_GONE_MS } from '../../src/limits.ts';
@@ -37,12 +38,28 @@ const ATTACKS: Record<string, unknown> = {
   sealsAndFlagsOfWhatItHas: [-1],
   everyDescriptorMadeToBlock: 'done',
   messagesThatLie: 'done',
+  answersThatNobodyAskedFor: 'done',
+  reportsNestedHugeAndMany: 'done',
+  bytesThroughItsDoorbell: [-1],
+  advertisementsOfARouter: 'done',
   countersThatLie: 'done',
   addressesOfOthers: 'done',
   resetsInTheNameOfOthers: 'done',
   framesOfNoProtocol: 'done',
   descriptorsOfFramesThatAreNotItsOwn: 'done',
 };
+
+/** Addresses of the host in IPv6, and its routes that are not to itself: by destination, gateway and interface. */
+function hostIpv6(): string[] {
+  const read = (name: string): string[] =>
+    readFileSync(`/proc/self/net/${name}`, 'latin1').trim().split('\n');
+  const columns = (line: string, ...which: number[]): string =>
+    which.map((i) => line.split(/ +/)[i]).join(' ');
+  const routes = read('ipv6_route').map((line) => columns(line, 0, 1, 4, 9));
+  return [...routes, ...read('if_inet6').map((line) => columns(line, 0, 5))]
+    .filter((line) => !/^(fe80|ff)|lo$/.test(line))
+    .sort();
+}
 
 describe('hostile dataplane', { skip: needsRoot, timeout: 120_000 }, () => {
   before(async () => {
@@ -57,11 +74,13 @@ describe('hostile dataplane', { skip: needsRoot, timeout: 120_000 }, () => {
 
   for (const [name, expected] of Object.entries(ATTACKS)) {
     test(`dataplane_${name}_nobodyElseNotices`, async () => {
+      const before = hostIpv6();
       const answered = service.state(10_000);
       const report = await service.report<Report>((value) => value?.attack === name, 10_000);
       assert.deepEqual(report.value, expected);
       await answered;
       await service.ping();
+      assert.deepEqual(hostIpv6(), before, 'the host has become nothing else');
       await scene.assertUndisturbed();
     });
   }

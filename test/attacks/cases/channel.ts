@@ -195,6 +195,14 @@ export const cases: Case[] = [
     ends: { cause: 'exit', exitCode: 9 },
   },
   {
+    name: 'channel_failureAsLongAsALine_isCutAndNamed',
+    run: () => {
+      tell({ type: 'failed', code: 'c'.repeat(100_000), message: 'm'.repeat(900_000) });
+      return call('exit_group', 9);
+    },
+    ends: { cause: 'failure', message: 'm'.repeat(8192) },
+  },
+  {
     name: 'channel_aLineWithoutEnd_endsTheApplication',
     run: () => {
       const part = 'x'.repeat(2 ** 20);

@@ -226,6 +226,12 @@ export const cases: Case[] = [
     expects: [EACCES, EPERM],
   },
   {
+    name: 'readOnlyMemory_removedByAdvice_isRefused',
+    run: (gate) =>
+      distinct(readOnly(gate).map(({ offset }) => call('madvise', page(gate, offset), PAGE, 9))), // MADV_REMOVE
+    expects: [EACCES],
+  },
+  {
     name: 'ownMemory_holesPunchedWhileItIsSent_hurtsItselfOnly',
     run: (gate, given) => {
       const flow = open(gate, given);

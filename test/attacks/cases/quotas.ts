@@ -1,6 +1,7 @@
 /** Every quota used up: a defined answer, a line that names who wanted more, and everything back. For a service with QUOTA. */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
+import { connect } from 'node:net';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { CALL, CALL_RESULT, CODE, EVENT, WORD } from '../../../src/abi.ts';
 import { FRAME_BYTES } from '../../../src/limits.ts';
@@ -9,7 +10,8 @@ import type { HostileGate } from '../hostile/gate.ts';
 import { FLOOD_MS, flood } from './exhaustion.ts';
 
 export const QUOTA =
-  'flows=100,listeners=8,udpSockets=8,timers=50,unackedBytes=65536,receiveFrames=64,calls=64';
+  'flows=100,listeners=8,udpSockets=8,timers=50,unackedBytes=65536,receiveFrames=64,calls=64,perSource=60';
+const SOURCE_MAX = 60;
 
 const used = (quota: string) => [{ event: 'quota', quota } as never];
 
@@ -28,6 +30,8 @@ const DATAGRAM_PORTS = 8;
 const DATAGRAM_PORT = 900;
 const FLOODED_PORT = 950;
 const DATAGRAMS_MS = 1200;
+const SOURCE_PORT = 970;
+const SETTLE_MS = 300;
 
 /** Datagrams for all of them, as long as the case runs: many more than may be held. */
 async function sendDatagrams(address: string): Promise<void> {
@@ -36,6 +40,29 @@ async function sendDatagrams(address: string): Promise<void> {
     for (let i = 0; i < DATAGRAM_PORTS; i++) socket.send('x', DATAGRAM_PORT + i, address);
   }
   socket.close();
+}
+
+/** As many connections from the host as are asked for; they stay for a while. */
+const connectMany =
+  (count: number) =>
+  async (address: string): Promise<void> => {
+    await sleepFor(SETTLE_MS); // The application has its own first.
+    const sockets = Array.from({ length: count }, () =>
+      connect(SOURCE_PORT, address).on('error', () => {}),
+    );
+    await sleepFor(SETTLE_MS);
+    for (const socket of sockets) {
+      if (socket.connecting) socket.destroy();
+      else socket.resetAndDestroy();
+    }
+  };
+
+/** Connections that have knocked on a listener, and are taken. */
+function taken(gate: HostileGate): number {
+  const knocks = gate.events.filter(({ kind, cookie }) => kind === EVENT.knock && cookie === 98);
+  return gate
+    .calls(knocks.map(({ handle }) => [CALL.accept, handle, 97]))
+    .filter((result) => result === CODE.OK).length;
 }
 
 /** Datagrams that have come and were not given back; `ms` later. */
@@ -138,6 +165,32 @@ export const cases: Case[] = [
     expects: [[CODE.BAD_HANDLE], [CODE.QUOTA]],
     named: used('calls'),
     check: (_: never, { counters }: Observed) => assert.equal(counters['quotaCalls'], 448),
+  },
+  {
+    name: 'quotaOfASource_connectionsOfTheApplicationItself_areNotItsPeers',
+    run: (gate, given) => {
+      gate.call(CALL.listen, 98, ...ANY, SOURCE_PORT, 64, 0);
+      const own = Array.from({ length: SOURCE_MAX + 5 }, () => open(gate, given));
+      pause(gate, 3 * SETTLE_MS);
+      return [own.length, taken(gate)];
+    },
+    meanwhile: connectMany(20),
+    expects: [SOURCE_MAX + 5, 20],
+    check: (_: never, { counters }: Observed) => assert.equal(counters['quotaPerSource'], 0),
+  },
+  {
+    name: 'quotaOfASource_onePeerOpensMany_restAreDroppedAndPeersNamed',
+    run: (gate) => {
+      gate.call(CALL.listen, 98, ...ANY, SOURCE_PORT, 1000, 0);
+      pause(gate, 2 * SETTLE_MS - 50);
+      const count = taken(gate);
+      pause(gate, SETTLE_MS);
+      return count;
+    },
+    meanwhile: connectMany(SOURCE_MAX + 20),
+    expects: SOURCE_MAX - 1, // with the one that asks
+    named: used('perSource'),
+    check: (_: never, { counters }: Observed) => assert.ok(counters['quotaPerSource']! >= 20),
   },
   {
     name: 'quotas_allUsedUpAgain_nothingIsSaidAgainSoSoon',

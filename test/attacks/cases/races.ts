@@ -301,6 +301,24 @@ export const cases: Case[] = [
     expects: true,
   },
   {
+    name: 'header_dataplaneWokenWithoutADoneTurn_goesOn',
+    run: (gate) => {
+      const word = gate.callHeader + GATE_DONE;
+      for (const changes of [0, 1, -1]) {
+        gate.hold();
+        const turn = gate.i32[word]!;
+        // Whatever it is told, its futex is not what the turn is over by.
+        for (let n = 0, end = performance.now() + 100; performance.now() < end; n++) {
+          Atomics.store(gate.i32, word, turn + changes * (2 + (n & 1023)));
+          sys.futexWake(word << 2, 1);
+        }
+        gate.give();
+      }
+      return gate.call(0);
+    },
+    expects: CODE.BAD_CALL,
+  },
+  {
     name: 'header_absentForAWhile_isNotBelieved',
     run: (gate) => {
       gate.hold();

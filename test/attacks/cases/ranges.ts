@@ -11,6 +11,7 @@ import {
 } from '../../../src/abi.ts';
 import { GATE_COUNT } from '../../../src/gate-arrays.ts';
 import { CALLS_MAX } from '../../../src/limits.ts';
+import { KEEPALIVE_COUNT_MAX, WAIT_MAX_MS } from '../../../src/tcp/constants.ts';
 import {
   ANY,
   type Case,
@@ -387,6 +388,51 @@ export const cases: Case[] = [
         ...[-1, INT_MIN].map((ms) => [CALL.user_timeout, flow, ms]),
       ]),
     expects: Array(6).fill(BAD_RANGE),
+  },
+  {
+    name: 'keepalive_intervalsAndCountsOutOfRange_areBadRange',
+    run: (gate, given) => {
+      const flow = open(gate, given);
+      const rests = [
+        ...[-1, INT_MIN, WAIT_MAX_MS + 1, INT_MAX].map((interval) => [interval, 3]),
+        ...[-1, INT_MIN, KEEPALIVE_COUNT_MAX + 1, 256, 1 << 24, INT_MAX].map((n) => [10, n]),
+      ];
+      const refused = distinct(
+        gate.calls(rests.map((rest) => [CALL.keepalive, flow, 10, ...rest])),
+      );
+      pause(gate, 100); // as nothing was taken, nobody is asked, and nobody gives up
+      return [refused, gate.call(CALL.keepalive, flow, 10, WAIT_MAX_MS, KEEPALIVE_COUNT_MAX)];
+    },
+    expects: [[BAD_RANGE], OK],
+  },
+  {
+    name: 'keepalive_everyMillisecondOnManyFlows_nobodyDiesAndNobodyWaits',
+    run: (gate, given) => {
+      const flows = Array.from({ length: 64 }, () => open(gate, given));
+      gate.calls(flows.map((flow) => [CALL.keepalive, flow, 1, 1, KEEPALIVE_COUNT_MAX]));
+      pause(gate, 300);
+      return distinct(gate.calls(flows.map((flow) => [CALL.keepalive, flow, 0, 0, 0])));
+    },
+    expects: [OK],
+    check: (_: never, { host }: Observed) => assert.ok(host['TcpInSegs']! > 128),
+  },
+  {
+    name: 'marking_hopsAndCodePointsOutOfRange_areBadRange',
+    run: (gate, given) => {
+      const flow = open(gate, given);
+      const bad = [
+        ...[-1, 256, 1 << 16, INT_MAX, INT_MIN].map((hops) => [hops, 0]),
+        ...[-1, 64, 255, INT_MAX, INT_MIN].map((codePoint) => [64, codePoint]),
+      ];
+      const refused = distinct(gate.calls(bad.map((words) => [CALL.marking, flow, ...words])));
+      const sent = gate.call(CALL.sendv, flow, 1, gate.layout.memory.offset, 64);
+      return [refused, sent, gate.until(EVENT.sent, flow) !== undefined];
+    },
+    expects: [[BAD_RANGE], 64, true],
+    check: (_: never, { sink, host }: Observed) => {
+      assert.equal(sink.bytes, 64);
+      assert.equal(host['IpInHdrErrors'], 0);
+    },
   },
   {
     name: 'timesAtTheEdge_areTaken',

@@ -27,6 +27,7 @@ const FILES = [
   'quotas',
   'channel',
   'files',
+  'egress',
 ];
 const COMMAND_PORT = 7;
 const LISTENER_COOKIE = 1;

@@ -118,6 +118,20 @@ const arp = (address: string, operation: number): number[] => {
   return [...head, ...mine, ...addressOf(address), ...BROADCAST, ...addressOf(HOST)];
 };
 
+/** A router's word to all nodes that it is one, and that this is their network (RFC 4861 4.2). */
+function advertisement(): number[] {
+  const linkLocal = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 9];
+  const allNodes = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+  const week = [0, 9, 0x3a, 0x80];
+  const prefix = [0x20, 1, 0x0d, 0xb8, 0, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  const options = [3, 4, 64, 0xc0, ...week, ...week, 0, 0, 0, 0, ...prefix, 1, 1, ...nic.mac];
+  const icmp = [134, 0, 0, 0, 64, 0, ...word(9000), 0, 0, 0, 0, 0, 0, 0, 0, ...options];
+  const pseudo = [...linkLocal, ...allNodes, 0, 0, ...word(icmp.length), 0, 0, 0, 58];
+  icmp.splice(2, 2, ...word(sum([...pseudo, ...icmp])));
+  const ip = [0x60, 0, 0, 0, ...word(icmp.length), 58, 255, ...linkLocal, ...allNodes];
+  return [0x33, 0x33, 0, 0, 0, 1, ...nic.mac, 0x86, 0xdd, ...ip, ...icmp];
+}
+
 /** A RST in another's name. */
 function reset(
   hostMac: readonly number[],
@@ -154,6 +168,8 @@ function learnHostMac(): number[] {
 
 // --- what it tries, in order ---
 
+const NO_STATE = { flows: 0, timers: 0, receiveHeld: 0, transmitHeld: 0, allocatedBytes: 0 };
+
 const ATTACKS: (() => unknown)[] = [
   function callsOutsideItsList() {
     return distinct(OUTSIDE.map((name) => call(name, 0, 0, 0, 0, 0, 0)));
@@ -187,6 +203,50 @@ const ATTACKS: (() => unknown)[] = [
     tell({ type: 'dropped' });
     tell({ type: 'ready', ports: [1e300, -5, 'x'], nic: '' });
     for (const line of ['', '{', '[]', 'null', '{"type":{}}', '\0']) say(`${line}\n`);
+    return 'done';
+  },
+  function answersThatNobodyAskedFor() {
+    const threads = Array.from({ length: 1000 }, () => ({ ...NO_STATE, kernelDrops: {} }));
+    const now = Date.now();
+    for (const question of [0, -1, 0.5, 1e308, '1', null, now, now + 1, 2 ** 53]) {
+      tell({ type: 'dropped', question });
+      tell({ type: 'state', question, threads });
+    }
+    const drops = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`__proto__${i}`, i]));
+    tell({ type: 'state', question: 1, threads: [{ ...NO_STATE, kernelDrops: drops }] });
+    tell({ type: 'stopped', exitCode: 256 });
+    return 'done';
+  },
+  function reportsNestedHugeAndMany() {
+    const depth = 100_000; // within the longest line
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{"0":', '}'],
+      ['{"a":[', ']}'],
+    ] as const) {
+      const most = Math.min(depth, 900_000 / (open.length + close.length));
+      say(`{"type":"report","value":${open.repeat(most)}1${close.repeat(most)}}\n`);
+    }
+    const line = `${JSON.stringify({ type: 'report', value: 'x'.repeat(100) })}\n`;
+    for (let i = 0; i < 100; i++) say(line.repeat(100));
+    return 'done';
+  },
+  function bytesThroughItsDoorbell() {
+    const bytes = Buffer.from('{"type":"report","value":"by its doorbell"}\n');
+    const somebody = Uint8Array.of(2, 0, 0, 7, 10, 77, 0, 1, ...Array(8).fill(0)); // sockaddr_in
+    return distinct(
+      FDS.flatMap((fd) => [
+        call('sendto', fd, bytes, bytes.length, 0x40, 0, 0),
+        call('sendto', fd, bytes, 0, 0x40, somebody, 16),
+        call('sendto', fd, 0, 0, 0x40, somebody, 16),
+      ]),
+    );
+  },
+  function advertisementsOfARouter() {
+    for (let i = 0; i < 100; i++) transmit(advertisement());
+    flush();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50); // the host has heard it
+    nic.reclaim();
     return 'done';
   },
   function countersThatLie() {
@@ -243,7 +303,6 @@ const ATTACKS: (() => unknown)[] = [
   },
 ];
 
-const NO_STATE = { flows: 0, timers: 0, receiveHeld: 0, transmitHeld: 0, allocatedBytes: 0 };
 let next = 0;
 
 function heard(line: string): void {
