@@ -78,7 +78,7 @@ describe('hostile dataplane', { skip: needsRoot, timeout: 120_000 }, () => {
       const answered = service.state(10_000);
       const report = await service.report<Report>((value) => value?.attack === name, 10_000);
       assert.deepEqual(report.value, expected);
-      await answered;
+      assert.equal((await answered).state.flows, 0, 'what was asked is what is answered');
       await service.ping();
       assert.deepEqual(hostIpv6(), before, 'the host has become nothing else');
       await scene.assertUndisturbed();

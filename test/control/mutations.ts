@@ -5,8 +5,10 @@
  *   or a variable of the environment, could throw.
  * - `test` is a file and the name of a test in it; without a name, all of the file.
  *
- * Used by mutate.ts and mutations.test.ts.
+ * Used by mutate.ts and mutations.test.ts. What is no matter of confinement is in mutations-dataplane.ts.
  */
+import { DATAPLANE_MUTATIONS } from './mutations-dataplane.ts';
+
 export interface Mutation {
   /** What is taken away, as the table in docs/SECURITY.md calls it. */
   readonly name: string;
@@ -617,4 +619,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...FILTER_MUTATIONS,
   ...LIVE_MUTATIONS,
   ...OTHERS_MUTATIONS,
+  ...DATAPLANE_MUTATIONS,
 ];

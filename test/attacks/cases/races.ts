@@ -308,7 +308,7 @@ export const cases: Case[] = [
         gate.hold();
         const turn = gate.i32[word]!;
         // Whatever it is told, its futex is not what the turn is over by.
-        for (let n = 0, end = performance.now() + 100; performance.now() < end; n++) {
+        for (let n = 0, end = performance.now() + 300; performance.now() < end; n++) {
           Atomics.store(gate.i32, word, turn + changes * (2 + (n & 1023)));
           sys.futexWake(word << 2, 1);
         }

@@ -206,7 +206,8 @@ const ATTACKS: (() => unknown)[] = [
     return 'done';
   },
   function answersThatNobodyAskedFor() {
-    const threads = Array.from({ length: 1000 }, () => ({ ...NO_STATE, kernelDrops: {} }));
+    const lie = { ...NO_STATE, flows: 77, kernelDrops: {} };
+    const threads = Array.from({ length: 1000 }, () => lie);
     const now = Date.now();
     for (const question of [0, -1, 0.5, 1e308, '1', null, now, now + 1, 2 ** 53]) {
       tell({ type: 'dropped', question });
