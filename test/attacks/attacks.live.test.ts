@@ -84,7 +84,7 @@ async function attempt(each: Case): Promise<void> {
   await scene.assertUndisturbed(each.floods);
 }
 
-describe('attacks', { skip: needsRoot, timeout: 300_000 }, () => {
+describe('attacks', { skip: needsRoot, timeout: 900_000 }, () => {
   before(async () => {
     scene = await Scene.open();
     await scene.fresh();

@@ -43,6 +43,7 @@ export const VICTIMS = [KV, ECHO];
 const HOSTILE = '10.77.0.4';
 const APPLICATIONS_GROUP = 64322;
 const SETTLE_MS = 5000;
+const QUIET_MS = 5;
 
 type Sink = Observed['sink'];
 
@@ -201,13 +202,20 @@ export class Scene {
     Object.assign(this.#sink, { bytes: 0, values: [], connections: 0 });
     const [before, host] = [this.counters(), hostCounters()];
     const outcome = await this.hostile.attack(this.given(name), limitMs);
-    await sleep(2); // What was acknowledged has come to the sink.
+    await this.#quiet();
     const observed = {
       sink: { ...this.#sink },
       counters: growth(before, this.counters()),
       host: growth(host, hostCounters()),
     };
     return { ...outcome, observed };
+  }
+
+  /** What was acknowledged has come to the sink: on a busy machine it reads later than its kernel answers. */
+  async #quiet(): Promise<void> {
+    for (let before = -1; before !== this.#sink.bytes; await sleep(QUIET_MS)) {
+      before = this.#sink.bytes;
+    }
   }
 
   /** What the clients have seen since the last mark. */
