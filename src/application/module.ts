@@ -12,7 +12,7 @@ import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { built } from '../built.ts';
-import { CONFINED } from '../control/confine-lock.ts';
+import { CONFINED } from '../control/confine-list.ts';
 import type { Application } from '../libix/index.ts';
 
 export interface Failure {

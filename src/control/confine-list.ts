@@ -16,6 +16,9 @@
 import type { Condition, Rule } from '../native/seccomp.ts';
 import type { CallName } from '../native/seccomp-numbers.ts';
 
+/** Environment variable that names a child's list; without it nothing is confined (`--unconfined`, tests). */
+export const CONFINED = 'IX_CONFINED';
+
 export type Profile = 'dataplane' | 'application' | 'inline';
 
 export const EPERM = 1;

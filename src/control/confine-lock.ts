@@ -14,9 +14,7 @@ import { endWithParent, liveOn } from '../dataplane/channel.ts';
 import { assembleFilter, installFilter } from '../native/seccomp.ts';
 import { must, SYS, sys } from '../native/sys.ts';
 import { dropEverywhere } from './confine-identity.ts';
-import { OTHERWISE, type Profile, rulesFor } from './confine-list.ts';
-
-export const CONFINED = 'IX_CONFINED';
+import { CONFINED, OTHERWISE, type Profile, rulesFor } from './confine-list.ts';
 
 const PR_SET_DUMPABLE = 4;
 

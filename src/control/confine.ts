@@ -11,7 +11,7 @@ import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { must, SYS, sys } from '../native/sys.ts';
-import { CONFINED } from './confine-lock.ts';
+import { CONFINED } from './confine-list.ts';
 import type { Confinement } from './confine-plan.ts';
 
 const EXEC = fileURLToPath(new URL('./confine-exec.ts', import.meta.url));

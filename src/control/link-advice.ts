@@ -16,7 +16,7 @@
 import { readSync } from 'node:fs';
 import { COUNTER } from '../counters.ts';
 import { STATISTICS_BYTES } from '../dataplane/config.ts';
-import type { XdpMode } from '../nic/attach.ts';
+import type { XdpMode } from '../nic/drivers.ts';
 import { type Offload, readOffload } from '../nic/interface.ts';
 
 const LOOK_MS = 500;

@@ -7,7 +7,8 @@
  * Called by holdings.ts and life.ts; said by serve.ts, stat.ts and doctor.ts.
  */
 import type { Copied, XdpState } from '../dataplane/config.ts';
-import type { Attachment, XdpMode } from '../nic/attach.ts';
+import type { XdpMode } from '../nic/drivers.ts';
+import type { Attachment } from '../nic/attach.ts';
 import { type Copying, copyingFor, zeroCopyRefusal } from '../nic/drivers.ts';
 import { OptionError } from './errors.ts';
 import type { Network } from './network.ts';

@@ -22,9 +22,10 @@ import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../gate-arrays.ts';
 import { BATCH_MAX } from '../limits.ts';
 import { sys } from '../native/sys.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import type { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
+import type { Domain } from '../domain/domain.ts';
 import type { Gate } from './gate.ts';
 import type { ApplicationTimers } from './timers.ts';
 
@@ -35,23 +36,6 @@ const C_FRAME_BATCHES = COUNTER.frameBatches;
 const C_EVENTS = COUNTER.events;
 const C_LATE = COUNTER.applicationLate;
 const C_BACK = COUNTER.applicationBack;
-
-/** Whoever runs the application's turn: the inline domain, or the hand-over to its process. */
-export interface Domain {
-  /**
-   * The application consumes the published events and leaves its calls. False: it has not come back yet and still
-   * owns both arrays; `isBack` says when it has.
-   */
-  enter(): boolean;
-  /** The application is another process: a turn of it costs microseconds. */
-  readonly isApart: boolean;
-  /** How long after `enter` it is late: until then the thread polls, then it may sleep. */
-  readonly patienceUs: number;
-  /** It is late: it is to ring the bell when it is back. True: it is back already. */
-  goOn(): boolean;
-  /** Whether the arrays are the dataplane's again. */
-  isBack(): boolean;
-}
 
 export interface ElasticThreadParts {
   readonly arena: Arena;

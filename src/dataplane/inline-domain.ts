@@ -3,8 +3,8 @@
  */
 import { Ix, type IxHooks } from '../libix/ix.ts';
 import { connectionsOf } from '../limits.ts';
-import type { Domain } from './elastic-thread.ts';
-import type { Side, SideParts } from './thread.ts';
+import type { Domain } from '../domain/domain.ts';
+import type { Side, SideParts } from '../domain/domain.ts';
 
 class InlineDomain implements Domain {
   readonly isApart = false;
@@ -41,7 +41,7 @@ export function openInlineSide(
   pid?: number,
 ): InlineSide {
   const wake = (): void => {
-    parts.gate.askTurn();
+    parts.askTurn();
     parts.wake();
   };
   const { arena, layout, limits } = parts;

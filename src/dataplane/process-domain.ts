@@ -30,7 +30,7 @@ import {
 } from '../gate-arrays.ts';
 import { ETIMEDOUT, SYS, sys } from '../native/sys.ts';
 import type { Placement } from './config.ts';
-import type { Domain } from './elastic-thread.ts';
+import type { Domain } from '../domain/domain.ts';
 
 /**
  * How long the application may take for a turn before it is late: same-core the elastic thread waits so long. With 5 ms, a

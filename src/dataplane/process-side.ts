@@ -10,7 +10,7 @@ import type { Arena, Segment } from '../arena/arena.ts';
 import { must, PROT_READ, PROT_WRITE, SYS, sys } from '../native/sys.ts';
 import type { Placement, SharedDescriptors } from './config.ts';
 import { ProcessDomain } from './process-domain.ts';
-import type { Side, SideParts } from './thread.ts';
+import type { Side, SideParts } from '../domain/domain.ts';
 
 /** Puts the memfd of its name under a segment: for `openThread`'s `back`. */
 export function backWith(shared: SharedDescriptors): (segment: Segment, arena: Arena) => void {

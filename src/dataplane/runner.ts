@@ -12,6 +12,7 @@ import { COUNTER, type Counters } from '../counters.ts';
 import { must, sys, type Watch } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
 import type { IdlePolicy } from './config.ts';
+import type { Doorbell } from '../domain/domain.ts';
 import type { ElasticThread } from './elastic-thread.ts';
 
 const SLICE_US = 4000;
@@ -20,13 +21,6 @@ const SPIN_US = 200;
 const NEAR_US = 1500;
 const SLEEP_MAX_US = 60_000_000;
 const C_SLEEPS = COUNTER.sleeps;
-
-/** A descriptor that somebody else makes readable to wake this thread. */
-export interface Doorbell {
-  readonly fd: number;
-  /** Makes it unreadable again. */
-  drain(): void;
-}
 
 export interface RunnerParts {
   readonly thread: ElasticThread;

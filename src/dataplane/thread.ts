@@ -16,16 +16,18 @@ import { Counters } from '../counters.ts';
 import { EVENT_ARRAY_BYTES, EventSink } from '../gate-arrays.ts';
 import { arenaBytesFor, CALLS_MAX, type Limits, limitsFor } from '../limits.ts';
 import { Egress, type EgressRange } from '../net/egress.ts';
-import { Clock, type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
+import { Clock } from '../arena/clock.ts';
+import { type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
 import type { Ip } from '../net/ip.ts';
 import { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
 import { HOLD_ACK_US } from '../tcp/constants.ts';
 import { Tcp, type TcpOptions } from '../tcp/tcp.ts';
 import type { IdlePolicy, ThreadState } from './config.ts';
-import { type Domain, ElasticThread } from './elastic-thread.ts';
+import type { Layout, Side, SideParts } from '../domain/domain.ts';
+import { ElasticThread } from './elastic-thread.ts';
 import { CALL_ARRAY_BYTES, Gate } from './gate.ts';
-import { type Doorbell, Runner } from './runner.ts';
+import { Runner } from './runner.ts';
 import { ApplicationTimers } from './timers.ts';
 
 /** What the driver's maker gets. */
@@ -35,33 +37,6 @@ export interface NicParts {
   counters: Counters;
   clock: Clock;
   limits: Limits;
-}
-
-/** The four segments that an application sees, by their places in the arena (the same in both processes). */
-export interface Layout {
-  arenaBytes: number;
-  receivePool: Segment;
-  events: Segment;
-  calls: Segment;
-  memory: Segment;
-}
-
-/** The application's side as the thread sees it. */
-export interface Side {
-  readonly domain: Domain;
-  /** The application is gone: the arrays are the dataplane's, nobody takes turns. */
-  leave?(): void;
-  /** Rung when the application wants a turn while the thread sleeps. */
-  readonly doorbell?: Doorbell;
-}
-
-export interface SideParts {
-  readonly arena: Arena;
-  readonly layout: Layout;
-  readonly limits: Limits;
-  readonly gate: Gate;
-  /** Wakes the thread's runner. */
-  wake(): void;
 }
 
 export interface ThreadOptions<S extends Side> {
@@ -141,7 +116,11 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const parts = { arena, counters, ip: stack.ip, tcp: stack.tcp, udp: stack.udp, timers, egress };
   const gate = new Gate(parts, layout.calls.offset, layout.memory, limits.quotas.calls);
   let wake = (): void => {};
-  const side = options.openSide({ arena, layout, limits, gate, wake: () => wake() });
+  const side = options.openSide({
+    ...{ arena, layout, limits },
+    askTurn: () => gate.askTurn(),
+    wake: () => wake(),
+  });
   const thread = new ElasticThread({
     ...{ arena, counters, clock, nic, stack, sink, gate, timers, domain: side.domain },
     ...(options.batchMax === undefined ? {} : { batchMax: options.batchMax }),

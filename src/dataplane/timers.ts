@@ -11,7 +11,8 @@ import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../gate-arrays.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
-import type { Clock, Environment } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from '../net/environment.ts';
 
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
 const GENERATION_MAX = 2047;

@@ -17,7 +17,8 @@ import { type InlineSide, openInlineSide } from './inline-domain.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
 import { backWith, openProcessSide } from './process-side.ts';
 import { reporter } from './reports.ts';
-import { type DataplaneThread, type NicParts, openThread, type Side } from './thread.ts';
+import type { Side } from '../domain/domain.ts';
+import { type DataplaneThread, type NicParts, openThread } from './thread.ts';
 
 interface WorkerInput {
   config: DataplaneConfig;

@@ -13,7 +13,8 @@
  */
 import { ADDRESSES6_MAX } from '../limits.ts';
 import { addressSum, isLinkLocal } from '../wire/ipv6.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from './environment.ts';
 
 export const LINK_LOCAL = 1;
 export const CONFIGURED = 2;

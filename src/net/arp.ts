@@ -21,7 +21,8 @@ import { assert, VERIFY } from '../verify.ts';
 import * as wire from '../wire/arp.ts';
 import * as eth from '../wire/ethernet.ts';
 import { isNeverHost, maskOf } from '../wire/ipv4.ts';
-import { type Clock, type Environment, timerRanges } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import { type Environment, timerRanges } from './environment.ts';
 import * as row from './neighbours.ts';
 
 const C_IN = COUNTER.arpIn;

@@ -11,7 +11,8 @@ import { COUNTER, type Counters } from '../counters.ts';
 import { ICMP6_NEIGHBOUR_SOLICITATION, ND_OPTIONS, ND_TARGET } from '../wire/icmpv6.ts';
 import { SOLICITED_2 } from '../wire/ipv6.ts';
 import { type Addresses6, DUE, DUPLICATED, OURS, PROBES, STATE, TENTATIVE } from './addresses6.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from './environment.ts';
 import type { LinkMessages } from './link-messages.ts';
 import type { MsTimer } from './ms-timer.ts';
 

@@ -19,7 +19,8 @@ import { halfSipHash13 } from '../arena/siphash.ts';
 import { type Limits, powerOfTwo } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { addressSum, IP6_MTU_MIN } from '../wire/ipv6.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from './environment.ts';
 
 /** Entries that nobody holds: peers of UDP and ICMP, and SYNs that come to nothing. */
 export const SPARE_DESTINATIONS = 1024;

@@ -6,6 +6,7 @@
  * - Nothing here is shared between threads.
  */
 import type { Arena } from '../arena/arena.ts';
+import type { Clock } from '../arena/clock.ts';
 import type { Frames } from '../arena/frames.ts';
 import type { WireKey } from '../arena/siphash.ts';
 import type { Wheel } from '../arena/wheel.ts';
@@ -13,12 +14,6 @@ import type { Counters } from '../counters.ts';
 import type { Limits } from '../limits.ts';
 import type { Nic } from '../nic/nic.ts';
 import type { Egress } from './egress.ts';
-
-/** Time of this batch, both modulo 2^32 as int32: compare with `(a - b) | 0`. */
-export class Clock {
-  us = 0;
-  ms = 0;
-}
 
 /** IPv4 addresses are big-endian integers as int32 (10.77.0.2 is 0x0a4d0002). */
 export interface NetConfig {

@@ -10,7 +10,8 @@
  * Called by icmp.ts and icmpv6.ts, each with a budget of its own. Read first: RFC 1812 4.3.2.8; RFC 4443 2.4 (f).
  */
 import { halfSipHash13, PURPOSE, Unpredictable } from '../arena/siphash.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from './environment.ts';
 
 export const ERROR_BURST = 50;
 const ERROR_MS = 1;

@@ -6,7 +6,7 @@
  * Called by neighbour discovery. Read first: arena/wheel.ts.
  */
 import type { Wheel } from '../arena/wheel.ts';
-import type { Clock } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
 
 export class MsTimer {
   readonly #wheel: Wheel;

@@ -30,7 +30,8 @@ import {
 import { ALL_NODES, SOLICITED_2 } from '../wire/ipv6.ts';
 import type { Addresses6 } from './addresses6.ts';
 import type { Destinations } from './destinations.ts';
-import { type Clock, type Environment, timerRanges } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import { type Environment, timerRanges } from './environment.ts';
 import type { LinkMessages } from './link-messages.ts';
 import type { NdOptions } from './nd-options.ts';
 import * as row from './neighbours.ts';

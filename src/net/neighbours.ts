@@ -22,7 +22,8 @@ import { Table } from '../arena/table.ts';
 import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { VERIFY } from '../verify.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from './environment.ts';
 
 /** What sets one table apart from another. */
 export interface NeighbourKind {

@@ -18,7 +18,8 @@ import { Table } from '../arena/table.ts';
 import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from './environment.ts';
 
 const C_REASSEMBLED = COUNTER.ipReassembled;
 const C_BAD = COUNTER.ipFragmentBad;

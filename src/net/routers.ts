@@ -46,7 +46,8 @@ import {
   VALID_UNTIL,
 } from './addresses6.ts';
 import type { Destinations } from './destinations.ts';
-import type { Clock, Environment } from './environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from './environment.ts';
 import type { LinkMessages } from './link-messages.ts';
 import type { MsTimer } from './ms-timer.ts';
 

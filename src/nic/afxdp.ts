@@ -31,7 +31,7 @@ import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { BATCH_MAX, FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { EAGAIN, POLLIN, sys } from '../native/sys.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { LinkBackoff } from './link-backoff.ts';
 import type { Nic } from './nic.ts';

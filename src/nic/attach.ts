@@ -17,6 +17,7 @@
  *
  * Called by the control plane. Read first: Documentation/networking/af_xdp.rst.
  */
+import type { XdpMode } from './drivers.ts';
 import { AF_XDP, EBUSY, SOCK_RAW_CLOEXEC, SYS, sys } from '../native/sys.ts';
 import {
   createMap,
@@ -34,7 +35,6 @@ import { assembleXdpProgram, type OurAddresses } from './xdp-program.ts';
 /** Entries of the map of sockets: more queues than any NIC here is given. */
 const QUEUES_MAX = 64;
 
-export type XdpMode = 'native' | 'generic';
 
 export interface AttachOptions extends OurAddresses {
   ifname: string;

@@ -13,7 +13,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Arena } from '../arena/arena.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import { AroundNic } from './around.ts';
 import type { Nic } from './nic.ts';
 

@@ -12,7 +12,7 @@
  * Called by the control plane (life.ts, xdp-features.ts). Read first: each driver's *_xsk.c, and where it writes the size
  * of its receive buffers (SRRCTL in igb, igc and ixgbe; the queue context in i40e and ice).
  */
-import type { XdpMode } from './attach.ts';
+export type XdpMode = 'native' | 'generic';
 
 /** auto: zero-copy where the kernel grants it; copy and zerocopy: that and nothing else. */
 export const COPY_WISHES = ['auto', 'copy', 'zerocopy'] as const;

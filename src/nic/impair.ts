@@ -16,7 +16,7 @@
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import { BATCH_MAX, TRANSMIT_HEADROOM } from '../limits.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import { AroundNic } from './around.ts';
 import { HeldFrames } from './held-frames.ts';
 import type { Nic } from './nic.ts';

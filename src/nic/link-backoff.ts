@@ -9,7 +9,7 @@
  *
  * Called by afxdp.ts. Read first: net/xdp/xsk.c xsk_check_common.
  */
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 
 const EIO = 5;
 const ENXIO = 6;

@@ -9,7 +9,7 @@
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import type { Counters } from '../counters.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import { AfXdp } from './afxdp.ts';
 import { type Attachment, type AttachOptions, attachXdp } from './attach.ts';
 import { copyingFor } from './drivers.ts';

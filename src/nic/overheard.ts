@@ -13,7 +13,7 @@
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import { AroundNic } from './around.ts';
 import { FrameFile } from './frame-file.ts';
 import type { Nic } from './nic.ts';

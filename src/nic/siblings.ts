@@ -16,7 +16,7 @@ import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import { ARP_BYTES, ARP_OPERATION, ARP_REPLY, ARP_SENDER_IP, ARP_TARGET_IP } from '../wire/arp.ts';
 import {
   ETH_HEADER_BYTES,

@@ -12,7 +12,7 @@
  *
  * Called through Congestion. Read first: RFC 9438 4; RFC 9406 4.2.
  */
-import type { Clock } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
 import { CWND_MAX, NewReno } from './congestion.ts';
 import { geq } from './seq.ts';
 import { TCB } from './tcb.ts';

@@ -8,7 +8,8 @@
  */
 import { DEAD } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { Clock, Environment } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from '../net/environment.ts';
 import type { Congestion } from './congestion.ts';
 import {
   ORPHAN_ANSWERED_MAX,

@@ -8,7 +8,8 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { isToken } from '../net/destinations.ts';
-import type { Clock, Environment } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from '../net/environment.ts';
 import { MSS_DEFAULT, MSS_DEFAULT_IPV6, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import {

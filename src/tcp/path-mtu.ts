@@ -13,7 +13,8 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { isToken } from '../net/destinations.ts';
-import type { Clock, Environment } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from '../net/environment.ts';
 import { IP6_MTU_MIN } from '../wire/ipv6.ts';
 import { TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import {

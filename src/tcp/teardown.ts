@@ -12,7 +12,8 @@
  */
 import { CODE, DEAD } from '../abi.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { Clock, Environment } from '../net/environment.ts';
+import type { Clock } from '../arena/clock.ts';
+import type { Environment } from '../net/environment.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { ACK } from '../wire/tcp.ts';
 import { TIME_WAIT_US } from './constants.ts';

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 import { AfXdp } from '../../src/nic/afxdp.ts';
-import { attachXdp, type XdpMode } from '../../src/nic/attach.ts';
+import type { XdpMode } from '../../src/nic/drivers.ts';
+import { attachXdp } from '../../src/nic/attach.ts';
 import { NIC_REFUSED, NicError } from '../../src/nic/errors.ts';
 import {
   ALL_OFFLOADS,

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import { Cable, closeCable, makeCable } from '../../src/nic/cable.ts';
 import { Capture, type CaptureOptions } from '../../src/nic/capture.ts';
 import { collect, type End, makeEnds, nicSuite, RING, send, settle } from './suite.ts';

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import { Cable, closeCable, makeCable } from '../../src/nic/cable.ts';
 import { Impair, type ImpairOptions } from '../../src/nic/impair.ts';
 import { buildFrame, collect, type End, makeEnds, nicSuite, RING, send, settle } from './suite.ts';

@@ -1,7 +1,7 @@
 /** How often a driver asks about a link that is down, in virtual time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import { isGoneError, isLinkError, LinkBackoff } from '../../src/nic/link-backoff.ts';
 
 const EIO = 5;

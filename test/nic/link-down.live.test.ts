@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Wheel } from '../../src/arena/wheel.ts';
 import { Runner } from '../../src/dataplane/runner.ts';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 import { openXdp } from '../../src/nic/open.ts';
 import { openTap } from '../../src/nic/tap.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SYS, sys } from '../../src/native/sys.ts';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import { readInterface } from '../../src/nic/interface.ts';
 import { openXdp } from '../../src/nic/open.ts';
 import { Overheard } from '../../src/nic/overheard.ts';

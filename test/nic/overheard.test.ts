@@ -8,7 +8,7 @@ import { Counters } from '../../src/counters.ts';
 import { BATCH_MAX, TRANSMIT_HEADROOM } from '../../src/limits.ts';
 import { callNumber } from '../../src/native/seccomp-numbers.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 import { Overheard } from '../../src/nic/overheard.ts';
 

@@ -4,7 +4,7 @@ import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';
 import { Counters } from '../../src/counters.ts';
 import { BATCH_MAX, TRANSMIT_HEADROOM } from '../../src/limits.ts';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 import { concernsAll, Siblings } from '../../src/nic/siblings.ts';
 

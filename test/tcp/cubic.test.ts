@@ -1,7 +1,7 @@
 /** CUBIC and HyStart++ by themselves: growth over time, decrease, the end of slow start (RFC 9438, RFC 9406). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Clock } from '../../src/net/environment.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import { Cubic } from '../../src/tcp/cubic.ts';
 import { ROW_WORDS, TCB } from '../../src/tcp/tcb.ts';
 

@@ -10,7 +10,7 @@
  */
 import { CALL, CALL_RESULT, EVENT } from '../../../src/abi.ts';
 import type { ApplicationDescriptors } from '../../../src/dataplane/config.ts';
-import type { Layout } from '../../../src/dataplane/thread.ts';
+import type { Layout } from '../../../src/domain/domain.ts';
 import {
   GATE_AGAIN,
   GATE_AWAY,
