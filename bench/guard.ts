@@ -12,7 +12,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { UserError } from '../src/control/errors.ts';
+import { UserError } from '../src/errors.ts';
 import { type Judged, judge, type Kept, RATIOS } from './guard/judge.ts';
 import { linesFor, measuredRatios } from './guard/lines.ts';
 import { exitsBySignal, progress } from './harness/bench.ts';

@@ -12,7 +12,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { OptionError } from '../src/control/errors.ts';
+import { OptionError } from '../src/errors.ts';
 import { exitsBySignal, progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';

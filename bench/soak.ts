@@ -10,14 +10,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
-import { findApplication } from '../src/control/applications.ts';
-import { liveInstances } from '../src/control/instances.ts';
-import { Netlink } from '../src/control/netlink.ts';
-import { parseRunOptions } from '../src/control/options.ts';
-import { type Service, startService } from '../src/control/service.ts';
-import { readStatistics } from '../src/control/statistics.ts';
-import type { ThreadState } from '../src/dataplane/config.ts';
-import { readInterface, setOffloads } from '../src/nic/interface.ts';
+import type { ThreadState } from '../src/child/config.ts';
+import { Netlink } from '../src/control/link/netlink.ts';
+import { liveInstances } from '../src/control/record/instances.ts';
+import { readStatistics } from '../src/control/record/statistics.ts';
+import { type Service, startService } from '../src/control/service/service.ts';
+import { findApplication } from '../src/control/wish/applications.ts';
+import { parseRunOptions } from '../src/control/wish/options.ts';
+import { readInterface, setOffloads } from '../src/nic/privileged/interface.ts';
 import { formatIpv6 } from '../src/wire/ipv6-text.ts';
 import { progress } from './harness/bench.ts';
 import { peerSource } from './harness/compile.ts';

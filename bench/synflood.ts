@@ -9,14 +9,14 @@
  *   served. Ratios: `floodVsCalm`, answers a second with the flood over those without.
  */
 import { Command, InvalidArgumentError } from 'commander';
-import { parseAddress } from '../src/control/address.ts';
-import { findApplication } from '../src/control/applications.ts';
-import { liveInstances } from '../src/control/instances.ts';
-import { Netlink } from '../src/control/netlink.ts';
-import { parseRunOptions } from '../src/control/options.ts';
-import { type Service, startService } from '../src/control/service.ts';
-import { readStatistics } from '../src/control/statistics.ts';
-import { readInterface, setOffloads } from '../src/nic/interface.ts';
+import { parseAddress } from '../src/control/link/address.ts';
+import { Netlink } from '../src/control/link/netlink.ts';
+import { liveInstances } from '../src/control/record/instances.ts';
+import { readStatistics } from '../src/control/record/statistics.ts';
+import { type Service, startService } from '../src/control/service/service.ts';
+import { findApplication } from '../src/control/wish/applications.ts';
+import { parseRunOptions } from '../src/control/wish/options.ts';
+import { readInterface, setOffloads } from '../src/nic/privileged/interface.ts';
 import { progress } from './harness/bench.ts';
 import { peerSource } from './harness/compile.ts';
 import { describeMachine, type Machine } from './harness/machine.ts';

@@ -4,7 +4,7 @@
  * - In a run over IPv6 it has fd77::a4d:(i + 1): the last word of an address says whose it is in both protocols.
  */
 import type { WireKey } from '../src/arena/siphash.ts';
-import type { Ipv6Config } from '../src/net/environment.ts';
+import type { Ipv6Config } from '../src/net/both/environment.ts';
 
 export const ADDRESS_BASE = 0x0a4d0001;
 export const HOSTS_MAX = 8;

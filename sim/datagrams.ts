@@ -6,7 +6,7 @@
  *
  * Called by raw-application.ts. Read first: src/net/udp.ts.
  */
-import { EVENT, WORD } from '../src/abi.ts';
+import { EVENT, WORD } from '../src/gate/abi.ts';
 import type { Udp } from '../src/net/udp.ts';
 import { addressOf } from './address.ts';
 import type { Host } from './host.ts';

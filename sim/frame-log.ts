@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { FRAME_BYTES } from '../src/limits.ts';
-import { describeFrame } from '../src/nic/trace.ts';
+import { describeFrame } from '../src/nic/around/trace.ts';
 
 const KEPT = 40;
 

@@ -6,19 +6,20 @@
  *   collector or a scheduler that takes longer.
  * - Its clock starts anywhere, often shortly before one of its wraps.
  */
+
+import { Clock } from '../src/arena/clock.ts';
 import { Frames } from '../src/arena/frames.ts';
 import { Wheel } from '../src/arena/wheel.ts';
 import { Counters } from '../src/counters.ts';
 import { ElasticThread } from '../src/dataplane/elastic-thread.ts';
 import { CALL_ARRAY_BYTES, Gate } from '../src/dataplane/gate.ts';
+import { Stack } from '../src/dataplane/stack.ts';
 import { ApplicationTimers } from '../src/dataplane/timers.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../src/gate-arrays.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../src/gate/arrays.ts';
 import { Ix } from '../src/libix/ix.ts';
 import type { Limits } from '../src/limits.ts';
-import { Clock } from '../src/arena/clock.ts';
-import { type Environment, timerRanges } from '../src/net/environment.ts';
+import { type Environment, timerRanges } from '../src/net/both/environment.ts';
 import type { Ip } from '../src/net/ip.ts';
-import { Stack } from '../src/net/stack.ts';
 import type { EcnOption } from '../src/tcp/ecn.ts';
 import { type CongestionName, Tcp } from '../src/tcp/tcp.ts';
 import { addressOf, ipv6ConfigOf, macOf, PREFIX_LENGTH, wireKeyOf } from './address.ts';

@@ -282,7 +282,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'last fragment put eight bytes too far',
-    file: 'net/reassembly.ts',
+    file: 'net/both/reassembly.ts',
     find: 'this.#kernels.copy(place, at, bytes);',
     replace: 'this.#kernels.copy(isLast ? place + 8 : place, at, bytes);',
   },
@@ -405,13 +405,13 @@ export const MUTATIONS: readonly Mutation[] = [
   // --- IPv6 ---
   {
     name: 'IPv6: a solicitation is not answered',
-    file: 'net/ndp.ts',
+    file: 'net/v6/ndp.ts',
     find: 'if (message < 0) return;\n    const flags = NA_OVERRIDE',
     replace: 'if (message < 0 || token !== 0) return;\n    const flags = NA_OVERRIDE',
   },
   {
     name: 'IPv6: an address that is held is counted as used by nobody',
-    file: 'net/destinations.ts',
+    file: 'net/v6/destinations.ts',
     find: 'if (this.#i32[users] === 0) this.#idle.remove(token - 1);\n    this.#i32[users] = this.#i32[users]! + 1;',
     replace: 'if (this.#i32[users] === 0) this.#i32[users] = 1;',
   },

@@ -5,9 +5,9 @@
  * - Loss is independent, or in bursts (Gilbert's two states), or total (`downs`: partitions).
  * - Corruption inverts one bit of an IP packet; ARP has no checksum of its own, so there a frame check would drop it.
  *
- * Used by network.ts. Read first: tc-netem(8), whose vocabulary this is; src/nic/impair.ts is its driver-level twin.
+ * Used by network.ts. Read first: tc-netem(8), whose vocabulary this is; src/nic/around/impair.ts is its driver-level twin.
  */
-import type { Impairment } from '../src/nic/impair.ts';
+import type { Impairment } from '../src/nic/around/impair.ts';
 import type { Random } from './random.ts';
 
 export interface PathOptions extends Impairment {

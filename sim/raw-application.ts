@@ -4,8 +4,8 @@
  * - Bytes that were handed over are compared twice: at `recv`, and again before `recv_done`, since they must stay.
  * - It asks for too much now and then, and must be refused.
  */
-import { CODE, DEAD, EVENT, WORD } from '../src/abi.ts';
-import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/gate-arrays.ts';
+import { CODE, DEAD, EVENT, WORD } from '../src/gate/abi.ts';
+import { GATE_COUNT, GATE_HEADER_BYTES } from '../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS } from '../src/limits.ts';
 import type { Tcp } from '../src/tcp/tcp.ts';
 import { address6Of, addressOf, hostOf } from './address.ts';

@@ -7,7 +7,7 @@
  *
  * Called by run.ts.
  */
-import { DEAD } from '../src/abi.ts';
+import { DEAD } from '../src/gate/abi.ts';
 import type { Endpoint } from './endpoint.ts';
 import { checkHome, heldDropped, pressure } from './home.ts';
 import { waitOf } from './plan.ts';

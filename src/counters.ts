@@ -54,7 +54,7 @@ const NAMES = [
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
   'quotaCalls', 'quotaPerSource',
-  // frames that concern every thread (src/nic/siblings.ts)
+  // frames that concern every thread (src/nic/around/siblings.ts)
   'siblingsTold', 'siblingsHeard', 'siblingsLimited',
 ] as const; // biome-ignore format: one line a group
 

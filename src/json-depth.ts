@@ -1,7 +1,7 @@
 /**
  * How deep JSON is nested: a message that could be read, and not be walked through again, ends whoever tries.
  *
- * Called by who hears messages of a process that may be hostile (src/control/channel-end.ts), and where an application's
+ * Called by who hears messages of a process that may be hostile (src/control/children/channel-end.ts), and where an application's
  * reports are made (src/libix/reports.ts), so that it is told.
  */
 /** Of a message: our own have four levels, the rest is for what an application reports, one level in. */

@@ -2,7 +2,7 @@
  * The limits of a dataplane: its pools, what a user may choose of them, and every size derived from one.
  *
  * - Nothing grows after start-up: each pool's size stands here, with what uses it up. How much of a pool one flow, socket
- *   or neighbour may have stands with its protocol (tcp/constants.ts, net/udp-sockets.ts, net/neighbours.ts).
+ *   or neighbour may have stands with its protocol (tcp/constants.ts, net/udp-sockets.ts, net/both/neighbours.ts).
  * - Exhaustion is never an exception: a counted drop or a return code, named beside the limit.
  * - `Limits` are per elastic thread; `limitsFor` derives them from the few numbers a user may choose.
  */
@@ -14,7 +14,7 @@ export const BATCH_MAX = 64;
 /** IPv6 extension headers of one packet, and options of one of them that are no padding. More: ip6LongChain. */
 export const EXTENSION_HEADERS_MAX = 8;
 export const EXTENSION_OPTIONS_MAX = 8;
-/** Our IPv6 addresses, made ones included; prefixes on our link; default routers (net/routers.ts). */
+/** Our IPv6 addresses, made ones included; prefixes on our link; default routers (net/v6/routers.ts). */
 export const ADDRESSES6_MAX = 8;
 export const PREFIXES6_MAX = 8;
 export const ROUTERS6_MAX = 4;
@@ -40,7 +40,7 @@ export const EVENTS_MAX = 512;
 /** System calls that one batch can hold; libix keeps the rest for the next batch. */
 export const CALLS_MAX = 512;
 
-/** One report of an application (`ix.report`), bytes of JSON: with its envelope, a line of the channel (channel.ts). */
+/** One report of an application (`ix.report`), bytes of JSON: with its envelope, a line of the channel (child/channel.ts). */
 export const REPORT_BYTES_MAX = (1 << 20) - 4096;
 /** Reports of one thread that nobody has read yet. More: `report` answers false. */
 export const REPORTS_BYTES_MAX = 1 << 20;

@@ -10,7 +10,7 @@
  *   Not the pure ones: what they do is theirs alone, and they draw their cases by chance, so that a second run proves nothing.
  * - The last line is `N passed, N failed, N skipped`; exit code 1 when anything failed.
  * - `ix test --mutations confine [words]`: each mechanism of confinement taken away in a copy of the tree, and whether its test
- *   notices (control/mutate.ts); not part of the tests, because it takes a quarter of an hour.
+ *   notices (confine/mutate.ts); not part of the tests, because it takes a quarter of an hour.
  * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run (coverage.ts);
  *   below its floor that is a failure too.
  */
@@ -21,8 +21,8 @@ import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { INLINING_FLAGS } from '../src/control/node-flags.ts';
-import { mutate } from './control/mutate.ts';
+import { INLINING_FLAGS } from '../src/control/children/node-flags.ts';
+import { mutate } from './confine/mutate.ts';
 import {
   COVERED_FOLDERS,
   type Coverage,

@@ -11,16 +11,16 @@
 import { Path } from '../../sim/path.ts';
 import { Random } from '../../sim/random.ts';
 import { Schedule } from '../../sim/schedule.ts';
-import { EVENT } from '../../src/abi.ts';
 import { Arena } from '../../src/arena/arena.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import { Frames } from '../../src/arena/frames.ts';
 import { Wheel } from '../../src/arena/wheel.ts';
 import { Counters } from '../../src/counters.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
+import { Stack } from '../../src/dataplane/stack.ts';
+import { EVENT } from '../../src/gate/abi.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
 import { BATCH_MAX, DESCRIPTOR_WORDS, ETHERNET_MTU, limitsFor } from '../../src/limits.ts';
-import { Clock } from '../../src/arena/clock.ts';
-import { type Environment, timerRanges } from '../../src/net/environment.ts';
-import { Stack } from '../../src/net/stack.ts';
+import { type Environment, timerRanges } from '../../src/net/both/environment.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 import { TCB } from '../../src/tcp/tcb.ts';
 import {

@@ -6,11 +6,11 @@
  * - Needs no privilege. lwIP that is not installed is said to be missing, like every peer.
  */
 import { closeSync, existsSync } from 'node:fs';
-import { findApplication } from '../../src/control/applications.ts';
-import { UserError } from '../../src/control/errors.ts';
-import { type Dataplane, launch } from '../../src/control/launch.ts';
-import { makeStatistics } from '../../src/control/statistics.ts';
-import type { DataplaneConfig } from '../../src/dataplane/config.ts';
+import type { DataplaneConfig } from '../../src/child/config.ts';
+import { type Dataplane, launch } from '../../src/control/children/launch.ts';
+import { makeStatistics } from '../../src/control/record/statistics.ts';
+import { findApplication } from '../../src/control/wish/applications.ts';
+import { UserError } from '../../src/errors.ts';
 import { parseAddress } from '../../src/libix/address.ts';
 import { ETHERNET_MTU } from '../../src/limits.ts';
 import type { LoadResult } from '../../src/load/result.ts';

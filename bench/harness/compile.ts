@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { builtBeside } from '../../src/built.ts';
-import { UserError } from '../../src/control/errors.ts';
+import { UserError } from '../../src/errors.ts';
 
 /** Path of a competitor's source, of a TypeScript program as it runs. */
 export const peerSource = (file: string): string =>

@@ -5,7 +5,7 @@
  * - XDP in generic mode, as ours on this link (native: 680,000 to 700,000, generic: 655,000 to 709,000 frames a second).
  * - `WINDOW` frames in flight: 512 are no faster, and overrun the link's ring now and then.
  */
-import { UserError } from '../../src/control/errors.ts';
+import { UserError } from '../../src/errors.ts';
 import { peerSource } from './compile.ts';
 import { CLIENT_LINK, SERVER_LINK } from './network.ts';
 import { startPinned } from './process.ts';

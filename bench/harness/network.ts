@@ -17,11 +17,11 @@
  */
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { formatAddress, parseAddress } from '../../src/control/address.ts';
-import { UserError } from '../../src/control/errors.ts';
-import { Netlink } from '../../src/control/netlink.ts';
+import { formatAddress, parseAddress } from '../../src/control/link/address.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
+import { UserError } from '../../src/errors.ts';
 import { EPERM, SYS, SystemCallError, sys } from '../../src/native/sys.ts';
-import { setOffloads } from '../../src/nic/interface.ts';
+import { setOffloads } from '../../src/nic/privileged/interface.ts';
 
 const CLONE_NEWNET = 0x40000000;
 

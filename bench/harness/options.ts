@@ -6,8 +6,8 @@
  */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
-import { OptionError } from '../../src/control/errors.ts';
-import { IDLE_POLICIES } from '../../src/dataplane/config.ts';
+import { IDLE_POLICIES } from '../../src/child/config.ts';
+import { OptionError } from '../../src/errors.ts';
 
 export interface BenchOptions {
   json: boolean;

@@ -10,7 +10,7 @@
  * - A peer that is not on this machine says what is missing and how to get it.
  */
 import { connect } from 'node:net';
-import { UserError } from '../../src/control/errors.ts';
+import { UserError } from '../../src/errors.ts';
 import { compilePeer, peerSource } from './compile.ts';
 import { steerReceive } from './network.ts';
 import { findProgram, type Running, startPinned } from './process.ts';

@@ -7,7 +7,7 @@
  *   report names it. Failing again ends the benchmark, with both reasons: a result with a hole in it would be read as whole.
  * - Each run of a contender yields numbers by name ('messagesPerSecond', 'rttNs'); they are kept round by round.
  */
-import { UserError } from '../../src/control/errors.ts';
+import { UserError } from '../../src/errors.ts';
 import { type Spread, spreadOf } from './statistics.ts';
 
 export type Sample = Record<string, number>;

@@ -7,11 +7,11 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Application, findApplication } from '../../src/control/applications.ts';
-import { DataplaneDiedError, UserError } from '../../src/control/errors.ts';
-import type { Dataplane } from '../../src/control/launch.ts';
-import { parseRunOptions } from '../../src/control/options.ts';
-import { type Service, startService } from '../../src/control/service.ts';
+import type { Dataplane } from '../../src/control/children/launch.ts';
+import { type Service, startService } from '../../src/control/service/service.ts';
+import { type Application, findApplication } from '../../src/control/wish/applications.ts';
+import { parseRunOptions } from '../../src/control/wish/options.ts';
+import { DataplaneDiedError, UserError } from '../../src/errors.ts';
 import { isLoadReport, type LoadReport, type LoadResult } from '../../src/load/result.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH, SERVER_LINK } from './network.ts';
 

@@ -7,7 +7,7 @@
  *
  * Application module: the report is a `load` (src/load/result.ts) with `opened`, the connections of the measured time.
  */
-import { DEAD } from '../../src/abi.ts';
+import { DEAD } from '../../src/gate/abi.ts';
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';
 import { Measurement } from '../../src/load/measurement.ts';
 import { type EchoOptions, echoOptions } from '../../src/load/options.ts';

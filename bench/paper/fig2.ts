@@ -10,9 +10,9 @@
  */
 
 import { fileURLToPath } from 'node:url';
-import { UserError } from '../../src/control/errors.ts';
-import { Netlink } from '../../src/control/netlink.ts';
-import { setOffloads } from '../../src/nic/interface.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
+import { UserError } from '../../src/errors.ts';
+import { setOffloads } from '../../src/nic/privileged/interface.ts';
 import { compilePeer } from '../harness/compile.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, makeBenchLink, SERVER_LINK } from '../harness/network.ts';
 import { peerNamed, startPeer } from '../harness/peers.ts';

@@ -9,7 +9,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { findApplication } from '../../src/control/applications.ts';
+import { findApplication } from '../../src/control/wish/applications.ts';
 import { onLink } from '../harness/bench.ts';
 import { type Peer, peerNamed, startPeer } from '../harness/peers.ts';
 import type { Sample } from '../harness/rounds.ts';

@@ -1,7 +1,7 @@
 /**
  * What the evaluation must show, and whether it did. A target is a ratio (ours over theirs) and a bound.
  *
- * - `reached` and `missed` are claims: the whole spread lies on one side, or the rounds agree (statistics.ts). Otherwise the
+ * - `reached` and `missed` are claims: the whole spread lies on one side, or the rounds agree (control/record/statistics.ts). Otherwise the
  *   run decides nothing: `void`.
  */
 import { isNoisy, type Spread } from '../harness/statistics.ts';

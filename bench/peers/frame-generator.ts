@@ -12,7 +12,7 @@ import { Frames } from '../../src/arena/frames.ts';
 import { Counters } from '../../src/counters.ts';
 import { BATCH_MAX, limitsFor, TRANSMIT_HEADROOM } from '../../src/limits.ts';
 import { sys } from '../../src/native/sys.ts';
-import { openXdp } from '../../src/nic/open.ts';
+import { openXdp } from '../../src/nic/privileged/open.ts';
 
 const ETHERTYPE_EXPERIMENT = 0x88b5; // IEEE 802 local experimental
 const { values, positionals } = parseArgs({

@@ -12,7 +12,7 @@ import { Frames } from '../../src/arena/frames.ts';
 import { Counters } from '../../src/counters.ts';
 import { BATCH_MAX, limitsFor } from '../../src/limits.ts';
 import { sys } from '../../src/native/sys.ts';
-import { openXdp } from '../../src/nic/open.ts';
+import { openXdp } from '../../src/nic/privileged/open.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -10,10 +10,10 @@
  * stages maps a step, in order, to its nanoseconds since the start.
  */
 import echo from '../../src/apps/echo.ts';
-import { openInlineSide } from '../../src/dataplane/inline-domain.ts';
 import { openThread } from '../../src/dataplane/thread.ts';
+import { openInlineSide } from '../../src/domain/inline.ts';
 import { parseAddress } from '../../src/libix/address.ts';
-import { openXdp } from '../../src/nic/open.ts';
+import { openXdp } from '../../src/nic/privileged/open.ts';
 
 /** Between two lines of output. */
 const LINE_MS = 100;

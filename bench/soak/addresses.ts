@@ -4,7 +4,7 @@
  * - Every second stranger speaks IPv6, the others IPv4; the well-behaved client speaks IPv4.
  */
 
-import { parseAddress } from '../../src/control/address.ts';
+import { parseAddress } from '../../src/control/link/address.ts';
 import { CLIENT_ADDRESS } from '../harness/network.ts';
 
 export const CLIENT = parseAddress(CLIENT_ADDRESS);

@@ -11,10 +11,10 @@
  */
 import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';
-import { parseAddress } from '../../src/control/address.ts';
+import { parseAddress } from '../../src/control/link/address.ts';
 import { Counters } from '../../src/counters.ts';
 import { BATCH_MAX, limitsFor, TRANSMIT_HEADROOM } from '../../src/limits.ts';
-import { openXdp } from '../../src/nic/open.ts';
+import { openXdp } from '../../src/nic/privileged/open.ts';
 import { bytesOfIpv6 } from '../../src/wire/ipv6-text.ts';
 import {
   isIpv6,

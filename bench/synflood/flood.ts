@@ -12,11 +12,11 @@
 import { Random } from '../../sim/random.ts';
 import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';
-import { parseAddress } from '../../src/control/address.ts';
+import { parseAddress } from '../../src/control/link/address.ts';
 import { Counters } from '../../src/counters.ts';
 import { BATCH_MAX, limitsFor, TRANSMIT_HEADROOM } from '../../src/limits.ts';
 import { sys } from '../../src/native/sys.ts';
-import { openXdp } from '../../src/nic/open.ts';
+import { openXdp } from '../../src/nic/privileged/open.ts';
 import { finish, pseudoHeaderSum, sumShort } from '../../src/wire/checksum.ts';
 
 const [ifname, gatewayText, serverText, macText, port, seconds, rate] = process.argv.slice(2);

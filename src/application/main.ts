@@ -9,20 +9,14 @@
 import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
 import { builtBeside } from '../built.ts';
-import { lockDown } from '../control/confine-lock.ts';
-import {
-  CHANNEL_FD,
-  Channel,
-  ChannelError,
-  endWithParent,
-  readLine,
-} from '../dataplane/channel.ts';
-import { ApplicationConfig, type ApplicationMessage } from '../dataplane/config.ts';
+import { CHANNEL_FD, Channel, ChannelError, endWithParent, readLine } from '../child/channel.ts';
+import { ApplicationConfig, type ApplicationMessage } from '../child/config.ts';
+import { lockDown } from '../child/lock.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from '../dataplane/reports.ts';
 
 type WorkerMessage = Exclude<ApplicationMessage, { type: 'report' }> | ReportMessage;
 
-/** What a worker prints leaves it when it goes around its event loop: after a slice, and a wait for its turn (turns.ts). */
+/** What a worker prints leaves it when it goes around its event loop: after a slice, and a wait for its turn (domain/turns.ts). */
 const LAST_WORDS_MS = 20;
 
 function run(config: ApplicationConfig, channel: Channel): void {

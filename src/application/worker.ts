@@ -11,12 +11,12 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Arena } from '../arena/arena.ts';
-import type { ApplicationConfig, ApplicationMessage } from '../dataplane/config.ts';
+import type { ApplicationConfig, ApplicationMessage } from '../child/config.ts';
+import { failureOf, loadApplication } from '../child/module.ts';
 import { type ReportMessage, reporter } from '../dataplane/reports.ts';
+import { Turns } from '../domain/turns.ts';
 import { Ix } from '../libix/ix.ts';
 import { PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
-import { failureOf, loadApplication } from './module.ts';
-import { Turns } from './turns.ts';
 
 interface WorkerInput {
   config: ApplicationConfig;

@@ -6,7 +6,7 @@
  * - Reports `{ kind: 'transcript', line }` for each line and stops its dataplane at the end; or `{ kind: 'failed', line }`
  *   once, when it cannot connect, is left, or gets no answer.
  */
-import { DEAD } from '../abi.ts';
+import { DEAD } from '../gate/abi.ts';
 import type { Application, Connection, Handlers, Ix } from '../libix/index.ts';
 
 const CONNECTIONS = 16;
@@ -24,7 +24,7 @@ const ECHO_SCRIPT = ['hello\r\n', 'is anybody there?\r\n'];
 
 const failed = (ix: Ix, line: string) => ix.report({ kind: 'failed', line });
 
-/** Why a connection ended, as src/abi.ts calls it. */
+/** Why a connection ended, as src/gate/abi.ts calls it. */
 const nameOf = (reason: number): string =>
   Object.entries(DEAD).find(([, value]) => value === reason)?.[0] ?? `${reason}`;
 

@@ -1,6 +1,6 @@
 /**
  * The timing wheel: every timer of an elastic thread. A timer is a number below `timers`; who owns
- * which is said by `timerRanges` (net/environment.ts).
+ * which is said by `timerRanges` (net/both/environment.ts).
  *
  * - Time is microseconds modulo 2^32, as int32. A tick is 16 us; a timer fires in the first tick
  *   that begins at or after its deadline: never early, at most one tick late.

@@ -18,15 +18,15 @@
  * Called by runner.ts. Read first: OSDI'14 section 3; docs/ARCHITECTURE.md "One request".
  */
 import type { Arena } from '../arena/arena.ts';
+import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../gate-arrays.ts';
+import type { Domain } from '../domain/domain.ts';
+import type { EventSink } from '../gate/arrays.ts';
 import { BATCH_MAX } from '../limits.ts';
 import { sys } from '../native/sys.ts';
-import type { Clock } from '../arena/clock.ts';
-import type { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
-import type { Domain } from '../domain/domain.ts';
 import type { Gate } from './gate.ts';
+import type { Stack } from './stack.ts';
 import type { ApplicationTimers } from './timers.ts';
 
 const C_ITERATIONS = COUNTER.iterations;

@@ -5,12 +5,15 @@
  *   then checked, then used. Handles are checked by the protocol that owns them.
  * - Offsets that calls name must lie in application memory; nothing else of the arena can be sent.
  * - A call array that lies about its count is cut at CALLS_MAX and counted (`gateBadCount`).
- * - Whom the application may speak to first (`--connect`) is checked here: src/net/egress.ts.
+ * - Whom the application may speak to first (`--connect`) is checked here: src/net/both/egress.ts.
  * - Quotas are checked where the things are that they count (src/limits.ts); here: calls a batch.
  * - No sequence of calls may throw, stall or leak: unknown calls are answered BAD_CALL.
  *
- * Called by the elastic thread once an iteration. Read first: src/abi.ts; OSDI'14 section 4.3.
+ * Called by the elastic thread once an iteration. Read first: src/gate/abi.ts; OSDI'14 section 4.3.
  */
+
+import type { Arena } from '../arena/arena.ts';
+import { COUNTER, type Counters } from '../counters.ts';
 import {
   CALL,
   CALL_RESULT,
@@ -20,12 +23,10 @@ import {
   SENDV_SPANS_MAX,
   SENDV_VECTOR,
   SENDV_VECTOR_MAX,
-} from '../abi.ts';
-import type { Arena } from '../arena/arena.ts';
-import { COUNTER, type Counters } from '../counters.ts';
-import { GATE_AGAIN, GATE_COUNT, GATE_HEADER_BYTES } from '../gate-arrays.ts';
+} from '../gate/abi.ts';
+import { GATE_AGAIN, GATE_COUNT, GATE_HEADER_BYTES } from '../gate/arrays.ts';
 import { CALLS_MAX, DESCRIPTOR_WORDS, QUOTA_NONE } from '../limits.ts';
-import type { Egress } from '../net/egress.ts';
+import type { Egress } from '../net/both/egress.ts';
 import { type Ip, NOT_OURS } from '../net/ip.ts';
 import type { Udp } from '../net/udp.ts';
 import type { Tcp } from '../tcp/tcp.ts';

@@ -11,14 +11,14 @@
  * - A thread that ends, by an exception or by process.exit() of an inline application, ends the process: `failed` says why.
  * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
  * - Ends with the control plane until it has locked itself down; afterwards only if its service is not `lasting`
- *   (channel.ts). One that is told nothing more then has lost its control plane and ends by itself.
+ *   (child/channel.ts). One that is told nothing more then has lost its control plane and ends by itself.
  */
 import { Worker } from 'node:worker_threads';
 import { builtBeside } from '../built.ts';
-import { lockDown } from '../control/confine-lock.ts';
-import { START_MS } from '../control/patience.ts';
-import { Channel, endWithParent, readConfig } from './channel.ts';
-import type { Copied, DataplaneConfig, DataplaneMessage, ThreadState } from './config.ts';
+import { Channel, endWithParent, readConfig } from '../child/channel.ts';
+import type { Copied, DataplaneConfig, DataplaneMessage, ThreadState } from '../child/config.ts';
+import { lockDown } from '../child/lock.ts';
+import { START_MS } from '../child/patience.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
 
 type WorkerMessage =

@@ -3,21 +3,22 @@
  *
  * - `--trace` and `--capture` are wrappers around whatever driver it is, and so is `--impair`: they show what the stack
  *   sees of a bad network, and what it sends into one.
- * - One of several threads tells the others what concerns them all (siblings.ts): `tell` takes a frame there, `hear` takes
+ * - One of several threads tells the others what concerns them all (nic/around/siblings.ts): `tell` takes a frame there, `hear` takes
  *   theirs.
  */
+
+import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from '../child/config.ts';
 import type { Counters } from '../counters.ts';
 import { MAP_SHARED, must, PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
 import { AfXdp } from '../nic/afxdp.ts';
+import { Capture } from '../nic/around/capture.ts';
+import { Impair } from '../nic/around/impair.ts';
+import { Overheard } from '../nic/around/overheard.ts';
+import { Siblings } from '../nic/around/siblings.ts';
+import { Trace } from '../nic/around/trace.ts';
 import { Cable } from '../nic/cable.ts';
-import { Capture } from '../nic/capture.ts';
 import { FrameFile } from '../nic/frame-file.ts';
-import { Impair } from '../nic/impair.ts';
 import type { Nic } from '../nic/nic.ts';
-import { Overheard } from '../nic/overheard.ts';
-import { Siblings } from '../nic/siblings.ts';
-import { Trace } from '../nic/trace.ts';
-import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from './config.ts';
 import type { NicParts } from './thread.ts';
 
 export interface OpenedNic {

@@ -8,11 +8,11 @@
  *   the wheel, or the application's own asynchronous work.
  */
 import type { Wheel } from '../arena/wheel.ts';
+import type { IdlePolicy } from '../child/config.ts';
 import { COUNTER, type Counters } from '../counters.ts';
+import type { Doorbell } from '../domain/domain.ts';
 import { must, sys, type Watch } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
-import type { IdlePolicy } from './config.ts';
-import type { Doorbell } from '../domain/domain.ts';
 import type { ElasticThread } from './elastic-thread.ts';
 
 const SLICE_US = 4000;

@@ -10,24 +10,24 @@
 import { randomBytes } from 'node:crypto';
 import { getHeapStatistics } from 'node:v8';
 import { Arena, type Segment } from '../arena/arena.ts';
+import { Clock } from '../arena/clock.ts';
 import { Frames } from '../arena/frames.ts';
 import { Wheel } from '../arena/wheel.ts';
+import type { IdlePolicy, ThreadState } from '../child/config.ts';
 import { Counters } from '../counters.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../gate-arrays.ts';
+import type { Layout, Side, SideParts } from '../domain/domain.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../gate/arrays.ts';
 import { arenaBytesFor, CALLS_MAX, type Limits, limitsFor } from '../limits.ts';
-import { Egress, type EgressRange } from '../net/egress.ts';
-import { Clock } from '../arena/clock.ts';
-import { type Environment, type NetConfig, timerRanges } from '../net/environment.ts';
+import { Egress, type EgressRange } from '../net/both/egress.ts';
+import { type Environment, type NetConfig, timerRanges } from '../net/both/environment.ts';
 import type { Ip } from '../net/ip.ts';
-import { Stack } from '../net/stack.ts';
 import type { Nic } from '../nic/nic.ts';
 import { HOLD_ACK_US } from '../tcp/constants.ts';
 import { Tcp, type TcpOptions } from '../tcp/tcp.ts';
-import type { IdlePolicy, ThreadState } from './config.ts';
-import type { Layout, Side, SideParts } from '../domain/domain.ts';
 import { ElasticThread } from './elastic-thread.ts';
 import { CALL_ARRAY_BYTES, Gate } from './gate.ts';
 import { Runner } from './runner.ts';
+import { Stack } from './stack.ts';
 import { ApplicationTimers } from './timers.ts';
 
 /** What the driver's maker gets. */

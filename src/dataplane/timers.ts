@@ -5,14 +5,15 @@
  * - `expired` only marks: the event is written by `emit` when the event array has room.
  * - Delays are microseconds below 2^31; a longer or negative one is BAD_RANGE.
  */
-import { CODE, EVENT } from '../abi.ts';
+
+import type { Clock } from '../arena/clock.ts';
 import { FreeList } from '../arena/list.ts';
 import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../gate-arrays.ts';
+import { CODE, EVENT } from '../gate/abi.ts';
+import type { EventSink } from '../gate/arrays.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
-import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
 const GENERATION_MAX = 2047;

@@ -8,16 +8,16 @@
  *   application.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { failureOf, loadApplication } from '../application/module.ts';
+import type { DataplaneConfig } from '../child/config.ts';
+import { failureOf, loadApplication } from '../child/module.ts';
+import type { Side } from '../domain/domain.ts';
+import { type InlineSide, openInlineSide } from '../domain/inline.ts';
+import { backWith, openProcessSide } from '../domain/process-side.ts';
 import { connectionsOf } from '../limits.ts';
 import { sys } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
-import type { DataplaneConfig } from './config.ts';
-import { type InlineSide, openInlineSide } from './inline-domain.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
-import { backWith, openProcessSide } from './process-side.ts';
 import { reporter } from './reports.ts';
-import type { Side } from '../domain/domain.ts';
 import { type DataplaneThread, type NicParts, openThread } from './thread.ts';
 
 interface WorkerInput {

@@ -4,7 +4,7 @@
  * - An IPv4 address is one big-endian integer, as int32; where both protocols are possible an address is four words, an
  *   IPv4 address the last of them behind 0, 0, 0xffff.
  */
-import { MAPPED_V4 } from '../abi.ts';
+import { MAPPED_V4 } from '../gate/abi.ts';
 import { formatIpv4, parseIpv4 } from '../wire/ipv4-text.ts';
 import { formatIpv6, parseIpv6 } from '../wire/ipv6-text.ts';
 

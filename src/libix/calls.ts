@@ -10,9 +10,9 @@
  *   after this batch's events, and only if `dead` says that it was the reset that ended it, the refusal is told (session.ts).
  * - BAD_HANDLE: the dataplane does not know it, and no `dead` will come. It is dead now.
  *
- * Called by session.ts. Read first: src/abi.ts; what each call refuses: src/tcp/calls.ts.
+ * Called by session.ts. Read first: src/gate/abi.ts; what each call refuses: src/tcp/calls.ts.
  */
-import { CALL, CALL_RESULT, CODE, DEAD, SENDV_DONE } from '../abi.ts';
+import { CALL, CALL_RESULT, CODE, DEAD, SENDV_DONE } from '../gate/abi.ts';
 import { CALLS_MAX } from '../limits.ts';
 import { formatWords } from './address.ts';
 import { type Connection, PHASE } from './connection.ts';
@@ -202,7 +202,7 @@ export class Calls {
       return;
     }
     if (result === CODE.NO_ROUTE) return this.#session.dead(c, DEAD.unreachable);
-    // A quota that is used up is told by the control plane, which counts how often (src/control/incidents.ts).
+    // A quota that is used up is told by the control plane, which counts how often (src/control/children/incidents.ts).
     if (result !== CODE.QUOTA) {
       const to = formatWords([c.remote0, c.remote1, c.remote2, c.remoteAddress]);
       this.#faults.tell(refusedConnect(`${to} port ${c.remotePort & 0xffff}`, result));

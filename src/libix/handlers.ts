@@ -32,6 +32,6 @@ export interface Handlers {
   drained?(c: Connection): void;
   /** The peer has closed its side. Default: close ours after what is queued. */
   ended?(c: Connection): void;
-  /** The connection is gone; `reason` is one of abi.ts DEAD. */
+  /** The connection is gone; `reason` is one of gate/abi.ts DEAD. */
   closed?(c: Connection, reason: number): void;
 }

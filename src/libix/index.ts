@@ -26,7 +26,7 @@
  * What an application does asynchronously (timers, promises, files) runs between batches; an exception there, or a
  * rejection that nobody handles, ends it as it ends every Node program.
  */
-export { CODE, DEAD } from '../abi.ts';
+export { CODE, DEAD } from '../gate/abi.ts';
 export { IxArgumentError } from './arguments.ts';
 export { Connection, HIGH_WATER_BYTES } from './connection.ts';
 export type { Handlers } from './handlers.ts';

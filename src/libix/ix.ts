@@ -9,10 +9,11 @@
  * - An exception of the application's never reaches the dataplane: it is reported once, and its connection is reset
  *   (guard.ts). But a listen, bind or timer that is refused while the application starts makes the start fail: `whenSettled`.
  *
- * Read first: src/abi.ts, session.ts.
+ * Read first: src/gate/abi.ts, session.ts.
  */
-import { CALL, EVENT } from '../abi.ts';
+
 import type { Arena } from '../arena/arena.ts';
+import { CALL, EVENT } from '../gate/abi.ts';
 import { FRAME_BYTES } from '../limits.ts';
 import { formatAddress, formatWords, mapped, parseWords } from './address.ts';
 import { badAddress, callable, handling, integer, isAddress } from './arguments.ts';

@@ -26,7 +26,7 @@ export class ApplicationMemory {
     this.#end = offset + bytes;
   }
 
-  /** Whether these bytes can be sent from where they lie (src/abi.ts sendv). */
+  /** Whether these bytes can be sent from where they lie (src/gate/abi.ts sendv). */
   holds(offset: number, length: number): boolean {
     if (!isInt(offset) || !isInt(length)) return false;
     return length >= 0 && offset >= this.#start && length <= this.#end - offset;

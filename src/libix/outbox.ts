@@ -11,7 +11,7 @@
  *
  * Called by session.ts.
  */
-import { SENDV_SPANS_MAX, SENDV_VECTOR, SENDV_VECTOR_MAX } from '../abi.ts';
+import { SENDV_SPANS_MAX, SENDV_VECTOR, SENDV_VECTOR_MAX } from '../gate/abi.ts';
 import type { Connection } from './connection.ts';
 import { type ApplicationMemory, Blocks, SEND_BLOCK_BYTES } from './memory.ts';
 import { LENGTH, OFFSET, type SpanNodes, TAG } from './spans.ts';

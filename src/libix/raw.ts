@@ -7,9 +7,9 @@
  *   next batch.
  * - Works the same in both protection domains: offsets mean the same bytes in both.
  *
- * Read first: src/abi.ts.
+ * Read first: src/gate/abi.ts.
  */
-import { SENDV_DONE } from '../abi.ts';
+import { SENDV_DONE } from '../gate/abi.ts';
 import {
   GATE_AGAIN,
   GATE_CALLS,
@@ -17,7 +17,7 @@ import {
   GATE_HEADER_BYTES,
   GATE_MS,
   GATE_US,
-} from '../gate-arrays.ts';
+} from '../gate/arrays.ts';
 import { CALLS_MAX, DESCRIPTOR_WORDS } from '../limits.ts';
 
 export class RawGate {

@@ -3,9 +3,9 @@
  *
  * - Set-up and faults only: nothing here is called for a message.
  *
- * Called by requests.ts, calls.ts and udp.ts. Read first: CODE in src/abi.ts.
+ * Called by requests.ts, calls.ts and udp.ts. Read first: CODE in src/gate/abi.ts.
  */
-import { CALL, CODE } from '../abi.ts';
+import { CALL, CODE } from '../gate/abi.ts';
 
 export class IxCallError extends Error {
   readonly code = 'IX_CALL';
@@ -32,24 +32,24 @@ const nameOf = (code: number): string => CODE_NAMES[code] ?? `code ${code}`;
 /** Throws what a call that was refused means to the application. */
 export function refuse(what: string, result: number): void {
   if (result >= 0) return;
-  const [problem, remedy] = REASONS[result] ?? ['was refused', 'see CODE in src/abi.ts'];
+  const [problem, remedy] = REASONS[result] ?? ['was refused', 'see CODE in src/gate/abi.ts'];
   throw new IxCallError(`${what} ${problem} (${nameOf(result)}); ${remedy}`);
 }
 
 /** A connection could not go on: one line. */
 export function refusedCall(kind: number, code: number): string {
   const call = CALL_NAMES[kind] ?? `call ${kind}`;
-  return `${call} was refused (${nameOf(code)}), so its connection was reset; see CODE in src/abi.ts`;
+  return `${call} was refused (${nameOf(code)}), so its connection was reset; see CODE in src/gate/abi.ts`;
 }
 
 /** A connection could not be begun: one line. */
 export function refusedConnect(to: string, code: number): string {
-  const [problem, remedy] = REASONS[code] ?? ['was refused', 'see CODE in src/abi.ts'];
+  const [problem, remedy] = REASONS[code] ?? ['was refused', 'see CODE in src/gate/abi.ts'];
   return `a connection to ${to} ${problem} (${nameOf(code)}); ${remedy}`;
 }
 
 /** A datagram could not be sent, or given back: one line. */
 export function refusedDatagram(kind: number, code: number): string {
-  const [problem, remedy] = REASONS[code] ?? ['was refused', 'see CODE in src/abi.ts'];
+  const [problem, remedy] = REASONS[code] ?? ['was refused', 'see CODE in src/gate/abi.ts'];
   return `${CALL_NAMES[kind]} ${problem} (${nameOf(code)}); ${remedy}`;
 }

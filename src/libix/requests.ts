@@ -7,7 +7,7 @@
  *
  * Called by ix.ts, udp.ts and timers.ts.
  */
-import { CALL_RESULT } from '../abi.ts';
+import { CALL_RESULT } from '../gate/abi.ts';
 import type { Faults } from './guard.ts';
 import type { RawGate } from './raw.ts';
 import { IxCallError } from './refusals.ts';

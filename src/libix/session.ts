@@ -7,9 +7,9 @@
  * - An id whose connection is over stands for `#nobody`, unless its handlers are `pooled`: then the object waits there
  *   for its next life.
  *
- * Called by Ix (dispatch) and Connection. Read first: src/abi.ts, OSDI'14 section 4.3.
+ * Called by Ix (dispatch) and Connection. Read first: src/gate/abi.ts, OSDI'14 section 4.3.
  */
-import { DEAD } from '../abi.ts';
+import { DEAD } from '../gate/abi.ts';
 import { badBytes, badSpan, IxArgumentError, isInt, shown } from './arguments.ts';
 import { Calls, refusalText, WANTS } from './calls.ts';
 import { Columns } from './columns.ts';
@@ -126,7 +126,7 @@ export class Session {
     handlers.opened?.(c);
   }
 
-  /** `address` is four words (abi.ts), `ports` local << 16 | remote; it opens or dies later. */
+  /** `address` is four words (gate/abi.ts), `ports` local << 16 | remote; it opens or dies later. */
   connect(address: ArrayLike<number>, ports: number, handlers: Handlers): Connection {
     const c = this.#take(handlers, PHASE.connecting);
     c.remotePort = ports;

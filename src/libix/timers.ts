@@ -5,7 +5,7 @@
  *
  * Called by ix.ts.
  */
-import { CALL } from '../abi.ts';
+import { CALL } from '../gate/abi.ts';
 import { callable, delay } from './arguments.ts';
 import type { RawGate } from './raw.ts';
 import { refuse } from './refusals.ts';

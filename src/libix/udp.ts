@@ -7,9 +7,9 @@
  *   afterwards, for ever. Its cookie is another's when the dataplane has closed it, and events name the handle too.
  * - A call beyond what the batch may hold (QUOTA) is made again, but for a datagram, which is lost like any other.
  *
- * Called by ix.ts. Read first: src/abi.ts (udp_bind, udp_sendv, udp_recv).
+ * Called by ix.ts. Read first: src/gate/abi.ts (udp_bind, udp_sendv, udp_recv).
  */
-import { CALL, CALL_RESULT, CODE, MAPPED_V4 } from '../abi.ts';
+import { CALL, CALL_RESULT, CODE, MAPPED_V4 } from '../gate/abi.ts';
 import { badAddress, badSpan, integer, isAddress } from './arguments.ts';
 import type { Faults } from './guard.ts';
 import type { ApplicationMemory } from './memory.ts';
@@ -46,7 +46,7 @@ export interface UdpHandlers {
     port: number,
     truncated: boolean,
   ): void;
-  /** `bytes` of memory are free again: of datagrams that have left (`code` 0), or of one that could not (abi.ts CODE). */
+  /** `bytes` of memory are free again: of datagrams that have left (`code` 0), or of one that could not (gate/abi.ts CODE). */
   sent?(socket: UdpSocket, bytes: number, code: number): void;
 }
 

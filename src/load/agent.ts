@@ -12,7 +12,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
-import { OptionError, UserError } from '../control/errors.ts';
+import { OptionError, UserError } from '../errors.ts';
 import type { GeneratorSettings } from './generator-options.ts';
 import type { LoadResult } from './result.ts';
 import type { Member } from './together.ts';

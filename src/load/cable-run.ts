@@ -5,11 +5,11 @@
  * Called by point.ts.
  */
 import { closeSync } from 'node:fs';
-import { findApplication } from '../control/applications.ts';
-import { DataplaneDiedError } from '../control/errors.ts';
-import { type Dataplane, launch } from '../control/launch.ts';
-import { makeStatistics } from '../control/statistics.ts';
-import type { DataplaneConfig } from '../dataplane/config.ts';
+import type { DataplaneConfig } from '../child/config.ts';
+import { type Dataplane, launch } from '../control/children/launch.ts';
+import { makeStatistics } from '../control/record/statistics.ts';
+import { findApplication } from '../control/wish/applications.ts';
+import { DataplaneDiedError } from '../errors.ts';
 import { parseAddress } from '../libix/address.ts';
 import { ETHERNET_MTU } from '../limits.ts';
 import { type CableParts, type CableSide, closeCable, makeCable } from '../nic/cable.ts';

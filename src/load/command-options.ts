@@ -7,7 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { OptionError } from '../control/errors.ts';
+import { OptionError } from '../errors.ts';
 import { ARRIVALS } from './arrivals.ts';
 import { DISTRIBUTION_FORMS } from './distribution.ts';
 import { LoadOptionError } from './errors.ts';

@@ -7,7 +7,7 @@
  */
 import { writeSync } from 'node:fs';
 import * as v from 'valibot';
-import { CHANNEL_FD, endWithParent, readLine } from '../dataplane/channel.ts';
+import { CHANNEL_FD, endWithParent, readLine } from '../child/channel.ts';
 import { sys } from '../native/sys.ts';
 import generator from './generator.ts';
 import { KernelHost } from './kernel-host.ts';

@@ -4,8 +4,8 @@
  * Called by point.ts.
  */
 import { fileURLToPath } from 'node:url';
-import { Inherited, startChild } from '../control/child.ts';
-import { UserError } from '../control/errors.ts';
+import { Inherited, startChild } from '../control/children/child.ts';
+import { UserError } from '../errors.ts';
 import type { Generating } from './point.ts';
 import type { LoadReport } from './result.ts';
 

@@ -7,7 +7,7 @@
  *
  * Used by kernel-host.ts. Read first: man 7 tcp, man 2 connect (EINPROGRESS).
  */
-import { DEAD } from '../abi.ts';
+import { DEAD } from '../gate/abi.ts';
 import { parseAddress } from '../libix/address.ts';
 import type { Connection, Handlers } from '../libix/index.ts';
 import { EAGAIN, must, SYS, sys } from '../native/sys.ts';
@@ -26,7 +26,7 @@ const ENETUNREACH = 101;
 const ETIMEDOUT = 110;
 const OUT_BYTES = 4096;
 
-/** Reason (abi.ts DEAD) for an errno. */
+/** Reason (gate/abi.ts DEAD) for an errno. */
 export function reasonOf(errno: number): number {
   if (errno === ECONNREFUSED) return DEAD.refused;
   if (errno === ETIMEDOUT) return DEAD.timeout;

@@ -13,10 +13,10 @@
  * - Throws a UserError with one sentence when the run fails or says nothing for too long.
  */
 import { fileURLToPath } from 'node:url';
-import { findApplication } from '../control/applications.ts';
-import { DataplaneDiedError, UserError } from '../control/errors.ts';
-import { parseRunOptions } from '../control/options.ts';
-import { startService } from '../control/service.ts';
+import { startService } from '../control/service/service.ts';
+import { findApplication } from '../control/wish/applications.ts';
+import { parseRunOptions } from '../control/wish/options.ts';
+import { DataplaneDiedError, UserError } from '../errors.ts';
 import { type CableCarrier, runOnCable } from './cable-run.ts';
 import {
   type GeneratorOptions,

@@ -9,7 +9,7 @@
  *
  * Used by echo-client.ts and kv-client.ts, at start-up and at the end; not per message.
  */
-import { DEAD } from '../abi.ts';
+import { DEAD } from '../gate/abi.ts';
 import type { Connection, Handlers } from '../libix/index.ts';
 import type { LoadHost } from './exchange.ts';
 import type { ClosedLoopOptions } from './options.ts';

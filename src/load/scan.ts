@@ -7,7 +7,7 @@
  *   answers is the offered one (within KEPT): a percentile of what a server did not turn away would flatter it.
  * - The search asks a closed loop for the most that can be had, and then bisects below it.
  */
-import { OptionError } from '../control/errors.ts';
+import { OptionError } from '../errors.ts';
 import type { GeneratorSettings } from './generator-options.ts';
 import { Histogram } from './histogram.ts';
 import type { LoadResult } from './result.ts';

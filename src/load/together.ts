@@ -5,7 +5,7 @@
  * - The first member stores the keys, for all of them; then they open their connections, and begin `prepareMs` after
  *   they were told. Each takes that time from its own clock: the machines' clocks need not agree.
  */
-import { OptionError } from '../control/errors.ts';
+import { OptionError } from '../errors.ts';
 import type { GeneratorSettings } from './generator-options.ts';
 import { mergeResults } from './merge.ts';
 import { type Carrier, type LoadPlan, runPoint } from './point.ts';

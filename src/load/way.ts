@@ -5,11 +5,11 @@
  *   of its network that nobody has; or, when the server is the host's own end of the default network, a link made for
  *   it. Anything else must be said: which addresses are free on a network is not ours to guess.
  */
-import { formatAddress, isWithin, parseAddress, parseSubnet } from '../control/address.ts';
-import { OptionError, PrivilegeError } from '../control/errors.ts';
-import { liveInstances } from '../control/instances.ts';
-import { missingFor, requireKernel } from '../control/privilege.ts';
-import { networkNamespace } from '../control/process.ts';
+import { formatAddress, isWithin, parseAddress, parseSubnet } from '../control/link/address.ts';
+import { liveInstances } from '../control/record/instances.ts';
+import { missingFor, requireKernel } from '../control/wish/privilege.ts';
+import { OptionError, PrivilegeError } from '../errors.ts';
+import { networkNamespace } from '../native/process.ts';
 import type { DataplaneCarrier } from './point.ts';
 
 /** The address that `ix serve` gives to a dataplane, and to the host, by default. */

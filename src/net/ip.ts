@@ -1,20 +1,20 @@
 /**
- * Both Internet protocols as TCP and the gate see them: an address is one int32 (destinations.ts), and here the roads part.
+ * Both Internet protocols as TCP and the gate see them: an address is one int32 (net/v6/destinations.ts), and here the roads part.
  *
  * - `remote` is an IPv4 address or a token, `local` one of our own of the same family. Everything takes the IPv4 road with
  *   one comparison.
  * - A flow holds its remote address from its beginning to its end: `hold`, `release`.
  * - `peerOf` and `localOf` are the border to applications: four words become one, and nothing else does.
  *
- * Called by TCP (as `IpLayer`), the gate, and UDP. Read first: destinations.ts.
+ * Called by TCP (as `IpLayer`), the gate, and UDP. Read first: net/v6/destinations.ts.
  */
-import { MAPPED_V4 } from '../abi.ts';
+import { MAPPED_V4 } from '../gate/abi.ts';
 import { IP_HEADER_BYTES, IP_PAYLOAD } from '../wire/ipv4.ts';
 import { IP6_HEADER_BYTES, IP6_PAYLOAD } from '../wire/ipv6.ts';
-import { isToken } from './destinations.ts';
-import type { Environment } from './environment.ts';
-import type { Ipv4 } from './ipv4.ts';
-import type { Ipv6 } from './ipv6.ts';
+import type { Environment } from './both/environment.ts';
+import type { Ipv4 } from './v4/ipv4.ts';
+import { isToken } from './v6/destinations.ts';
+import type { Ipv6 } from './v6/ipv6.ts';
 
 /** What `localOf` answers for an address that is not ours. */
 export const NOT_OURS = -1;
@@ -131,7 +131,7 @@ export class Ip {
     if (isToken(remote)) this.v6.destinations.release(remote);
   }
 
-  // --- the border: addresses as four words (abi.ts) ---
+  // --- the border: addresses as four words (gate/abi.ts) ---
 
   /** What a peer's address is inside; 0: nobody can have it. */
   peerOf(w0: number, w1: number, w2: number, w3: number): number {

@@ -13,7 +13,7 @@
  *   longer one stays in its buffer: ICMP answers it from there, UDP delivers what fits a frame as
  *   truncated, TCP never sees it.
  *
- * Called by stack.ts. Read first: RFC 791, RFC 1122 3.2.1 and 3.3.6.
+ * Called by dataplane/stack.ts. Read first: RFC 791, RFC 1122 3.2.1 and 3.3.6.
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -44,12 +44,12 @@ import {
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import { type Environment, FREE_FRAME } from './environment.ts';
-import type { Icmp } from './icmp.ts';
-import type { Ipv4 } from './ipv4.ts';
-import type { Ipv4Fragments } from './ipv4-fragments.ts';
-import type { TcpLayer } from './transport.ts';
+import { type Environment, FREE_FRAME } from './both/environment.ts';
+import type { TcpLayer } from './both/transport.ts';
 import { NO_FRAME, type Udp } from './udp.ts';
+import type { Ipv4Fragments } from './v4/fragments.ts';
+import type { Icmp } from './v4/icmp.ts';
+import type { Ipv4 } from './v4/ipv4.ts';
 
 const C_SHORT = COUNTER.ipShort;
 const C_BAD_VERSION = COUNTER.ipBadVersion;

@@ -9,7 +9,7 @@
  * - A reassembled packet that fits a frame is delivered like any other, in a frame of its own; a longer one stays in its
  *   buffer, as in IPv4.
  *
- * Called by stack.ts. Read first: RFC 8200 3 and 4; RFC 4443 for what is told to the sender.
+ * Called by dataplane/stack.ts. Read first: RFC 8200 3 and 4; RFC 4443 for what is told to the sender.
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -36,16 +36,16 @@ import {
   SOLICITED_3,
 } from '../wire/ipv6.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import type { Addresses6 } from './addresses6.ts';
-import type { Destinations } from './destinations.ts';
-import { type Environment, FREE_FRAME } from './environment.ts';
-import { ExtensionHeaders, SILENT } from './extension-headers.ts';
-import type { Icmp6 } from './icmpv6.ts';
+import { type Environment, FREE_FRAME } from './both/environment.ts';
+import type { TcpLayer } from './both/transport.ts';
 import { WHOLE_BYTES_MAX } from './ipv4-input.ts';
-import type { Ipv6 } from './ipv6.ts';
-import type { Ipv6Fragments } from './ipv6-fragments.ts';
-import type { TcpLayer } from './transport.ts';
 import { NO_FRAME, type Udp } from './udp.ts';
+import type { Addresses6 } from './v6/addresses.ts';
+import type { Destinations } from './v6/destinations.ts';
+import { ExtensionHeaders, SILENT } from './v6/extension-headers.ts';
+import type { Ipv6Fragments } from './v6/fragments.ts';
+import type { Icmp6 } from './v6/icmpv6.ts';
+import type { Ipv6 } from './v6/ipv6.ts';
 
 const C_SHORT = COUNTER.ip6Short;
 const C_BAD_VERSION = COUNTER.ip6BadVersion;

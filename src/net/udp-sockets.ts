@@ -11,15 +11,16 @@
  *
  * Called by udp.ts.
  */
-import { CODE, EVENT, WORD } from '../abi.ts';
+
 import type { Frames } from '../arena/frames.ts';
 import { FreeList, IndexList } from '../arena/list.ts';
 import { PURPOSE, Unpredictable } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../gate-arrays.ts';
+import { CODE, EVENT, WORD } from '../gate/abi.ts';
+import type { EventSink } from '../gate/arrays.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import { VERIFY } from '../verify.ts';
-import type { Environment } from './environment.ts';
+import type { Environment } from './both/environment.ts';
 
 const C_DEFERRED = COUNTER.eventsDeferred;
 const C_QUOTA_FRAMES = COUNTER.quotaReceiveFrames;

@@ -9,14 +9,15 @@
  *   events. Datagrams beyond the MTU leave in fragments, all of them or none.
  * - A checksum of zero is accepted over IPv4: the sender wants none. Over IPv6 it is wrong (RFC 8200 8.1).
  * - One socket hears both protocols, unless it is bound to an address of one of them. An address to send to is an IPv4
- *   address or a token (destinations.ts).
+ *   address or a token (net/v6/destinations.ts).
  *
  * Called by ipv4-input.ts, ipv6-input.ts and by the gate. Read first: RFC 768, RFC 1122 4.1.
  */
-import { CODE, MAPPED_V4 } from '../abi.ts';
+
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../gate-arrays.ts';
+import { CODE, MAPPED_V4 } from '../gate/abi.ts';
+import type { EventSink } from '../gate/arrays.ts';
 import { FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { finish, fold, pseudoHeaderSum, swap } from '../wire/checksum.ts';
 import { UNREACHABLE_PORT } from '../wire/icmp.ts';
@@ -29,14 +30,14 @@ import {
 import { IP6_ADDRESS_BYTES, IP6_SOURCE } from '../wire/ipv6.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import * as wire from '../wire/udp.ts';
-import { isToken } from './destinations.ts';
-import type { Egress } from './egress.ts';
-import { type Environment, FREE_FRAME, KEEP_FRAME } from './environment.ts';
-import type { Icmp } from './icmp.ts';
-import type { Icmp6 } from './icmpv6.ts';
+import type { Egress } from './both/egress.ts';
+import { type Environment, FREE_FRAME, KEEP_FRAME } from './both/environment.ts';
+import { PartialChecksums } from './both/partial-checksums.ts';
 import type { Ip } from './ip.ts';
-import { PartialChecksums } from './partial-checksums.ts';
 import { UdpSockets } from './udp-sockets.ts';
+import type { Icmp } from './v4/icmp.ts';
+import { isToken } from './v6/destinations.ts';
+import type { Icmp6 } from './v6/icmpv6.ts';
 
 const C_IN = COUNTER.udpIn;
 const C_OUT = COUNTER.udpOut;
@@ -225,7 +226,7 @@ export class Udp {
     return bound === 0 || bound === local ? socket : -1;
   }
 
-  /** Hands a right datagram to its socket; the four words are the sender's address (abi.ts). */
+  /** Hands a right datagram to its socket; the four words are the sender's address (gate/abi.ts). */
   #receive(
     frame: number,
     udp: number,

@@ -27,11 +27,11 @@
  * Called by the elastic thread. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
  */
 import type { Arena } from '../arena/arena.ts';
+import type { Clock } from '../arena/clock.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { BATCH_MAX, FRAME_BYTES, TRANSMIT_HEADROOM } from '../limits.ts';
 import { EAGAIN, POLLIN, sys } from '../native/sys.ts';
-import type { Clock } from '../arena/clock.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { LinkBackoff } from './link-backoff.ts';
 import type { Nic } from './nic.ts';

@@ -9,7 +9,7 @@
  * - Chunks of 4096 bytes would be right on those NICs. The arena's frames are 2048 bytes for every link, because that is
  *   what a receive pool of 24,576 frames and its cache lines are measured with; so those NICs are used in copy mode.
  *
- * Called by the control plane (life.ts, xdp-features.ts). Read first: each driver's *_xsk.c, and where it writes the size
+ * Called by the control plane (control/service/life.ts, control/link/xdp-features.ts). Read first: each driver's *_xsk.c, and where it writes the size
  * of its receive buffers (SRRCTL in igb, igc and ixgbe; the queue context in i40e and ice).
  */
 export type XdpMode = 'native' | 'generic';

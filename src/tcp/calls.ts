@@ -5,11 +5,12 @@
  * - Calls change state and mark flows; segments leave with the flush behind them.
  * - After the protocol's end, until `dead` is emitted, calls are answered as for a live flow that can do no more.
  *
- * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/abi.ts.
+ * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/gate/abi.ts.
  */
-import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
+
 import { COUNTER, type Counters } from '../counters.ts';
-import type { Environment } from '../net/environment.ts';
+import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
+import type { Environment } from '../net/both/environment.ts';
 import {
   KEEPALIVE_COUNT_MAX,
   KEEPALIVE_INTERVAL_MS,

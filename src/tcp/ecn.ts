@@ -14,7 +14,7 @@
  * Called by input, synchronized, syn-sent, passive, segment; by acknowledge, recovery and expire for losses. Read first: RFC 3168 6.1; RFC 8257 3.
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { ECN_ECT0 } from '../wire/ipv4.ts';
 import { ACK, CWR, ECE } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';

@@ -12,7 +12,7 @@
  */
 import { PURPOSE, SipHash, Unpredictable } from '../arena/siphash.ts';
 import type { Table } from '../arena/table.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
 import type { IpLayer } from './segment.ts';
 

@@ -7,12 +7,13 @@
  * - Order for one flow: knock or connected, urgent, recv..., recv_end, sent, dead. A request and the acknowledgement of the last reply come
  *   in one segment, and are one event: recv says what sent would. Before `accept` there is only knock and dead.
  *
- * Called by the facade's emit. Read first: src/abi.ts EVENT.
+ * Called by the facade's emit. Read first: src/gate/abi.ts EVENT.
  */
-import { EVENT, WORD } from '../abi.ts';
+
 import { COUNTER, type Counters } from '../counters.ts';
-import type { EventSink } from '../gate-arrays.ts';
-import type { Environment } from '../net/environment.ts';
+import { EVENT, WORD } from '../gate/abi.ts';
+import type { EventSink } from '../gate/arrays.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { HELD, type ReceiveQueue } from './receive-queue.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';

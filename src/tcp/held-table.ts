@@ -8,7 +8,7 @@
  */
 import type { Frames } from '../arena/frames.ts';
 import { FRAME_BYTES } from '../limits.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { VERIFY } from '../verify.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import { TCB } from './tcb.ts';

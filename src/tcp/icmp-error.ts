@@ -6,11 +6,11 @@
  * - A SYN in flight is given up at once: port or protocol unreachable is `refused`, the rest `unreachable`.
  * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent again in smaller pieces.
  *
- * Called by net/icmp.ts and net/icmpv6.ts through the facade. Read first: RFC 5927; RFC 1122 4.2.3.9; RFC 1191.
+ * Called by net/v4/icmp.ts and net/v6/icmpv6.ts through the facade. Read first: RFC 5927; RFC 1122 4.2.3.9; RFC 1191.
  */
-import { DEAD } from '../abi.ts';
-import { isToken } from '../net/destinations.ts';
-import type { Environment } from '../net/environment.ts';
+import { DEAD } from '../gate/abi.ts';
+import type { Environment } from '../net/both/environment.ts';
+import { isToken } from '../net/v6/destinations.ts';
 import { VERIFY } from '../verify.ts';
 import { TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { PATH_MTU_MIN } from './constants.ts';

@@ -10,9 +10,9 @@
  * Called by net/ipv4-input.ts and net/ipv6-input.ts. Read first: RFC 9293 3.10.7; Van Jacobson's header prediction (tcp_input.c, 4.4BSD).
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import { isToken } from '../net/destinations.ts';
-import { type Environment, FREE_FRAME } from '../net/environment.ts';
-import { PartialChecksums } from '../net/partial-checksums.ts';
+import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
+import { PartialChecksums } from '../net/both/partial-checksums.ts';
+import { isToken } from '../net/v6/destinations.ts';
 import { finish, pseudoHeaderSum, sumShort } from '../wire/checksum.ts';
 import { isMarked, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';

@@ -9,10 +9,11 @@
  *
  * Called by input and calls. Read first: RFC 9293 3.10.1 (passive OPEN), 3.10.7.2.
  */
-import { CODE, LISTEN_KNOCK_AT_SYN } from '../abi.ts';
+
 import { COUNTER, type Counters } from '../counters.ts';
+import { CODE, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { assert } from '../verify.ts';
 import type { IpLayer } from './segment.ts';
 import { FLAG, TCB } from './tcb.ts';

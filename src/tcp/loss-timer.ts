@@ -10,7 +10,7 @@
  * Called by output, acknowledge, recovery. Read first: RFC 6298 5; RFC 8985 7.2, 8.
  */
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { LATE_ACK_US, PROBE_MARGIN_US } from './constants.ts';
 import { FLAG, TCB, TIMER, WAIT } from './tcb.ts';
 import type { Timers } from './timers.ts';

@@ -6,10 +6,11 @@
  *
  * Called by input (SYN for a listener), synsent, calls (connect). Read first: RFC 9293 3.10.1, 3.7.1; RFC 7323 2, 3.2.
  */
-import { COUNTER, type Counters } from '../counters.ts';
-import { isToken } from '../net/destinations.ts';
+
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Environment } from '../net/both/environment.ts';
+import { isToken } from '../net/v6/destinations.ts';
 import { MSS_DEFAULT, MSS_DEFAULT_IPV6, TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import type { Congestion } from './congestion.ts';
 import {

@@ -12,7 +12,7 @@
  * Called by receive-queue.ts and sack-writer.ts. Read first: Aragon and Seidel, "Randomized search trees" (1989).
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import { FREE_FRAME, KEEP_FRAME } from '../net/environment.ts';
+import { FREE_FRAME, KEEP_FRAME } from '../net/both/environment.ts';
 import { VERIFY } from '../verify.ts';
 import { COMPACT_BYTES, COMPACT_FRAMES, TINY_RUNS } from './constants.ts';
 import { HELD, type HeldTable } from './held-table.ts';

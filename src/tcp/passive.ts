@@ -10,7 +10,7 @@
  * Called by input. Read first: RFC 9293 3.10.7.1, 3.10.7.2; RFC 6528.
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
 import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { KNOCK_US } from './constants.ts';

@@ -11,10 +11,11 @@
  *
  * Called by expire, output, recovery, icmp-error. Read first: RFC 4821 7; RFC 8899 5; RFC 1191 6.3; RFC 2923 2.1.
  */
-import { COUNTER, type Counters } from '../counters.ts';
-import { isToken } from '../net/destinations.ts';
+
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Environment } from '../net/both/environment.ts';
+import { isToken } from '../net/v6/destinations.ts';
 import { IP6_MTU_MIN } from '../wire/ipv6.ts';
 import { TCP_HEADER_BYTES, TIMESTAMPS_BYTES } from '../wire/tcp.ts';
 import {

@@ -13,8 +13,8 @@ import { FreeList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { QUOTA_NONE } from '../limits.ts';
-import { isToken } from '../net/destinations.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
+import { isToken } from '../net/v6/destinations.ts';
 import type { IpLayer } from './segment.ts';
 
 /** The third word of a key tells the protocols apart. */

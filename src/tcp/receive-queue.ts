@@ -16,7 +16,7 @@
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { BATCH_MAX } from '../limits.ts';
-import { type Environment, FREE_FRAME, KEEP_FRAME } from '../net/environment.ts';
+import { type Environment, FREE_FRAME, KEEP_FRAME } from '../net/both/environment.ts';
 import {
   COMPACT_BYTES,
   COMPACT_FRAMES,

@@ -6,7 +6,7 @@
  * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
  */
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
 import { RECEIVE_BUFFER_MAX } from './constants.ts';
 import type { Output } from './output.ts';
 import { REFUSED, type ReceiveQueue } from './receive-queue.ts';

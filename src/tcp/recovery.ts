@@ -14,9 +14,10 @@
  *
  * Called by acknowledge, expire, output, icmp-error. Read first: RFC 8985; RFC 9937; RFC 5682; RFC 3522; RFC 6675 5.
  */
-import { COUNTER, type Counters } from '../counters.ts';
+
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Environment } from '../net/both/environment.ts';
 import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
 import { DUPLICATES, REORDERING_KEEP } from './constants.ts';

@@ -15,9 +15,10 @@
  *
  * Called by acknowledge, recovery, output. Read first: RFC 2018; RFC 2883; RFC 6675 3-4; RFC 8985 6.2.
  */
-import { FreeList } from '../arena/list.ts';
+
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import { FreeList } from '../arena/list.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { VERIFY } from '../verify.ts';
 import { MIN_RTT_MS, RUNS_MAX } from './constants.ts';
 import { geq, gt, leq, lt } from './seq.ts';

@@ -10,13 +10,14 @@
  * Called by output, calls, teardown, and by what input leads to (passive, syn-cookies, syn-sent, synchronized).
  * Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
  */
+
+import type { Clock } from '../arena/clock.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { TRANSMIT_HEADROOM } from '../limits.ts';
-import { isToken } from '../net/destinations.ts';
-import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import type { Ip } from '../net/ip.ts';
+import { isToken } from '../net/v6/destinations.ts';
 import { finish, sumShort, swap } from '../wire/checksum.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import {

@@ -12,11 +12,12 @@
  *
  * Called by send (calls.ts), input (release) and segment.ts (copy). Read first: RFC 9293 3.10.2.
  */
-import { CODE } from '../abi.ts';
+
 import { FreeList } from '../arena/list.ts';
 import { COUNTER, type Counters } from '../counters.ts';
+import { CODE } from '../gate/abi.ts';
 import { QUOTA_NONE } from '../limits.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import { SEND_QUEUE_BYTES, SPANS_ALWAYS } from './constants.ts';
 import { TCB } from './tcb.ts';

@@ -13,9 +13,10 @@
  *
  * Called by passive. Read first: Bernstein, "SYN cookies" (1996); RFC 4987 3.6; RFC 7323 5.4.
  */
-import { PURPOSE, SipHash } from '../arena/siphash.ts';
+
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import { PURPOSE, SipHash } from '../arena/siphash.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { ACK, RST, SYN } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { FRAME_PAYLOAD, FRAMES_ALWAYS } from './constants.ts';

@@ -3,9 +3,10 @@
  *
  * Called by input. Read first: RFC 9293 3.10.7.3; RFC 5961 3 (RST must acknowledge our SYN).
  */
-import { DEAD } from '../abi.ts';
+
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { DEAD } from '../gate/abi.ts';
+import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
 import { ACK, RST, SYN } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';

@@ -12,9 +12,10 @@
  *
  * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
  */
-import { DEAD } from '../abi.ts';
+
 import { COUNTER, type Counters } from '../counters.ts';
-import { type Environment, FREE_FRAME } from '../net/environment.ts';
+import { DEAD } from '../gate/abi.ts';
+import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
 import { ACK, ECE, FIN, RST, SYN, segmentLength, URG } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';

@@ -15,7 +15,7 @@
 import { FreeList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
-import type { Environment } from '../net/environment.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { assert, VERIFY } from '../verify.ts';
 
 /** Nine cache lines, not eight: rows 512 bytes apart would share an eighth of a cache's sets. */

@@ -14,15 +14,15 @@
  *   out-of-order, held-table  what has arrived beyond a gap   per-source, ephemeral-ports
  *   expire, timers, rto, icmp-error, path-mtu, user-timeout
  *
- * - Handles are generation << 20 | index, > 0. Codes are abi.ts CODE.
+ * - Handles are generation << 20 | index, > 0. Codes are gate/abi.ts CODE.
  * - `input` keeps or frees the frame as it answers; `flush` once an iteration after the application's calls;
  *   `emit` once an iteration before them.
  * - Nothing is allocated after construction.
  *
- * Called by net/stack.ts, net/ipv4-input.ts, net/icmp.ts, dataplane/gate.ts. Read first: RFC 9293.
+ * Called by dataplane/stack.ts, net/ipv4-input.ts, net/v4/icmp.ts, dataplane/gate.ts. Read first: RFC 9293.
  */
-import type { EventSink } from '../gate-arrays.ts';
-import type { Environment } from '../net/environment.ts';
+import type { EventSink } from '../gate/arrays.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { VERIFY } from '../verify.ts';
 import { Acknowledging } from './acknowledge.ts';
 import { Calls } from './calls.ts';

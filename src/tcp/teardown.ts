@@ -10,10 +10,11 @@
  *
  * Called by input, expire, calls, events. Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
  */
-import { CODE, DEAD } from '../abi.ts';
-import { COUNTER, type Counters } from '../counters.ts';
+
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import { CODE, DEAD } from '../gate/abi.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { ACK } from '../wire/tcp.ts';
 import { TIME_WAIT_US } from './constants.ts';

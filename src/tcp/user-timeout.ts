@@ -10,9 +10,10 @@
  *
  * Called by expire and calls. Read first: RFC 9293 3.8.3, 3.9.1 (OPEN, SEND), 3.10.8; RFC 5482 3.
  */
-import { COUNTER, type Counters } from '../counters.ts';
+
 import type { Clock } from '../arena/clock.ts';
-import type { Environment } from '../net/environment.ts';
+import { COUNTER, type Counters } from '../counters.ts';
+import type { Environment } from '../net/both/environment.ts';
 import { WAIT_MAX_MS } from './constants.ts';
 import { FLAG, type Flows, RARE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';

@@ -5,7 +5,7 @@
  * - Only hardware type 1, protocol 0x0800, address lengths 6 and 4 are spoken; the four are checked
  *   as one.
  *
- * Called by net/arp.ts. Read first: RFC 826 "Packet Reception"; RFC 5227 for probes and
+ * Called by net/v4/arp.ts. Read first: RFC 826 "Packet Reception"; RFC 5227 for probes and
  * announcements.
  */
 export const ARP_HARDWARE = 0;

@@ -6,7 +6,7 @@
  * - No FCS: drivers take it off and put it on. Frames shorter than 60 bytes are padded by the
  *   hardware.
  *
- * Called by net/stack.ts, net/ipv4.ts, net/arp.ts. Read first: RFC 894; IEEE 802.3 3.2.6 for the
+ * Called by dataplane/stack.ts, net/v4/ipv4.ts, net/v4/arp.ts. Read first: RFC 894; IEEE 802.3 3.2.6 for the
  * type field.
  */
 export const ETH_DESTINATION = 0;

@@ -5,7 +5,7 @@
  * - An error message quotes the offending datagram from ICMP_QUOTE on: its IP header and at least 8
  *   bytes.
  *
- * Called by net/icmp.ts. Read first: RFC 792; RFC 1122 3.2.2; RFC 1191 4 for the next-hop MTU.
+ * Called by net/v4/icmp.ts. Read first: RFC 792; RFC 1122 3.2.2; RFC 1191 4 for the next-hop MTU.
  */
 export const ICMP_TYPE = 0;
 export const ICMP_CODE = ICMP_TYPE + 1;

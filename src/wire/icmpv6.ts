@@ -6,7 +6,7 @@
  * - The checksum covers a pseudo-header (RFC 4443 2.3).
  * - Options of neighbour discovery are type, length in units of 8 bytes (never 0), value.
  *
- * Called by net/icmpv6.ts, net/ndp*.ts, net/mld.ts. Read first: RFC 4443; RFC 4861 4; RFC 3810 5.2.
+ * Called by net/v6/icmpv6.ts, net/v6/ndp*.ts, net/v6/mld.ts. Read first: RFC 4443; RFC 4861 4; RFC 3810 5.2.
  */
 export const ICMP6_TYPE = 0;
 export const ICMP6_CODE = ICMP6_TYPE + 1;

@@ -4,7 +4,7 @@
  * - Reading takes every form of RFC 4291 2.2 (`::`, an IPv4 address at the end); writing is RFC 5952's one form.
  * - Allocates: for set-up, messages and traces, never for service.
  *
- * Called by control/, libix/, nic/trace.ts.
+ * Called by control/, libix/, nic/around/trace.ts.
  */
 import { isIPv6 } from 'node:net';
 import { formatIpv4 } from './ipv4-text.ts';

@@ -20,9 +20,9 @@ import {
   PREFIX_LENGTH,
   SERVER_LINK,
 } from '../../bench/harness/network.ts';
-import { findApplication } from '../../src/control/applications.ts';
-import { parseRunOptions } from '../../src/control/options.ts';
-import { type Service, startService } from '../../src/control/service.ts';
+import { type Service, startService } from '../../src/control/service/service.ts';
+import { findApplication } from '../../src/control/wish/applications.ts';
+import { parseRunOptions } from '../../src/control/wish/options.ts';
 import { enterNamespace } from '../control/namespace.ts';
 import { needs } from './programs.ts';
 import { DOMAINS } from './serving.ts';

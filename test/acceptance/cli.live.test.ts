@@ -2,7 +2,7 @@
  * Bad input to the command line of a machine that could serve: exit code 2, nothing on standard output, and one line
  * that says what is wrong and, behind a semicolon, what to do. Endings: nothing is left.
  *
- * What a machine may lack (npm, a compiler, packages) is test/control/launcher.test.ts.
+ * What a machine may lack (npm, a compiler, packages) is test/control/children/launcher.test.ts.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Netlink } from '../../src/control/netlink.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
 import { enterNamespace, linkNames } from '../control/namespace.ts';
 import { Client } from './client.ts';
 import { needs, type Outcome, run } from './programs.ts';

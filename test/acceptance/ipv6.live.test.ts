@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Netlink } from '../../src/control/netlink.ts';
-import { setOffloads } from '../../src/nic/interface.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
+import { setOffloads } from '../../src/nic/privileged/interface.ts';
 import { parseIpv6 } from '../../src/wire/ipv6-text.ts';
 import { enterNamespace } from '../control/namespace.ts';
 import { Client } from './client.ts';

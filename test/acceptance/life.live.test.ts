@@ -9,8 +9,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { liveInstances, orphans, record } from '../../src/control/instances.ts';
-import { processName } from '../../src/control/process.ts';
+import { liveInstances, orphans, record } from '../../src/control/record/instances.ts';
+import { processName } from '../../src/native/process.ts';
 import { enterNamespace, linkNames, needsRoot } from '../control/namespace.ts';
 import { Client } from './client.ts';
 import { DOMAINS, IX, ROOT, Serving } from './serving.ts';
@@ -19,7 +19,7 @@ enterNamespace();
 
 /** Longer than a lost frame costs (the kernel's RTO is at least 200 ms), a busy machine's scheduler aside. */
 const GAP_MS_MAX = 200;
-const CRASHING = fileURLToPath(new URL('../control/crashing-control.ts', import.meta.url));
+const CRASHING = fileURLToPath(new URL('../control/children/crashing-control.ts', import.meta.url));
 const SECOND = ['--ip', '10.77.0.3/24'];
 
 function ix(...words: string[]): { status: number | null; stdout: string; stderr: string } {

@@ -7,7 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Netlink } from '../../src/control/netlink.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
 import { parseIpv6 } from '../../src/wire/ipv6-text.ts';
 import { enterNamespace, linkNames } from '../control/namespace.ts';
 import { removeLink } from '../nic/links.ts';

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Incident } from '../../src/control/incidents.ts';
+import type { Incident } from '../../src/control/children/incidents.ts';
 import { enterNamespace } from '../control/namespace.ts';
 import { Client } from './client.ts';
 import { needs, run } from './programs.ts';

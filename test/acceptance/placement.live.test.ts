@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Incident } from '../../src/control/incidents.ts';
+import type { Incident } from '../../src/control/children/incidents.ts';
 import { enterNamespace } from '../control/namespace.ts';
 import { Client } from './client.ts';
 import { needs } from './programs.ts';

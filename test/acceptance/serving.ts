@@ -14,8 +14,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { liveInstances } from '../../src/control/instances.ts';
-import { readStatistics } from '../../src/control/statistics.ts';
+import { liveInstances } from '../../src/control/record/instances.ts';
+import { readStatistics } from '../../src/control/record/statistics.ts';
 import { linkNames } from '../control/namespace.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -1,7 +1,7 @@
 /** The attack suite: every case of ./cases, tried by a hostile application against a live system (scene.ts). */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Incident } from '../../src/control/incidents.ts';
+import type { Incident } from '../../src/control/children/incidents.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import type { Case } from './case.ts';
 import { cases as channel } from './cases/channel.ts';

@@ -6,8 +6,9 @@
  * - `ends`: the application does not survive it. This is what its control plane must say of that.
  * - What every case must leave behind (victims undisturbed, pools full, same dataplane) is scene.ts's.
  */
-import { CALL, EVENT, MAPPED_V4 } from '../../src/abi.ts';
-import type { Ended, Incident } from '../../src/control/incidents.ts';
+
+import type { Ended, Incident } from '../../src/control/children/incidents.ts';
+import { CALL, EVENT, MAPPED_V4 } from '../../src/gate/abi.ts';
 import { parseAddress } from '../../src/libix/address.ts';
 import type { HostileGate } from './hostile/gate.ts';
 

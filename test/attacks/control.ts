@@ -7,9 +7,9 @@
  * Not a test itself: service.ts starts it.
  */
 import { createInterface } from 'node:readline';
-import { findApplication } from '../../src/control/applications.ts';
-import { parseRunOptions, parseSettings } from '../../src/control/options.ts';
-import { startService } from '../../src/control/service.ts';
+import { startService } from '../../src/control/service/service.ts';
+import { findApplication } from '../../src/control/wish/applications.ts';
+import { parseRunOptions, parseSettings } from '../../src/control/wish/options.ts';
 
 const [, , module = '', ip = '', main, options = '{}', ...settings] = process.argv;
 

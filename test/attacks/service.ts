@@ -9,8 +9,8 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Incident } from '../../src/control/incidents.ts';
-import type { ThreadState } from '../../src/dataplane/config.ts';
+import type { ThreadState } from '../../src/child/config.ts';
+import type { Incident } from '../../src/control/children/incidents.ts';
 
 const CONTROL = fileURLToPath(new URL('./control.ts', import.meta.url));
 const APPLICATION = fileURLToPath(new URL('./hostile/application.ts', import.meta.url));

@@ -12,8 +12,8 @@ import {
   SERVER_LINK,
 } from '../../bench/harness/network.ts';
 import { peerNamed, startPeer } from '../../bench/harness/peers.ts';
-import { hasCapability, networkNamespace } from '../../src/control/process.ts';
-import { readOffload } from '../../src/nic/interface.ts';
+import { hasCapability, networkNamespace } from '../../src/native/process.ts';
+import { readOffload } from '../../src/nic/privileged/interface.ts';
 
 const skip =
   !(hasCapability('CAP_SYS_ADMIN') && hasCapability('CAP_NET_ADMIN')) &&

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import { parseBenchOptions } from '../../bench/harness/options.ts';
-import { OptionError } from '../../src/control/errors.ts';
+import { OptionError } from '../../src/errors.ts';
 
 const skip = availableParallelism() < 2 && 'needs two cores: server and client need one each';
 const parse = (...args: string[]) => parseBenchOptions('echo', 'echo servers', args);

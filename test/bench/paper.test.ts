@@ -15,7 +15,7 @@ import { type Line, metricAt, ratioOfMetrics, sweep } from '../../bench/paper/sw
 import { tableOf } from '../../bench/paper/table.ts';
 import { TARGETS, verdictOf } from '../../bench/paper/targets.ts';
 import paper from '../../bench/paper.ts';
-import { OptionError } from '../../src/control/errors.ts';
+import { OptionError } from '../../src/errors.ts';
 
 const SETTINGS: Settings = {
   ...{ level: 'full', rounds: 3, seconds: 1, warmupSeconds: 0 },

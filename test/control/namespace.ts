@@ -6,8 +6,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Netlink } from '../../src/control/netlink.ts';
-import { hasCapability } from '../../src/control/process.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
+import { hasCapability } from '../../src/native/process.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 
 const CLONE_NEWNET = 0x40000000;

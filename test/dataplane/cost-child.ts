@@ -8,8 +8,8 @@
 import echo from '../../src/apps/echo.ts';
 import type { Arena } from '../../src/arena/arena.ts';
 import type { Frames } from '../../src/arena/frames.ts';
-import { openInlineSide } from '../../src/dataplane/inline-domain.ts';
 import { openThread } from '../../src/dataplane/thread.ts';
+import { openInlineSide } from '../../src/domain/inline.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 
 const CONNECTIONS = Number(process.argv[2] ?? 32);

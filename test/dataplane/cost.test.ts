@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { built } from '../../src/built.ts';
-import { INLINING_FLAGS } from '../../src/control/node-flags.ts';
+import { INLINING_FLAGS } from '../../src/control/children/node-flags.ts';
 
 const child = fileURLToPath(new URL('cost-child.ts', import.meta.url));
 

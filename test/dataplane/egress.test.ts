@@ -1,8 +1,8 @@
 /** The gate of an application that may not speak to everybody: connections, and datagrams that are no answers. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { CALL, CODE } from '../../src/abi.ts';
 import { COUNTER } from '../../src/counters.ts';
+import { CALL, CODE } from '../../src/gate/abi.ts';
 import { arp, ipFrame, udp } from '../net/packets.ts';
 import { ANY, closeGate, makeGate, mapped } from './gate-fixture.ts';
 

@@ -1,18 +1,18 @@
 /** The dataplane's half of a gate for tests: stack, timers and call array, and calls by their words. */
 import assert from 'node:assert/strict';
-import { CALL_RESULT } from '../../src/abi.ts';
 import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
+import { Stack } from '../../src/dataplane/stack.ts';
 import { ApplicationTimers } from '../../src/dataplane/timers.ts';
+import { CALL_RESULT } from '../../src/gate/abi.ts';
 import {
   EVENT_ARRAY_BYTES,
   EventSink,
   GATE_COUNT,
   GATE_HEADER_BYTES,
-} from '../../src/gate-arrays.ts';
+} from '../../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS, limitsFor, type Quotas } from '../../src/limits.ts';
-import { Egress, type EgressRange } from '../../src/net/egress.ts';
-import { type NetConfig, timerRanges } from '../../src/net/environment.ts';
-import { Stack } from '../../src/net/stack.ts';
+import { Egress, type EgressRange } from '../../src/net/both/egress.ts';
+import { type NetConfig, timerRanges } from '../../src/net/both/environment.ts';
 import { address, makeEnvironment } from '../net/harness.ts';
 
 const MEMORY_BYTES = 65_536;

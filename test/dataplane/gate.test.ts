@@ -1,8 +1,8 @@
 /** The gate against an application that may write anything: every answer is a code, nothing throws, nothing leaks. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { CALL, CODE, SENDV_VECTOR } from '../../src/abi.ts';
-import { GATE_AGAIN, GATE_COUNT } from '../../src/gate-arrays.ts';
+import { CALL, CODE, SENDV_VECTOR } from '../../src/gate/abi.ts';
+import { GATE_AGAIN, GATE_COUNT } from '../../src/gate/arrays.ts';
 import { CALLS_MAX } from '../../src/limits.ts';
 import { RARE, TCB } from '../../src/tcp/tcb.ts';
 import { address } from '../net/harness.ts';

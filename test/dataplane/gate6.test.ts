@@ -1,7 +1,7 @@
 /** The gate and IPv6: four words are an address of either protocol, and nothing else is. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CALL, CODE } from '../../src/abi.ts';
+import { CALL, CODE } from '../../src/gate/abi.ts';
 import { ipv6Choices, words6 } from '../net/packets6.ts';
 import { randomFrom } from '../net/random.ts';
 import { ANY, closeGate, makeGate, mapped } from './gate-fixture.ts';

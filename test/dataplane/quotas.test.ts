@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CALL, CODE, EVENT } from '../../src/abi.ts';
 import type { CounterName } from '../../src/counters.ts';
+import { CALL, CODE, EVENT } from '../../src/gate/abi.ts';
 import { CALLS_MAX, limitsFor, type Quotas } from '../../src/limits.ts';
 import { FakeGate } from '../libix/fake-gate.ts';
 import { Fixture } from '../net/fixture.ts';

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Profile, rulesFor } from '../../src/control/confine-list.ts';
+import { type Profile, rulesFor } from '../../src/confine/list.ts';
+import { callNumber } from '../../src/confine/seccomp-numbers.ts';
 import { limitsFor, packetBytesOf } from '../../src/limits.ts';
-import { callNumber } from '../../src/native/seccomp-numbers.ts';
 import type { Case } from '../attacks/case.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -19,10 +19,10 @@ const shown = document
   .filter((row) => row.split(' | ').length === 4)
   .map((row) => row.split('\n')[0]!.split(' | ').at(-1)!);
 
-/** Short names of test files; others are named by where they are: 'control/descriptors'. */
+/** Short names of test files; others are named by where they are: 'control/record/descriptors'. */
 const FILES: Record<string, string> = {
-  live: 'test/control/confine.live.test.ts',
-  filter: 'test/control/confine.test.ts',
+  live: 'test/confine/confine.live.test.ts',
+  filter: 'test/confine/confine.test.ts',
   gate: 'test/dataplane/gate.test.ts',
 };
 

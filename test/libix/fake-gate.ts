@@ -2,15 +2,24 @@
  * The other side of a gate, for tests of libix alone: executes calls as a dataplane would, with a mind of its own
  * about how much of a sendv it accepts and when bytes are acknowledged.
  */
-import { CALL, CALL_RESULT, CODE, DEAD, EVENT, SENDV_DONE, SENDV_VECTOR } from '../../src/abi.ts';
+
 import { Arena } from '../../src/arena/arena.ts';
 import { CALL_ARRAY_BYTES } from '../../src/dataplane/gate.ts';
+import {
+  CALL,
+  CALL_RESULT,
+  CODE,
+  DEAD,
+  EVENT,
+  SENDV_DONE,
+  SENDV_VECTOR,
+} from '../../src/gate/abi.ts';
 import {
   EVENT_ARRAY_BYTES,
   EventSink,
   GATE_COUNT,
   GATE_HEADER_BYTES,
-} from '../../src/gate-arrays.ts';
+} from '../../src/gate/arrays.ts';
 import { Ix } from '../../src/libix/ix.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
 

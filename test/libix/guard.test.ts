@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CALL, CODE } from '../../src/abi.ts';
+import { CALL, CODE } from '../../src/gate/abi.ts';
 import type { Connection, Handlers } from '../../src/libix/index.ts';
 import { listenToErrors } from './errors.ts';
 import { FakeGate } from './fake-gate.ts';

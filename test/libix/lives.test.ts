@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import v8 from 'node:v8';
-import { CALL, CODE, DEAD, EVENT } from '../../src/abi.ts';
-
 import echo from '../../src/apps/echo.ts';
+import { CALL, CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import type { Connection, Handlers, UdpSocket } from '../../src/libix/index.ts';
 import { Random } from '../net/random.ts';
 import { FakeGate } from './fake-gate.ts';

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CALL, CODE, DEAD } from '../../src/abi.ts';
+import { CALL, CODE, DEAD } from '../../src/gate/abi.ts';
 import type { Connection } from '../../src/libix/index.ts';
 import { listenToErrors } from './errors.ts';
 import { FakeGate } from './fake-gate.ts';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import v8 from 'node:v8';
 import fc from 'fast-check';
-import { EVENT } from '../../src/abi.ts';
 import echo from '../../src/apps/echo.ts';
+import { EVENT } from '../../src/gate/abi.ts';
 import type { Connection } from '../../src/libix/index.ts';
 import { listenToErrors } from './errors.ts';
 import { FakeGate } from './fake-gate.ts';
@@ -190,7 +190,7 @@ describe('session, at random', () => {
             const open = Math.ceil((flow.out.length - flow.acknowledged) / s.share);
             if (open > 0) gate.acknowledge(flow, open);
           } else if (s.kind === 'accept') {
-            // Nothing is taken only while something is on the way (src/abi.ts sendv).
+            // Nothing is taken only while something is on the way (src/gate/abi.ts sendv).
             gate.accept = () => s.most || Number(flow.out.length === flow.acknowledged);
           }
           gate.turn();

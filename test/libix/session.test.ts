@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DEAD } from '../../src/abi.ts';
 import echo from '../../src/apps/echo.ts';
+import { DEAD } from '../../src/gate/abi.ts';
 import type { Connection } from '../../src/libix/index.ts';
 import { FakeGate } from './fake-gate.ts';
 import { bytesOf, finish, serving, settle, textOf } from './serving.ts';

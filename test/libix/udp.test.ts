@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CALL, CODE } from '../../src/abi.ts';
 import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
 import { ApplicationTimers } from '../../src/dataplane/timers.ts';
+import { CALL, CODE } from '../../src/gate/abi.ts';
 import type { UdpHandlers } from '../../src/libix/index.ts';
 import { Ix } from '../../src/libix/ix.ts';
 import { FRAME_BYTES } from '../../src/limits.ts';
-import { timerRanges } from '../../src/net/environment.ts';
+import { timerRanges } from '../../src/net/both/environment.ts';
 import { Fixture } from '../net/fixture.ts';
 import { ipFrame, parseIpv4, udp as udpPacket } from '../net/packets.ts';
 import { FakeGate } from './fake-gate.ts';

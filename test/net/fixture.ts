@@ -6,11 +6,11 @@
  */
 import assert from 'node:assert/strict';
 import { COUNTER_NAMES, type CounterName } from '../../src/counters.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
+import { Stack } from '../../src/dataplane/stack.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
-import { FREE_FRAME, KEEP_FRAME } from '../../src/net/environment.ts';
-import { Stack } from '../../src/net/stack.ts';
-import type { TcpLayer } from '../../src/net/transport.ts';
+import { FREE_FRAME, KEEP_FRAME } from '../../src/net/both/environment.ts';
+import type { TcpLayer } from '../../src/net/both/transport.ts';
 import type { Tcp } from '../../src/tcp/tcp.ts';
 import {
   type EnvironmentChoices,

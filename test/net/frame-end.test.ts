@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, EVENT } from '../../src/abi.ts';
+import { CODE, EVENT } from '../../src/gate/abi.ts';
 import { FRAME_BYTES } from '../../src/limits.ts';
 import { InvariantError } from '../../src/verify.ts';
 import { Fixture } from './fixture.ts';

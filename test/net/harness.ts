@@ -11,12 +11,12 @@
  *   rxNoFrame.
  */
 import { Arena } from '../../src/arena/arena.ts';
+import { Clock } from '../../src/arena/clock.ts';
 import { Frames } from '../../src/arena/frames.ts';
 import { Wheel } from '../../src/arena/wheel.ts';
 import { COUNTER, Counters } from '../../src/counters.ts';
 import { BATCH_MAX, type Limits, limitsFor } from '../../src/limits.ts';
-import { Clock } from '../../src/arena/clock.ts';
-import { type Environment, type NetConfig, timerRanges } from '../../src/net/environment.ts';
+import { type Environment, type NetConfig, timerRanges } from '../../src/net/both/environment.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 
 /** Where AF_XDP puts a received frame inside its buffer: 256 bytes of the kernel's, two of ours. */

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CounterName } from '../../src/counters.ts';
-import { KEEP_FRAME } from '../../src/net/environment.ts';
+import { KEEP_FRAME } from '../../src/net/both/environment.ts';
 import { Fixture } from './fixture.ts';
 import { address } from './harness.ts';
 import {

@@ -3,7 +3,7 @@
  *
  * - As packets.ts, whose hosts these are: fd77::1 is the host (fe80::1 its link-local address), fd77::2 is ours.
  */
-import type { Ipv6Config } from '../../src/net/environment.ts';
+import type { Ipv6Config } from '../../src/net/both/environment.ts';
 import type { EnvironmentChoices } from './harness.ts';
 import { bytesOf, checksum, ethernet, HOST_MAC, OUR_MAC, parseEthernet } from './packets.ts';
 

@@ -1,7 +1,7 @@
 /** UDP: sockets, datagrams in and out, and what an application may get wrong. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, EVENT } from '../../src/abi.ts';
+import { CODE, EVENT } from '../../src/gate/abi.ts';
 import { EVENTS_MAX, FRAME_BYTES } from '../../src/limits.ts';
 import { Fixture } from './fixture.ts';
 import { address } from './harness.ts';

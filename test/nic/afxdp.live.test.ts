@@ -7,16 +7,16 @@ import { fileURLToPath } from 'node:url';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 import { AfXdp } from '../../src/nic/afxdp.ts';
 import type { XdpMode } from '../../src/nic/drivers.ts';
-import { attachXdp } from '../../src/nic/attach.ts';
 import { NIC_REFUSED, NicError } from '../../src/nic/errors.ts';
+import { attachXdp } from '../../src/nic/privileged/attach.ts';
 import {
   ALL_OFFLOADS,
   type Interface,
   readInterface,
   readOffload,
   setOffloads,
-} from '../../src/nic/interface.ts';
-import { openXdp } from '../../src/nic/open.ts';
+} from '../../src/nic/privileged/interface.ts';
+import { openXdp } from '../../src/nic/privileged/open.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import { makeVeth } from './links.ts';
 import {
@@ -114,7 +114,7 @@ onLink('busy and missing queues are refused, and nothing is left open', () => {
 
 onLink('attach without privilege is refused with the capabilities it needs', () => {
   const script = `
-    import { attachXdp } from '${new URL('../../src/nic/attach.ts', import.meta.url)}';
+    import { attachXdp } from '${new URL('../../src/nic/privileged/attach.ts', import.meta.url)}';
     try { attachXdp({ ifname: 'ixta', ipv4: [] }); } catch (e) { console.log(e.code, e.message); }`;
   const said = execFileSync(
     'setpriv',
@@ -156,7 +156,7 @@ onLink('native mode refused falls back to generic mode and says why', () => {
 
 onLink('program leaves the interface with its process, killed or not', () => {
   const script = `
-    import { attachXdp } from '${new URL('../../src/nic/attach.ts', import.meta.url)}';
+    import { attachXdp } from '${new URL('../../src/nic/privileged/attach.ts', import.meta.url)}';
     attachXdp({ ifname: 'ixta', ipv4: [] }); process.kill(process.pid, 'SIGKILL');`;
   assert.throws(() => execFileSync(process.execPath, ['--input-type=module', '-e', script]));
   attachXdp({ ifname: 'ixta', ipv4: [] }).detach();

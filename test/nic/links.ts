@@ -8,10 +8,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { Netlink } from '../../src/control/netlink.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 import { FrameFile } from '../../src/nic/frame-file.ts';
-import { readInterface, setOffloads } from '../../src/nic/interface.ts';
+import { readInterface, setOffloads } from '../../src/nic/privileged/interface.ts';
 import { Struct } from '../../src/nic/struct.ts';
 import { type End, RING } from './suite.ts';
 

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FrameFile } from '../../src/nic/frame-file.ts';
-import { readInterface } from '../../src/nic/interface.ts';
-import { openXdp } from '../../src/nic/open.ts';
-import { openOverhearing } from '../../src/nic/packet-socket.ts';
+import { readInterface } from '../../src/nic/privileged/interface.ts';
+import { openXdp } from '../../src/nic/privileged/open.ts';
+import { openOverhearing } from '../../src/nic/privileged/packet-socket.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import { BROADCAST, ipv6, OURS, sendRaw, take } from './at-the-filter.ts';
 import { makeVeth, openPacketSocket } from './links.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Arena } from '../../src/arena/arena.ts';
 import type { CounterName } from '../../src/counters.ts';
-import { concernsAll } from '../../src/nic/siblings.ts';
+import { concernsAll } from '../../src/nic/around/siblings.ts';
 import { Fixture } from '../net/fixture.ts';
 import {
   HOST6_LINK,

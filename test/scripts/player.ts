@@ -7,8 +7,9 @@
  *
  * Used by scripts.test.ts and run.ts. Read first: script.ts.
  */
-import { CODE, DEAD, EVENT } from '../../src/abi.ts';
+
 import type { CounterName } from '../../src/counters.ts';
+import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
 import { RARE, STATE, TCB } from '../../src/tcp/tcb.ts';
 import type { CongestionName } from '../../src/tcp/tcp.ts';

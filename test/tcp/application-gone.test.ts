@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, LISTEN_KNOCK_AT_SYN } from '../../src/abi.ts';
+import { CODE, LISTEN_KNOCK_AT_SYN } from '../../src/gate/abi.ts';
 import { type Fields, Peer, type Segment } from './peer.ts';
 
 /** As the dataplane does it: the end, what is pending to nobody, and what must leave. */

@@ -1,7 +1,7 @@
 /** Many connections that come and go, on a bad cable, through few flows. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEAD } from '../../src/abi.ts';
+import { DEAD } from '../../src/gate/abi.ts';
 import { randomFrom } from '../net/random.ts';
 import { Endpoints } from './endpoints.ts';
 import { HOST_B } from './host.ts';

@@ -4,9 +4,9 @@
  * - The peer is simulated: one request frame is prepared, its sequence numbers, timestamps and checksum are moved on in place.
  */
 import { getHeapStatistics } from 'node:v8';
-import { EVENT } from '../../src/abi.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
-import { KEEP_FRAME } from '../../src/net/environment.ts';
+import { EVENT } from '../../src/gate/abi.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
+import { KEEP_FRAME } from '../../src/net/both/environment.ts';
 import { Tcp } from '../../src/tcp/tcp.ts';
 import { finish, pseudoHeaderSum } from '../../src/wire/checksum.ts';
 import * as tcp from '../../src/wire/tcp.ts';

@@ -5,10 +5,10 @@ import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { enterPrivateNetwork } from '../../bench/harness/network.ts';
-import { Netlink } from '../../src/control/netlink.ts';
-import { hasCapability } from '../../src/control/process.ts';
-import { readInterface } from '../../src/nic/interface.ts';
-import { openTapDevice } from '../../src/nic/tap.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
+import { hasCapability } from '../../src/native/process.ts';
+import { readInterface } from '../../src/nic/privileged/interface.ts';
+import { openTapDevice } from '../../src/nic/privileged/tap.ts';
 import { address } from '../net/harness.ts';
 import { arp, HOST_MAC, macText, OURS } from '../net/packets.ts';
 import {

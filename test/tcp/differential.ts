@@ -13,7 +13,7 @@
  *
  * Used by differential.live.test.ts.
  */
-import { EVENT } from '../../src/abi.ts';
+import { EVENT } from '../../src/gate/abi.ts';
 import { Random } from '../net/random.ts';
 import type { Host } from './host.ts';
 import { type Fields, Peer, type Segment } from './peer.ts';

@@ -1,7 +1,7 @@
 /** ESTABLISHED, segment by segment: acceptance, acknowledgements, windows, order, resets (RFC 9293 3.10.7.4, RFC 5961). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, DEAD, EVENT } from '../../src/abi.ts';
+import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import { isStream } from './host.ts';
 import { Peer } from './peer.ts';
 

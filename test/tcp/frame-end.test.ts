@@ -1,7 +1,7 @@
 /** Segments whose payload ends where its frame ends: links whose MTU is above 1500, and small payloads copied together. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, EVENT } from '../../src/abi.ts';
+import { CODE, EVENT } from '../../src/gate/abi.ts';
 import { FRAME_BYTES } from '../../src/limits.ts';
 import { isStream } from './host.ts';
 import { Peer } from './peer.ts';

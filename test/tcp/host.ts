@@ -7,11 +7,11 @@
  * - `close` ends a test: flows die, time passes, and every pool must be full again.
  */
 import assert from 'node:assert/strict';
-import { EVENT } from '../../src/abi.ts';
 import { COUNTER_NAMES, type CounterName } from '../../src/counters.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate-arrays.ts';
+import { Stack } from '../../src/dataplane/stack.ts';
+import { EVENT } from '../../src/gate/abi.ts';
+import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
-import { Stack } from '../../src/net/stack.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
 import type { Offer } from '../../src/tcp/open.ts';
 import { STATE, TCB } from '../../src/tcp/tcb.ts';

@@ -1,8 +1,8 @@
 /** TCP over IPv6: the same TCP, with longer addresses. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, DEAD, EVENT, MAPPED_V4 } from '../../src/abi.ts';
-import { SPARE_DESTINATIONS } from '../../src/net/destinations.ts';
+import { CODE, DEAD, EVENT, MAPPED_V4 } from '../../src/gate/abi.ts';
+import { SPARE_DESTINATIONS } from '../../src/net/v6/destinations.ts';
 import { FLAG, STATE, TCB } from '../../src/tcp/tcb.ts';
 import { checksum } from '../net/packets.ts';
 import { bytes6, icmp6Frame, ip6Frame, ipv6Choices, words6 } from '../net/packets6.ts';

@@ -1,7 +1,7 @@
 /** Options that TcpOptions switches off are neither offered nor accepted, by SYN, SYN-ACK or cookie. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EVENT } from '../../src/abi.ts';
+import { EVENT } from '../../src/gate/abi.ts';
 import type { Offer } from '../../src/tcp/open.ts';
 import { FLAG } from '../../src/tcp/tcb.ts';
 import { type Fields, Peer, type Segment } from './peer.ts';

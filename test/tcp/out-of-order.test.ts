@@ -1,7 +1,7 @@
 /** What is held out of order: any arrivals against a map of bytes, and that a segment costs the same whatever is held. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FREE_FRAME, KEEP_FRAME } from '../../src/net/environment.ts';
+import { FREE_FRAME, KEEP_FRAME } from '../../src/net/both/environment.ts';
 import { TINY_RUNS } from '../../src/tcp/constants.ts';
 import { HELD, ReceiveQueue } from '../../src/tcp/receive-queue.ts';
 import { SackWriter } from '../../src/tcp/sack-writer.ts';

@@ -8,7 +8,7 @@
  * - Built and read by code that shares nothing with src/wire.
  */
 import assert from 'node:assert/strict';
-import { CODE, EVENT } from '../../src/abi.ts';
+import { CODE, EVENT } from '../../src/gate/abi.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
 import { ConnectionHash, TICKS_PER_MS } from '../../src/tcp/iss.ts';
 import type { Offer } from '../../src/tcp/open.ts';

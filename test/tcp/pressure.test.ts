@@ -1,7 +1,7 @@
 /** Frames run out: shares, compaction, what is dropped first, and that nothing is stuck afterwards. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, EVENT } from '../../src/abi.ts';
+import { CODE, EVENT } from '../../src/gate/abi.ts';
 import { Endpoints } from './endpoints.ts';
 import { HOST_B, isStream } from './host.ts';
 import { Network } from './network.ts';

@@ -1,7 +1,7 @@
 /** Sending, segment by segment: segmentation, windows, retransmission, recovery, probes, keepalive. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, DEAD, EVENT } from '../../src/abi.ts';
+import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import { Peer } from './peer.ts';
 
 const STAMPS = { mss: 1460, scale: 7, sack: true, ts: [1000, 0] as [number, number] };

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, EVENT } from '../../src/abi.ts';
+import { CODE, EVENT } from '../../src/gate/abi.ts';
 import { RARE, ROW_WORDS, STATE, TCB } from '../../src/tcp/tcb.ts';
 import { type Fields, Peer } from './peer.ts';
 

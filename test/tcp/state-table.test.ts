@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { CODE, DEAD, EVENT } from '../../src/abi.ts';
+import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import { STATE, TCB } from '../../src/tcp/tcb.ts';
 import type { Host } from './host.ts';
 import { type Fields, Peer, type Segment } from './peer.ts';

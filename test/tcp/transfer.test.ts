@@ -1,7 +1,7 @@
 /** Streams between two stacks: every byte, whatever the cable does. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEAD } from '../../src/abi.ts';
+import { DEAD } from '../../src/gate/abi.ts';
 import { Endpoints, type Plan } from './endpoints.ts';
 import { HOST_B } from './host.ts';
 import { type Impairment, Network } from './network.ts';

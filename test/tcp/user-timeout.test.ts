@@ -1,7 +1,7 @@
 /** The user timeout (RFC 9293 3.8.3, 3.9.1; RFC 5482), and who must go when control blocks run out. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, DEAD, EVENT } from '../../src/abi.ts';
+import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import { Peer } from './peer.ts';
 
 const SACK = { mss: 1000, sack: true };

@@ -13,7 +13,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CODE, EVENT } from '../../src/abi.ts';
+import { CODE, EVENT } from '../../src/gate/abi.ts';
 import { arp, checksum } from '../net/packets.ts';
 import { checksum6, ipv6Choices, solicitation, text6 } from '../net/packets6.ts';
 import { type Random, randomFrom } from '../net/random.ts';

@@ -1,5 +1,5 @@
 /** Speaks first: a connection and a datagram to `host`:`port`; reports what came of each. */
-import { CODE, DEAD } from '../../../src/abi.ts';
+import { CODE, DEAD } from '../../../src/gate/abi.ts';
 import type { Application } from '../../../src/libix/index.ts';
 
 const START_US = 1_000_000;

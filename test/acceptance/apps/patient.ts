@@ -2,7 +2,7 @@
  * Echoes, and reports how each connection ends and after how many ms of silence. Of the peer's silence: `userTimeout=MS` is
  * how long to bear it, `keepalive=IDLE,INTERVAL,COUNT` how to ask.
  */
-import { DEAD } from '../../../src/abi.ts';
+import { DEAD } from '../../../src/gate/abi.ts';
 import type { Application } from '../../../src/libix/index.ts';
 
 const REASONS = Object.keys(DEAD);

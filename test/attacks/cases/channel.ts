@@ -1,9 +1,9 @@
 /** What it shares with its control plane and its dataplane besides memory: the channel, and the descriptors that wake. */
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
-import { CALL, CODE } from '../../../src/abi.ts';
-import { CHANNEL_FD } from '../../../src/dataplane/channel.ts';
-import { GATE_AGAIN, GATE_WAITING, WAITING } from '../../../src/gate-arrays.ts';
-import { type CallName, callNumber } from '../../../src/native/seccomp-numbers.ts';
+import { CHANNEL_FD } from '../../../src/child/channel.ts';
+import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
+import { CALL, CODE } from '../../../src/gate/abi.ts';
+import { GATE_AGAIN, GATE_WAITING, WAITING } from '../../../src/gate/arrays.ts';
 import { sys } from '../../../src/native/sys.ts';
 
 import { type Case, sleep } from '../case.ts';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { CALL, CALL_RESULT, CODE, EVENT, WORD } from '../../../src/abi.ts';
+import { CALL, CALL_RESULT, CODE, EVENT, WORD } from '../../../src/gate/abi.ts';
 import { parseAddress } from '../../../src/libix/address.ts';
 import { ANY, type Case, distinct, mapped, type Observed, pause } from '../case.ts';
 import { raced } from '../hostile/racer.ts';

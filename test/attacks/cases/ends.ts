@@ -1,8 +1,8 @@
 /** Ends: in the middle of a batch, by every way there is, with connections open. Everything comes back, the next start serves. */
 import { fileURLToPath } from 'node:url';
-import { CALL, EVENT } from '../../../src/abi.ts';
-import { GATE_AGAIN, GATE_COUNT, GATE_DONE } from '../../../src/gate-arrays.ts';
-import { callNumber } from '../../../src/native/seccomp-numbers.ts';
+import { callNumber } from '../../../src/confine/seccomp-numbers.ts';
+import { CALL, EVENT } from '../../../src/gate/abi.ts';
+import { GATE_AGAIN, GATE_COUNT, GATE_DONE } from '../../../src/gate/arrays.ts';
 import { sys } from '../../../src/native/sys.ts';
 import { ANY, type Case, type Given, mapped, open } from '../case.ts';
 import type { HostileGate } from '../hostile/gate.ts';

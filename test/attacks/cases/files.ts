@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type CallName, callNumber } from '../../../src/native/seccomp-numbers.ts';
+import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
 import { sys } from '../../../src/native/sys.ts';
 import { type Case, distinct, type Given } from '../case.ts';
 

@@ -2,14 +2,14 @@
  * Never returning, or returning late: the dataplane goes on without the application, its control plane says so, and in the end kills
  * and restarts it. For a service that is told to wait HANG_SECONDS.
  */
-import { CALL, CODE } from '../../../src/abi.ts';
+import { CALL, CODE } from '../../../src/gate/abi.ts';
 import {
   GATE_AWAY,
   GATE_COUNT,
   GATE_TURN,
   GATE_WAITING,
   WAITING,
-} from '../../../src/gate-arrays.ts';
+} from '../../../src/gate/arrays.ts';
 import { type Case, mapped, open, sleep } from '../case.ts';
 import { raced } from '../hostile/racer.ts';
 

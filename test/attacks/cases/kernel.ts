@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { type CallName, callNumber } from '../../../src/native/seccomp-numbers.ts';
+import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
 import { SYS, sys } from '../../../src/native/sys.ts';
 import { type Case, distinct, type Given, sleep } from '../case.ts';
 
@@ -187,12 +187,7 @@ export const cases: Case[] = [
     run: () => {
       const here = new URL('.', import.meta.url).pathname;
       const root = new URL('../../..', import.meta.url).pathname;
-      const paths = [
-        'build/sys.node',
-        'src/dataplane/gate.ts',
-        'src/control/cli.ts',
-        'package.json',
-      ];
+      const paths = ['build/sys.node', 'src/dataplane/gate.ts', 'src/cli/cli.ts', 'package.json'];
       const made = opening([`${here}new.ts`, '/tmp/new', '/new'], 'w');
       return [
         ...opening(

@@ -1,8 +1,8 @@
 /** Memory that may only be read, and the descriptors behind it: written, remapped, reopened, resized, unsealed. */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
-import { CALL, EVENT } from '../../../src/abi.ts';
-import { type CallName, callNumber } from '../../../src/native/seccomp-numbers.ts';
+import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
+import { CALL, EVENT } from '../../../src/gate/abi.ts';
 import { sys } from '../../../src/native/sys.ts';
 import { type Case, distinct, INT_MAX, open, sleep } from '../case.ts';
 import type { HostileGate } from '../hostile/gate.ts';

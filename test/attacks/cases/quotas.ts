@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { CALL, CALL_RESULT, CODE, EVENT, WORD } from '../../../src/abi.ts';
+import { CALL, CALL_RESULT, CODE, EVENT, WORD } from '../../../src/gate/abi.ts';
 import { FRAME_BYTES } from '../../../src/limits.ts';
 import { ANY, type Case, distinct, mapped, type Observed, open, pause, sleep } from '../case.ts';
 import type { HostileGate } from '../hostile/gate.ts';

@@ -1,6 +1,6 @@
 /** Descriptors, headers and bytes that another thread of the application rewrites while the dataplane reads them. */
 import assert from 'node:assert/strict';
-import { CALL, CALL_RESULT, CODE, EVENT, SENDV_VECTOR, WORD } from '../../../src/abi.ts';
+import { CALL, CALL_RESULT, CODE, EVENT, SENDV_VECTOR, WORD } from '../../../src/gate/abi.ts';
 import {
   GATE_AGAIN,
   GATE_COUNT,
@@ -8,7 +8,7 @@ import {
   GATE_TURN,
   GATE_WAITING,
   WAITING,
-} from '../../../src/gate-arrays.ts';
+} from '../../../src/gate/arrays.ts';
 import { CALLS_MAX } from '../../../src/limits.ts';
 import { sys } from '../../../src/native/sys.ts';
 import {

@@ -8,8 +8,8 @@ import {
   SENDV_VECTOR,
   SENDV_VECTOR_MAX,
   WORD,
-} from '../../../src/abi.ts';
-import { GATE_COUNT } from '../../../src/gate-arrays.ts';
+} from '../../../src/gate/abi.ts';
+import { GATE_COUNT } from '../../../src/gate/arrays.ts';
 import { CALLS_MAX } from '../../../src/limits.ts';
 import { KEEPALIVE_COUNT_MAX, WAIT_MAX_MS } from '../../../src/tcp/constants.ts';
 import {

@@ -8,8 +8,8 @@
  * Started by `serve` in domain process, confined as any application. The attacks are in ../cases.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { CALL, EVENT, WORD } from '../../../src/abi.ts';
-import type { ApplicationConfig, ApplicationMessage } from '../../../src/dataplane/config.ts';
+import type { ApplicationConfig, ApplicationMessage } from '../../../src/child/config.ts';
+import { CALL, EVENT, WORD } from '../../../src/gate/abi.ts';
 import type { Application } from '../../../src/libix/index.ts';
 import type { Case, Given } from '../case.ts';
 import { HostileGate } from './gate.ts';

@@ -8,14 +8,14 @@
  * Started by control.ts in place of src/dataplane/main.ts. Its cases are in ../dataplane.live.test.ts.
  */
 import { writeSync } from 'node:fs';
-import { lockDown } from '../../../src/control/confine-lock.ts';
-import { CHANNEL_FD, Channel, endWithParent, readConfig } from '../../../src/dataplane/channel.ts';
+import { CHANNEL_FD, Channel, endWithParent, readConfig } from '../../../src/child/channel.ts';
+import { lockDown } from '../../../src/child/lock.ts';
+import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
 import { openNicFor, shareCountersFor } from '../../../src/dataplane/nics.ts';
-import { backWith, openProcessSide } from '../../../src/dataplane/process-side.ts';
 import { openThread } from '../../../src/dataplane/thread.ts';
+import { backWith, openProcessSide } from '../../../src/domain/process-side.ts';
 import { formatAddress } from '../../../src/libix/address.ts';
 import { TRANSMIT_HEADROOM } from '../../../src/limits.ts';
-import { type CallName, callNumber } from '../../../src/native/seccomp-numbers.ts';
 import { sys } from '../../../src/native/sys.ts';
 
 type Argument = number | bigint | Uint8Array;

@@ -1,16 +1,17 @@
 /**
- * The gate in hostile hands: an application that takes its turns itself, without libix and without src/application/turns.ts.
+ * The gate in hostile hands: an application that takes its turns itself, without libix and without src/domain/turns.ts.
  *
  * - Everything is synchronous: `calls` writes a batch, hands it over and waits for the turn that brings its results, so that an
  *   attack reads from top to bottom. Its thread never goes back to its event loop.
  * - Nothing is checked: what an attack writes is what the dataplane finds. Words, offsets and descriptors are there for it.
  * - Handles that calls return are remembered, so that `cleanUp` can give everything back after an attack.
  *
- * Used by the attacks of this directory. The honest one is src/application/turns.ts.
+ * Used by the attacks of this directory. The honest one is src/domain/turns.ts.
  */
-import { CALL, CALL_RESULT, EVENT } from '../../../src/abi.ts';
-import type { ApplicationDescriptors } from '../../../src/dataplane/config.ts';
+
+import type { ApplicationDescriptors } from '../../../src/child/config.ts';
 import type { Layout } from '../../../src/domain/domain.ts';
+import { CALL, CALL_RESULT, EVENT } from '../../../src/gate/abi.ts';
 import {
   GATE_AGAIN,
   GATE_AWAY,
@@ -21,7 +22,7 @@ import {
   GATE_TURN,
   GATE_WAITING,
   WAITING,
-} from '../../../src/gate-arrays.ts';
+} from '../../../src/gate/arrays.ts';
 import { CALLS_MAX, DESCRIPTOR_WORDS } from '../../../src/limits.ts';
 import { ETIMEDOUT, SYS, sys } from '../../../src/native/sys.ts';
 

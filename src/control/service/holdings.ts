@@ -1,0 +1,289 @@
+/**
+ * What a service holds across the lives of its dataplanes: its record, its links, its counters, the XDP program.
+ *
+ * - `makeHoldings` makes them, `adoptHoldings` takes them over from a control plane that has died: out of the record,
+ *   and copies of the descriptors out of the dataplane that has kept them. If either throws, nothing is left (made) or
+ *   nothing was touched (adopted).
+ * - `release` is synchronous, may be called at any time and twice: it takes away everything, record included.
+ * - The record always says what an adopter needs to know now: each life notes its processes as it starts them, and its
+ *   estate when it serves.
+ *
+ * Called by service.ts; a life (life.ts) is lived on them.
+ */
+import { closeSync } from 'node:fs';
+import type { SharedDescriptors } from '../../child/config.ts';
+import type { Confined } from '../../confine/confine.ts';
+import { COUNTER_NAMES } from '../../counters.ts';
+import { OptionError } from '../../errors.ts';
+import { networkNamespace, processName } from '../../native/process.ts';
+import { Attachment, attachXdp } from '../../nic/privileged/attach.ts';
+import { readInterface, setOffloads } from '../../nic/privileged/interface.ts';
+import { formatIpv6 } from '../../wire/ipv6-text.ts';
+import type { Inherited } from '../children/child.ts';
+import type { Attached } from '../children/launch.ts';
+import { formatAddress } from '../link/address.ts';
+import { ipv6Beside, ipv6Matches } from '../link/address6.ts';
+import { adviceFor } from '../link/advice.ts';
+import type { HostSide } from '../link/host-side.ts';
+import {
+  adoptNetwork,
+  linkName,
+  makeNetwork,
+  type Network,
+  type NetworkPlan,
+} from '../link/network.ts';
+import { attachModeFor } from '../link/xdp.ts';
+import { xdpWords } from '../link/xdp-words.ts';
+import { type Held, openProcess, takeDescriptor } from '../record/descriptors.ts';
+import {
+  type ChildRecord,
+  type Estate,
+  type Instance,
+  record,
+  usersOf,
+} from '../record/instances.ts';
+import { ourselves } from '../record/state.ts';
+import { makeStatistics, settleStatistics } from '../record/statistics.ts';
+import type { Application } from '../wish/applications.ts';
+import type { RunOptions } from '../wish/options.ts';
+import { Undo } from './undo.ts';
+
+/** A child as the record wants to know it. */
+interface Noted {
+  readonly pid: number;
+  readonly channel: Held;
+  readonly outputs: readonly string[];
+  readonly confined: Confined | undefined;
+}
+
+export interface Holdings {
+  readonly instance: Instance;
+  readonly network: Network;
+  /** Absent for a tap. */
+  readonly attachment: Attachment | undefined;
+  readonly statisticsFd: number;
+  /** What the host's end of a link of our own is given. */
+  readonly hostSide: HostSide;
+  /** Lines to say when it serves: what should be switched off on an interface that was there before. */
+  readonly advice: readonly string[];
+  release(): void;
+}
+
+export function makeHoldings(app: Application, options: RunOptions, nic: string): Holdings {
+  const undo = new Undo();
+  try {
+    const statisticsFd = makeStatistics(options.threads);
+    undo.push(() => closeSync(statisticsFd));
+    const instance = describe(app, options, nic, statisticsFd);
+    const plan = networkPlanOf(options, nic);
+    const network = makeNetwork(plan, instance);
+    if (network.ipv6) instance.address6 = formatIpv6(network.ipv6.address);
+    undo.push(network.remove);
+    instance.link = linkOf(network);
+    const hostSide = hostSideOf(plan, network);
+    // Frames of the host must come with whole checksums and no longer than the MTU.
+    if (network.hostName !== undefined) setOffloads(network.hostName, false);
+    const attachment = network.fd === undefined ? attach(network, options) : undefined;
+    if (attachment) undo.push(() => attachment.detach());
+    const advice = adviceOn(network, attachment);
+    const release = (): void => undo.run();
+    return { instance, network, attachment, statisticsFd, hostSide, advice, release };
+  } catch (error) {
+    undo.run();
+    throw error;
+  }
+}
+
+/** IPv6 that could not be had is not asked for again. */
+const hostSideOf = ({ address, prefixLength, ip6 }: NetworkPlan, { ipv6 }: Network): HostSide => ({
+  ...{ address, prefixLength },
+  ...(ip6 && ipv6 && { ip6 }),
+});
+
+const linkOf = ({ ifname, ifindex, hostIndex }: Network): NonNullable<Instance['link']> => ({
+  name: ifname,
+  indexes: [...new Set([hostIndex ?? ifindex, ifindex])],
+  state: 'up',
+});
+
+const adviceOn = (
+  { ifname, linkKind, hostName }: Network,
+  attachment: Attachment | undefined,
+): string[] =>
+  attachment && hostName === undefined ? adviceFor(ifname, linkKind, attachment.mode) : [];
+
+/** An interface that is there already has a network of its own: there IPv6 is only what the user asks for. */
+function networkPlanOf(options: RunOptions, nic: string): NetworkPlan {
+  const isPrivate = nic === 'veth' || nic === 'tap';
+  const asked = options.ip6 ?? (isPrivate ? ipv6Beside(options.ip) : undefined);
+  const ip6 = asked === 'none' ? undefined : asked;
+  const { slaac } = options;
+  if (slaac && (!ip6 || !isPrivate)) {
+    throw new OptionError(
+      '--slaac needs IPv6 on a link of our own',
+      'use --nic veth or tap, or --ip6',
+    );
+  }
+  return { ...options.ip, nic, queues: options.threads, slaac, ...(ip6 && { ip6 }) };
+}
+
+function attach(network: Network, options: RunOptions): Attachment {
+  const { ifname } = network;
+  return attachXdp({
+    ...{ ifname, ipv4: [options.ip.address], explain: xdpWords },
+    ...attachModeFor(network, options),
+    ...(network.ipv6 && { ipv6: ipv6Matches(network.ipv6) }),
+    // Nobody else is behind a link of our own: the stack sees all of it, as over a tap.
+    ...(network.hostName !== undefined && { everything: true }),
+  });
+}
+
+function describe(
+  app: Application,
+  options: RunOptions,
+  nic: string,
+  statisticsFd: number,
+): Instance {
+  const control = processName(process.pid);
+  if (!control) throw new Error('/proc is not mounted');
+  return {
+    control,
+    users: [ourselves()],
+    namespace: networkNamespace(),
+    address: formatAddress(options.ip.address),
+    app: app.name,
+    ports: [],
+    nic,
+    links: [],
+    statisticsFd,
+    counters: [...COUNTER_NAMES],
+    threads: options.threads,
+  };
+}
+
+export interface Adopted extends Holdings {
+  readonly estate: Estate;
+  /** One a thread; empty in domain inline. */
+  readonly shared: SharedDescriptors[];
+}
+
+/** `instance` is an orphan that was claimed (adopt.ts). */
+export function adoptHoldings(instance: Instance, options: RunOptions): Adopted {
+  const { dataplane, estate } = instance;
+  if (!dataplane || !estate) throw new Error('claimed, so it has both');
+  const taken = new Undo();
+  const pidfd = openProcess(dataplane, usersOf(instance));
+  const take = (held: Held): number => {
+    const fd = takeDescriptor(pidfd, held);
+    taken.push(() => closeSync(fd));
+    return fd;
+  };
+  try {
+    const statisticsFd = take(estate.statistics);
+    const { device, xdp } = estate;
+    const deviceFd = device && take(device);
+    const shared = (estate.shared ?? []).map((each) => eachOf(each, take));
+    const maps = xdp && { map: take(xdp.map), link: take(xdp.link) };
+    const ifname = linkName(estate.network.ifindex);
+    if (ifname === undefined) throw new Error(`its interface ${estate.network.ifname} is gone`);
+    const attachment =
+      xdp &&
+      maps &&
+      new Attachment(readInterface(ifname), xdp.mode, xdp.fallback, maps.map, maps.link);
+    const network = adoptNetwork(instance, estate.network, deviceFd);
+    const hostSide = hostSideOf(networkPlanOf(options, instance.nic), network);
+    instance.statisticsFd = statisticsFd;
+    record(instance);
+    const release = (): void => {
+      network.remove();
+      taken.run();
+    };
+    const advice = adviceOn(network, attachment);
+    const held = { instance, network, attachment, statisticsFd, hostSide, advice };
+    return { ...held, estate, shared, release };
+  } catch (error) {
+    taken.run();
+    throw error;
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+type OfShared<T> = Record<keyof SharedDescriptors, T>;
+
+const eachOf = <From, To>(all: OfShared<From>, to: (one: From) => To): OfShared<To> => ({
+  receivePool: to(all.receivePool),
+  events: to(all.events),
+  calls: to(all.calls),
+  memory: to(all.memory),
+  wake: to(all.wake),
+  bell: to(all.bell),
+  theirWake: to(all.theirWake),
+  theirBell: to(all.theirBell),
+});
+
+/** Who its children may be from now on, beside those of before: they are noted before they have become who they will be. */
+export function noteUsers(instance: Instance, users: readonly (number | undefined)[]): void {
+  const known = users.filter((user) => user !== undefined);
+  instance.users = [...new Set([...instance.users, ...known])];
+}
+
+export function noteChild(
+  instance: Instance,
+  role: 'dataplane' | 'application',
+  { pid, channel, outputs, confined }: Noted,
+): void {
+  const name = processName(pid);
+  if (!name) return; // dead already: its end is reported
+  const child: ChildRecord = { ...name, channel, outputs: [...outputs] };
+  if (confined) child.confined = confined;
+  instance[role] = child;
+  record(instance);
+}
+
+/** A dataplane has ended: nothing to adopt until the next one serves. */
+export function noteEnd(instance: Instance): void {
+  settleStatistics(instance);
+  for (const gone of ['dataplane', 'application', 'estate'] as const) delete instance[gone];
+  instance.ports = [];
+  record(instance);
+}
+
+/** What the dataplane holds, by the numbers that `inherited` gave it. */
+export function estateOf(
+  { network, attachment, statisticsFd }: Holdings,
+  wish: string,
+  inherited: Inherited,
+  shared: readonly SharedDescriptors[] | undefined,
+  attached: Attached,
+): Estate {
+  const { kind, linkKind, ifname, ifindex, mac, mtu, gateway } = network;
+  const { hostName, hostIndex, ipv6, fd } = network;
+  const held = (ours: number): Held => inherited.held(ours);
+  const xdp = attachment && {
+    mode: attachment.mode,
+    fallback: attachment.fallback,
+    map: held(attachment.mapFd),
+    link: held(attachment.linkFd),
+  };
+  return {
+    wish,
+    network: {
+      kind,
+      linkKind,
+      ifname,
+      ifindex,
+      mac,
+      mtu,
+      gateway,
+      ...(hostName && { hostName }),
+      ...(hostIndex !== undefined && { hostIndex }),
+      ...(ipv6 && { ipv6 }),
+    },
+    statistics: held(statisticsFd),
+    ...(fd !== undefined && { device: held(fd) }),
+    ...(xdp && { xdp }),
+    ...(shared && { shared: shared.map((each) => eachOf(each, held)) }),
+    ...{ layouts: attached.layouts, flows: attached.flows, driver: attached.nic },
+  };
+}

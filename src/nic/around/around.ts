@@ -1,0 +1,69 @@
+/**
+ * A driver around a driver: everything goes through to the one inside, which subclasses change where they have something to
+ * do (impair.ts, capture.ts, trace.ts, siblings.ts, overheard.ts).
+ */
+import type { Nic } from '../nic.ts';
+
+export class AroundNic implements Nic {
+  readonly name: string;
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+  readonly fds: readonly number[];
+  readonly batchMax?: number;
+  readonly copied?: NonNullable<Nic['copied']>;
+  readonly rxOffsets: Int32Array;
+  readonly rxLengths: Int32Array;
+  protected readonly inner: Nic;
+
+  constructor(inner: Nic, name = inner.name, fds = inner.fds) {
+    this.name = name;
+    this.mac = inner.mac;
+    this.mtu = inner.mtu;
+    this.fds = fds;
+    if (inner.batchMax !== undefined) this.batchMax = inner.batchMax;
+    if (inner.copied !== undefined) this.copied = inner.copied;
+    this.rxOffsets = inner.rxOffsets;
+    this.rxLengths = inner.rxLengths;
+    this.inner = inner;
+  }
+
+  receive(max: number): number {
+    return this.inner.receive(max);
+  }
+
+  transmit(offset: number, length: number): void {
+    this.inner.transmit(offset, length);
+  }
+
+  kick(): void {
+    this.inner.kick();
+  }
+
+  reclaim(): void {
+    this.inner.reclaim();
+  }
+
+  framesLent(): number {
+    return this.inner.framesLent();
+  }
+
+  prepareSleep(): boolean {
+    return this.inner.prepareSleep?.() ?? true;
+  }
+
+  isGone(): boolean {
+    return this.inner.isGone?.() ?? false;
+  }
+
+  wake(): void {
+    this.inner.wake?.();
+  }
+
+  kernelDrops(): Record<string, number> {
+    return this.inner.kernelDrops?.() ?? {};
+  }
+
+  close(): void {
+    this.inner.close();
+  }
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { closeSync, writeSync } from 'node:fs';
+import { test } from 'node:test';
+import { STATISTICS_BYTES } from '../../../src/child/config.ts';
+import type { Instance } from '../../../src/control/record/instances.ts';
+import {
+  makeStatistics,
+  readStatistics,
+  settleStatistics,
+} from '../../../src/control/record/statistics.ts';
+import { COUNTER, COUNTER_NAMES } from '../../../src/counters.ts';
+import { processName } from '../../../src/native/process.ts';
+
+test('settle_diedWhileItsApplicationWasAway_nobodyIsAwayAndNothingElseChanges', () => {
+  const statisticsFd = makeStatistics(2);
+  const control = processName(process.pid);
+  const users = [process.geteuid!()];
+  const given = { control, users, statisticsFd, threads: 2, counters: COUNTER_NAMES };
+  const instance = given as unknown as Instance;
+  const set = (thread: number, counter: number, value: number) =>
+    writeSync(statisticsFd, Float64Array.of(value), 0, 8, thread * STATISTICS_BYTES + counter * 8);
+  set(0, COUNTER.applicationLate, 7);
+  set(0, COUNTER.applicationBack, 6);
+  set(1, COUNTER.applicationLate, 2);
+  set(1, COUNTER.applicationBack, 2);
+  set(1, COUNTER.rxFrames, 40);
+  settleStatistics(instance);
+  const { applicationLate, applicationBack, rxFrames } = readStatistics(instance);
+  assert.deepEqual([applicationLate, applicationBack, rxFrames], [9, 9, 40]);
+  closeSync(statisticsFd);
+});

@@ -1,0 +1,135 @@
+/** What a service leaves behind, whatever ends it. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { afterEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Netlink } from '../../../src/control/link/netlink.ts';
+import { sweepLinks } from '../../../src/control/link/network.ts';
+import { liveInstances, withLock } from '../../../src/control/record/instances.ts';
+import { startService } from '../../../src/control/service/service.ts';
+import { findApplication } from '../../../src/control/wish/applications.ts';
+import { parseRunOptions } from '../../../src/control/wish/options.ts';
+import { isAlive, processName } from '../../../src/native/process.ts';
+import { enterNamespace, linkNames, needsRoot } from '../namespace.ts';
+
+enterNamespace();
+
+const STUB = fileURLToPath(new URL('../../cli/serve-stub.ts', import.meta.url));
+const CLI = fileURLToPath(new URL('../../../src/cli/cli.ts', import.meta.url));
+
+async function start(ip = '10.77.0.2/24'): Promise<{ control: ChildProcess; dataplane: number }> {
+  const control = spawn(process.execPath, [STUB, ip], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = await once(control.stdout!, 'data');
+  return { control, dataplane: JSON.parse(`${line}`).dataplane };
+}
+
+async function end(control: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const exit = once(control, 'exit');
+  control.kill(signal);
+  await exit;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !condition(); i++) await new Promise((r) => setTimeout(r, 20));
+  assert.ok(condition());
+}
+
+function stat(...words: string[]) {
+  return spawnSync(process.execPath, [CLI, 'stat', ...words], { encoding: 'utf8' });
+}
+
+describe('service', { skip: needsRoot, timeout: 120_000 }, () => {
+  // The kernel takes a tap away when the last process that had it is gone, a moment after its end is known.
+  afterEach(() => until(() => linkNames().length === 0));
+
+  test('stopped_leavesNothing', async () => {
+    const { control, dataplane } = await start();
+    assert.deepEqual(linkNames(), ['ix0']);
+    const [instance] = liveInstances();
+    assert.equal(instance?.control.pid, control.pid);
+    assert.equal(instance?.dataplane?.pid, dataplane);
+    assert.deepEqual(instance?.ports, [7]);
+    const child = processName(dataplane)!;
+    await end(control, 'SIGTERM');
+    await until(() => !isAlive(child));
+    assert.deepEqual(liveInstances(), []);
+  });
+
+  test('killed9_nextStartSweepsAndServes', async () => {
+    const first = await start();
+    const orphan = processName(first.dataplane)!;
+    await end(first.control, 'SIGKILL');
+    await until(() => !isAlive(orphan));
+    const second = await start();
+    assert.deepEqual(linkNames(), ['ix0']);
+    assert.equal(liveInstances().length, 1);
+    await end(second.control, 'SIGTERM');
+  });
+
+  test('killed9_linkThatOutlivesTheProcess_isSwept', async () => {
+    const { control } = await start();
+    await end(control, 'SIGKILL');
+    // A tap goes with its descriptors; a veth pair of the same name stands for one that does not.
+    await until(() => linkNames().length === 0);
+    const netlink = new Netlink();
+    netlink.addVeth({ name: 'ix0' }, { name: 'ix1' });
+    assert.deepEqual(
+      withLock(() => sweepLinks(netlink)),
+      ['ix0'],
+    );
+    netlink.close();
+  });
+
+  test('stat_running_printsJsonTableAndExposition', async () => {
+    const { control } = await start();
+    const { instances } = JSON.parse(stat('--json').stdout);
+    assert.equal(instances[0].address, '10.77.0.2');
+    assert.equal(instances[0].counters.rxFrames, 0);
+    assert.deepEqual(instances[0].link, { name: 'ix0', state: 'up' });
+    assert.ok(instances[0].confined.dataplane.includes('system calls'));
+    assert.match(
+      stat().stdout,
+      /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}link ix0: up\n {2}dataplane confined: .*system calls\n {2}nothing yet\n$/,
+    );
+    const exposition = stat('--prometheus').stdout;
+    assert.match(exposition, /^# TYPE ix_rx_frames_total counter$/m);
+    assert.match(exposition, /^ix_rx_frames_total\{app="echo",address="10\.77\.0\.2"\} 0$/m);
+    const other = stat('--ip', '10.77.0.9');
+    assert.equal(other.status, 2);
+    assert.match(other.stderr, /nothing runs here at 10\.77\.0\.9; start it with: npm start/);
+    await end(control, 'SIGTERM');
+  });
+
+  for (const [what, module] of [
+    ['attached', fileURLToPath(new URL('../children/silent-dataplane.ts', import.meta.url))],
+    ['ready', undefined],
+  ] as const) {
+    test(`start_neverBecomes${what}_oneErrorWithARemedyAndNothingLeft`, async () => {
+      const endless = fileURLToPath(new URL('../children/endless-application.ts', import.meta.url));
+      for (const domain of ['inline', 'process']) {
+        const options = parseRunOptions({ nic: 'tap', domain });
+        const starting = startService(findApplication(endless), options, 'tap', {
+          main: module,
+          startMs: module === undefined ? 8000 : 500,
+        });
+        await assert.rejects(starting, (error: Error & { exitCode: number; code: string }) => {
+          assert.deepEqual([error.code, error.exitCode], ['IX_START_TIMEOUT', 1]);
+          assert.match(
+            error.message,
+            new RegExp(`was not ${what} within .* s; something blocks it`),
+          );
+          return true;
+        });
+        assert.deepEqual(linkNames(), []);
+        assert.deepEqual(liveInstances(), []);
+      }
+    });
+  }
+
+  test('twoInstances_sameTime_ofDifferentAddresses', async () => {
+    const started = await Promise.all([start('10.77.0.2/24'), start('10.77.0.3/24')]);
+    assert.deepEqual(linkNames(), ['ix0', 'ix1']);
+    for (const { control } of started) await end(control, 'SIGTERM');
+  });
+});

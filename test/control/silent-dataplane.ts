@@ -1,6 +1,0 @@
-/** A dataplane that never says that it is attached. Not a test itself. */
-import { endWithParent, readConfig } from '../../src/dataplane/channel.ts';
-
-endWithParent();
-readConfig();
-setInterval(() => {}, 1000);
