@@ -1,13 +1,17 @@
 /**
- * `ix bench echo`: messages per second and round trips of an echo server, ours beside what a user would run instead.
+ * `ix bench echo`: messages per second and round trips of an echo server, ours beside what a user
+ * would run instead.
  *
- * - Contenders: ours; a C epoll server and Node's net on the kernel's TCP; and a bare AF_XDP reflector as the limit.
- * - Saturation: N connections with one message in flight each. Round trip: one connection, one message in flight.
+ * - Contenders: ours; a C epoll server and Node's net on the kernel's TCP; and a bare AF_XDP
+ *   reflector as the limit.
+ * - Saturation: N connections with one message in flight each. Round trip: one connection, one
+ *   message in flight.
  * - The same client for all: our dataplane client (src/load/echo-client.ts) on the other core.
  *
- * Ratios, ours / theirs: vsLinuxEpoll; vsLinuxEpollOneCore (the kernel receives on the server's core, too: control/link/network.ts);
- * vsNodeNet; vsLimit (messages against frames per second); rttVsLinux and rttVsLinuxSpin (median round trips: below 1 is
- * faster). Compare: the paper's Fig. 3, OSDI'14 section 5.3.
+ * Ratios, ours / theirs: vsLinuxEpoll; vsLinuxEpollOneCore (the kernel receives on the server's
+ * core, too: control/link/network.ts); vsNodeNet; vsLimit (messages against frames per second);
+ * rttVsLinux and rttVsLinuxSpin (median round trips: below 1 is faster). Compare: the paper's Fig.
+ * 3, OSDI'14 section 5.3.
  */
 import { onLink, ours, runBench, theirs } from './harness/bench.ts';
 import { measureLimit } from './harness/limit.ts';

@@ -1,13 +1,15 @@
 /**
  * `ix bench goodput`: one TCP flow on bad networks, our stack and Linux's (CUBIC) at either end.
  *
- * - Every flow has a lane of its own in our impairment box (goodput/box.ts, goodput/conditions.ts): loss x round trip x
- *   reordering, four pairings, several seeds. The four flows of a seed meet the same dice.
- * - Flows that need little run side by side; the bottleneck of 100 Mbit/s keeps every run within what two cores can do, so
- *   that TCP is compared, not the CPU.
- * - Exit code 1 when our sender is more than a tenth slower than Linux's in a cell, or a flow stalls.
- * - `--save` merges the cells into goodput/snapshot.json and docs/goodput.md; test/bench/goodput.test.ts compares the
- *   snapshot with the simulator.
+ * - Every flow has a lane of its own in our impairment box (goodput/box.ts, goodput/conditions.ts):
+ *   loss x round trip x reordering, four pairings, several seeds. The four flows of a seed meet the
+ *   same dice.
+ * - Flows that need little run side by side; the bottleneck of 100 Mbit/s keeps every run within
+ *   what two cores can do, so that TCP is compared, not the CPU.
+ * - Exit code 1 when our sender is more than a tenth slower than Linux's in a cell, or a flow
+ *   stalls.
+ * - `--save` merges the cells into goodput/snapshot.json and docs/goodput.md;
+ *   test/bench/goodput.test.ts compares the snapshot with the simulator.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';

@@ -1,13 +1,16 @@
 /**
- * `ix bench guard`: has this version become slower than the one before? Ratios, never absolute times, against the committed
- * ones (guard.json).
+ * `ix bench guard`: has this version become slower than the one before? Ratios, never absolute
+ * times, against the committed ones (guard.json).
  *
- * - Measured in turn, round by round: echo and its round trip against C on Linux, kv against memcached, echo on the cable
- *   against lwIP, domain process against inline.
- * - A loss is real when every round is worse than the worst committed round by more than the tolerance, and is so again when
- *   it is measured once more: noise must not fail it. On another machine than the committed one the tolerance is wider.
- * - A round begins when the cores are idle. When they never are, or a peer is missing, the ratio is undecided and fails nothing.
- * - Exit code 1 for a loss. `--short` takes about two minutes; `--update` writes guard.json from five rounds.
+ * - Measured in turn, round by round: echo and its round trip against C on Linux, kv against
+ *   memcached, echo on the cable against lwIP, domain process against inline.
+ * - A loss is real when every round is worse than the worst committed round by more than the
+ *   tolerance, and is so again when it is measured once more: noise must not fail it. On another
+ *   machine than the committed one the tolerance is wider.
+ * - A round begins when the cores are idle. When they never are, or a peer is missing, the ratio is
+ *   undecided and fails nothing.
+ * - Exit code 1 for a loss. `--short` takes about two minutes; `--update` writes guard.json from
+ *   five rounds.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,8 +31,9 @@ const KEPT = new URL('./guard.json', import.meta.url);
 /** The machine is ours when so much of its time is idle. */
 const IDLE_MIN = 0.7;
 /**
- * V8 compiles meanwhile, on cores that both spin: with a quarter of a second echo on the cable made 30,000 instead of 500,000
- * messages a second on a slow machine, and what was compared was compilation.
+ * V8 compiles meanwhile, on cores that both spin: with a quarter of a second echo on the cable made
+ * 30,000 instead of 500,000 messages a second on a slow machine, and what was compared was
+ * compilation.
  */
 const WARM_UP_SECONDS = 1.5;
 const LOOK_MS = 300;

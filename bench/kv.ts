@@ -1,11 +1,13 @@
 /**
- * `ix bench kv`: GETs per second of a memcached-compatible server, ours beside Debian's memcached with one thread.
+ * `ix bench kv`: GETs per second of a memcached-compatible server, ours beside Debian's memcached
+ * with one thread.
  *
- * - 100,000 keys with values of 32 bytes; 95 % of the GETs ask for a stored one; N connections with one request in
- *   flight each. The same client for both: our dataplane client (src/load/kv-client.ts) on the other core.
+ * - 100,000 keys with values of 32 bytes; 95 % of the GETs ask for a stored one; N connections with
+ *   one request in flight each. The same client for both: our dataplane client
+ *   (src/load/kv-client.ts) on the other core.
  *
- * Ratios, ours / theirs: vsMemcached; vsMemcachedOneCore (the kernel receives on the server's core, too: control/link/network.ts).
- * Compare: OSDI'14 section 5.5.
+ * Ratios, ours / theirs: vsMemcached; vsMemcachedOneCore (the kernel receives on the server's core,
+ * too: control/link/network.ts). Compare: OSDI'14 section 5.5.
  */
 import { ours, runBench, theirs } from './harness/bench.ts';
 import { HIT_RATIO, KEYS, kvSaturation } from './harness/measure.ts';

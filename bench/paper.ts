@@ -1,12 +1,15 @@
 /**
- * `ix bench paper`: the evaluation of the IX paper (OSDI'14, section 5) on this machine, ours beside what a user would pick
- * instead, in one run, with a report.
+ * `ix bench paper`: the evaluation of the IX paper (OSDI'14, section 5) on this machine, ours
+ * beside what a user would pick instead, in one run, with a report.
  *
- * - Every experiment is a file of bench/paper that says what the paper did, what ours does and what differs. One that fails
- *   is reported, the others go on; each has a share of the time and begins nothing new after it.
- * - Writes report.html (one page, readable offline), results.json and RESULTS.md to `--out`; `--publish` writes the last
- *   two to docs. Progress goes to standard error; `--json` prints the object of results.json.
- * - Full about 25 minutes, `--short` about 11, `--quick` below one (the figures with a target only).
+ * - Every experiment is a file of bench/paper that says what the paper did, what ours does and what
+ *   differs. One that fails is reported, the others go on; each has a share of the time and begins
+ *   nothing new after it.
+ * - Writes report.html (one page, readable offline), results.json and RESULTS.md to `--out`;
+ *   `--publish` writes the last two to docs. Progress goes to standard error; `--json` prints the
+ *   object of results.json.
+ * - Full about 25 minutes, `--short` about 11, `--quick` below one (the figures with a target
+ *   only).
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -46,7 +49,10 @@ const PLAN: readonly { experiment: Experiment; budget: Record<Level, number> }[]
 /** What `--quick` runs: the ratios that are promised of this benchmark. */
 const QUICK = ['fig4', 'fig5usr', 'fig5etc', 'fig6', 'lwip'];
 
-/** V8 compiles in the warm-up, on cores that both spin: on a slow machine a quarter of a second is not enough (guard.ts). */
+/**
+ * V8 compiles in the warm-up, on cores that both spin: on a slow machine a quarter of a second is
+ * not enough (guard.ts).
+ */
 const LEVEL: Record<Level, Pick<Settings, 'rounds' | 'seconds' | 'warmupSeconds'>> = {
   full: { rounds: 3, seconds: 0.8, warmupSeconds: 1.5 },
   short: { rounds: 2, seconds: 0.5, warmupSeconds: 1 },

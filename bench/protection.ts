@@ -1,14 +1,19 @@
 /**
- * `ix bench protection`: what the boundary between dataplane and application costs. Echo and kv, the application in a
- * process of its own (domain process) and inside the elastic thread (domain inline), in turn.
+ * `ix bench protection`: what the boundary between dataplane and application costs. Echo and kv,
+ * the application in a process of its own (domain process) and inside the elastic thread (domain
+ * inline), in turn.
  *
- * - Ratios, process / inline: processVsInline (echo) and kvProcessVsInline (requests per second, above 1 is faster);
- *   rttProcessVsInline (median round trip of one connection, below 1 is faster).
- * - In the results, `boundary`: what it adds to a round trip, in us, round by round; and `contextSwitch`: what the kernel
- *   needs on the server's core to go from one process to another (bench/peers/context-switch.c), measured in the same
- *   rounds. Their ratio is addedContextSwitches: a protected round trip enters the application and comes back, so two
- *   are the least, and three at most are the target. The paper's protection costs a VM exit a batch (OSDI'14 section 4.3).
- * - Not here: what either side allocates per message, which takes millions of them: test/acceptance/allocation.live.test.ts.
+ * - Ratios, process / inline: processVsInline (echo) and kvProcessVsInline (requests per second,
+ *   above 1 is faster); rttProcessVsInline (median round trip of one connection, below 1 is
+ *   faster).
+ * - In the results, `boundary`: what it adds to a round trip, in us, round by round; and
+ *   `contextSwitch`: what the kernel needs on the server's core to go from one process to another
+ *   (bench/peers/context-switch.c), measured in the same rounds. Their ratio is
+ *   addedContextSwitches: a protected round trip enters the application and comes back, so two are
+ *   the least, and three at most are the target. The paper's protection costs a VM exit a batch
+ *   (OSDI'14 section 4.3).
+ * - Not here: what either side allocates per message, which takes millions of them:
+ *   test/acceptance/allocation.live.test.ts.
  */
 import { onLink, runBench } from './harness/bench.ts';
 import { compilePeer } from './harness/compile.ts';

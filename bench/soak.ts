@@ -1,12 +1,14 @@
 /**
- * `ix bench soak`: random, spoilt and sound frames at full rate over a veth for ten minutes, and what is left then. Half
- * of the strangers speak IPv4, half IPv6.
+ * `ix bench soak`: random, spoilt and sound frames at full rate over a veth for ten minutes, and
+ * what is left then. Half of the strangers speak IPv4, half IPv6.
  *
- * - The server (kv, as users run it) on one core; on the other the frame source (soak/strangers.ts) and a well-behaved
- *   client on the kernel's TCP (soak/client.ts), whose every answer is checked.
- * - Passes when the server never ended, the client had no error, every frame that arrived is in a counter
- *   (soak/accounts.ts), and all pools are full again once the strangers are gone. Exit code 1 otherwise.
- * - Repeated by its seed, as far as a network repeats itself. With IX_VERIFY=1 invariants are checked on the way.
+ * - The server (kv, as users run it) on one core; on the other the frame source (soak/strangers.ts)
+ *   and a well-behaved client on the kernel's TCP (soak/client.ts), whose every answer is checked.
+ * - Passes when the server never ended, the client had no error, every frame that arrived is in a
+ *   counter (soak/accounts.ts), and all pools are full again once the strangers are gone. Exit code
+ *   1 otherwise.
+ * - Repeated by its seed, as far as a network repeats itself. With IX_VERIFY=1 invariants are
+ *   checked on the way.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
@@ -35,7 +37,10 @@ import { CLIENT, SERVED_PORT, SERVER6 } from './soak/addresses.ts';
 
 const SERVER_CPU = 1;
 const OTHERS_CPU = 0;
-/** Handshakes that a spoilt source began are given up after 63 s, TIME-WAIT after 60 s; twice that is a leak. */
+/**
+ * Handshakes that a spoilt source began are given up after 63 s, TIME-WAIT after 60 s; twice that
+ * is a leak.
+ */
 const SETTLE_MS = 140_000;
 /** Duplicate address detection: a random second at most, and one more. */
 const ADDRESS_MS = 2500;
@@ -124,7 +129,8 @@ async function soakOn(server: string, options: SoakOptions): Promise<SoakReport>
     domain: options.domain,
   };
   const service = await startService(findApplication('kv'), parseRunOptions(given), SERVER_LINK);
-  // While the server asks whether its IPv6 address is taken, a stranger's question for it means yes (RFC 4862 5.4.3).
+  // While the server asks whether its IPv6 address is taken, a stranger's question for it means yes
+  // (RFC 4862 5.4.3).
   await sleep(ADDRESS_MS);
   let died: string | undefined;
   void service.dataplane.ended.then(({ how, failure }) => {

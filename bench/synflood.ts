@@ -1,12 +1,14 @@
 /**
  * `ix bench synflood`: what 200,000 SYNs a second from spoofed addresses leave of a server.
  *
- * - kv by AF_XDP on one core, as users run it. On the other the flood (synflood/flood.ts) and honest clients on the
- *   kernel's TCP (synflood/client.ts): established connections with a fixed offered load, and new ones all the time.
- * - The same is measured without the flood. Both share the client's core with what sends: the offered load is one that
- *   the client can make beside the flood.
- * - Passes (exit code 0) when established connections keep 80 % of their rate, none is lost, and every new client is
- *   served. Ratios: `floodVsCalm`, answers a second with the flood over those without.
+ * - kv by AF_XDP on one core, as users run it. On the other the flood (synflood/flood.ts) and
+ *   honest clients on the kernel's TCP (synflood/client.ts): established connections with a fixed
+ *   offered load, and new ones all the time.
+ * - The same is measured without the flood. Both share the client's core with what sends: the
+ *   offered load is one that the client can make beside the flood.
+ * - Passes (exit code 0) when established connections keep 80 % of their rate, none is lost, and
+ *   every new client is served. Ratios: `floodVsCalm`, answers a second with the flood over those
+ *   without.
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { parseAddress } from '../src/control/link/address.ts';
@@ -174,7 +176,9 @@ async function measure(options: FloodOptions): Promise<Half> {
   }
 }
 
-/** The client's end is the kernel's; the server's way out is through a gateway that the flood plays. */
+/**
+ * The client's end is the kernel's; the server's way out is through a gateway that the flood plays.
+ */
 function prepareLinks(): void {
   setOffloads(CLIENT_LINK, false, ['txChecksum', 'tso', 'gso']);
   const netlink = new Netlink();

@@ -1,7 +1,9 @@
 /**
- * Names of the simulated hosts: host i has 10.77.0.(i + 1) and 02:69:78:00:00:(i + 1), all on one link.
+ * Names of the simulated hosts: host i has 10.77.0.(i + 1) and 02:69:78:00:00:(i + 1), all on one
+ * link.
  *
- * - In a run over IPv6 it has fd77::a4d:(i + 1): the last word of an address says whose it is in both protocols.
+ * - In a run over IPv6 it has fd77::a4d:(i + 1): the last word of an address says whose it is in
+ *   both protocols.
  */
 import type { WireKey } from '../src/arena/siphash.ts';
 import type { Ipv6Config } from '../src/net/both/environment.ts';
@@ -30,7 +32,10 @@ export const ipv6ConfigOf = (host: number): Ipv6Config => ({
   slaac: false,
 });
 
-/** Of a host's two secret words four, which is enough here: who has few secrets is repeated from few. */
+/**
+ * Of a host's two secret words four, which is enough here: who has few secrets is repeated from
+ * few.
+ */
 export const wireKeyOf = (secret0: number, secret1: number): WireKey => [
   secret0,
   secret1,

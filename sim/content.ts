@@ -1,13 +1,19 @@
 /**
- * What flows carry: at every position of a stream there is one right byte, known to whoever knows the flow's ends.
+ * What flows carry: at every position of a stream there is one right byte, known to whoever knows
+ * the flow's ends.
  *
- * - Byte p of a flow is PATTERN[(key + p) mod PATTERN_BYTES], in both directions, so that an echo is right as well.
- *   `key` is a function of addresses and ports: applications and the observer need no word between them.
- * - The pattern lies twice in a row: any stretch of up to PATTERN_BYTES is contiguous and can be sent without a copy.
+ * - Byte p of a flow is PATTERN[(key + p) mod PATTERN_BYTES], in both directions, so that an echo
+ *   is right as well. `key` is a function of addresses and ports: applications and the observer
+ *   need no word between them.
+ * - The pattern lies twice in a row: any stretch of up to PATTERN_BYTES is contiguous and can be
+ *   sent without a copy.
  */
 import { Random } from './random.ts';
 
-/** A prime, and longer than any window a scenario opens by default: a shifted stream does not look right. */
+/**
+ * A prime, and longer than any window a scenario opens by default: a shifted stream does not look
+ * right.
+ */
 export const PATTERN_BYTES = 65_521;
 
 export function makePattern(): Buffer {
@@ -32,7 +38,8 @@ export const patternIndex = (key: number, position: number): number =>
   (key + position) % PATTERN_BYTES;
 
 /**
- * Compares `length` bytes at `offset` with the stream from `position` on: -1, or the index of the first wrong one.
+ * Compares `length` bytes at `offset` with the stream from `position` on: -1, or the index of the
+ * first wrong one.
  */
 export function firstWrong(
   pattern: Buffer,

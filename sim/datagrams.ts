@@ -1,8 +1,11 @@
 /**
- * UDP between raw hosts: numbered datagrams in one direction, each of which may be lost or doubled by the network only.
+ * UDP between raw hosts: numbered datagrams in one direction, each of which may be lost or doubled
+ * by the network only.
  *
- * - A datagram says which it is and how long: what arrives was sent, whole, unchanged, from where it says.
- * - Longer ones than a frame leave in fragments and arrive reassembled; if longer than a receive frame, cut and marked so.
+ * - A datagram says which it is and how long: what arrives was sent, whole, unchanged, from where
+ *   it says.
+ * - Longer ones than a frame leave in fragments and arrive reassembled; if longer than a receive
+ *   frame, cut and marked so.
  *
  * Called by raw-application.ts. Read first: src/net/udp.ts.
  */

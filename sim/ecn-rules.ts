@@ -1,8 +1,9 @@
 /**
- * ECN as the wire shows it: who may mark, echo and answer, and when (observer.ts has the rest of TCP's rules).
+ * ECN as the wire shows it: who may mark, echo and answer, and when (observer.ts has the rest of
+ * TCP's rules).
  *
- * - What must never be is a rule at once. What a host may miss (a marked frame that it had no room for) is a rule when it
- *   goes on for too long.
+ * - What must never be is a rule at once. What a host may miss (a marked frame that it had no room
+ *   for) is a rule when it goes on for too long.
  *
  * Called by observer.ts. Read first: RFC 3168 6.1; RFC 8257 3.
  */
@@ -54,8 +55,8 @@ export function ecnSent(s: Segment, x: Half, y: Half, isNew: boolean): void {
   }
   rule(x.marksUnechoed <= MISSED_MAX, 'marks are not echoed');
   if ((s.flags & CWR) !== 0) {
-    // with or without an echo: a loss is told as well (RFC 3168 6.1.2), a timeout even if its data is acknowledged before it is
-    // sent again
+    // with or without an echo: a loss is told as well (RFC 3168 6.1.2), a timeout even if its data
+    // is acknowledged before it is sent again
     rule(agreed && isNew, 'an answer that is no new data');
     x.answeredAt = (s.seq - x.iss) | 0;
     x.echoesUnanswered = x.dataUnanswered = 0;
@@ -74,6 +75,7 @@ export function ecnDelivered(s: Segment, x: Half, y: Half): void {
     x.cwrSinceMark = 0;
   }
   const acked = (s.ack - x.iss) | 0;
-  // once a window: what acknowledges nothing behind the last answer (NewReno may send a whole window on duplicates) waits
+  // once a window: what acknowledges nothing behind the last answer (NewReno may send a whole
+  // window on duplicates) waits
   if ((s.flags & ECE) !== 0 && acked > x.answeredAt) x.echoesUnanswered++;
 }

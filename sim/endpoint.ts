@@ -1,8 +1,9 @@
 /**
  * One end of a flow: what its application has done, what it must do, what it may rely on.
  *
- * - The plan says how much it sends, when more may be sent (a request unlocks a response, an echo unlocks itself), how
- *   it reads, and how it ends. raw-application.ts and ix-application.ts act it out.
+ * - The plan says how much it sends, when more may be sent (a request unlocks a response, an echo
+ *   unlocks itself), how it reads, and how it ends. raw-application.ts and ix-application.ts act it
+ *   out.
  * - Every received byte is compared with the stream; positions tell loss and repetition.
  */
 import { firstWrong, keyOf } from './content.ts';

@@ -1,8 +1,10 @@
 /**
- * Features of a scenario that joined later: drawn from streams of their own, so that a seed keeps all it had.
+ * Features of a scenario that joined later: drawn from streams of their own, so that a seed keeps
+ * all it had.
  *
- * - ECN and congestion controllers of hosts, TCP options that they lack, routers that mark, black holes (a smaller MTU, and
- *   no word about it), hosts that reboot, applications that lose patience, datagrams, small backlogs and forgers.
+ * - ECN and congestion controllers of hosts, TCP options that they lack, routers that mark, black
+ *   holes (a smaller MTU, and no word about it), hosts that reboot, applications that lose
+ *   patience, datagrams, small backlogs and forgers.
  *
  * Called by scenario.ts.
  */

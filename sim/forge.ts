@@ -1,8 +1,9 @@
 /**
- * What somebody sends in another host's name: an acknowledgement of nothing, from a port that nobody has, to a listener.
+ * What somebody sends in another host's name: an acknowledgement of nothing, from a port that
+ * nobody has, to a listener.
  *
- * - All of it is right but its numbers. Whoever believes it (a SYN cookie that is not checked) makes a connection with
- *   nobody, which applications and the observer find.
+ * - All of it is right but its numbers. Whoever believes it (a SYN cookie that is not checked)
+ *   makes a connection with nobody, which applications and the observer find.
  *
  * Called by network.ts. Read first: RFC 4987 3.6.
  */

@@ -1,5 +1,6 @@
 /**
- * The last frames of a run, to be told when it fails, and all of them as a pcap file when asked for.
+ * The last frames of a run, to be told when it fails, and all of them as a pcap file when asked
+ * for.
  *
  * - A frame is logged when it is sent, with its fate: what a tap beside the sender would see.
  */

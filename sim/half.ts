@@ -1,9 +1,10 @@
 /**
- * One direction of a connection as the wire shows it: what host X has sent, and what X can know of its peer Y.
+ * One direction of a connection as the wire shows it: what host X has sent, and what X can know of
+ * its peer Y.
  *
  * - Sequence numbers are relative: X's to X's ISS, Y's to Y's.
- * - What X knows is what was delivered to X's driver. X may have dropped some of it, so every bound derived from
- *   it is the most lenient one: a broken bound is always a bug.
+ * - What X knows is what was delivered to X's driver. X may have dropped some of it, so every bound
+ *   derived from it is the most lenient one: a broken bound is always a bug.
  */
 import { Intervals } from './intervals.ts';
 
@@ -39,7 +40,8 @@ export class Half {
   deliveries = 0;
   /** The same when X first sent data; -1: it has not. */
   deliveriesAtData = -1;
-  // --- SACK (sack-rules.ts): what Y has said that it holds; duplicates that reached X, and those that X has named ---
+  // --- SACK (sack-rules.ts): what Y has said that it holds; duplicates that reached X, and those
+  // that X has named ---
   readonly peerSacked = new Intervals();
   hasReneged = false;
   /** Whether X's host has room to remember all of it. */
@@ -49,11 +51,17 @@ export class Half {
   // --- ECN (ecn-rules.ts): what X's SYN asked or agreed to ---
   asksEcn = false;
   agreesEcn = false;
-  /** Marks that have reached X; those since X's last echo; CWRs that have reached X since the last mark. */
+  /**
+   * Marks that have reached X; those since X's last echo; CWRs that have reached X since the last
+   * mark.
+   */
   marks = 0;
   marksUnechoed = 0;
   cwrSinceMark = 0;
-  /** Where X's last CWR stood; since then, echoes that have reached X and acknowledge more, and segments of new data sent. */
+  /**
+   * Where X's last CWR stood; since then, echoes that have reached X and acknowledge more, and
+   * segments of new data sent.
+   */
   answeredAt = -1;
   echoesUnanswered = 0;
   dataUnanswered = 0;

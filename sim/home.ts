@@ -1,5 +1,6 @@
 /**
- * What a host says of itself: what it had to drop, and at the end of a run whether everything came back.
+ * What a host says of itself: what it had to drop, and at the end of a run whether everything came
+ * back.
  */
 import type { CounterName } from '../src/counters.ts';
 import type { Host } from './host.ts';
@@ -19,8 +20,9 @@ export const pressure = (host: Host): number =>
   sum(host, ['tcpReceivePressure', 'tcpOutOfOrderDropped', 'tcpNoFrame', 'tcpNoSpan']);
 
 /**
- * Whether a connection may rise from the dead: a segment that the network has doubled acknowledges a SYN cookie again, and
- * nothing is remembered that could tell (RFC 4987 3.6). Who then knocks is refused.
+ * Whether a connection may rise from the dead: a segment that the network has doubled acknowledges
+ * a SYN cookie again, and nothing is remembered that could tell (RFC 4987 3.6). Who then knocks is
+ * refused.
  */
 export const mayHaveGhosts = (host: Host): boolean => host.env.counters.get('tcpCookiesIn') > 0;
 

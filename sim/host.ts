@@ -1,9 +1,10 @@
 /**
- * One simulated host: a whole dataplane under virtual time, assembled as src/dataplane/thread.ts does it.
+ * One simulated host: a whole dataplane under virtual time, assembled as src/dataplane/thread.ts
+ * does it.
  *
- * - Runs `ElasticThread.turn` as the runner does: again while there is work, then when a frame arrives, a timer of the
- *   wheel is due, or the application wants a turn. A turn takes `turnUs`, so frames gather into batches; `pause` is a
- *   collector or a scheduler that takes longer.
+ * - Runs `ElasticThread.turn` as the runner does: again while there is work, then when a frame
+ *   arrives, a timer of the wheel is due, or the application wants a turn. A turn takes `turnUs`,
+ *   so frames gather into batches; `pause` is a collector or a scheduler that takes longer.
  * - Its clock starts anywhere, often shortly before one of its wraps.
  */
 
@@ -54,7 +55,10 @@ export interface HostPlan {
 
 /** What runs on a host. */
 export interface Application {
-  /** The raw application's turn: events are published, calls go to `host.stack.tcp`. Not called on an Ix host. */
+  /**
+   * The raw application's turn: events are published, calls go to `host.stack.tcp`. Not called on
+   * an Ix host.
+   */
   enter(): void;
   listen(port: number, backlog: number): void;
   /** An endpoint of this host will act out its plan. */
@@ -77,7 +81,10 @@ const SMALL_BYTES = 2 * 2 ** 20;
 const SPINS_MAX = 3000;
 const DEEDS = ['rxFrames', 'txFrames', 'events', 'calls', 'tcpTimeouts'] as const;
 const UNTIL_MAX_US = 60_000_000;
-/** libix's pools: few, so that connections must share them; but without a gather block a connection is reset. */
+/**
+ * libix's pools: few, so that connections must share them; but without a gather block a connection
+ * is reset.
+ */
 const IX_SIZES = { spans: 1024, sendBlocks: 96, gatherBlocks: 128 };
 const IX_BYTES = 3 * 2 ** 19;
 
@@ -162,7 +169,8 @@ export class Host {
       },
     };
     this.events = layout.events.offset >> 2;
-    // libix has the beginning of application memory; behind it the pattern and the rings of this host's endpoints
+    // libix has the beginning of application memory; behind it the pattern and the rings of this
+    // host's endpoints
     const ixBytes = plan.kind === 'ix' ? IX_BYTES : 0;
     this.pattern = layout.memory.offset + ixBytes;
     arena.u8.set(parts.pattern, this.pattern);
@@ -273,7 +281,10 @@ export class Host {
     }
   }
 
-  /** An idle thread looks for frames some times before it does anything else: looks take no time here. */
+  /**
+   * An idle thread looks for frames some times before it does anything else: looks take no time
+   * here.
+   */
   #turnInEarnest(): number {
     const { counters } = this.env;
     const before = counters.get('iterations');

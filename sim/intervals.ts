@@ -1,7 +1,8 @@
 /**
  * Which sequence numbers have arrived: all below `next`, and islands beyond it.
  *
- * - Numbers are relative to the initial sequence number, so plain integers; intervals are [start, end).
+ * - Numbers are relative to the initial sequence number, so plain integers; intervals are [start,
+ *   end).
  */
 export class Intervals {
   next = 0;

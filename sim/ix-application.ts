@@ -1,8 +1,10 @@
 /**
  * The endpoints of a host whose application uses libix: the same plans, through handlers.
  *
- * - Half of what is sent is copied (`write`), half is not (`send`, with a tag that must be released exactly once).
- * - Where both ends stream they read while they cannot write: their streams do not depend on each other.
+ * - Half of what is sent is copied (`write`), half is not (`send`, with a tag that must be released
+ *   exactly once).
+ * - Where both ends stream they read while they cannot write: their streams do not depend on each
+ *   other.
  * - A reader that leaves bytes unconsumed must be offered them again, with more behind them.
  */
 import type { Connection } from '../src/libix/connection.ts';

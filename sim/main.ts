@@ -1,7 +1,8 @@
 /**
  * `ix sim`: runs seeds until one breaks a rule, or all have passed.
  *
- * - Invariants are on (VERIFY is read when modules load, so everything else is imported after it is set).
+ * - Invariants are on (VERIFY is read when modules load, so everything else is imported after it is
+ *   set).
  * - A failing seed says what broke, when, the last frames, and how to repeat it. Exit code 1.
  */
 import { parseArgs } from 'node:util';

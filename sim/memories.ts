@@ -1,6 +1,6 @@
 /**
- * Arenas that are used again from run to run: making a shared WebAssembly.Memory of 8 MiB and touching half of it takes
- * 7 ms, clearing that half 0.7 ms; a run takes 10.
+ * Arenas that are used again from run to run: making a shared WebAssembly.Memory of 8 MiB and
+ * touching half of it takes 7 ms, clearing that half 0.7 ms; a run takes 10.
  *
  * - `take` gives an arena whose bytes are zero; `giveBack` takes all of them back.
  */
@@ -24,8 +24,9 @@ class ReusableArena extends Arena {
   }
 
   reset(): void {
-    // All of it: the next run's limits differ, so its tables lie where this run's frames were. The network's slots
-    // alone are always written before they are read, and nothing else is ever in their arena.
+    // All of it: the next run's limits differ, so its tables lie where this run's frames were. The
+    // network's slots alone are always written before they are read, and nothing else is ever in
+    // their arena.
     const isSlots = this.segments.every(({ name }) => name === 'network slots');
     if (!isSlots) this.u8.fill(0, FIRST, this.#next);
     this.segments.length = 0;

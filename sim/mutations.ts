@@ -1,7 +1,9 @@
 /**
- * Bugs to be planted: does the simulator find them? Each is one change of one file; `find` stands there exactly once.
+ * Bugs to be planted: does the simulator find them? Each is one change of one file; `find` stands
+ * there exactly once.
  *
- * - They are what people get wrong: a missing case at a wrap, a byte too many, a timer that is not set.
+ * - They are what people get wrong: a missing case at a wrap, a byte too many, a timer that is not
+ *   set.
  *
  * Used by mutate.ts and its test.
  */

@@ -1,9 +1,11 @@
 /**
- * The network between the hosts: a switch with a path of its own for each direction between two hosts.
+ * The network between the hosts: a switch with a path of its own for each direction between two
+ * hosts.
  *
- * - Frames are copied into slots of the network's own arena when sent, and out of them when received; the kernels
- *   of that arena check sums for the observer.
- * - `hash` is a function of every frame sent, its time, and what became of it: two runs with the same hash were the same.
+ * - Frames are copied into slots of the network's own arena when sent, and out of them when
+ *   received; the kernels of that arena check sums for the observer.
+ * - `hash` is a function of every frame sent, its time, and what became of it: two runs with the
+ *   same hash were the same.
  *
  * Called by sim-nic.ts (send, deliver, release) and run.ts. Read first: path.ts.
  */
@@ -59,7 +61,9 @@ const FATE_TEXT: Record<number, string> = {
 };
 
 export class Network {
-  /** Frames sent, and of them those that the network did not deliver once, unchanged and in order. */
+  /**
+   * Frames sent, and of them those that the network did not deliver once, unchanged and in order.
+   */
   sent = 0;
   harmed = 0;
   hash = 0;
@@ -100,7 +104,9 @@ export class Network {
     return this.#base + slot * FRAME_BYTES;
   }
 
-  /** From a driver: `length` bytes at `offset` go out, or would if the driver's ring were not full. */
+  /**
+   * From a driver: `length` bytes at `offset` go out, or would if the driver's ring were not full.
+   */
   send(from: number, bytes: Uint8Array, offset: number, length: number, isDropped = false): void {
     const { view, u8 } = this.#arena;
     const slot = this.#take(length);
@@ -195,7 +201,10 @@ export class Network {
     });
   }
 
-  /** Bits of an IPv6 header that no checksum covers: traffic class, flow label, hop limit. The packet is taken as it is. */
+  /**
+   * Bits of an IPv6 header that no checksum covers: traffic class, flow label, hop limit. The
+   * packet is taken as it is.
+   */
   #isUnguarded(at: number, bit: number): boolean {
     if (this.#arena.view.getUint16(at + ETH_TYPE) !== ETH_TYPE_IPV6) return false;
     const place = bit - ETH_HEADER_BYTES * 8;
@@ -237,7 +246,9 @@ export class Network {
     return slot;
   }
 
-  /** To a driver: copies the frame in `slot` to `offset`; its length. The slot stays the driver's. */
+  /**
+   * To a driver: copies the frame in `slot` to `offset`; its length. The slot stays the driver's.
+   */
   deliver(slot: number, host: number, bytes: Uint8Array, offset: number): number {
     const at = this.#at(slot);
     const length = this.#lengths[slot]!;

@@ -1,9 +1,11 @@
 /**
- * Watches the wire and knows TCP's rules: every frame that a host sends is checked against all that came before.
+ * Watches the wire and knows TCP's rules: every frame that a host sends is checked against all that
+ * came before.
  *
- * - Parsing and checksums are segment.ts; what each side has sent and can know is half.ts; here are the rules.
- * - The content of a stream is a function of its position, so a retransmission that differs from the original, or
- *   sends memory that the application has back, is found.
+ * - Parsing and checksums are segment.ts; what each side has sent and can know is half.ts; here are
+ *   the rules.
+ * - The content of a stream is a function of its position, so a retransmission that differs from
+ *   the original, or sends memory that the application has back, is found.
  *
  * Called by network.ts. Read first: RFC 9293 3.8.6, 3.10; RFC 7323; RFC 2018; RFC 6928.
  */
@@ -31,7 +33,9 @@ export class Observer {
   segments = 0;
   bytes = 0;
   resent = 0;
-  /** The same without those at the end of what was sent, which tail loss probes (RFC 8985 7) repeat. */
+  /**
+   * The same without those at the end of what was sent, which tail loss probes (RFC 8985 7) repeat.
+   */
   resentInside = 0;
   resets = 0;
   readonly #segment: Segment;
@@ -55,7 +59,10 @@ export class Observer {
     this.#memory = Buffer.from(arena.memory.buffer as ArrayBuffer);
   }
 
-  /** The conversation of the segment just read, and its sender's side in it. `sent`: a new SYN begins a new one. */
+  /**
+   * The conversation of the segment just read, and its sender's side in it. `sent`: a new SYN
+   * begins a new one.
+   */
   #find(sent: boolean): { conversation: Conversation; side: 0 | 1 } {
     const s = this.#segment;
     const a = hostOf(s.source) * 65_536 + s.sourcePort;
@@ -93,7 +100,8 @@ export class Observer {
     if (!x.hasSyn && conversation.generation > 0) return; // the peer has not heard of the new one
     rule(x.hasSyn, 'a segment without a SYN before it');
     this.#sequence(conversation, x, y);
-    // a SYN that comes late may be answered by a cookie, the same as the first: nobody remembers the connection
+    // a SYN that comes late may be answered by a cookie, the same as the first: nobody remembers
+    // the connection
     const isLate = (s.flags & (SYN | ACK)) === (SYN | ACK) && x.ackSent > 1;
     if (isLate && ((s.ack - y.iss) | 0) === 1) return;
     if ((s.flags & ACK) !== 0) this.#acknowledgement(x, y);
@@ -174,8 +182,9 @@ export class Observer {
   }
 
   /**
-   * Timeouts of one segment, with nothing heard in between, grow (RFC 6298 5.5). What is longer than before (`isWhole` false)
-   * may be new behind a byte that has probed a closed window, and be followed by a tail loss probe: time is taken anew.
+   * Timeouts of one segment, with nothing heard in between, grow (RFC 6298 5.5). What is longer
+   * than before (`isWhole` false) may be new behind a byte that has probed a closed window, and be
+   * followed by a tail loss probe: time is taken anew.
    */
   #backsOff(x: Half, start: number, isWhole: boolean): void {
     const now = this.#schedule.now;
@@ -206,7 +215,8 @@ export class Observer {
     x.ackSent = ack;
     const isScaled = (s.flags & SYN) === 0 && x.scale >= 0 && y.scale >= 0;
     const edge = ack + s.window * (isScaled ? 2 ** x.scale : 1);
-    // A SYN sent again cannot say what a challenge ACK between has said: 65,535 rounded up to the scale (RFC 7323 2.2).
+    // A SYN sent again cannot say what a challenge ACK between has said: 65,535 rounded up to the
+    // scale (RFC 7323 2.2).
     const isCapped = (s.flags & SYN) !== 0 && s.window === 0xffff;
     rule(edge >= x.edgeSent || isCapped, 'the right edge of the window moves left');
     x.edgeSent = Math.max(edge, x.edgeSent);

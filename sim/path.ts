@@ -1,11 +1,14 @@
 /**
  * One direction between two hosts: what becomes of each frame, and when it arrives.
  *
- * - A drop-tail queue in front of a link of finite rate, then delay, jitter, reordering, duplication, corruption, loss.
+ * - A drop-tail queue in front of a link of finite rate, then delay, jitter, reordering,
+ *   duplication, corruption, loss.
  * - Loss is independent, or in bursts (Gilbert's two states), or total (`downs`: partitions).
- * - Corruption inverts one bit of an IP packet; ARP has no checksum of its own, so there a frame check would drop it.
+ * - Corruption inverts one bit of an IP packet; ARP has no checksum of its own, so there a frame
+ *   check would drop it.
  *
- * Used by network.ts. Read first: tc-netem(8), whose vocabulary this is; src/nic/around/impair.ts is its driver-level twin.
+ * Used by network.ts. Read first: tc-netem(8), whose vocabulary this is; src/nic/around/impair.ts
+ * is its driver-level twin.
  */
 import type { Impairment } from '../src/nic/around/impair.ts';
 import type { Random } from './random.ts';
@@ -15,7 +18,9 @@ export interface PathOptions extends Impairment {
   rate?: number;
   /** Bytes that may wait for the link. */
   queueBytes?: number;
-  /** Largest IP packet; 0: without limit. Larger ones are dropped, and the sender is told by ICMP. */
+  /**
+   * Largest IP packet; 0: without limit. Larger ones are dropped, and the sender is told by ICMP.
+   */
   mtu?: number;
   /** So many bytes in the queue, or this share in any case: packets that know ECN are marked. */
   markBytes?: number;
@@ -94,7 +99,10 @@ export class Path {
     return arrival;
   }
 
-  /** Nothing on this path ever loses, changes, multiplies or overtakes a frame; only `queueFull` may drop. */
+  /**
+   * Nothing on this path ever loses, changes, multiplies or overtakes a frame; only `queueFull` may
+   * drop.
+   */
   static isPerfect(o: PathOptions): boolean {
     const chances = [o.loss, o.duplicate, o.corrupt, o.reorder, o.burst?.enter];
     return chances.every((c) => !c) && (o.inOrder === true || !o.jitterUs);

@@ -1,5 +1,6 @@
 /**
- * What a run is made of: hosts, paths, flows, and what befalls them. Plain data, all of it drawn from the seed.
+ * What a run is made of: hosts, paths, flows, and what befalls them. Plain data, all of it drawn
+ * from the seed.
  */
 import type { Forged } from './forge.ts';
 import type { HostPlan } from './host.ts';
@@ -17,7 +18,10 @@ export interface EndPlan {
   gapUs: number;
   /** Send before the handshake is complete. */
   sendsEarly: boolean;
-  /** 0: sent from constant memory; else from a ring that is overwritten when its bytes are acknowledged. */
+  /**
+   * 0: sent from constant memory; else from a ring that is overwritten when its bytes are
+   * acknowledged.
+   */
   ringBytes: number;
   /** 0: all that there is is read at once; else so much, every readGapUs. */
   readChunk: number;
@@ -25,7 +29,10 @@ export interface EndPlan {
   /** Reading stops here for pauseUs (Infinity: for ever); -1: it does not. */
   pauseAt: number;
   pauseUs: number;
-  /** Closes when all is sent, when all is sent and received, when the peer has ended, or not by itself. */
+  /**
+   * Closes when all is sent, when all is sent and received, when the peer has ended, or not by
+   * itself.
+   */
   close: 'sent' | 'done' | 'ended' | 'never';
   closeGapUs: number;
   /** Half-close as soon as all is sent. */
@@ -50,9 +57,15 @@ export interface FlowPlan {
   rejects: boolean;
   /** Both sides connect, nobody listens. */
   isSimultaneous: boolean;
-  /** On a gentle network between living hosts every byte must arrive and both ends must close in order. */
+  /**
+   * On a gentle network between living hosts every byte must arrive and both ends must close in
+   * order.
+   */
   isClean: boolean;
-  /** When both ends have died: the same again, under the same four-tuple, so often and after so long. */
+  /**
+   * When both ends have died: the same again, under the same four-tuple, so often and after so
+   * long.
+   */
   again: number;
   againUs: number;
   /** Client's, server's. */
@@ -84,7 +97,10 @@ export interface Scenario {
   /** A host does nothing for a while. */
   stalls: { atUs: number; us: number; host: number }[];
   deaths: { atUs: number; host: number }[];
-  /** A host dies and is there again after a while, remembering nothing; its clients may connect again as before. */
+  /**
+   * A host dies and is there again after a while, remembering nothing; its clients may connect
+   * again as before.
+   */
   reboots: { atUs: number; us: number; host: number; reconnects: boolean }[];
   datagrams: DatagramPlan[];
   /** Acknowledgements of nothing, in another host's name. */

@@ -1,8 +1,8 @@
 /**
  * The one source of chance of a run: mulberry32, so that a seed is a whole run.
  *
- * - `fork(salt)` gives a stream of its own: what one part draws does not move what another part draws, so a change
- *   of one part keeps the rest of a seed's run recognisable.
+ * - `fork(salt)` gives a stream of its own: what one part draws does not move what another part
+ *   draws, so a change of one part keeps the rest of a seed's run recognisable.
  *
  * Used by everything in sim/.
  */

@@ -1,7 +1,8 @@
 /**
  * The endpoints of a host that uses the ABI bare: events from the array, calls straight to TCP.
  *
- * - Bytes that were handed over are compared twice: at `recv`, and again before `recv_done`, since they must stay.
+ * - Bytes that were handed over are compared twice: at `recv`, and again before `recv_done`, since
+ *   they must stay.
  * - It asks for too much now and then, and must be refused.
  */
 import { CODE, DEAD, EVENT, WORD } from '../src/gate/abi.ts';
@@ -21,7 +22,10 @@ import type { World } from './world.ts';
 
 /** When the stack takes nothing and owes no `sent`: ask again after this. */
 const RETRY_US = 1000;
-/** Flows above this number are repetitions; their four-tuple may still be in TIME-WAIT: tried again after this. */
+/**
+ * Flows above this number are repetitions; their four-tuple may still be in TIME-WAIT: tried again
+ * after this.
+ */
 const REPEATED = 1000;
 const IN_USE_US = 7_000_000;
 

@@ -1,6 +1,7 @@
 /**
- * The memory that a raw application sends from: the pattern itself, or a ring that is overwritten as soon as `sent` (or
- * `dead`) gives its bytes back. A stack that still needs them then sends garbage, and the observer sees it.
+ * The memory that a raw application sends from: the pattern itself, or a ring that is overwritten
+ * as soon as `sent` (or `dead`) gives its bytes back. A stack that still needs them then sends
+ * garbage, and the observer sees it.
  */
 import { patternIndex } from './content.ts';
 import type { Endpoint } from './endpoint.ts';

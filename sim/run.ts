@@ -1,8 +1,9 @@
 /**
  * One run: builds what the scenario says, moves virtual time from event to event, and checks.
  *
- * - Checked at every step by others: the wire (observer.ts), the applications (endpoint.ts), the stack's own invariants
- *   (VERIFY). Here: progress while a run goes on, outcomes and pools at its end (verdict.ts).
+ * - Checked at every step by others: the wire (observer.ts), the applications (endpoint.ts), the
+ *   stack's own invariants (VERIFY). Here: progress while a run goes on, outcomes and pools at its
+ *   end (verdict.ts).
  * - A Simulator is used for many runs, one after the other: memory is made once.
  */
 import { makePattern } from './content.ts';

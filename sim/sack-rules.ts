@@ -1,11 +1,11 @@
 /**
- * Selective acknowledgement as the wire shows it: what may be named, and what must not be sent again (observer.ts has the
- * rest of TCP's rules).
+ * Selective acknowledgement as the wire shows it: what may be named, and what must not be sent
+ * again (observer.ts has the rest of TCP's rules).
  *
  * - A DSACK names what has arrived twice, and once each: never more of them than duplicates.
- * - What was selectively acknowledged is not sent again, unless the receiver shows that it has dropped it (RFC 2018 8). Only
- *   acknowledgements count that the sender must have taken: in order, and not older than others. After that, nothing is held
- *   against the sender any more.
+ * - What was selectively acknowledged is not sent again, unless the receiver shows that it has
+ *   dropped it (RFC 2018 8). Only acknowledgements count that the sender must have taken: in order,
+ *   and not older than others. After that, nothing is held against the sender any more.
  *
  * Called by observer.ts. Read first: RFC 2018 5.1, 8; RFC 2883 4.
  */
@@ -18,7 +18,10 @@ function rule(holds: boolean, text: string): void {
   if (!holds) throw new Violation(`wire: ${text}`);
 }
 
-/** Whether the first block names a duplicate: it lies before the acknowledgement or inside the second (RFC 2883 4). */
+/**
+ * Whether the first block names a duplicate: it lies before the acknowledgement or inside the
+ * second (RFC 2883 4).
+ */
 function hasDuplicate(sack: readonly number[], ack: number): boolean {
   if (sack.length === 0) return false;
   const [start, end, outerStart, outerEnd] = sack as [number, number, number?, number?];

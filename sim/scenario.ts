@@ -1,8 +1,8 @@
 /**
  * From a seed to a scenario: hosts, network, flows, accidents.
  *
- * - Each run takes a few features and leaves most out (swarm testing): a run with every impairment at once would
- *   seldom get as far as a subtle bug.
+ * - Each run takes a few features and leaves most out (swarm testing): a run with every impairment
+ *   at once would seldom get as far as a subtle bug.
  *
  * Called by run.ts. Read first: plan.ts, workloads.ts; Groce et al., "Swarm testing" (2012).
  */

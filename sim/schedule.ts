@@ -1,7 +1,8 @@
 /**
  * Virtual time: what happens when, in microseconds from the start of a run.
  *
- * - A binary heap; things of the same time happen in the order they were scheduled, so a run is repeatable.
+ * - A binary heap; things of the same time happen in the order they were scheduled, so a run is
+ *   repeatable.
  * - Time only moves when something is taken: an idle hour costs as much as an idle microsecond.
  */
 export type Action = () => void;

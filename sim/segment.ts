@@ -1,8 +1,10 @@
 /**
- * A frame as the observer reads it: IPv4 or IPv6, and TCP, parsed and checked from nothing but the RFCs.
+ * A frame as the observer reads it: IPv4 or IPv6, and TCP, parsed and checked from nothing but the
+ * RFCs.
  *
  * - Shares no code with src/tcp; offsets and the checksum kernels are src/wire's.
- * - A frame that a stack of ours must never send (bad checksum, wrong lengths, broken options) is a Violation.
+ * - A frame that a stack of ours must never send (bad checksum, wrong lengths, broken options) is a
+ *   Violation.
  *
  * Read first: RFC 9293 3.1, 3.2; RFC 7323; RFC 2018.
  */
@@ -65,7 +67,10 @@ export class Segment {
     return true;
   }
 
-  /** RFC 8200 3; the hop limit may have been harmed on the way, nothing guards it. Of the addresses the last words are kept: they say whose they are (address.ts). */
+  /**
+   * RFC 8200 3; the hop limit may have been harmed on the way, nothing guards it. Of the addresses
+   * the last words are kept: they say whose they are (address.ts).
+   */
   #ipv6(ip: number, available: number): boolean {
     const { view } = this.#arena;
     if (view.getUint8(ip) >> 4 !== 6)

@@ -1,10 +1,12 @@
 /**
- * A host's driver in a simulated network: frames leave at `kick`, come back to their pool at the next `reclaim`.
+ * A host's driver in a simulated network: frames leave at `kick`, come back to their pool at the
+ * next `reclaim`.
  *
- * - A frame belongs to the driver until `reclaim`, and its bytes are read at `kick`: a stack that touches a transmitted
- *   frame sends garbage, and the observer sees it.
- * - Arrived frames wait in the network's slots until `receive` puts them into receive frames; the receive ring is
- *   finite (`rxRing`), and without a free receive frame they are lost, as with an empty fill ring (rxNoFrame).
+ * - A frame belongs to the driver until `reclaim`, and its bytes are read at `kick`: a stack that
+ *   touches a transmitted frame sends garbage, and the observer sees it.
+ * - Arrived frames wait in the network's slots until `receive` puts them into receive frames; the
+ *   receive ring is finite (`rxRing`), and without a free receive frame they are lost, as with an
+ *   empty fill ring (rxNoFrame).
  */
 import type { Arena } from '../src/arena/arena.ts';
 import type { Frames } from '../src/arena/frames.ts';

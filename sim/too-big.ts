@@ -1,5 +1,6 @@
 /**
- * What a router says when a packet that must not be fragmented does not fit the next link: ICMP "too big".
+ * What a router says when a packet that must not be fragmented does not fit the next link: ICMP
+ * "too big".
  *
  * Called by network.ts. Read first: RFC 1191 4; RFC 792.
  */
@@ -84,7 +85,9 @@ export function writeTooBig(
   return IP_PAYLOAD + icmpBytes;
 }
 
-/** The same about an IPv6 packet (RFC 4443 3.2), which quotes all headers and the sequence number. */
+/**
+ * The same about an IPv6 packet (RFC 4443 3.2), which quotes all headers and the sequence number.
+ */
 export function writeTooBig6(
   view: DataView,
   u8: Uint8Array,

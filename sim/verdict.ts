@@ -1,9 +1,11 @@
 /**
  * What must hold of a run as a whole: progress while it lasts, outcomes and pools at its end.
  *
- * - A clean flow on a gentle network between living hosts must deliver every byte and end in order on both sides. Any
- *   other flow must end, and what arrived is a prefix of what was sent (the endpoints check that themselves).
- * - Progress is judged in virtual time, with bounds that leave room for exponential backoff: 60 s between tries.
+ * - A clean flow on a gentle network between living hosts must deliver every byte and end in order
+ *   on both sides. Any other flow must end, and what arrived is a prefix of what was sent (the
+ *   endpoints check that themselves).
+ * - Progress is judged in virtual time, with bounds that leave room for exponential backoff: 60 s
+ *   between tries.
  *
  * Called by run.ts.
  */
@@ -15,11 +17,17 @@ import type { Run } from './run.ts';
 import { Violation } from './violation.ts';
 
 const SECOND = 1_000_000;
-/** Longest silence of a flow beyond its plan's own waits: retries are used up by then (13 x 60 s at most). */
+/**
+ * Longest silence of a flow beyond its plan's own waits: retries are used up by then (13 x 60 s at
+ * most).
+ */
 const STUCK_US = 1000 * SECOND;
 /** The same where no frame is ever harmed. */
 const STUCK_PERFECT_US = 2 * SECOND;
-/** An application whose peer is gone for so long gives up; one that has stopped reading, sooner: it holds frames. */
+/**
+ * An application whose peer is gone for so long gives up; one that has stopped reading, sooner: it
+ * holds frames.
+ */
 const PATIENCE_US = 1200 * SECOND;
 const PATIENCE_HOLDING_US = 300 * SECOND;
 const FRAMES_PER_FLOW = 400;
@@ -73,7 +81,10 @@ export function watch(run: Run): void {
   checkFrames(run);
 }
 
-/** An application that has set a user timeout must not wait longer; the first look comes with a timeout, at most 60 s. */
+/**
+ * An application that has set a user timeout must not wait longer; the first look comes with a
+ * timeout, at most 60 s.
+ */
 function checkPatience(e: Endpoint, silentUs: number): void {
   const { userTimeoutMs } = e.plan;
   if (userTimeoutMs === 0 || !e.isOpen || e.accepted === e.acked) return;
@@ -93,12 +104,17 @@ function checkFrames({ scenario, network }: Run): void {
     throw new Violation(`${network.sent} frames are too many for this scenario`);
 }
 
-/** ARP asks three times, a second apart: a client may find nobody, its server then hears of nothing. */
+/**
+ * ARP asks three times, a second apart: a client may find nobody, its server then hears of nothing.
+ */
 function isUnreachable(e: Endpoint): boolean {
   return e.reason === DEAD.unreachable && !e.isOpen && e.side === 0;
 }
 
-/** Its side was closed and acknowledged for a minute, and the peer still read: FIN-WAIT-2 is not for ever. */
+/**
+ * Its side was closed and acknowledged for a minute, and the peer still read: FIN-WAIT-2 is not for
+ * ever.
+ */
 function isForgotten(e: Endpoint): boolean {
   const reads = e.peer.plan;
   const isSlow = reads.readChunk > 0 || reads.pauseAt >= 0;

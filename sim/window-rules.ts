@@ -1,10 +1,12 @@
 /**
- * Congestion control from within: after each turn of a host, each flow's window must be where its state before the turn and
- * what has arrived since allow it to be. The wire cannot tell this: who sends too much and who was undone look alike.
+ * Congestion control from within: after each turn of a host, each flow's window must be where its
+ * state before the turn and what has arrived since allow it to be. The wire cannot tell this: who
+ * sends too much and who was undone look alike.
  *
- * - Upper bounds only, from the RFCs and not from the algorithms: growth by what was acknowledged, the cut at a loss or a timeout,
- *   what is in the network against cwnd. A turn may hold several events, so each bound is that of the most generous
- *   order. A turn in which an undone loss or a larger MSS was counted on the host is not judged for growth.
+ * - Upper bounds only, from the RFCs and not from the algorithms: growth by what was acknowledged,
+ *   the cut at a loss or a timeout, what is in the network against cwnd. A turn may hold several
+ *   events, so each bound is that of the most generous order. A turn in which an undone loss or a
+ *   larger MSS was counted on the host is not judged for growth.
  *
  * Called by host.ts. Read first: RFC 5681 3; RFC 6582 3.2; RFC 6937 3; RFC 9438 4.6.
  */
@@ -114,12 +116,13 @@ export class WindowRules {
     if ((was & FLAG.recovery) === 0 && (is & FLAG.recovery) !== 0) {
       const flight = hasSack ? 0 : (b.sndMax - a.sndUna) | 0;
       const cut = Math.max(Math.max(most, flight) * this.#share, floor) + 1;
-      const isPaid = (b.flags & FLAG.ecn) !== 0 && (a.ssthresh === b.ssthresh || turn.marked > 0); // by a mark of the same window (RFC 8257 3.5)
+      // by a mark of the same window (RFC 8257 3.5)
+      const isPaid = (b.flags & FLAG.ecn) !== 0 && (a.ssthresh === b.ssthresh || turn.marked > 0);
       rule(isPaid || b.ssthresh <= cut, `a loss leaves ${b.ssthresh} of ${most}`);
     }
     if ((was & is & FLAG.recovery) !== 0) {
-      // With SACK, PRR never gets back to what was out at the start, which is taken after the acknowledgement that begins it.
-      // Without, a turn may hold an end and a new beginning.
+      // With SACK, PRR never gets back to what was out at the start, which is taken after the
+      // acknowledgement that begins it. Without, a turn may hold an end and a new beginning.
       const anew = a.ssthresh === b.ssthresh ? 0 : b.ssthresh + (3 + turn.frames) * mss;
       const limit =
         (hasSack ? Math.max(b.prrFlight, b.ssthresh) + delivered : Math.max(most, anew)) + mss;
@@ -155,7 +158,8 @@ export class WindowRules {
     }
     const pipe = flight - b.sacked - b.lost;
     const pipeBefore = ((a.sndNxt - a.sndUna) | 0) - a.sacked - a.lost;
-    const isProbe = (b.flags & ~a.flags & FLAG.tail) !== 0; // may be beyond the window (RFC 8985 7.3)
+    // may be beyond the window (RFC 8985 7.3)
+    const isProbe = (b.flags & ~a.flags & FLAG.tail) !== 0;
     const limit = isProbe ? Math.max(b.cwnd, pipeBefore) + mss : b.cwnd;
     // a FIN alone needs no window
     if (((b.sndNxt - a.sndNxt) | 0) > 1)

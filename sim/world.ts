@@ -32,7 +32,9 @@ export class World {
     this.#servers.set(`${flow.server} ${flow.client} ${flow.clientPort}`, server);
   }
 
-  /** The endpoint that is meant when a client knocks; the last flow that was added under its ports. */
+  /**
+   * The endpoint that is meant when a client knocks; the last flow that was added under its ports.
+   */
   serverOf(server: number, client: number, clientPort: number): Endpoint | undefined {
     return this.#servers.get(`${server} ${client} ${clientPort}`);
   }

@@ -1,6 +1,7 @@
 /**
- * Sequence numbers wrap once in 4 GiB, and int32 changes its sign there and halfway: a run of a megabyte meets neither. So
- * secrets are chosen with which one flow begins shortly before such an edge.
+ * Sequence numbers wrap once in 4 GiB, and int32 changes its sign there and halfway: a run of a
+ * megabyte meets neither. So secrets are chosen with which one flow begins shortly before such an
+ * edge.
  *
  * Called by scenario.ts. Read first: src/tcp/iss.ts.
  */
@@ -10,7 +11,10 @@ import { addressOf, wireKeyOf } from './address.ts';
 import type { FlowPlan, Scenario } from './plan.ts';
 import type { Random } from './random.ts';
 
-/** The clock part of the number moves until the SYN is there, some 20 ms; the client's own only by what waits before it. */
+/**
+ * The clock part of the number moves until the SYN is there, some 20 ms; the client's own only by
+ * what waits before it.
+ */
 const SLACK = { client: 20_000, server: 20 * TICKS_PER_MS };
 const TRIES = 30_000;
 

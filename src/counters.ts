@@ -2,7 +2,8 @@
  * Every counter of a dataplane: one list of names, one 8-byte cell each in the statistics segment.
  *
  * - A drop is always counted under the reason's own name; `ix stat` prints them all.
- * - `counters.f64[counters.base + COUNTER.name]` += 1, by the owning thread only; the control plane maps it read-only.
+ * - `counters.f64[counters.base + COUNTER.name]` += 1, by the owning thread only; the control plane
+ *   maps it read-only.
  * - Append at the end of a section; the order inside one version is the layout.
  */
 import type { Arena } from './arena/arena.ts';

@@ -1,61 +1,91 @@
 /**
- * The limits of a dataplane: its pools, what a user may choose of them, and every size derived from one.
+ * The limits of a dataplane: its pools, what a user may choose of them, and every size derived from
+ * one.
  *
- * - Nothing grows after start-up: each pool's size stands here, with what uses it up. How much of a pool one flow, socket
- *   or neighbour may have stands with its protocol (tcp/constants.ts, net/udp-sockets.ts, net/both/neighbours.ts).
+ * - Nothing grows after start-up: each pool's size stands here, with what uses it up. How much of a
+ *   pool one flow, socket or neighbour may have stands with its protocol (tcp/constants.ts,
+ *   net/udp-sockets.ts, net/both/neighbours.ts).
  * - Exhaustion is never an exception: a counted drop or a return code, named beside the limit.
- * - `Limits` are per elastic thread; `limitsFor` derives them from the few numbers a user may choose.
+ * - `Limits` are per elastic thread; `limitsFor` derives them from the few numbers a user may
+ *   choose.
  */
 import { assert } from './verify.ts';
 
-/** B of the paper: the most frames one iteration takes before it answers (section 3, "bounded batches"). */
+/**
+ * B of the paper: the most frames one iteration takes before it answers (section 3, "bounded
+ * batches").
+ */
 export const BATCH_MAX = 64;
 
-/** IPv6 extension headers of one packet, and options of one of them that are no padding. More: ip6LongChain. */
+/**
+ * IPv6 extension headers of one packet, and options of one of them that are no padding. More:
+ * ip6LongChain.
+ */
 export const EXTENSION_HEADERS_MAX = 8;
 export const EXTENSION_OPTIONS_MAX = 8;
-/** Our IPv6 addresses, made ones included; prefixes on our link; default routers (net/v6/routers.ts). */
+/**
+ * Our IPv6 addresses, made ones included; prefixes on our link; default routers
+ * (net/v6/routers.ts).
+ */
 export const ADDRESSES6_MAX = 8;
 export const PREFIXES6_MAX = 8;
 export const ROUTERS6_MAX = 4;
 
-/** One packet buffer. 2048 is AF_XDP's smaller chunk size: 256 bytes of XDP headroom + a 1514-byte frame fit. */
+/**
+ * One packet buffer. 2048 is AF_XDP's smaller chunk size: 256 bytes of XDP headroom + a 1514-byte
+ * frame fit.
+ */
 export const FRAME_BYTES = 2048;
 export const FRAME_SHIFT = 11;
-/** Where an outgoing Ethernet header starts in its frame, so that the IP header is 4-byte aligned. */
+/**
+ * Where an outgoing Ethernet header starts in its frame, so that the IP header is 4-byte aligned.
+ */
 export const TRANSMIT_HEADROOM = 2;
 
 export const ETHERNET_MTU = 1500;
 
 /**
- * Most MiB of values that an application may be started with (`-m`): the arena ends at 2 GiB, and what is left over is for
- * packets, flows, tables and libix.
+ * Most MiB of values that an application may be started with (`-m`): the arena ends at 2 GiB, and
+ * what is left over is for packets, flows, tables and libix.
  */
 export const VALUES_MIB_MAX = 1400;
 
 /** Words (int32) of one descriptor at the gate: one cache line. */
 export const DESCRIPTOR_WORDS = 16;
-/** Event conditions that one iteration can hand to the application; further ones wait in their flows. */
+/**
+ * Event conditions that one iteration can hand to the application; further ones wait in their
+ * flows.
+ */
 export const EVENTS_MAX = 512;
 /** System calls that one batch can hold; libix keeps the rest for the next batch. */
 export const CALLS_MAX = 512;
 
-/** One report of an application (`ix.report`), bytes of JSON: with its envelope, a line of the channel (child/channel.ts). */
+/**
+ * One report of an application (`ix.report`), bytes of JSON: with its envelope, a line of the
+ * channel (child/channel.ts).
+ */
 export const REPORT_BYTES_MAX = (1 << 20) - 4096;
 /** Reports of one thread that nobody has read yet. More: `report` answers false. */
 export const REPORTS_BYTES_MAX = 1 << 20;
 
-/** What a dataplane may take to say that all its dead application held is back. Later: it hangs, and is ended. */
+/**
+ * What a dataplane may take to say that all its dead application held is back. Later: it hangs, and
+ * is ended.
+ */
 export const APPLICATION_GONE_MS = 5000;
 
 export const FLOW_INDEX_BITS = 20;
 
 /**
- * What one application may have at a time, per elastic thread, below what the pools give (`--quota`). Beside each: what an
- * application gets that wants more, under the counter named quota... (src/counters.ts).
+ * What one application may have at a time, per elastic thread, below what the pools give
+ * (`--quota`). Beside each: what an application gets that wants more, under the counter named
+ * quota... (src/counters.ts).
  */
 export interface Quotas {
-  /** Connections in any state but TIME-WAIT. connect: QUOTA; a SYN is dropped, and its peer tries again. */
+  /**
+   * Connections in any state but TIME-WAIT. connect: QUOTA; a SYN is dropped, and its peer tries
+   * again.
+   */
   flows: number;
   /** listen: QUOTA. */
   listeners: number;
@@ -64,16 +94,20 @@ export interface Quotas {
   /** timer: QUOTA. */
   timers: number;
   /**
-   * Bytes that sendv has accepted and no peer has acknowledged. sendv: fewer bytes, or QUOTA; again after the next
-   * `sent` or `dead` of any flow. Half of it is divided among all flows that there may be, each its own; of the other half
-   * a flow gets at most half of what is left. So peers that never read cannot stop the answers to others.
+   * Bytes that sendv has accepted and no peer has acknowledged. sendv: fewer bytes, or QUOTA; again
+   * after the next `sent` or `dead` of any flow. Half of it is divided among all flows that there
+   * may be, each its own; of the other half a flow gets at most half of what is left. So peers that
+   * never read cannot stop the answers to others.
    */
   unackedBytes: number;
-  /** Received frames not yet recv_done. Windows close, further segments and datagrams are dropped; the rest goes on. */
+  /**
+   * Received frames not yet recv_done. Windows close, further segments and datagrams are dropped;
+   * the rest goes on.
+   */
   receiveFrames: number;
   /**
-   * Connections that one source (an IPv4 address, an IPv6 /64) has opened to us, in any state but TIME-WAIT. A SYN is dropped,
-   * and its peer tries again.
+   * Connections that one source (an IPv4 address, an IPv6 /64) has opened to us, in any state but
+   * TIME-WAIT. A SYN is dropped, and its peer tries again.
    */
   perSource: number;
   /** Calls in a batch. Those beyond are not made: QUOTA. libix writes no more than this. */
@@ -100,23 +134,37 @@ const NO_QUOTAS = Object.fromEntries(
 ) as unknown as Quotas;
 
 export interface Limits {
-  /** Receive pool: fill ring + frames held by flows (out of order, or not yet recv_done). Empty: rxNoFrame. */
+  /**
+   * Receive pool: fill ring + frames held by flows (out of order, or not yet recv_done). Empty:
+   * rxNoFrame.
+   */
   receiveFrames: number;
-  /** Transmit pool: frames on the way out. Empty: the segment is not built, the flow tries again. */
+  /**
+   * Transmit pool: frames on the way out. Empty: the segment is not built, the flow tries again.
+   */
   transmitFrames: number;
   /** AF_XDP descriptor rings (power of two). */
   ringEntries: number;
-  /** Control blocks: every connection, half-open and TIME-WAIT ones included. Full: SYN dropped, connect NO_FLOW. */
+  /**
+   * Control blocks: every connection, half-open and TIME-WAIT ones included. Full: SYN dropped,
+   * connect NO_FLOW.
+   */
   flows: number;
   /** Listening ports. */
   listeners: number;
   /** UDP sockets. */
   udpSockets: number;
-  /** Spans queued by sendv and not yet acknowledged, all flows, beside one for each flow. Full: sendv accepts fewer bytes. */
+  /**
+   * Spans queued by sendv and not yet acknowledged, all flows, beside one for each flow. Full:
+   * sendv accepts fewer bytes.
+   */
   sendSpans: number;
   /** Neighbours (ARP entries). Full: the oldest that nothing uses is replaced. */
   neighbours: number;
-  /** Datagrams under reassembly, of IPv4 and again of IPv6. Full: the oldest is dropped; a sender has a quarter. */
+  /**
+   * Datagrams under reassembly, of IPv4 and again of IPv6. Full: the oldest is dropped; a sender
+   * has a quarter.
+   */
   reassemblies: number;
   /** Application timers. */
   timers: number;
@@ -136,7 +184,8 @@ export interface LimitChoices {
 export function limitsFor(choices: LimitChoices = {}): Limits {
   const flows = choices.flows ?? 16_384;
   const limits: Limits = {
-    receiveFrames: choices.receiveFrames ?? 16_384, // 4096 in the fill ring + 12,288 held: three flows at full window
+    // 4096 in the fill ring + 12,288 held: three flows at full window
+    receiveFrames: choices.receiveFrames ?? 16_384,
     transmitFrames: 8192, // 2 x ring entries: one ring full in the NIC, one being built
     ringEntries: 4096,
     flows,
@@ -154,14 +203,19 @@ export function limitsFor(choices: LimitChoices = {}): Limits {
   return limits;
 }
 
-/** Connections that an application can have at a time: the next one finds no control block, or the quota used up. */
+/**
+ * Connections that an application can have at a time: the next one finds no control block, or the
+ * quota used up.
+ */
 export const connectionsOf = ({ flows, quotas }: Limits): number => Math.min(flows, quotas.flows);
 
 /** Packet memory: both pools. AF_XDP pins it. */
 export const packetBytesOf = ({ receiveFrames, transmitFrames }: Limits): number =>
   (receiveFrames + transmitFrames) * FRAME_BYTES;
 
-/** Bytes of arena for these limits: the big segments, and a tenth plus 32 MiB for all small ones. */
+/**
+ * Bytes of arena for these limits: the big segments, and a tenth plus 32 MiB for all small ones.
+ */
 export function arenaBytesFor(limits: Limits): number {
   const frames = (limits.receiveFrames + limits.transmitFrames) * (FRAME_BYTES + 64);
   const flows = limits.flows * (576 + 64);

@@ -1,13 +1,17 @@
 /**
  * Text that others wrote, as it may reach a terminal or a line of ours.
  *
- * - Control characters would move the cursor, set the title or type an answer (ESC and the C1 range start sequences), a line end
- *   would forge a line of ours, marks of direction would turn it round: all of them are shown as escapes, nothing is left out.
- * - It is for what comes from a record of an instance, from a child, from a file name. JSON.stringify does the same for JSON, but
- *   not for C1 and DEL.
+ * - Control characters would move the cursor, set the title or type an answer (ESC and the C1 range
+ *   start sequences), a line end would forge a line of ours, marks of direction would turn it
+ *   round: all of them are shown as escapes, nothing is left out.
+ * - It is for what comes from a record of an instance, from a child, from a file name.
+ *   JSON.stringify does the same for JSON, but not for C1 and DEL.
  */
 
-/** C0, DEL, C1; soft hyphen; marks of direction; line and paragraph separators; invisible and private ones; lone surrogates. */
+/**
+ * C0, DEL, C1; soft hyphen; marks of direction; line and paragraph separators; invisible and
+ * private ones; lone surrogates.
+ */
 const UNPRINTABLE =
   /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}\p{Co}]/gu;
 /** The same, but a text of several lines keeps its lines, and what is indented stays so. */

@@ -1,9 +1,10 @@
 /**
  * How many lines of the stack its own tests run: `ix test --coverage`.
  *
- * - Of src/tcp, src/net and src/wire each, at least FLOOR_PERCENT of the lines that do something, as V8 counts them (Node's
- *   --experimental-test-coverage). V8 counts every line of a file, so those that can only be run by being there are left
- *   out: empty ones, comments, types, imports, closing brackets.
+ * - Of src/tcp, src/net and src/wire each, at least FLOOR_PERCENT of the lines that do something,
+ *   as V8 counts them (Node's --experimental-test-coverage). V8 counts every line of a file, so
+ *   those that can only be run by being there are left out: empty ones, comments, types, imports,
+ *   closing brackets.
  *
  * Called by run.ts.
  */
@@ -42,7 +43,10 @@ function rangesOf(lines: readonly number[]): string {
   return ranges.map(([a, b]) => (a === b ? `${a}` : `${a}-${b}`)).join(', ');
 }
 
-/** Of each line (from 1 on), whether it does something. Comments begin their lines in this repository. */
+/**
+ * Of each line (from 1 on), whether it does something. Comments begin their lines in this
+ * repository.
+ */
 export function executableLines(source: string): boolean[] {
   const lines = stripTypeScriptTypes(source).split('\n');
   let isImport = false;

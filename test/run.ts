@@ -5,14 +5,16 @@
  *   programs, and run one file at a time; all others are pure and run side by side.
  * - A test that cannot run on this machine skips itself and says what is missing; the reasons are
  *   listed at the end. With IX_REQUIRE_ALL=1 (as .ci/run sets it) a test left out is a failure.
- * - A live file that fails is run once more, alone, after all others: what it measures, or waits for, is the machine's too,
- *   and machines have bad seconds. Failing twice is failing; one that passes then is named at the end, with what had failed.
- *   Not the pure ones: what they do is theirs alone, and they draw their cases by chance, so that a second run proves nothing.
+ * - A live file that fails is run once more, alone, after all others: what it measures, or waits
+ *   for, is the machine's too, and machines have bad seconds. Failing twice is failing; one that
+ *   passes then is named at the end, with what had failed. Not the pure ones: what they do is
+ *   theirs alone, and they draw their cases by chance, so that a second run proves nothing.
  * - The last line is `N passed, N failed, N skipped`; exit code 1 when anything failed.
- * - `ix test --mutations confine [words]`: each mechanism of confinement taken away in a copy of the tree, and whether its test
- *   notices (confine/mutate.ts); not part of the tests, because it takes a quarter of an hour.
- * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run (coverage.ts);
- *   below its floor that is a failure too.
+ * - `ix test --mutations confine [words]`: each mechanism of confinement taken away in a copy of
+ *   the tree, and whether its test notices (confine/mutate.ts); not part of the tests, because it
+ *   takes a quarter of an hour.
+ * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run
+ *   (coverage.ts); below its floor that is a failure too.
  */
 import { globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

@@ -1,17 +1,19 @@
 /**
- * Makes build/code: each program and each application of this project as one file, with nothing changed but the types
- * gone, the imports resolved and private names made plain. `bin/ix` runs it when a source has changed.
+ * Makes build/code: each program and each application of this project as one file, with nothing
+ * changed but the types gone, the imports resolved and private names made plain. `bin/ix` runs it
+ * when a source has changed.
  *
- * - V8 folds a module's own constants and calls its own functions directly; what is imported it reads from a cell, with
- *   a check, at every use (a read-modify-write of four fields by imported names: 4.6 instead of 1.5 ns). In one file
- *   everything is the module's own.
- * - Node strips types by a WebAssembly program whose memory grows. From then on V8 checks before every access to an
- *   array whether its buffer was detached. Who runs a bundle never strips.
- * - V8 learns what a field always holds from the first value that it gets, and `#field;` gives it undefined: from then on
- *   it checks what it finds there. So `#field` becomes `$field`, without a declaration; that nobody else touches it, the
- *   compiler has made sure of. Every position stays as it was.
- * - A message through the whole server (test/dataplane/cost-child.ts) takes 840 ns of JavaScript as it is in src, 660
- *   in one file, 580 with plain names.
+ * - V8 folds a module's own constants and calls its own functions directly; what is imported it
+ *   reads from a cell, with a check, at every use (a read-modify-write of four fields by imported
+ *   names: 4.6 instead of 1.5 ns). In one file everything is the module's own.
+ * - Node strips types by a WebAssembly program whose memory grows. From then on V8 checks before
+ *   every access to an array whether its buffer was detached. Who runs a bundle never strips.
+ * - V8 learns what a field always holds from the first value that it gets, and `#field;` gives it
+ *   undefined: from then on it checks what it finds there. So `#field` becomes `$field`, without a
+ *   declaration; that nobody else touches it, the compiler has made sure of. Every position stays
+ *   as it was.
+ * - A message through the whole server (test/dataplane/cost-child.ts) takes 840 ns of JavaScript as
+ *   it is in src, 660 in one file, 580 with plain names.
  *
  * Usage: node tools/bundle.ts. Read first: src/built.ts, which finds what is made here.
  */

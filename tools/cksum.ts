@@ -1,8 +1,9 @@
 /**
- * cksum(1) for systems that have none, busybox's for instance: `cksum.ts [FILE...]`, standard input without one.
+ * cksum(1) for systems that have none, busybox's for instance: `cksum.ts [FILE...]`, standard input
+ * without one.
  *
- * - The same sums as everywhere (POSIX: CRC-32 of the bytes, then of their count), so that a copy of the repository that was
- *   set up on another machine is set up here, too.
+ * - The same sums as everywhere (POSIX: CRC-32 of the bytes, then of their count), so that a copy
+ *   of the repository that was set up on another machine is set up here, too.
  * - A file that cannot be read is left out.
  *
  * Called by bin/ix.

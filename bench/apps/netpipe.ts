@@ -1,9 +1,9 @@
 /**
- * NetPIPE's server as an application: a message begins with its length, and is answered with one of the same length
- * when all of it is here. The kernel's counterpart is peers/netpipe.c.
+ * NetPIPE's server as an application: a message begins with its length, and is answered with one of
+ * the same length when all of it is here. The kernel's counterpart is peers/netpipe.c.
  *
- * - The message is gathered in memory of the connection's own, and sent from there. The next one, which overwrites it,
- *   comes when the client has all of the answer.
+ * - The message is gathered in memory of the connection's own, and sent from there. The next one,
+ *   which overwrites it, comes when the client has all of the answer.
  */
 import type { Application, Connection } from '../../src/libix/index.ts';
 

@@ -1,5 +1,6 @@
 /**
- * echo on `ports` ports in a row: one client address has 64,000 ports, 250,000 connections need several server ports.
+ * echo on `ports` ports in a row: one client address has 64,000 ports, 250,000 connections need
+ * several server ports.
  */
 import echo from '../../src/apps/echo.ts';
 import type { Application } from '../../src/libix/index.ts';

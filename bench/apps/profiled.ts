@@ -1,8 +1,11 @@
 /**
- * Another application, with V8's sampling profiler beside it in the same thread: where the elastic thread's own time goes.
+ * Another application, with V8's sampling profiler beside it in the same thread: where the elastic
+ * thread's own time goes.
  *
- * - Settings: `module` (absolute path of the application), `afterMs`, `forMs`; the others are the application's.
- * - Reports { kind: 'profile', selfUs: { area: microseconds } } once; areas are folders of src, or what V8 calls it.
+ * - Settings: `module` (absolute path of the application), `afterMs`, `forMs`; the others are the
+ *   application's.
+ * - Reports { kind: 'profile', selfUs: { area: microseconds } } once; areas are folders of src, or
+ *   what V8 calls it.
  * - Domain inline and unconfined only: the profiler wants a thread of its own.
  */
 import { Session } from 'node:inspector';

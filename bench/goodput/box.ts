@@ -1,10 +1,12 @@
 /**
- * The box: a switch between the four endpoints that gives every lane a bad network of its own. A worker.
+ * The box: a switch between the four endpoints that gives every lane a bad network of its own. A
+ * worker.
  *
- * - Ports in the order of ENDPOINTS: cables to our dataplanes, TAPs to Linux. A frame goes where its IPv4 destination
- *   (or ARP target) is; TCP from or to a lane's port takes that lane's path, one each way (sim/path.ts).
- * - Frames are held in the pool they arrived in and leave when they are due: the box sleeps in ppoll until then, with
- *   a timer slack of a microsecond.
+ * - Ports in the order of ENDPOINTS: cables to our dataplanes, TAPs to Linux. A frame goes where
+ *   its IPv4 destination (or ARP target) is; TCP from or to a lane's port takes that lane's path,
+ *   one each way (sim/path.ts).
+ * - Frames are held in the pool they arrived in and leave when they are due: the box sleeps in
+ *   ppoll until then, with a timer slack of a microsecond.
  * - Nothing here is our TCP's or Linux's: both go through the same lines.
  *
  * Started by runner.ts with workerData BoxInput; ends when word 0 of `control` is set.

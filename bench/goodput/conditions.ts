@@ -1,11 +1,13 @@
 /**
- * The networks of `ix bench goodput`: loss x round trip x reordering, and what our box does to frames in each.
+ * The networks of `ix bench goodput`: loss x round trip x reordering, and what our box does to
+ * frames in each.
  *
- * - One bottleneck a flow: RATE_MBITS with a drop-tail queue of one bandwidth-delay product (at least 64 KiB) in
- *   front, then loss, delay, reordering; the same both ways. At this rate neither stack is bound by the CPU of a small
- *   machine, so that TCP is what is compared.
+ * - One bottleneck a flow: RATE_MBITS with a drop-tail queue of one bandwidth-delay product (at
+ *   least 64 KiB) in front, then loss, delay, reordering; the same both ways. At this rate neither
+ *   stack is bound by the CPU of a small machine, so that TCP is what is compared.
  * - Reordering: one frame in a hundred is held back a millisecond, and about eight overtake it.
- * - The live box (box.ts) and the simulated one (simulated.ts) use the same `Path` with these options.
+ * - The live box (box.ts) and the simulated one (simulated.ts) use the same `Path` with these
+ *   options.
  */
 import type { PathOptions } from '../../sim/path.ts';
 
@@ -51,8 +53,8 @@ export const pathOptions = ({ loss, rttMs, reorders }: Conditions): PathOptions 
 const LIVE_ROUND_TRIP_MS = 3;
 
 /**
- * What a good TCP gets here, roughly, Mbit/s: to choose how many flows run side by side. Square root of the loss
- * (Mathis et al., 1997), at most the bottleneck.
+ * What a good TCP gets here, roughly, Mbit/s: to choose how many flows run side by side. Square
+ * root of the loss (Mathis et al., 1997), at most the bottleneck.
  */
 export function expectedMbits({ loss, rttMs }: Conditions): number {
   if (loss === 0) return RATE_MBITS;
@@ -61,7 +63,10 @@ export function expectedMbits({ loss, rttMs }: Conditions): number {
   return Math.min(RATE_MBITS, (segments * 1448 * 8) / roundTripUs);
 }
 
-/** `loss=0,1 rtt=20 reorder=off`: the cells that match every word, long ones if it names them. Throws a sentence. */
+/**
+ * `loss=0,1 rtt=20 reorder=off`: the cells that match every word, long ones if it names them.
+ * Throws a sentence.
+ */
 export function selectCells(filter: string): Conditions[] {
   const words = filter.split(/\s+/).filter(Boolean);
   let cells = words.some((word) => word.startsWith('rtt='))
@@ -95,7 +100,9 @@ export const PAIRINGS: readonly Pairing[] = STACKS.flatMap((from) =>
 );
 export const pairingName = ({ from, to }: Pairing): string => `${from}->${to}`;
 
-/** One flow of a run: its conditions, who sends, who receives, and the seed of what happens to it. */
+/**
+ * One flow of a run: its conditions, who sends, who receives, and the seed of what happens to it.
+ */
 export interface Lane extends Conditions, Pairing {
   seed: number;
 }

@@ -1,7 +1,8 @@
 /**
  * An endpoint of `ix bench goodput` on the kernel's TCP: what ours-endpoint.ts does, with node:net.
  *
- * Usage: node linux-endpoint.ts PLAN (a LanePlan as JSON). Prints "ready", then one LaneResult a line.
+ * Usage: node linux-endpoint.ts PLAN (a LanePlan as JSON). Prints "ready", then one LaneResult a
+ * line.
  */
 import { connect, createServer, type Socket } from 'node:net';
 import { must, SYS, sys } from '../../src/native/sys.ts';
@@ -17,8 +18,9 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const block = Buffer.alloc(65_536, 0x78);
 
 /**
- * Whatever the machine's default is. By the socket, because a namespace may not choose an algorithm that the machine
- * restricts; Node has no call for it, and keeps the descriptor where everybody knows it is.
+ * Whatever the machine's default is. By the socket, because a namespace may not choose an algorithm
+ * that the machine restricts; Node has no call for it, and keeps the descriptor where everybody
+ * knows it is.
  */
 function useCubic(socket: Socket): void {
   const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;

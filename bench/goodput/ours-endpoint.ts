@@ -1,13 +1,17 @@
 /**
- * An endpoint of `ix bench goodput` on our TCP: connects its lanes and sends for ever, or receives and counts.
+ * An endpoint of `ix bench goodput` on our TCP: connects its lanes and sends for ever, or receives
+ * and counts.
  *
- * - `options.plan`: a LanePlan as JSON. A receiver reports a LaneResult a lane when its time is over, and resets it.
+ * - `options.plan`: a LanePlan as JSON. A receiver reports a LaneResult a lane when its time is
+ *   over, and resets it.
  * - The time begins when the connection is accepted.
  */
 import type { Application, Connection, Handlers, Ix } from '../../src/libix/index.ts';
 import type { LaneResult } from './conditions.ts';
 
-/** What an endpoint does: lanes by number, each with its port and (senders) the receiver's address. */
+/**
+ * What an endpoint does: lanes by number, each with its port and (senders) the receiver's address.
+ */
 export interface LanePlan {
   role: 'send' | 'receive';
   ms: number;

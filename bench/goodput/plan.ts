@@ -1,5 +1,6 @@
 /**
- * What `ix bench goodput` runs when: how long a cell's flows take, how many seeds it gets, and which flows run side by side.
+ * What `ix bench goodput` runs when: how long a cell's flows take, how many seeds it gets, and
+ * which flows run side by side.
  *
  * Called by bench/goodput.ts. Read first: conditions.ts.
  */
@@ -25,8 +26,9 @@ export interface Plan {
 /** Round trips from here on, ms, take more time. */
 const LONG_MS = 100;
 /**
- * What all flows of one run may come to: two cores do it without being the bottleneck. (With 400, all four pairings of a
- * cell without loss at once, ours got 76 Mbit/s of 20 ms where alone it gets 93.)
+ * What all flows of one run may come to: two cores do it without being the bottleneck. (With 400,
+ * all four pairings of a cell without loss at once, ours got 76 Mbit/s of 20 ms where alone it gets
+ * 93.)
  */
 const RUN_MBITS = 250;
 /** Pairings that run side by side: each stack sends once and receives once. */

@@ -1,8 +1,10 @@
 /**
- * One run of `ix bench goodput`: up to LANES_MAX flows side by side, each on its own lane of the box.
+ * One run of `ix bench goodput`: up to LANES_MAX flows side by side, each on its own lane of the
+ * box.
  *
- * - Four endpoints (conditions.ts ENDPOINTS): ours are dataplanes as `ix run` starts them, on a cable; Linux's are
- *   processes in a network namespace of their own each, on a TAP, with CUBIC and without memory of earlier flows.
+ * - Four endpoints (conditions.ts ENDPOINTS): ours are dataplanes as `ix run` starts them, on a
+ *   cable; Linux's are processes in a network namespace of their own each, on a TAP, with CUBIC and
+ *   without memory of earlier flows.
  * - Everything is made for this run and gone after it. The caller is in a namespace of its own
  *   (harness/network.ts), and so is its main thread after every run.
  */
@@ -153,7 +155,9 @@ const configFor = (
   trace: false,
 });
 
-/** Moves this thread into a new namespace, and again when the endpoint's process is to inherit it. */
+/**
+ * Moves this thread into a new namespace, and again when the endpoint's process is to inherit it.
+ */
 function makeLinux(index: number, undo: Undo): Port {
   enterPrivateNetwork();
   const namespace = openSync('/proc/thread-self/ns/net', 'r');

@@ -1,8 +1,10 @@
 /**
- * One lane of `ix bench goodput` in virtual time: our stack at both ends, the same paths, no machine in between.
+ * One lane of `ix bench goodput` in virtual time: our stack at both ends, the same paths, no
+ * machine in between.
  *
- * - The same `Path` options and random streams as the live box (box.ts), so that the table of a machine can be compared
- *   with what our TCP does by itself. A host's turn takes TURN_US, as a dataplane's iteration does.
+ * - The same `Path` options and random streams as the live box (box.ts), so that the table of a
+ *   machine can be compared with what our TCP does by itself. A host's turn takes TURN_US, as a
+ *   dataplane's iteration does.
  * - The sender always has more to send; the receiver consumes at once.
  * - A run is a function of the lane and its seed.
  *
@@ -183,7 +185,10 @@ class SimulatedHost {
   }
 }
 
-/** `turnUs`: how long a turn takes, and so how much comes at once; `trace` is called after every turn of the sender. */
+/**
+ * `turnUs`: how long a turn takes, and so how much comes at once; `trace` is called after every
+ * turn of the sender.
+ */
 export function simulate(
   conditions: Conditions,
   seed: number,

@@ -1,16 +1,21 @@
 /**
- * The table of `ix bench goodput`: figures by cell and pairing, their ratios, what counts as a failure, and the forms
- * in which it is kept (snapshot.json) and shown (Markdown in docs/goodput.md).
+ * The table of `ix bench goodput`: figures by cell and pairing, their ratios, what counts as a
+ * failure, and the forms in which it is kept (snapshot.json) and shown (Markdown in
+ * docs/goodput.md).
  *
- * - A figure is the median over the seeds, with least and most. A ratio is taken seed by seed (both flows of a seed meet
- *   the same losses) over the sums of bytes: one lucky seed of a heavy tail must not decide.
+ * - A figure is the median over the seeds, with least and most. A ratio is taken seed by seed (both
+ *   flows of a seed meet the same losses) over the sums of bytes: one lucky seed of a heavy tail
+ *   must not decide.
  * - A flow stalls when its receiver hears nothing new for longer than `stallMs` of its round trip.
  */
 import type { Machine } from '../harness/machine.ts';
 import { type Spread, spreadOf } from '../harness/statistics.ts';
 import { type Conditions, nameOf, PAIRINGS, pairingName } from './conditions.ts';
 
-/** Linux's retransmission timeout begins at a round trip and 200 ms, and doubles: five lost in a row, and more is a defect. */
+/**
+ * Linux's retransmission timeout begins at a round trip and 200 ms, and doubles: five lost in a
+ * row, and more is a defect.
+ */
 export const stallMs = (rttMs: number): number => 31 * (rttMs + 200) + 300;
 
 export interface Figure extends Spread {
@@ -38,14 +43,20 @@ export const figureOf = (values: number[], longestGapMs: number): Figure => ({
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
-/** Our sender beside Linux's, towards both receivers together: all seeds' goodput of one over the other's. */
+/**
+ * Our sender beside Linux's, towards both receivers together: all seeds' goodput of one over the
+ * other's.
+ */
 export function senderRatio({ figures }: CellFigures): number {
   const of = (from: string): number =>
     sum(PAIRINGS.flatMap((p) => (p.from === from ? figures[pairingName(p)]!.values : [])));
   return of('ours') / of('linux');
 }
 
-/** Cells that were measured again replace what was known of them; the order is that of the conditions. */
+/**
+ * Cells that were measured again replace what was known of them; the order is that of the
+ * conditions.
+ */
 export function merge(old: readonly CellFigures[], fresh: readonly CellFigures[]): CellFigures[] {
   const cells = new Map([...old, ...fresh].map((cell) => [nameOf(cell), cell]));
   return [...cells.values()].sort(

@@ -1,7 +1,8 @@
 /**
  * Whether a ratio is worse than the committed one by more than noise.
  *
- * - `lost`: the best of the rounds now is worse than the worst committed round by more than the tolerance.
+ * - `lost`: the best of the rounds now is worse than the worst committed round by more than the
+ *   tolerance.
  * - `undecided`: not measured now, or never committed.
  */
 import type { Machine } from '../harness/machine.ts';
@@ -33,7 +34,10 @@ export interface Judged {
   before?: Spread | undefined;
 }
 
-/** A quarter is more than rounds differ on a quiet machine; another machine may be half as good by itself. */
+/**
+ * A quarter is more than rounds differ on a quiet machine; another machine may be half as good by
+ * itself.
+ */
 const TOLERANCE = 0.75;
 const TOLERANCE_ELSEWHERE = 0.5;
 

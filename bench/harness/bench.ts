@@ -1,9 +1,10 @@
 /**
- * What every benchmark does around its rounds: a private network, a link per run, progress, and the way out.
+ * What every benchmark does around its rounds: a private network, a link per run, progress, and the
+ * way out.
  *
  * - Progress goes to standard error, the report to standard output.
- * - SIGINT and SIGTERM end the process at once (exit code 130): guards kill the peers, the kernel kills our dataplanes
- *   with their parent, and the namespace goes with the last of them.
+ * - SIGINT and SIGTERM end the process at once (exit code 130): guards kill the peers, the kernel
+ *   kills our dataplanes with their parent, and the namespace goes with the last of them.
  */
 import { describeMachine } from './machine.ts';
 import { enterPrivateNetwork, makeBenchLink } from './network.ts';

@@ -1,8 +1,10 @@
 /**
- * Benchmarks without a network: server and client at the two ends of a cable (src/nic/cable.ts), shared memory between
- * two processes on two cores. What is measured is the stacks, nothing of the kernel.
+ * Benchmarks without a network: server and client at the two ends of a cable (src/nic/cable.ts),
+ * shared memory between two processes on two cores. What is measured is the stacks, nothing of the
+ * kernel.
  *
- * - Side 0 serves: our dataplane, or lwIP (peers/echo-lwip.c) in its place. Side 1 is always our client, polling.
+ * - Side 0 serves: our dataplane, or lwIP (peers/echo-lwip.c) in its place. Side 1 is always our
+ *   client, polling.
  * - Needs no privilege. lwIP that is not installed is said to be missing, like every peer.
  */
 import { closeSync, existsSync } from 'node:fs';

@@ -1,8 +1,10 @@
 /**
- * The limit: a bare AF_XDP reflector on the same link, its frames per second. No stack, no application.
+ * The limit: a bare AF_XDP reflector on the same link, its frames per second. No stack, no
+ * application.
  *
  * - peers/reflector.ts on the server's core, peers/frame-generator.ts on the client's.
- * - XDP in generic mode, as ours on this link (native: 680,000 to 700,000, generic: 655,000 to 709,000 frames a second).
+ * - XDP in generic mode, as ours on this link (native: 680,000 to 700,000, generic: 655,000 to
+ *   709,000 frames a second).
  * - `WINDOW` frames in flight: 512 are no faster, and overrun the link's ring now and then.
  */
 import { UserError } from '../../src/errors.ts';

@@ -36,7 +36,10 @@ export function describeMachine(): Machine {
   };
 }
 
-/** Share of all cores' time that nobody used, over the next `lookMs`. proc(5): user nice system idle iowait ... */
+/**
+ * Share of all cores' time that nobody used, over the next `lookMs`. proc(5): user nice system idle
+ * iowait ...
+ */
 export async function idleShare(lookMs: number): Promise<number> {
   const before = coreTicks();
   await new Promise((resolve) => setTimeout(resolve, lookMs));

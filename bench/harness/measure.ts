@@ -1,7 +1,8 @@
 /**
  * What the benchmarks measure: our client against whatever serves at `host`.
  *
- * - Saturation: N connections with `depth` messages in flight each. Round trip: one connection, one message in flight.
+ * - Saturation: N connections with `depth` messages in flight each. Round trip: one connection, one
+ *   message in flight.
  * - The same client for all: our dataplane client (src/load) on the other core.
  */
 import type { LoadResult } from '../../src/load/result.ts';

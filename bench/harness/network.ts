@@ -1,17 +1,20 @@
 /**
  * The network of a benchmark: a namespace without a name, and in it one veth pair per run.
  *
- * - `enterPrivateNetwork` moves this process's main thread, and so everything it starts afterwards, into a new
- *   network namespace. Nobody else sees it, and the kernel takes it away with all its links when the last process
- *   in it ends, however that happens. Nothing is left to sweep.
- * - A fresh pair for every run: nobody inherits a neighbour table, a queue or an XDP program from the run before.
- * - Kernel peers get an address on the server's end; our own server takes that end by AF_XDP. The client's end is
- *   always our client's.
- * - The kernel's defaults, with two exceptions, both because the other end is AF_XDP: no partial checksums and no
- *   frames above the MTU (both would need hardware or a kernel behind the wire to finish).
- * - A frame's receive processing runs where it was sent from. So the client's core does the kernel peers' receiving
- *   (netif_rx, half of that core's time), which is to their advantage. `steerReceive` sends it to the server's core, where
- *   a NIC with one queue would have it (RPS): then the kernel's server has one core, like ours.
+ * - `enterPrivateNetwork` moves this process's main thread, and so everything it starts afterwards,
+ *   into a new network namespace. Nobody else sees it, and the kernel takes it away with all its
+ *   links when the last process in it ends, however that happens. Nothing is left to sweep.
+ * - A fresh pair for every run: nobody inherits a neighbour table, a queue or an XDP program from
+ *   the run before.
+ * - Kernel peers get an address on the server's end; our own server takes that end by AF_XDP. The
+ *   client's end is always our client's.
+ * - The kernel's defaults, with two exceptions, both because the other end is AF_XDP: no partial
+ *   checksums and no frames above the MTU (both would need hardware or a kernel behind the wire to
+ *   finish).
+ * - A frame's receive processing runs where it was sent from. So the client's core does the kernel
+ *   peers' receiving (netif_rx, half of that core's time), which is to their advantage.
+ *   `steerReceive` sends it to the server's core, where a NIC with one queue would have it (RPS):
+ *   then the kernel's server has one core, like ours.
  *
  * Read first: man 7 network_namespaces; drivers/net/veth.c.
  */
@@ -80,7 +83,10 @@ export function makeBenchLink(server: 'kernel' | 'ours'): BenchLink {
   };
 }
 
-/** What the server's link receives is the work of `cpu` from now on. Sysfs shows a namespace's links to who mounts it there. */
+/**
+ * What the server's link receives is the work of `cpu` from now on. Sysfs shows a namespace's links
+ * to who mounts it there.
+ */
 export function steerReceive(cpu: number): void {
   const mask = (2 ** cpu).toString(16);
   const script = `mount -t sysfs ix /sys && for queue in /sys/class/net/${SERVER_LINK}/queues/rx-*; do

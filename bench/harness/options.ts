@@ -1,8 +1,8 @@
 /**
  * Options that every benchmark takes, and how they are read.
  *
- * - `--quick` chooses rounds and seconds so that the whole benchmark takes a minute or two; either may still be
- *   given. A wrong option is one line and exit code 2, as everywhere.
+ * - `--quick` chooses rounds and seconds so that the whole benchmark takes a minute or two; either
+ *   may still be given. A wrong option is one line and exit code 2, as everywhere.
  */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
@@ -52,7 +52,10 @@ const policy = (text: string): string => {
   throw new InvalidArgumentError(`takes ${IDLE_POLICIES.join(', ')}.`);
 };
 
-/** Reads a benchmark's options into `command`; false: help was asked for and printed. Throws an OptionError. */
+/**
+ * Reads a benchmark's options into `command`; false: help was asked for and printed. Throws an
+ * OptionError.
+ */
 export function readOptions(command: Command, args: readonly string[]): boolean {
   command
     .allowExcessArguments(false)
@@ -101,7 +104,8 @@ function complete(given: Partial<BenchOptions>, cores: number): BenchOptions {
   const options = given as BenchOptions;
   options.rounds ??= options.quick ? 3 : 5;
   options.seconds ??= options.quick ? 0.7 : 3;
-  // V8 compiles for a second and a half what takes part in a message: with 0.3 s it was the compiler that was measured.
+  // V8 compiles for a second and a half what takes part in a message: with 0.3 s it was the
+  // compiler that was measured.
   options.warmupSeconds = options.quick ? 1.5 : 2.5;
   if (cores < 2 || options.serverCpu === options.clientCpu) {
     throw new OptionError(

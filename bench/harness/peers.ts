@@ -1,12 +1,15 @@
 /**
  * The competitors: what a user would run instead, each as well as its users run it.
  *
- * - All on the kernel's TCP, on the server's end of the benchmark's link, pinned to the server's core.
- * - `epoll`: C, -O2, level-triggered (peers/echo-epoll.c). `epollSpin` is the same program that never sleeps: nobody
- *   runs it so, but it shows how much of a round trip is the kernel's wake-up.
- * - `nodeNet`, `nodeKv`: node:net on the same Node as ours. `memcached`: Debian's, one thread, its defaults otherwise.
- * - `epollOneCore`, `memcachedOneCore`: the same programs, and what the kernel receives for them is work of their core, too
- *   (network.ts says where it is otherwise). Every ratio that is a target is that to the usual ones.
+ * - All on the kernel's TCP, on the server's end of the benchmark's link, pinned to the server's
+ *   core.
+ * - `epoll`: C, -O2, level-triggered (peers/echo-epoll.c). `epollSpin` is the same program that
+ *   never sleeps: nobody runs it so, but it shows how much of a round trip is the kernel's wake-up.
+ * - `nodeNet`, `nodeKv`: node:net on the same Node as ours. `memcached`: Debian's, one thread, its
+ *   defaults otherwise.
+ * - `epollOneCore`, `memcachedOneCore`: the same programs, and what the kernel receives for them is
+ *   work of their core, too (network.ts says where it is otherwise). Every ratio that is a target
+ *   is that to the usual ones.
  * - A peer that is not on this machine says what is missing and how to get it.
  */
 import { connect } from 'node:net';
@@ -32,7 +35,10 @@ export interface Peer {
 
 const ECHO_PORT = 7;
 const KV_PORT = 11_211;
-/** 16,000 connections each (bench/load/many-client.ts): one process may be allowed no more than 20,000 open files. */
+/**
+ * 16,000 connections each (bench/load/many-client.ts): one process may be allowed no more than
+ * 20,000 open files.
+ */
 export const SERVER_PORTS = 16;
 
 export const compilerMissing = (): string | undefined =>

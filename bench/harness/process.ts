@@ -1,9 +1,9 @@
 /**
  * Programs that a benchmark runs: pinned to a core, and gone when the benchmark is.
  *
- * - Each runs under a small guard, a shell that waits for its standard input to end and then kills the program:
- *   that pipe ends when we stop it and when we die, `kill -9` included (PR_SET_PDEATHSIG would not do: a program
- *   that changes its user, like memcached, loses it).
+ * - Each runs under a small guard, a shell that waits for its standard input to end and then kills
+ *   the program: that pipe ends when we stop it and when we die, `kill -9` included
+ *   (PR_SET_PDEATHSIG would not do: a program that changes its user, like memcached, loses it).
  * - `output` is what the program wrote to standard output; standard error is kept for messages.
  */
 import { spawn } from 'node:child_process';

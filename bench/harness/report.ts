@@ -1,8 +1,8 @@
 /**
  * The outcome of a benchmark: one object for programs, a table for people.
  *
- * - `ratios` is ours divided by theirs (round trips too: below 1 is faster). A ratio whose peer is missing is left
- *   out of `ratios`; the peer itself stands in `results` with what is missing.
+ * - `ratios` is ours divided by theirs (round trips too: below 1 is faster). A ratio whose peer is
+ *   missing is left out of `ratios`; the peer itself stands in `results` with what is missing.
  * - `warnings` say which ratio is too noisy to be claimed, and which misses its target.
  */
 import type { Machine } from './machine.ts';

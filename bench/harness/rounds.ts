@@ -1,11 +1,14 @@
 /**
- * Rounds: every contender in turn, then all of them again (A B C A B C ...), so that whatever changes on the machine
- * during a benchmark falls on all of them alike.
+ * Rounds: every contender in turn, then all of them again (A B C A B C ...), so that whatever
+ * changes on the machine during a benchmark falls on all of them alike.
  *
- * - A contender that is missing on this machine takes part in no round, and stands in the results as missing.
- * - One that fails (a lost connection, on a machine that others use) says so and is run once more, in the same round; the
- *   report names it. Failing again ends the benchmark, with both reasons: a result with a hole in it would be read as whole.
- * - Each run of a contender yields numbers by name ('messagesPerSecond', 'rttNs'); they are kept round by round.
+ * - A contender that is missing on this machine takes part in no round, and stands in the results
+ *   as missing.
+ * - One that fails (a lost connection, on a machine that others use) says so and is run once more,
+ *   in the same round; the report names it. Failing again ends the benchmark, with both reasons: a
+ *   result with a hole in it would be read as whole.
+ * - Each run of a contender yields numbers by name ('messagesPerSecond', 'rttNs'); they are kept
+ *   round by round.
  */
 import { UserError } from '../../src/errors.ts';
 import { type Spread, spreadOf } from './statistics.ts';

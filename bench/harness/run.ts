@@ -1,9 +1,12 @@
 /**
- * The one place where benchmarks meet the control plane: our servers and our clients as it starts them.
+ * The one place where benchmarks meet the control plane: our servers and our clients as it starts
+ * them.
  *
- * - `startOurs` serves an application by AF_XDP on the server's end of the link, `runClient` runs a load
- *   application on the client's end and returns its report. Both are dataplanes of their own, pinned.
- * - A load application is src/load/NAME.ts (what users run) or bench/load/NAME.ts (what only the paper's figures need).
+ * - `startOurs` serves an application by AF_XDP on the server's end of the link, `runClient` runs a
+ *   load application on the client's end and returns its report. Both are dataplanes of their own,
+ *   pinned.
+ * - A load application is src/load/NAME.ts (what users run) or bench/load/NAME.ts (what only the
+ *   paper's figures need).
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -58,7 +61,8 @@ async function startDataplane(
   link: string,
   report: (value: unknown) => void = () => {},
 ): Promise<Service> {
-  // A veth pair whose ends have no offloads (network.ts): what `ix serve` chooses on a link of its own.
+  // A veth pair whose ends have no offloads (network.ts): what `ix serve` chooses on a link of its
+  // own.
   const options = parseRunOptions({ xdp: 'generic', ip6: 'none', ...given });
   return await startService(app, options, link, { report });
 }
@@ -97,7 +101,10 @@ export function clientApplication(plan: ClientPlan): Application {
   return findApplication(places.find(existsSync) ?? places[0]!, settings);
 }
 
-/** Runs a load application to its end. Throws when it fails, or says nothing for too long. `T`: what else it reports. */
+/**
+ * Runs a load application to its end. Throws when it fails, or says nothing for too long. `T`: what
+ * else it reports.
+ */
 export async function runClient<T = unknown>(plan: ClientPlan): Promise<LoadResult & T> {
   const given = {
     ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`,

@@ -1,7 +1,8 @@
 /**
  * Statistics over the rounds of a benchmark: medians and spread, never means.
  *
- * - A ratio is taken inside each round (ours and theirs ran within seconds of each other), then summarised.
+ * - A ratio is taken inside each round (ours and theirs ran within seconds of each other), then
+ *   summarised.
  * - `isNoisy` says when the spread is too wide for the median to be a claim.
  */
 
@@ -11,7 +12,10 @@ export interface Spread {
   max: number;
 }
 
-/** Rounds that differ by more than this factor prove little: the same program varies by as much on a busy machine. */
+/**
+ * Rounds that differ by more than this factor prove little: the same program varies by as much on a
+ * busy machine.
+ */
 export const NOISY_FACTOR = 1.5;
 
 /** Median of a non-empty list; of an even number of values, the mean of the middle two. */

@@ -1,11 +1,15 @@
 /**
- * Echo client that keeps N connections and gives each of them up after `messages` messages: the paper's Fig. 3b.
+ * Echo client that keeps N connections and gives each of them up after `messages` messages: the
+ * paper's Fig. 3b.
  *
- * - One message in flight per connection. After its last answer a connection is reset (RST, as the paper's clients do:
- *   no TIME-WAIT on either side) and another one opened in its place in the same batch.
- * - The first message of a connection is timed from the connect. Every answer is checked: length, first and last word.
+ * - One message in flight per connection. After its last answer a connection is reset (RST, as the
+ *   paper's clients do: no TIME-WAIT on either side) and another one opened in its place in the
+ *   same batch.
+ * - The first message of a connection is timed from the connect. Every answer is checked: length,
+ *   first and last word.
  *
- * Application module: the report is a `load` (src/load/result.ts) with `opened`, the connections of the measured time.
+ * Application module: the report is a `load` (src/load/result.ts) with `opened`, the connections of
+ * the measured time.
  */
 import { DEAD } from '../../src/gate/abi.ts';
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';

@@ -1,12 +1,15 @@
 /**
  * Echo client with many open connections, few of them busy at a time: the paper's Fig. 4.
  *
- * - Opens `connections`, keeps `window` messages in flight, and gives each next one to the connection whose turn it is,
- *   so that every connection is used as often as every other, and all state is cold when it is touched.
- * - The run ends only when every connection has answered at least once (`answered`): open means alive.
+ * - Opens `connections`, keeps `window` messages in flight, and gives each next one to the
+ *   connection whose turn it is, so that every connection is used as often as every other, and all
+ *   state is cold when it is touched.
+ * - The run ends only when every connection has answered at least once (`answered`): open means
+ *   alive.
  * - 16,000 local ports a server port: connection k uses server port `port` + floor(k / 16,000).
  *
- * Application module: the report is a `load` (src/load/result.ts) with `answered` and `openSeconds`.
+ * Application module: the report is a `load` (src/load/result.ts) with `answered` and
+ * `openSeconds`.
  */
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';
 import { Measurement } from '../../src/load/measurement.ts';
@@ -36,7 +39,9 @@ class ManyClient {
   readonly #measurement: Measurement;
   readonly #handlers: Handlers;
   readonly #connections: Connection[] = [];
-  /** Per connection: its slot of the window, or NONE; bytes of the answer; whether it ever answered. */
+  /**
+   * Per connection: its slot of the window, or NONE; bytes of the answer; whether it ever answered.
+   */
   readonly #slots: Int32Array;
   readonly #got: Int32Array;
   readonly #hasAnswered: Uint8Array;

@@ -1,11 +1,15 @@
 /**
- * NetPIPE's client on libix: one connection, messages of one size to and fro, for many sizes in turn.
+ * NetPIPE's client on libix: one connection, messages of one size to and fro, for many sizes in
+ * turn.
  *
- * - A message begins with its length. Every answer is checked: its length, its first and its last word.
- * - Some exchanges of the first size to get warm; then per size a few unmeasured, and `msPerSize` milliseconds of round trips, each timed by
- *   performance.now(); the report has the median of each size.
+ * - A message begins with its length. Every answer is checked: its length, its first and its last
+ *   word.
+ * - Some exchanges of the first size to get warm; then per size a few unmeasured, and `msPerSize`
+ *   milliseconds of round trips, each timed by performance.now(); the report has the median of each
+ *   size.
  *
- * Application module: the report is a `load` with `sizes`; the other end is bench/apps/netpipe.ts or peers/netpipe.c.
+ * Application module: the report is a `load` with `sizes`; the other end is bench/apps/netpipe.ts
+ * or peers/netpipe.c.
  */
 import type { Connection, Ix } from '../../src/libix/index.ts';
 import { Histogram } from '../../src/load/histogram.ts';

@@ -1,11 +1,13 @@
 /**
  * What an experiment of the paper is to the rest of `ix bench paper`, and what it leaves behind.
  *
- * - An experiment is a file here: its head comment, and its `paper`, `ours`, `differs`, say what the paper did, what we do,
- *   and what is not the same. The report prints them beside the plot.
- * - Its outcome is series of points. A point has an x and metrics; a metric has every round's value, their median and
- *   spread. Charts only say which metric goes on which axis: every number drawn is one of these.
- * - What could not be measured stands in the series, as `missing` (not on this machine) or `failures`.
+ * - An experiment is a file here: its head comment, and its `paper`, `ours`, `differs`, say what
+ *   the paper did, what we do, and what is not the same. The report prints them beside the plot.
+ * - Its outcome is series of points. A point has an x and metrics; a metric has every round's
+ *   value, their median and spread. Charts only say which metric goes on which axis: every number
+ *   drawn is one of these.
+ * - What could not be measured stands in the series, as `missing` (not on this machine) or
+ *   `failures`.
  */
 import type { Spread } from '../harness/statistics.ts';
 

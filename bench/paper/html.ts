@@ -1,6 +1,6 @@
 /**
- * The report as one HTML page that needs nothing else: plots inline, numbers as tables, and the whole JSON inside, so that
- * every number can be traced (a mark's hover text says its place in it).
+ * The report as one HTML page that needs nothing else: plots inline, numbers as tables, and the
+ * whole JSON inside, so that every number can be traced (a mark's hover text says its place in it).
  */
 import { draw, escaped } from './plot.ts';
 import { describeMachine, type Finding, formatSpread, type PaperReport } from './report.ts';

@@ -1,6 +1,6 @@
 /**
- * The summary for docs/RESULTS.md: the targets with what was measured, losses as plainly as wins, then the numbers of every
- * experiment.
+ * The summary for docs/RESULTS.md: the targets with what was measured, losses as plainly as wins,
+ * then the numbers of every experiment.
  */
 import { describeMachine, type Finding, formatSpread, type PaperReport } from './report.ts';
 import { tableOf } from './table.ts';

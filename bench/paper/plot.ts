@@ -1,8 +1,11 @@
 /**
- * Plots as SVG text: lines over a linear or logarithmic axis with the spread as whiskers, and grouped bars.
+ * Plots as SVG text: lines over a linear or logarithmic axis with the spread as whiskers, and
+ * grouped bars.
  *
- * - Self-contained: no script, no font, no link; colours that are told apart in grey and by the colour-blind.
- * - Every mark carries its numbers and its place in the JSON as a <title>, which browsers show on hover.
+ * - Self-contained: no script, no font, no link; colours that are told apart in grey and by the
+ *   colour-blind.
+ * - Every mark carries its numbers and its place in the JSON as a <title>, which browsers show on
+ *   hover.
  */
 import type { Axis, Chart, Metric, Point, Series } from './experiment.ts';
 

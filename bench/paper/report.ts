@@ -1,5 +1,6 @@
 /**
- * The whole run as one object: what is written as JSON, and what the page and the summary are made from.
+ * The whole run as one object: what is written as JSON, and what the page and the summary are made
+ * from.
  */
 import type { Machine } from '../harness/machine.ts';
 import { isNoisy, NOISY_FACTOR, type Spread } from '../harness/statistics.ts';

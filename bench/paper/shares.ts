@@ -1,11 +1,12 @@
 /**
  * Where the processor's time goes: kernel, stack, application.
  *
- * The paper: section 5.5: at peak memcached throughput Linux spends about 75 % of its time in the kernel, IX less than 10 %.
- * Ours: the server's core under saturation, from /proc/stat: user against system + interrupts. The user part of ours is
- * divided by V8's sampling profiler: application, libix, stack, driver and loop.
- * Differs: our packets still cross the kernel's AF_XDP and veth code, which a NIC in zero-copy mode would not need. The
- * profiler itself costs some speed, so rates are not reported here.
+ * The paper: section 5.5: at peak memcached throughput Linux spends about 75 % of its time in the
+ * kernel, IX less than 10 %. Ours: the server's core under saturation, from /proc/stat: user
+ * against system + interrupts. The user part of ours is divided by V8's sampling profiler:
+ * application, libix, stack, driver and loop. Differs: our packets still cross the kernel's AF_XDP
+ * and veth code, which a NIC in zero-copy mode would not need. The profiler itself costs some
+ * speed, so rates are not reported here.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -212,7 +213,10 @@ const within = <T>(promise: Promise<T>): Promise<T> =>
     sleep(5000).then(() => Promise.reject(new Error('the profiler said nothing'))),
   ]);
 
-/** The user's share, in proportion to the profile; what is native is the system calls, already the kernel's. */
+/**
+ * The user's share, in proportion to the profile; what is native is the system calls, already the
+ * kernel's.
+ */
 function divide(sample: Sample, selfUs: Record<string, number>): Sample {
   const sums: Record<string, number> = {};
   for (const [area, us] of Object.entries(selfUs)) {

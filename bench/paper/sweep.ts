@@ -1,11 +1,12 @@
 /**
- * How experiments measure: lines (contenders) in turn, round after round (A B C A B C ...), each with all its points while
- * its server runs.
+ * How experiments measure: lines (contenders) in turn, round after round (A B C A B C ...), each
+ * with all its points while its server runs.
  *
- * - A point that fails is measured once more; failing again it is left out of later rounds of that line, and a line whose server
- *   does not start as well. Both are noted.
- *   Nothing that fails ends the experiment.
- * - After the deadline nothing new begins: what has been measured counts, and the series says what is not there.
+ * - A point that fails is measured once more; failing again it is left out of later rounds of that
+ *   line, and a line whose server does not start as well. Both are noted. Nothing that fails ends
+ *   the experiment.
+ * - After the deadline nothing new begins: what has been measured counts, and the series says what
+ *   is not there.
  */
 import { onLink } from '../harness/bench.ts';
 import { type Peer, startPeer } from '../harness/peers.ts';

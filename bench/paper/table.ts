@@ -1,5 +1,6 @@
 /**
- * The numbers behind the plots of an experiment as rows of text: a row per series and x, median and spread per metric.
+ * The numbers behind the plots of an experiment as rows of text: a row per series and x, median and
+ * spread per metric.
  */
 import { formatMetric } from '../harness/rounds.ts';
 import type { Finding } from './report.ts';

@@ -1,8 +1,9 @@
 /**
- * What the evaluation must show, and whether it did. A target is a ratio (ours over theirs) and a bound.
+ * What the evaluation must show, and whether it did. A target is a ratio (ours over theirs) and a
+ * bound.
  *
- * - `reached` and `missed` are claims: the whole spread lies on one side, or the rounds agree (control/record/statistics.ts). Otherwise the
- *   run decides nothing: `void`.
+ * - `reached` and `missed` are claims: the whole spread lies on one side, or the rounds agree
+ *   (control/record/statistics.ts). Otherwise the run decides nothing: `void`.
  */
 import { isNoisy, type Spread } from '../harness/statistics.ts';
 
@@ -24,7 +25,10 @@ const atMost = (ratio: string, value: number, what: string, ifMissed: string): T
   ...{ ratio, bound: 'at most', value, what, ifMissed },
 });
 
-/** Measured apart: a kick of 1 to 64 frames into a peer that sleeps or polls, the same (1.5 to 2.2 us a frame). */
+/**
+ * Measured apart: a kick of 1 to 64 frames into a peer that sleeps or polls, the same (1.5 to 2.2
+ * us a frame).
+ */
 const KERNEL =
   'The kernel\'s way of a frame over the veth (a socket buffer, a soft interrupt, generic XDP, a copy), which the bare reflector pays as well: see the doorbell in "Where the time of one request goes". A NIC that AF_XDP drives in zero-copy mode has none of it.';
 const STALLS =

@@ -1,7 +1,8 @@
 /**
  * The competitor "Node": a TCP echo server on node:net, as a Node programmer writes a fast one.
  *
- * - `write` from the data handler, not `pipe`: no stream machinery between; back-pressure kept by hand.
+ * - `write` from the data handler, not `pipe`: no stream machinery between; back-pressure kept by
+ *   hand.
  * - noDelay on. The kernel's defaults otherwise. Pinned by whoever starts it (taskset).
  *
  * Usage: node echo-node.ts ADDRESS PORT. Prints "ready" when it listens.

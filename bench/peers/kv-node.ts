@@ -1,9 +1,12 @@
 /**
- * The competitor "Node kv": a memcached-compatible store on node:net and a Map, as a Node programmer writes a fast one.
+ * The competitor "Node kv": a memcached-compatible store on node:net and a Map, as a Node
+ * programmer writes a fast one.
  *
- * - The classic ASCII commands, those of our kv: get gets gat gats, set add replace append prepend cas, delete, incr decr,
- *   touch, flush_all, version, verbosity, stats, quit; `noreply`, expiry, flags. No eviction: it is given enough memory.
- * - Answers of one chunk of input leave in one write. Keys are latin1 strings, values Buffers of their own.
+ * - The classic ASCII commands, those of our kv: get gets gat gats, set add replace append prepend
+ *   cas, delete, incr decr, touch, flush_all, version, verbosity, stats, quit; `noreply`, expiry,
+ *   flags. No eviction: it is given enough memory.
+ * - Answers of one chunk of input leave in one write. Keys are latin1 strings, values Buffers of
+ *   their own.
  *
  * Usage: node kv-node.ts ADDRESS PORT. Prints "ready" when it listens.
  */

@@ -1,13 +1,15 @@
 /**
- * Our echo server with a stopwatch at every step of the elastic thread's cycle: where the time of one request goes.
+ * Our echo server with a stopwatch at every step of the elastic thread's cycle: where the time of
+ * one request goes.
  *
- * - One dataplane thread built like the real one (src/dataplane/thread.ts); the steps of its parts are wrapped, so the
- *   order and the code are those of `ElasticThread.turn`.
- * - Turns that received nothing do not count, nor those that were interrupted. A stopwatch reading costs `clockNs`, which is taken off each step.
+ * - One dataplane thread built like the real one (src/dataplane/thread.ts); the steps of its parts
+ *   are wrapped, so the order and the code are those of `ElasticThread.turn`.
+ * - Turns that received nothing do not count, nor those that were interrupted. A stopwatch reading
+ *   costs `clockNs`, which is taken off each step.
  *
  * Usage: node staged-echo.ts IFNAME ADDRESS, until it is ended.
- * Prints "ready" (standard error) when it serves, and now and then one line of JSON { frames, turns, clockNs, stages }, where
- * stages maps a step, in order, to its nanoseconds since the start.
+ * Prints "ready" (standard error) when it serves, and now and then one line of JSON { frames,
+ * turns, clockNs, stages }, where stages maps a step, in order, to its nanoseconds since the start.
  */
 import echo from '../../src/apps/echo.ts';
 import { openThread } from '../../src/dataplane/thread.ts';
@@ -116,7 +118,10 @@ side.ix.whenSettled(() => console.error('ready'));
 echo(side.ix, { port: '7' });
 runner.start();
 
-/** Sums so far: a reader takes the difference of two lines, and so leaves out the time before V8 was warm. */
+/**
+ * Sums so far: a reader takes the difference of two lines, and so leaves out the time before V8 was
+ * warm.
+ */
 setInterval(() => {
   const stages = names.map((name, i): [string, number] => [name, all[i]! - calls[i]! * clockNs]);
   console.log(JSON.stringify({ frames, turns, clockNs, stages: Object.fromEntries(stages) }));

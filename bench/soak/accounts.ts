@@ -1,8 +1,10 @@
 /**
- * Whether every frame is accounted for: what came in on a layer is the sum of what that layer counted, by reason.
+ * Whether every frame is accounted for: what came in on a layer is the sum of what that layer
+ * counted, by reason.
  *
- * - The sums are those of src/net: each frame ends in exactly one of the counters of a line. Beyond TCP's border the
- *   counters overlap (a segment may be out of order and answered), so the accounts end there.
+ * - The sums are those of src/net: each frame ends in exactly one of the counters of a line. Beyond
+ *   TCP's border the counters overlap (a segment may be out of order and answered), so the accounts
+ *   end there.
  */
 import type { CounterName } from '../../src/counters.ts';
 

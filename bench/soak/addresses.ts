@@ -1,5 +1,6 @@
 /**
- * Who is who in the soak: strangers are addresses and ports that the frame source plays, on the client's link.
+ * Who is who in the soak: strangers are addresses and ports that the frame source plays, on the
+ * client's link.
  *
  * - Every second stranger speaks IPv6, the others IPv4; the well-behaved client speaks IPv4.
  */

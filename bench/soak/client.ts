@@ -1,10 +1,10 @@
 /**
- * The well-behaved client of the soak, on the kernel's TCP: stores and reads back on a few connections, one request in
- * flight each, and opens a fresh connection now and then.
+ * The well-behaved client of the soak, on the kernel's TCP: stores and reads back on a few
+ * connections, one request in flight each, and opens a fresh connection now and then.
  *
  * Usage: node bench/soak/client.ts HOST PORT SECONDS SEED
- * Prints one JSON object: exchanges, errors (an exchange that failed, with the first reason), fresh connections, their
- * failures, and latencies in microseconds. Started by bench/soak.ts.
+ * Prints one JSON object: exchanges, errors (an exchange that failed, with the first reason), fresh
+ * connections, their failures, and latencies in microseconds. Started by bench/soak.ts.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -15,7 +15,10 @@ const [host, port, seconds, seed] = process.argv.slice(2);
 const CONNECTIONS = 8;
 const VALUE_MAX = 3000;
 const FRESH_MS = 250;
-/** Above the kernel's backed-off retransmissions: the link is flooded, and frames are lost before anybody has looked at them. */
+/**
+ * Above the kernel's backed-off retransmissions: the link is flooded, and frames are lost before
+ * anybody has looked at them.
+ */
 const PATIENCE_MS = 60_000;
 
 const dice = new Dice(Number(seed));

@@ -1,4 +1,6 @@
-/** Seeded randomness: integers only, nothing allocated. The seed is printed and can be given again. */
+/**
+ * Seeded randomness: integers only, nothing allocated. The seed is printed and can be given again.
+ */
 export class Dice {
   #state: number;
 

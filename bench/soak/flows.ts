@@ -1,8 +1,8 @@
 /**
  * The strangers' connections: what a frame source must remember to be more than noise, and no more.
  *
- * - One row a tuple (addresses.ts). `next` is our next sequence number, `expected` the server's; both as the server has
- *   last said, so that a conversation goes on however much of it was spoilt.
+ * - One row a tuple (addresses.ts). `next` is our next sequence number, `expected` the server's;
+ *   both as the server has last said, so that a conversation goes on however much of it was spoilt.
  */
 import { TUPLES } from './addresses.ts';
 import type { Dice } from './dice.ts';

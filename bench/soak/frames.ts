@@ -1,9 +1,11 @@
 /**
- * Frames as a hostile network sends them, written in place: sound ones, and the ways in which they are spoilt.
+ * Frames as a hostile network sends them, written in place: sound ones, and the ways in which they
+ * are spoilt.
  *
  * - Every method writes one frame at `at` and returns its length, 14..1514.
- * - Whatever carries right checksums comes from a stranger: nobody else's connections are spoken for, and no ARP packet
- *   claims the address of the well-behaved client. Against these two nothing helps on an Ethernet; all else is allowed.
+ * - Whatever carries right checksums comes from a stranger: nobody else's connections are spoken
+ *   for, and no ARP packet claims the address of the well-behaved client. Against these two nothing
+ *   helps on an Ethernet; all else is allowed.
  *
  * Called by strangers.ts.
  */

@@ -1,10 +1,11 @@
 /**
- * The same over IPv6: packets with and without extension headers, fragments, ICMPv6 and everything that neighbour
- * discovery may be told.
+ * The same over IPv6: packets with and without extension headers, fragments, ICMPv6 and everything
+ * that neighbour discovery may be told.
  *
- * - As in frames.ts, what carries right checksums comes from a stranger; and nobody claims the server's address, which it
- *   would have to give up while it asks for it (RFC 4862 5.4.4).
- * - A fragment never says that a fragment is in it: only of those it is not counted what became of them.
+ * - As in frames.ts, what carries right checksums comes from a stranger; and nobody claims the
+ *   server's address, which it would have to give up while it asks for it (RFC 4862 5.4.4).
+ * - A fragment never says that a fragment is in it: only of those it is not counted what became of
+ *   them.
  *
  * Called by frames.ts and strangers.ts. Read first: RFC 8200 4; RFC 4861 4.
  */
@@ -38,7 +39,10 @@ const HEADERS = [
   HEADER_DESTINATION,
   HEADER_ROUTING,
 ] as const;
-/** MLD query, router solicitation and advertisement, neighbour solicitation and advertisement, redirect, and what is none. */
+/**
+ * MLD query, router solicitation and advertisement, neighbour solicitation and advertisement,
+ * redirect, and what is none.
+ */
 const DISCOVERY = [130, 133, 134, 135, 135, 136, 136, 137, 138] as const;
 const ALL_NODES: Words = [0xff02_0000 | 0, 0, 0, 1];
 const SOLICITED: Words = [0xff02_0000 | 0, 0, 1, 0xff00_0000 | (SERVER6[3] & 0xff_ffff)];
@@ -137,7 +141,10 @@ export class FrameWriter6 {
     return header + bytes - at;
   }
 
-  /** One option that fills the header: padding, one that is skipped, one that is refused; or what there is. */
+  /**
+   * One option that fills the header: padding, one that is skipped, one that is refused; or what
+   * there is.
+   */
   #options(header: number, units: number): void {
     const dice = this.#dice;
     this.#view.setUint8(header + 1, dice.once(8) ? dice.below(256) : units);
@@ -183,7 +190,9 @@ export class FrameWriter6 {
     return length;
   }
 
-  /** Neighbour and router discovery, from the link as it must be or not, with options of any kind. */
+  /**
+   * Neighbour and router discovery, from the link as it must be or not, with options of any kind.
+   */
   discovery(at: number, tuple: number): number {
     const dice = this.#dice;
     const view = this.#view;
@@ -195,7 +204,8 @@ export class FrameWriter6 {
     view.setUint8(ip + IP6_HOP_LIMIT, dice.once(8) ? dice.below(256) : 255);
     if (dice.once(2)) this.#address(ip + IP6_DESTINATION, dice.pick([ALL_NODES, SOLICITED]));
     if (dice.once(8)) this.#address(ip + IP6_SOURCE, UNSPECIFIED);
-    else if (dice.once(2)) view.setInt32(ip + IP6_SOURCE, 0xfe80_0000 | 0); // link-local, as routers are
+    // link-local, as routers are
+    else if (dice.once(2)) view.setInt32(ip + IP6_SOURCE, 0xfe80_0000 | 0);
     fill(view, dice, icmp, bytes);
     view.setUint16(icmp, (type << 8) | (dice.once(8) ? dice.below(256) : 0));
     const isToUs = type === 135 && !dice.once(4);

@@ -1,5 +1,6 @@
 /**
- * What the strangers say to the store: sound requests, requests that are wrong, and requests in pieces.
+ * What the strangers say to the store: sound requests, requests that are wrong, and requests in
+ * pieces.
  *
  * - No `flush_all`, and no key of the well-behaved client's: what it stored must still be there.
  */

@@ -1,13 +1,16 @@
 /**
- * The frame source of the soak: random, spoilt and sound frames at full rate over AF_XDP, from the host's end of a link.
+ * The frame source of the soak: random, spoilt and sound frames at full rate over AF_XDP, from the
+ * host's end of a link.
  *
- * - Takes the frames of the strangers' addresses off its interface; everything else on it stays the kernel's, so that a
- *   well-behaved client can use the same link.
- * - Opens connections, talks on them, spoils what it says, and forgets some of it. At the end it resets whatever the
- *   server still has of them: probes every tuple, and answers what comes back with RST, until nothing does.
+ * - Takes the frames of the strangers' addresses off its interface; everything else on it stays the
+ *   kernel's, so that a well-behaved client can use the same link.
+ * - Opens connections, talks on them, spoils what it says, and forgets some of it. At the end it
+ *   resets whatever the server still has of them: probes every tuple, and answers what comes back
+ *   with RST, until nothing does.
  *
  * Usage: node bench/soak/strangers.ts IFNAME SERVER SERVER_MAC SECONDS SEED
- * Prints one JSON object: { frames, seconds, rate, opened, opened6 (of them over IPv6), left }. Started by bench/soak.ts.
+ * Prints one JSON object: { frames, seconds, rate, opened, opened6 (of them over IPv6), left }.
+ * Started by bench/soak.ts.
  */
 import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';
@@ -97,7 +100,9 @@ function writeSegment(at: number, tuple: number, flags: number, bytes = 0): numb
   return writer.segment(at, segment, bytes);
 }
 
-/** Asks whether there is a connection: a segment that no window holds is answered, by ACK or RST. */
+/**
+ * Asks whether there is a connection: a segment that no window holds is answered, by ACK or RST.
+ */
 function probe(at: number, tuple: number): number {
   segment.tuple = tuple;
   segment.flags = ACK;

@@ -1,9 +1,10 @@
 /**
- * The honest clients of the SYN flood, on the kernel's TCP: established connections that ask at a fixed rate whatever the
- * answers do (an open loop), and new ones that open, ask once and close.
+ * The honest clients of the SYN flood, on the kernel's TCP: established connections that ask at a
+ * fixed rate whatever the answers do (an open loop), and new ones that open, ask once and close.
  *
  * Usage: node bench/synflood/client.ts HOST PORT SECONDS RATE
- * Prints one JSON object (ClientResult). The connections are made before the time begins: "ready" says so.
+ * Prints one JSON object (ClientResult). The connections are made before the time begins: "ready"
+ * says so.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -1,13 +1,16 @@
 /**
- * The flood: SYNs from spoofed addresses at a fixed rate, over AF_XDP, from the client's end of the link.
+ * The flood: SYNs from spoofed addresses at a fixed rate, over AF_XDP, from the client's end of the
+ * link.
  *
- * - Also the gateway: answers ARP for its address, so that the server's answers to the spoofed ones leave it. What they
- *   are sent to is nobody here: the kernel drops them, as a host does that is spoofed.
- * - Every SYN has an address, port and sequence number of its own, and the options of Linux's (MSS, SACK, timestamps,
- *   window scale), so that a cookie must carry them.
+ * - Also the gateway: answers ARP for its address, so that the server's answers to the spoofed ones
+ *   leave it. What they are sent to is nobody here: the kernel drops them, as a host does that is
+ *   spoofed.
+ * - Every SYN has an address, port and sequence number of its own, and the options of Linux's (MSS,
+ *   SACK, timestamps, window scale), so that a cookie must carry them.
  *
  * Usage: node bench/synflood/flood.ts IFNAME GATEWAY SERVER SERVER_MAC PORT SECONDS RATE
- * Prints one JSON object: { sent, seconds, rate }. Started by bench/synflood.ts. Rate 0: only the gateway.
+ * Prints one JSON object: { sent, seconds, rate }. Started by bench/synflood.ts. Rate 0: only the
+ * gateway.
  */
 import { Random } from '../../sim/random.ts';
 import { Arena } from '../../src/arena/arena.ts';
@@ -36,8 +39,9 @@ const ARP_BYTES = 42;
 const OPTIONS = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 1, 0, 0, 0, 0, 0, 1, 3, 3, 7];
 const PAUSE_US = 100;
 /**
- * Not the link's: the server's answers to spoofed addresses are another host's for the kernel at this end, and dropped at
- * once. That is done on the server's core, which should pay for its own work only.
+ * Not the link's: the server's answers to spoofed addresses are another host's for the kernel at
+ * this end, and dropped at once. That is done on the server's core, which should pay for its own
+ * work only.
  */
 const GATEWAY_MAC = [2, 0x69, 0x78, 0, 0, 0xfe];
 

@@ -1,10 +1,12 @@
 /**
- * The application process: reads its configuration from the control plane, runs one worker per elastic thread, and
- * passes on what they say.
+ * The application process: reads its configuration from the control plane, runs one worker per
+ * elastic thread, and passes on what they say.
  *
- * - The configuration comes when the dataplane is attached; our one argument says how many ms that may take.
+ * - The configuration comes when the dataplane is attached; our one argument says how many ms that
+ *   may take.
  * - What the application may ask of the kernel is decided here, before it is loaded (`lockDown`).
- * - Exit codes: 0 when the application stopped itself, 1 when it failed. What it held is the dataplane's to clean.
+ * - Exit codes: 0 when the application stopped itself, 1 when it failed. What it held is the
+ *   dataplane's to clean.
  */
 import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
@@ -16,7 +18,10 @@ import { makeUnderWay, passedOn, type ReportMessage } from '../dataplane/reports
 
 type WorkerMessage = Exclude<ApplicationMessage, { type: 'report' }> | ReportMessage;
 
-/** What a worker prints leaves it when it goes around its event loop: after a slice, and a wait for its turn (domain/turns.ts). */
+/**
+ * What a worker prints leaves it when it goes around its event loop: after a slice, and a wait for
+ * its turn (domain/turns.ts).
+ */
 const LAST_WORDS_MS = 20;
 
 function run(config: ApplicationConfig, channel: Channel): void {

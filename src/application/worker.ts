@@ -1,10 +1,11 @@
 /**
- * An application in a process of its own: one worker per elastic thread, on that thread's core or (placement
- * split) on one of its own.
+ * An application in a process of its own: one worker per elastic thread, on that thread's core or
+ * (placement split) on one of its own.
  *
- * - Its arena has the dataplane's size, and the four shared segments lie at the dataplane's offsets, so that every
- *   offset means the same bytes in both. The receive pool and the event array are mapped read-only: a write is
- *   SIGSEGV here and nothing anywhere else. Nothing else of the dataplane's memory is in this process.
+ * - Its arena has the dataplane's size, and the four shared segments lie at the dataplane's
+ *   offsets, so that every offset means the same bytes in both. The receive pool and the event
+ *   array are mapped read-only: a write is SIGSEGV here and nothing anywhere else. Nothing else of
+ *   the dataplane's memory is in this process.
  * - Says `ready` with the ports when the application listens.
  *
  * Started by main.ts. Read first: docs/ARCHITECTURE.md "Two protection domains".

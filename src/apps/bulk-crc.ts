@@ -1,5 +1,6 @@
 /**
- * CRC-32 (zlib's) of a stream that arrives in pieces of the arena: eight bytes at a time, nothing allocated.
+ * CRC-32 (zlib's) of a stream that arrives in pieces of the arena: eight bytes at a time, nothing
+ * allocated.
  *
  * - Eight tables instead of one (Kounavis and Berry, 2005): 0.7 ns a byte instead of 2.5.
  *

@@ -1,15 +1,17 @@
 /**
- * bulk: long streams, to see that every byte arrives. Port 9 takes them (RFC 863, and sums them), port 19 makes them
- * (RFC 864).
+ * bulk: long streams, to see that every byte arrives. Port 9 takes them (RFC 863, and sums them),
+ * port 19 makes them (RFC 864).
  *
  *     ix serve bulk bytes=1073741824 seed=7
  *
- * - Port 19 sends `bytes` (default 64 MiB) of the stream that bench/peers/bulk.c makes of `seed` (default 1): xorshift32
- *   words, little-endian; then FIN. At most STREAMS at a time; further connections are reset.
- * - Port 9 reads to the peer's FIN, reports `{ bytes, crc }` (CRC-32 as zlib's, eight hexadecimal digits) and closes.
+ * - Port 19 sends `bytes` (default 64 MiB) of the stream that bench/peers/bulk.c makes of `seed`
+ *   (default 1): xorshift32 words, little-endian; then FIN. At most STREAMS at a time; further
+ *   connections are reset.
+ * - Port 9 reads to the peer's FIN, reports `{ bytes, crc }` (CRC-32 as zlib's, eight hexadecimal
+ *   digits) and closes.
  *
- * Used by acceptance tests. The blocks of a stream are made one ahead of what is acknowledged: `released` gives a block
- * back, and it is filled and sent again.
+ * Used by acceptance tests. The blocks of a stream are made one ahead of what is acknowledged:
+ * `released` gives a block back, and it is filled and sent again.
  */
 import type { Application, Connection, Handlers, Ix } from '../libix/index.ts';
 import { Crc32 } from './bulk-crc.ts';
@@ -18,7 +20,9 @@ const SINK_PORT = 9;
 const SOURCE_PORT = 19;
 const BYTES_DEFAULT = 64 * 2 ** 20;
 const STREAMS = 8;
-/** Blocks of a stream: together more than a connection may queue, so that it never waits for one. */
+/**
+ * Blocks of a stream: together more than a connection may queue, so that it never waits for one.
+ */
 const BLOCKS = 6;
 const BLOCK_BYTES = 65_536;
 

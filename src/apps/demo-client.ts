@@ -1,10 +1,10 @@
 /**
- * demo-client: something to see where no network may be touched. Talks to a server over the cable: a few requests
- * word for word, then a closed loop for two seconds, and the rate.
+ * demo-client: something to see where no network may be touched. Talks to a server over the cable:
+ * a few requests word for word, then a closed loop for two seconds, and the rate.
  *
  * - `options`: address, port, app ('kv' or anything that echoes), seconds.
- * - Reports `{ kind: 'transcript', line }` for each line and stops its dataplane at the end; or `{ kind: 'failed', line }`
- *   once, when it cannot connect, is left, or gets no answer.
+ * - Reports `{ kind: 'transcript', line }` for each line and stops its dataplane at the end; or `{
+ *   kind: 'failed', line }` once, when it cannot connect, is left, or gets no answer.
  */
 import { DEAD } from '../gate/abi.ts';
 import type { Application, Connection, Handlers, Ix } from '../libix/index.ts';

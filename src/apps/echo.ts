@@ -1,8 +1,9 @@
 /**
- * echo: sends back what it receives (RFC 862). The smallest useful application; `options.port` defaults to 7.
+ * echo: sends back what it receives (RFC 862). The smallest useful application; `options.port`
+ * defaults to 7.
  *
- * Back-pressure needs no line: a peer that does not read makes its connection not `writable`, libix then hands over
- * no more of its bytes, and the peer's window closes.
+ * Back-pressure needs no line: a peer that does not read makes its connection not `writable`, libix
+ * then hands over no more of its bytes, and the peer's window closes.
  */
 import type { Application, Handlers } from '../libix/index.ts';
 

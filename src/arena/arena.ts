@@ -1,15 +1,16 @@
 /**
- * The arena: the one memory of a dataplane; every packet, control block, ring and table is an offset into it.
+ * The arena: the one memory of a dataplane; every packet, control block, ring and table is an
+ * offset into it.
  *
- * - A shared `WebAssembly.Memory` of fixed size (at most 2 GiB, so that offsets are non-negative int32).
- *   Untouched pages cost nothing.
+ * - A shared `WebAssembly.Memory` of fixed size (at most 2 GiB, so that offsets are non-negative
+ *   int32). Untouched pages cost nothing.
  * - `carve` hands out named, aligned segments at start-up; there is no free and no growth.
- * - One set of views per environment, made once. Views are native-endian (the machines are little-endian);
- *   network order goes through `view`.
+ * - One set of views per environment, made once. Views are native-endian (the machines are
+ *   little-endian); network order goes through `view`.
  * - WASM kernels see the same bytes; other processes see memfds that are mapped over parts of it.
- * - It asks for huge pages, as IX's did, so that a miss of the cache is no miss of the TLB as well: 250,000 connections whose
- *   state is cold answered 20 % more messages in one hour of a virtual machine, no more in another. Segments that are large
- *   begin at a huge page.
+ * - It asks for huge pages, as IX's did, so that a miss of the cache is no miss of the TLB as well:
+ *   250,000 connections whose state is cold answered 20 % more messages in one hour of a virtual
+ *   machine, no more in another. Segments that are large begin at a huge page.
  *
  * Read first: docs/ARCHITECTURE.md "The arena".
  */
@@ -17,7 +18,10 @@ import { MADV_HUGEPAGE, MAP_SHARED, must, SYS, sys } from '../native/sys.ts';
 import { type Kernels, kernelsOver } from '../wire/kernels.ts';
 
 export const ARENA_BYTES_MAX = 2 ** 31 - 65_536;
-/** A huge page of x86-64, and of arm64 with base pages of 4 KiB. V8 puts memories at multiples of it. */
+/**
+ * A huge page of x86-64, and of arm64 with base pages of 4 KiB. V8 puts memories at multiples of
+ * it.
+ */
 const HUGE_PAGE_BYTES = 2 ** 21;
 /** Segments from this size on are worth a beginning of their own. */
 const LARGE_BYTES = 4 * HUGE_PAGE_BYTES;
@@ -66,10 +70,14 @@ export class Arena {
     this.view = new DataView(buffer);
     this.kernels = kernelsOver(this.memory);
     this.segments = segments;
-    this.#next = segments.reduce((end, s) => Math.max(end, s.offset + s.bytes), 4096); // offset 0 is never valid
+    // offset 0 is never valid
+    this.#next = segments.reduce((end, s) => Math.max(end, s.offset + s.bytes), 4096);
   }
 
-  /** A new segment; page aligned unless told otherwise, so that memfds can be mapped over it. A large one begins at a huge page. */
+  /**
+   * A new segment; page aligned unless told otherwise, so that memfds can be mapped over it. A
+   * large one begins at a huge page.
+   */
   carve(name: string, bytes: number, alignment = 4096): number {
     const unit = Math.max(alignment, bytes >= LARGE_BYTES ? HUGE_PAGE_BYTES : 0);
     const offset = Math.ceil(this.#next / unit) * unit;
@@ -89,7 +97,10 @@ export class Arena {
     return found;
   }
 
-  /** Asks for huge pages under `bytes` from `offset` on. A wish: where the kernel has none, pages stay as they are. */
+  /**
+   * Asks for huge pages under `bytes` from `offset` on. A wish: where the kernel has none, pages
+   * stay as they are.
+   */
   preferHugePages(offset = 0, bytes: number = this.bytes): void {
     sys.syscall(SYS.madvise, this.u8.subarray(offset, offset + bytes), bytes, MADV_HUGEPAGE);
   }

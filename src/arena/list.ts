@@ -2,8 +2,8 @@
  * Pools and lists of small indexes, kept in the arena.
  *
  * - `FreeList` holds the free ones of `count` indexes: last given, first taken (the warmest).
- *   `take` answers -1 when none is left. Under VERIFY a second `give` is caught. Its own memory is touched only as
- *   far as indexes have come back.
+ *   `take` answers -1 when none is left. Under VERIFY a second `give` is caught. Its own memory is
+ *   touched only as far as indexes have come back.
  * - `IndexList` is doubly linked lists over nodes 0..nodes-1; a node is in one list at most. Every
  *   operation is O(1). Under VERIFY inserting a node that is in a list, or removing one that is
  *   not, is caught.

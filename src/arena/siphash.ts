@@ -1,19 +1,22 @@
 /**
  * Keyed hashes of a few 32-bit words, such as a connection's addresses and ports.
  *
- * - `SipHash` is SipHash-2-4 with its key of 128 bits, for what leaves the machine and is computed once a connection or
- *   datagram: initial sequence numbers, SYN cookies, timestamps, ports, identifications. Each use has a number of its own
- *   in the message (PURPOSE), so that none says anything of another.
- * - `halfSipHash13` is HalfSipHash-1-3, for bucket numbers, which no one sees and which are computed for every packet: who
- *   does not know the two secret words can neither predict a bucket nor aim many flows at one. With a key of 64 bits
- *   it must not be used for more; the kernel makes the same choice (hsiphash).
+ * - `SipHash` is SipHash-2-4 with its key of 128 bits, for what leaves the machine and is computed
+ *   once a connection or datagram: initial sequence numbers, SYN cookies, timestamps, ports,
+ *   identifications. Each use has a number of its own in the message (PURPOSE), so that none says
+ *   anything of another.
+ * - `halfSipHash13` is HalfSipHash-1-3, for bucket numbers, which no one sees and which are
+ *   computed for every packet: who does not know the two secret words can neither predict a bucket
+ *   nor aim many flows at one. With a key of 64 bits it must not be used for more; the kernel makes
+ *   the same choice (hsiphash).
  * - A message is a row of words, each least significant byte first.
  * - int32 in, int32 out; nothing is allocated after construction.
- * - The words of HalfSipHash move up as in a shift register instead of being chosen by number, and its round stands twice
- *   here: with shared code and the number of rounds an argument it takes 19 ns instead of 11.
+ * - The words of HalfSipHash move up as in a shift register instead of being chosen by number, and
+ *   its round stands twice here: with shared code and the number of rounds an argument it takes 19
+ *   ns instead of 11.
  *
- * Called by table.ts, net/ and TCP. Read first: Aumasson and Bernstein, "SipHash: a fast short-input
- * PRF"; Documentation/security/siphash.rst in the kernel.
+ * Called by table.ts, net/ and TCP. Read first: Aumasson and Bernstein, "SipHash: a fast
+ * short-input PRF"; Documentation/security/siphash.rst in the kernel.
  */
 
 /** What a hash is for: the first word of its message. */
@@ -45,8 +48,9 @@ export class SipHash {
   }
 
   /**
-   * Lower half of the tag of the first `count` words, an even number. A 64-bit number is two int32 here, l and h; the
-   * carry of a sum is the top bit of what both have, or one has and the sum has not.
+   * Lower half of the tag of the first `count` words, an even number. A 64-bit number is two int32
+   * here, l and h; the carry of a sum is the top bit of what both have, or one has and the sum has
+   * not.
    */
   hash(count: number): number {
     const key = this.#key;
@@ -103,7 +107,10 @@ export class SipHash {
   }
 }
 
-/** Numbers that nobody else can know, for one purpose: the hashes of 1, 2, 3 and so on, whose halves are two of them. */
+/**
+ * Numbers that nobody else can know, for one purpose: the hashes of 1, 2, 3 and so on, whose halves
+ * are two of them.
+ */
 export class Unpredictable {
   readonly #hash: SipHash;
   readonly #purpose: number;

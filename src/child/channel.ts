@@ -3,14 +3,16 @@
  *
  * - A stream socket inherited as descriptor CHANNEL_FD: one line of JSON in (the configuration),
  *   lines of JSON out.
- * - A line has at most LINE_BYTES_MAX: what a report may have is checked where it is made (src/libix/reports.ts), and the
- *   text of a failure is cut here.
- * - The configuration is read synchronously, before there is anything to wait for. After that the channel belongs to the
- *   main thread's event loop (`Channel`); elastic threads are workers, and speak to the main thread.
- * - Until it serves, the dataplane ends with the control plane: the kernel kills it when its parent dies
- *   (`endWithParent`), however that happens. Then, if its service is lasting, it lives on (`liveOn`) until another
- *   control plane adopts it. The channel does not close meanwhile: we hold a copy of its other end, too
- *   (src/control/children/child.ts), and what is said waits there, up to what a socket takes.
+ * - A line has at most LINE_BYTES_MAX: what a report may have is checked where it is made
+ *   (src/libix/reports.ts), and the text of a failure is cut here.
+ * - The configuration is read synchronously, before there is anything to wait for. After that the
+ *   channel belongs to the main thread's event loop (`Channel`); elastic threads are workers, and
+ *   speak to the main thread.
+ * - Until it serves, the dataplane ends with the control plane: the kernel kills it when its parent
+ *   dies (`endWithParent`), however that happens. Then, if its service is lasting, it lives on
+ *   (`liveOn`) until another control plane adopts it. The channel does not close meanwhile: we hold
+ *   a copy of its other end, too (src/control/children/child.ts), and what is said waits there, up
+ *   to what a socket takes.
  *
  * Called by src/dataplane/main.ts. Read first: man 2 prctl, PR_SET_PDEATHSIG.
  */
@@ -27,7 +29,10 @@ export const CHANNEL_FD = 3;
 const PR_SET_PDEATHSIG = 1;
 /** A configuration is a few kilobytes; more is not one. Nor is it a message. */
 export const LINE_BYTES_MAX = 1 << 20;
-/** A control plane that has died says nothing, and its channel does not close. A living one says this much at once. */
+/**
+ * A control plane that has died says nothing, and its channel does not close. A living one says
+ * this much at once.
+ */
 const SILENCE_MS = 30_000;
 /** Of a failure's text: in JSON at most six times as many bytes. */
 const FAILURE_CHARACTERS_MAX = 65_536;
@@ -88,7 +93,8 @@ export class Channel {
 
   constructor(onLine: (line: string) => void, fd = CHANNEL_FD) {
     this.#socket = new Socket({ fd, readable: true, writable: true });
-    // The control plane went away: see liveOn, and adoption. readline passes the socket's errors on.
+    // The control plane went away: see liveOn, and adoption. readline passes the socket's errors
+    // on.
     this.#socket.on('error', () => {});
     createInterface({ input: this.#socket })
       .on('line', onLine)
@@ -99,12 +105,18 @@ export class Channel {
     this.#socket.write(lineOf(message));
   }
 
-  /** What the application reports; `taken` is called when it has left, or never will: then there is room for another. */
+  /**
+   * What the application reports; `taken` is called when it has left, or never will: then there is
+   * room for another.
+   */
   report(json: string, taken: () => void): void {
     this.#socket.write(`{"type":"report","value":${json}}\n`, taken);
   }
 
-  /** Sends what is said last, if anything is, then ends the process. The first one counts: what follows is its consequence. */
+  /**
+   * Sends what is said last, if anything is, then ends the process. The first one counts: what
+   * follows is its consequence.
+   */
   last(message: Message | undefined, exitCode: number): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;

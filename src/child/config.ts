@@ -25,8 +25,8 @@ const mac = v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(6));
 const XDP_MODES = ['native', 'generic'] as const;
 
 /**
- * One AF_XDP socket per queue, opened and not bound. It enters the XSKMAP of the program on `ifname` when the dataplane
- * has said `attached`: the map takes no socket without rings.
+ * One AF_XDP socket per queue, opened and not bound. It enters the XSKMAP of the program on
+ * `ifname` when the dataplane has said `attached`: the map takes no socket without rings.
  */
 const AfXdp = v.object({
   kind: v.literal('afxdp'),
@@ -34,7 +34,10 @@ const AfXdp = v.object({
   ifindex: count,
   queue: count,
   socketFd: fd,
-  /** On an interface shared with the kernel: a packet socket for what is for everybody (nic/around/overheard.ts). */
+  /**
+   * On an interface shared with the kernel: a packet socket for what is for everybody
+   * (nic/around/overheard.ts).
+   */
   overheardFd: v.optional(fd),
   /** How the XDP program is attached: by the driver, or by the kernel's generic code. */
   mode: v.picklist(XDP_MODES),
@@ -67,10 +70,16 @@ const Cable = v.object({
 
 export const NicConfig = v.variant('kind', [AfXdp, Tap, Cable]);
 export const IDLE_POLICIES = ['spin', 'adaptive', 'sleep'] as const;
-/** Domain process: the application on the elastic thread's core, entered by turns; or polling on a core of its own. */
+/**
+ * Domain process: the application on the elastic thread's core, entered by turns; or polling on a
+ * core of its own.
+ */
 export const PLACEMENTS = ['same-core', 'split'] as const;
 
-/** What the peers of an application that dies see (domain process): RST, or FIN wherever nothing is lost by it. */
+/**
+ * What the peers of an application that dies see (domain process): RST, or FIN wherever nothing is
+ * lost by it.
+ */
 export const ON_CRASH = ['rst', 'fin'] as const;
 
 /** What `--impair` may ask of src/nic/around/impair.ts, and the most of each: for tests. */
@@ -99,7 +108,9 @@ const shared = {
   calls: fd,
   memory: fd,
 };
-/** What one elastic thread shares with an application in another process: four memfds and two pipes. */
+/**
+ * What one elastic thread shares with an application in another process: four memfds and two pipes.
+ */
 export const SharedDescriptors = v.object({
   ...shared,
   /** Wakes the application: written. */
@@ -152,7 +163,10 @@ export const DataplaneConfig = v.object({
   gateway: int32,
   /** Absent: no IPv6. Addresses are four words (net/both/environment.ts). */
   ipv6: v.optional(Ipv6Config),
-  /** The link hands over frames whose checksums nobody has computed (net/both/partial-checksums.ts); absent: no. */
+  /**
+   * The link hands over frames whose checksums nobody has computed (net/both/partial-checksums.ts);
+   * absent: no.
+   */
   partialChecksums: v.optional(v.boolean()),
   idle: v.picklist(IDLE_POLICIES),
   /** Of TCP; absent: CUBIC, and ECN when a peer asks for it. */
@@ -167,7 +181,10 @@ export const DataplaneConfig = v.object({
   cpu: v.optional(count),
   /** B: most frames of one iteration; absent: BATCH_MAX. */
   batchMax: v.optional(v.pipe(count, v.minValue(1), v.maxValue(BATCH_MAX))),
-  /** Whom the application may speak to first: four words and a length of 128 bits, each; absent: everybody. */
+  /**
+   * Whom the application may speak to first: four words and a length of 128 bits, each; absent:
+   * everybody.
+   */
   egress: v.optional(v.array(v.object({ words, prefixLength: v.pipe(count, v.maxValue(128)) }))),
   /** Loaded into the elastic threads (domain inline), unless `shared` is given. */
   app: App,
@@ -192,9 +209,14 @@ export const DataplaneConfig = v.object({
   trace: v.boolean(),
   /** For tests: the network is worse than it is (IMPAIRMENTS). */
   impair: v.optional(v.record(v.string(), v.number())),
-  /** How long a start may take, and so the control plane's `go`; absent: START_MS (child/patience.ts). */
+  /**
+   * How long a start may take, and so the control plane's `go`; absent: START_MS
+   * (child/patience.ts).
+   */
   startMs: v.optional(count),
-  /** It goes on when its control plane dies, until another one adopts it; absent: it dies with it. */
+  /**
+   * It goes on when its control plane dies, until another one adopts it; absent: it dies with it.
+   */
   lasting: v.optional(v.boolean()),
 });
 
@@ -238,7 +260,10 @@ const question = count;
 const Copied = v.object({ zeroCopy: v.boolean(), why: said(256) });
 export type Copied = v.InferOutput<typeof Copied>;
 
-/** The same for a whole service, and where its XDP program runs; `why` it is not the best there is, or ''. */
+/**
+ * The same for a whole service, and where its XDP program runs; `why` it is not the best there is,
+ * or ''.
+ */
 export const XdpState = v.object({
   mode: v.picklist(XDP_MODES),
   copy: v.picklist(['zero-copy', 'copy']),

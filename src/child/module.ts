@@ -1,12 +1,14 @@
 /**
  * Loads an application's module, and says why an application does not start.
  *
- * - What its user can mend is one line, the problem and then the remedy: a module that cannot be loaded (IX_MODULE), a
- *   file or a system call that confinement refuses (IX_PERMISSION), an error with a code of the application's own
- *   (KV_OPTION: anything with an underscore that is not Node's ERR_).
+ * - What its user can mend is one line, the problem and then the remedy: a module that cannot be
+ *   loaded (IX_MODULE), a file or a system call that confinement refuses (IX_PERMISSION), an error
+ *   with a code of the application's own (KV_OPTION: anything with an underscore that is not Node's
+ *   ERR_).
  * - Everything else is a fault of the application (IX_APPLICATION): it keeps its stack.
  *
- * Called by application/worker.ts and, for domain inline, src/dataplane/worker.ts. The exit codes are src/errors.ts.
+ * Called by application/worker.ts and, for domain inline, src/dataplane/worker.ts. The exit codes
+ * are src/errors.ts.
  */
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';

@@ -6,8 +6,8 @@
 import { UserError } from '../errors.ts';
 
 /**
- * A child has so long to be attached, and to be ready, unless the user says otherwise. Loading an application's data
- * belongs behind `ready`.
+ * A child has so long to be attached, and to be ready, unless the user says otherwise. Loading an
+ * application's data belongs behind `ready`.
  */
 export const START_MS = 30_000;
 

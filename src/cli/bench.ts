@@ -1,6 +1,6 @@
 /**
- * `ix bench NAME ...`: runs bench/NAME.ts, whose default export takes the rest of the words. `--help` in place of a name lists
- * the names; after one it is the benchmark's own.
+ * `ix bench NAME ...`: runs bench/NAME.ts, whose default export takes the rest of the words.
+ * `--help` in place of a name lists the names; after one it is the benchmark's own.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { OptionError } from '../errors.ts';

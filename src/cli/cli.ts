@@ -149,7 +149,8 @@ try {
 } catch (error) {
   process.exitCode = explain(error);
 }
-// A pipe that a child shares with us may not block us: then a long text (--json) is not yet out when its write returns.
+// A pipe that a child shares with us may not block us: then a long text (--json) is not yet out
+// when its write returns.
 const isWriting = (): boolean => process.stdout.writableLength > 0 && !process.stdout.destroyed;
 while (isWriting()) await new Promise((resolve) => setTimeout(resolve, 5));
 // The command is over; what it left open (a dataplane that is still starting) must not keep us.

@@ -1,9 +1,12 @@
 /**
- * The demonstration for machines where no network may be touched: server and client as two dataplanes of one process,
- * joined by a cable (shared memory). Same stack, same application, no privilege.
+ * The demonstration for machines where no network may be touched: server and client as two
+ * dataplanes of one process, joined by a cable (shared memory). Same stack, same application, no
+ * privilege.
  *
- * - The server has what the user configured; the client is ours (src/apps/demo-client.ts) and has the defaults.
- * - Whoever of the two fails, or ends too early, ends the demonstration: a `DemoError`, never a wait for ever.
+ * - The server has what the user configured; the client is ours (src/apps/demo-client.ts) and has
+ *   the defaults.
+ * - Whoever of the two fails, or ends too early, ends the demonstration: a `DemoError`, never a
+ *   wait for ever.
  *
  * Called by src/cli/demonstration.ts.
  */
@@ -49,7 +52,10 @@ export class DemoError extends Error {
   }
 }
 
-/** Returns the exit code when the client has shown what it had to show; throws a `DemoError` when either side failed. */
+/**
+ * Returns the exit code when the client has shown what it had to show; throws a `DemoError` when
+ * either side failed.
+ */
 export async function runDemo(plan: DemoPlan): Promise<number> {
   const cable = makeCable();
   const statisticsFd = must(

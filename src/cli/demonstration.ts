@@ -1,9 +1,12 @@
 /**
- * The demonstration as `serve` gives it: which options it can honour, and what its end means to the user.
+ * The demonstration as `serve` gives it: which options it can honour, and what its end means to the
+ * user.
  *
- * - An option that was given and means nothing on a cable is not ignored: `beyondDemonstration` names it.
- * - Server and client run in this process (src/cli/demo.ts), domain inline. A client that comes to no good end is
- *   one line and exit code 1; what the application refuses is one line and exit code 2, as in any dataplane.
+ * - An option that was given and means nothing on a cable is not ignored: `beyondDemonstration`
+ *   names it.
+ * - Server and client run in this process (src/cli/demo.ts), domain inline. A client that comes to
+ *   no good end is one line and exit code 1; what the application refuses is one line and exit code
+ *   2, as in any dataplane.
  *
  * Called by serve.ts.
  */
@@ -21,7 +24,10 @@ interface Beyond {
 }
 
 const LEAVE_OUT = 'leave it out, or use --nic veth or tap';
-/** There is IPv4 on the cable, nothing to confine, restart or preempt, and what is printed is a transcript. */
+/**
+ * There is IPv4 on the cable, nothing to confine, restart or preempt, and what is printed is a
+ * transcript.
+ */
 const BEYOND: Record<string, string> = {
   ip6: '--ip6',
   slaac: '--slaac',
@@ -35,7 +41,10 @@ const BEYOND: Record<string, string> = {
   json: '--json',
 };
 
-/** The first option that only a network of its own can honour; `given` has what the user wrote and no defaults. */
+/**
+ * The first option that only a network of its own can honour; `given` has what the user wrote and
+ * no defaults.
+ */
 export function beyondDemonstration(given: Record<string, unknown>): Beyond | undefined {
   if (given['domain'] === 'process') {
     return { option: '--domain process', remedy: 'use --domain inline, or --nic veth or tap' };

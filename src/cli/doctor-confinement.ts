@@ -1,8 +1,9 @@
 /**
- * What of the confinement of dataplanes and applications can be enforced on this machine, for `ix doctor`.
+ * What of the confinement of dataplanes and applications can be enforced on this machine, for `ix
+ * doctor`.
  *
- * - Only the list of system calls is needed: a child that cannot lock itself down does not start. The rest is done where
- *   it can be, and `serve` names what could not.
+ * - Only the list of system calls is needed: a child that cannot lock itself down does not start.
+ *   The rest is done where it can be, and `serve` names what could not.
  */
 import { landlockAbi } from '../confine/landlock.ts';
 import { ownUser } from '../confine/plan.ts';

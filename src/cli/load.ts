@@ -1,7 +1,8 @@
 /**
  * `ix load`: a load generator for memcached and echo servers.
  *
- * - Results go to standard output: a table, --csv or --json. Progress and warnings go to standard error.
+ * - Results go to standard output: a table, --csv or --json. Progress and warnings go to standard
+ *   error.
  * - Exit code 0: measured; 1: --search found no rate within its objective; 2: it could not be.
  * - One generator here and one on each agent; via kernel as many here as --threads.
  *

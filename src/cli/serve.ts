@@ -3,15 +3,17 @@
  *
  * - Standard output gets what a user wants to know once: where it serves and what to try (with
  *   --json: one object).
- * - SIGINT and SIGTERM stop it in order, exit code 0. SIGHUP does not: who started it may log out, and daemons are told by it
- *   to read again what they have read. SIGUSR1 is nobody's: the debugger that Node would open by it is switched off (bin/ix).
- * - A dataplane that dies by itself is reported (one line on standard error, one object with --json) and started again; with
- *   --tied it is exit code 1, and so is a link that is gone.
- * - When this command dies in another way (kill -9, a fault of its own), the service goes on. The same command again adopts it; a command
- *   for the same address with other options ends it first, and says so.
- * - Without the privileges for the network that was asked for: an error if one was asked for, or something that only a
- *   network has; otherwise the same application with a built-in client over the cable, in one process
- *   (demonstration.ts).
+ * - SIGINT and SIGTERM stop it in order, exit code 0. SIGHUP does not: who started it may log out,
+ *   and daemons are told by it to read again what they have read. SIGUSR1 is nobody's: the debugger
+ *   that Node would open by it is switched off (bin/ix).
+ * - A dataplane that dies by itself is reported (one line on standard error, one object with
+ *   --json) and started again; with --tied it is exit code 1, and so is a link that is gone.
+ * - When this command dies in another way (kill -9, a fault of its own), the service goes on. The
+ *   same command again adopts it; a command for the same address with other options ends it first,
+ *   and says so.
+ * - Without the privileges for the network that was asked for: an error if one was asked for, or
+ *   something that only a network has; otherwise the same application with a built-in client over
+ *   the cable, in one process (demonstration.ts).
  */
 
 import { enforced } from '../confine/confine.ts';
@@ -95,7 +97,10 @@ interface Begun {
   from?: number;
 }
 
-/** What runs at the address without a control plane is adopted if it is what is asked for, and ended if not. */
+/**
+ * What runs at the address without a control plane is adopted if it is what is asked for, and ended
+ * if not.
+ */
 async function adoptOrStart(app: Application, options: RunOptions, nic: string): Promise<Begun> {
   const wish = wishOf(app, options, nic);
   const incident = (each: Incident): void => printIncident(each, options.json);

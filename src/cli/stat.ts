@@ -2,7 +2,8 @@
  * `ix stat`: what the running instances have counted.
  *
  * - Services whose control plane has died are listed, too, and said to be so (`orphan` in --json).
- * - The link is said to be up, down, without carrier, or gone; of a veth of our own, the worse of its two ends.
+ * - The link is said to be up, down, without carrier, or gone; of a veth of our own, the worse of
+ *   its two ends.
  * - Counters that are zero are left out of the table, never of --json and --prometheus.
  * - --watch prints rates every second until Ctrl-C; with --json one line of JSON a second.
  */
@@ -107,7 +108,10 @@ const facts = (instance: Instance, counters: Counts) => ({
   counters,
 });
 
-/** Its interface, and the state of the worst of its links now; what its control plane last knew, from another namespace. */
+/**
+ * Its interface, and the state of the worst of its links now; what its control plane last knew,
+ * from another namespace.
+ */
 function linkFacts({ link, namespace }: Instance): { link?: { name: string; state: LinkState } } {
   if (!link) return {};
   const { name, indexes, state } = link;

@@ -1,9 +1,12 @@
 /**
  * `ix stop`: ends services by name or address, with their control plane or without.
  *
- * - One with a control plane gets what Ctrl-C would have sent to it. An orphan is ended in its place (control/service/adopt.ts).
- * - Ours only; as root those of other users, too, as far as their processes are theirs (control/record/instances.ts).
- * - A name that several have is not enough: each has an address of its own. `--all` ends all, and sweeps what dead ones left.
+ * - One with a control plane gets what Ctrl-C would have sent to it. An orphan is ended in its
+ *   place (control/service/adopt.ts).
+ * - Ours only; as root those of other users, too, as far as their processes are theirs
+ *   (control/record/instances.ts).
+ * - A name that several have is not enough: each has an address of its own. `--all` ends all, and
+ *   sweeps what dead ones left.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Netlink } from '../control/link/netlink.ts';

@@ -1,9 +1,10 @@
 /**
- * The control plane's part of confinement: how a child is started so that it confines itself, and what became of it.
+ * The control plane's part of confinement: how a child is started so that it confines itself, and
+ * what became of it.
  *
- * - A PID namespace can only be entered by being born in it: the control plane's main thread asks for one, forks, and
- *   goes back. The child is process 1 in there: signals it has no handler for do not reach it, except SIGKILL from us;
- *   all others see it as a process of ours.
+ * - A PID namespace can only be entered by being born in it: the control plane's main thread asks
+ *   for one, forks, and goes back. The child is process 1 in there: signals it has no handler for
+ *   do not reach it, except SIGKILL from us; all others see it as a process of ours.
  *
  * Called by control/children/child.ts. The child's part: exec.ts, then child/lock.ts.
  */
@@ -17,7 +18,10 @@ import type { Confinement } from './plan.ts';
 const EXEC = fileURLToPath(new URL('./exec.ts', import.meta.url));
 const CLONE_NEWPID = 0x20000000;
 
-/** No inspector that a signal opens; and no thread that blocks all signals, which `everyThread` could not reach. */
+/**
+ * No inspector that a signal opens; and no thread that blocks all signals, which `everyThread`
+ * could not reach.
+ */
 export const CONFINED_FLAGS = ['--disable-sigusr1'];
 
 /** What a child says of itself before it becomes its program. */
@@ -29,11 +33,17 @@ export const Confined = v.object({
 });
 export type Confined = v.InferOutput<typeof Confined>;
 
-/** What holds for a child that has started: the steps it took, and the list of system calls, without which it would not. */
+/**
+ * What holds for a child that has started: the steps it took, and the list of system calls, without
+ * which it would not.
+ */
 export const enforced = (confined: Confined | undefined): string[] =>
   confined ? [...confined.done, 'system calls'] : [];
 
-/** Arguments for Node, instead of `argv`: the step in between gets them. `lastFd`: the last descriptor that is meant. */
+/**
+ * Arguments for Node, instead of `argv`: the step in between gets them. `lastFd`: the last
+ * descriptor that is meant.
+ */
 export function confinedArguments(
   confinement: Confinement,
   lastFd: number,
@@ -47,13 +57,17 @@ export function confinedArguments(
 export const confinedEnvironment = (confinement: Confinement): NodeJS.ProcessEnv => {
   const source = process.env['IX_SOURCE'];
   return {
-    // OpenSSL gives up where its configuration may not be read; there is nobody to speak TLS with anyway.
+    // OpenSSL gives up where its configuration may not be read; there is nobody to speak TLS with
+    // anyway.
     ...{ [CONFINED]: confinement.profile, OPENSSL_CONF: '/dev/null' },
     ...(source === undefined ? {} : { IX_SOURCE: source }),
   };
 };
 
-/** Forks in `spawn` are born into a PID namespace of their own; or not, where that is not allowed and need not be. */
+/**
+ * Forks in `spawn` are born into a PID namespace of their own; or not, where that is not allowed
+ * and need not be.
+ */
 export function inOwnPidNamespace<T>(isStrict: boolean, spawn: () => T): T {
   const back = openSync('/proc/self/ns/pid', 'r');
   try {

@@ -2,8 +2,9 @@
  * Which descriptors a child takes through execve(2): those that it was given, and no others.
  *
  * - Marks, does not close: Node, which runs this, needs its own until then.
- * - `close_range` with CLOSE_RANGE_CLOEXEC is of Linux 5.11. A tap works on older kernels, so there the descriptors that
- *   are open are marked one by one. Nobody opens one meanwhile: what Node opens is O_CLOEXEC by itself.
+ * - `close_range` with CLOSE_RANGE_CLOEXEC is of Linux 5.11. A tap works on older kernels, so there
+ *   the descriptors that are open are marked one by one. Nobody opens one meanwhile: what Node
+ *   opens is O_CLOEXEC by itself.
  *
  * Called by exec.ts.
  */
@@ -22,7 +23,10 @@ const markFrom = (first: number): number =>
 const setFlags = (fd: number, flags: number): number =>
   sys.syscall(callNumber('fcntl'), fd, F_SETFD, flags);
 
-/** Descriptors up to `last` are meant (Node has marked them, too, to be closed); whatever else there is ends at execve. */
+/**
+ * Descriptors up to `last` are meant (Node has marked them, too, to be closed); whatever else there
+ * is ends at execve.
+ */
 export function keepOnly(last: number, mark: (first: number) => number = markFrom): void {
   const result = mark(last + 1);
   if (result === -ENOSYS || result === -EINVAL) markOneByOne(last + 1);

@@ -1,13 +1,16 @@
 /**
- * The step between fork and Node: a child of the control plane confines itself, then becomes the program it was started for.
+ * The step between fork and Node: a child of the control plane confines itself, then becomes the
+ * program it was started for.
  *
- * - Started as `node exec.ts PLAN PROGRAM ARGUMENTS...` with the child's descriptors. It reads nothing that
- *   anybody untrusted wrote.
- * - Everything here is inherited through execve(2) by every thread that the program will ever have. What must wait until
- *   the program has started (the capability for packet memory, the allow-list of system calls) is child/lock.ts's.
- * - In order, because each step needs what a later one takes away: limits, descriptors, namespaces, root, user,
- *   capabilities, no_new_privs, Landlock, seccomp.
- * - Says on the channel what was done, and what could not be; a refused step ends it if the plan is strict.
+ * - Started as `node exec.ts PLAN PROGRAM ARGUMENTS...` with the child's descriptors. It reads
+ *   nothing that anybody untrusted wrote.
+ * - Everything here is inherited through execve(2) by every thread that the program will ever have.
+ *   What must wait until the program has started (the capability for packet memory, the allow-list
+ *   of system calls) is child/lock.ts's.
+ * - In order, because each step needs what a later one takes away: limits, descriptors, namespaces,
+ *   root, user, capabilities, no_new_privs, Landlock, seccomp.
+ * - Says on the channel what was done, and what could not be; a refused step ends it if the plan is
+ *   strict.
  *
  * Started by control/children/child.ts. Read first: docs/SECURITY.md.
  */
@@ -58,7 +61,10 @@ function rulesOf(plan: Confinement, system: readonly string[], proc: string): Pa
   ];
 }
 
-/** The strings of the new program, which the collector must leave alone until the kernel has read them. */
+/**
+ * The strings of the new program, which the collector must leave alone until the kernel has read
+ * them.
+ */
 const kept: Buffer[] = [];
 
 /** A null-terminated array of pointers to strings. */
@@ -104,7 +110,8 @@ function confine(plan: Confinement, lastFd: number): void {
   // Where /proc shows this process only, all of it may be read.
   const proc = hasRoot && process.pid === 1 ? '/proc' : '/proc/self';
   process.chdir(existsSync(plan.directory) ? plan.directory : '/');
-  // Each start of an application is another user: what one writes, the next may change, by the group.
+  // Each start of an application is another user: what one writes, the next may change, by the
+  // group.
   process.umask(0o002);
   const { user } = plan;
   missing.push(...plan.notes);

@@ -1,13 +1,13 @@
 /**
  * Who a process is: users, groups and capabilities of the calling thread, by raw system calls.
  *
- * - Raw, because glibc would change all threads of a Node that is about to be replaced by execve anyway, and has no
- *   function for capabilities at all. What execve starts is what this thread is.
- * - Capabilities that are kept go through execve as ambient ones, whoever the user is; the bounding set is emptied and
- *   SECBIT_NOROOT locked, so that no execve of any file can give anything back.
+ * - Raw, because glibc would change all threads of a Node that is about to be replaced by execve
+ *   anyway, and has no function for capabilities at all. What execve starts is what this thread is.
+ * - Capabilities that are kept go through execve as ambient ones, whoever the user is; the bounding
+ *   set is emptied and SECBIT_NOROOT locked, so that no execve of any file can give anything back.
  *
- * Called by exec.ts and child/lock.ts. Read first: man 7 capabilities ("Transformation of capabilities during
- * execve", "Effect of user ID changes"), man 2 capset, man 2 prctl.
+ * Called by exec.ts and child/lock.ts. Read first: man 7 capabilities ("Transformation of
+ * capabilities during execve", "Effect of user ID changes"), man 2 capset, man 2 prctl.
  */
 
 import { must, sys } from '../native/sys.ts';
@@ -36,7 +36,9 @@ const header = (): Int32Array => Int32Array.of(CAPABILITY_VERSION_3, 0);
 const maskOf = (capabilities: readonly number[]): bigint =>
   capabilities.reduce((mask, capability) => mask | (1n << BigInt(capability)), 0n);
 
-/** struct __user_cap_data_struct[2]: effective, permitted, inheritable; low words, then high words. */
+/**
+ * struct __user_cap_data_struct[2]: effective, permitted, inheritable; low words, then high words.
+ */
 function capabilityData(held: bigint, inheritable: bigint): Uint32Array {
   const [low, high] = [
     (mask: bigint) => Number(mask & 0xffffffffn),
@@ -54,7 +56,10 @@ function setCapabilities(held: readonly number[], inheritable: readonly number[]
   must(sys.syscall(callNumber('capset'), header(), data), 'capset');
 }
 
-/** Takes the user's identity, and nothing of ours along but the capabilities that are kept (once they are ambient). */
+/**
+ * Takes the user's identity, and nothing of ours along but the capabilities that are kept (once
+ * they are ambient).
+ */
 export function becomeUser({ uid, gid }: User): void {
   must(prctl(PR_SET_KEEPCAPS, 1), 'prctl(PR_SET_KEEPCAPS)');
   must(sys.syscall(callNumber('setgroups'), 0, 0), 'setgroups');
@@ -72,7 +77,10 @@ export function dropAllBut(keep: readonly number[]): void {
   carryOnly(keep);
 }
 
-/** What is held, and what goes through execve: nothing but `keep`. All that can be done without CAP_SETPCAP. */
+/**
+ * What is held, and what goes through execve: nothing but `keep`. All that can be done without
+ * CAP_SETPCAP.
+ */
 export function carryOnly(keep: readonly number[]): void {
   must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL), 'prctl(PR_CAP_AMBIENT)');
   setCapabilities(keep, keep);

@@ -1,11 +1,13 @@
 /**
- * Landlock: what files a process may reach from now on, decided by itself, without privilege, for ever.
+ * Landlock: what files a process may reach from now on, decided by itself, without privilege, for
+ * ever.
  *
- * - Everything that this kernel's Landlock knows how to refuse is refused, except what the rules give. Rules name
- *   directories (and all below them) or files that exist now.
- * - Besides files: no TCP port may be bound or connected to (ABI 4), no abstract Unix socket of another domain
- *   reached, no process outside it signalled (ABI 6).
- * - Holds for the calling thread and what it starts or becomes, so it is called before execve (exec.ts).
+ * - Everything that this kernel's Landlock knows how to refuse is refused, except what the rules
+ *   give. Rules name directories (and all below them) or files that exist now.
+ * - Besides files: no TCP port may be bound or connected to (ABI 4), no abstract Unix socket of
+ *   another domain reached, no process outside it signalled (ABI 6).
+ * - Holds for the calling thread and what it starts or becomes, so it is called before execve
+ *   (exec.ts).
  * - Files that have no place in the file system (memfds, pipes, sockets) are not covered.
  *
  * Read first: man 7 landlock; Documentation/userspace-api/landlock.rst.
@@ -84,7 +86,8 @@ export interface PathRule {
 /** Restricts the calling thread. Needs no_new_privs. */
 export function restrictPaths(rules: readonly PathRule[], abi = landlockAbi()): void {
   const handled = handledBy(abi);
-  // struct landlock_ruleset_attr: u64 handled_access_fs, u64 handled_access_net (ABI 4), u64 scoped (ABI 6)
+  // struct landlock_ruleset_attr: u64 handled_access_fs, u64 handled_access_net (ABI 4), u64 scoped
+  // (ABI 6)
   const attribute = BigUint64Array.of(
     BigInt(handled),
     BigInt(NET_BIND_AND_CONNECT),

@@ -1,22 +1,30 @@
 /**
  * The system calls that our processes may make: the one list, and why each stands in it.
  *
- * - Found by measurement: `strace -ff` of kv and echo in both domains on veth and tap, of an application that uses timers,
- *   promises, files, Workers, streams, crypto and WebAssembly, from start to exit, and of fatal errors (Node 26.10,
- *   libuv 1.52, glibc 2.36, Linux 6.18). test/confine/confine.live.test.ts runs the same under the filters.
- * - Three profiles. `dataplane`: no file, no thread, no process, no socket, nothing but its queues and its channel.
- *   `application`: what an untrusted Node program needs. `inline`: both, since both live in one process.
- * - What is not in the list is EPERM. ENOSYS where Node or glibc has another way then (io_uring, clone3).
- * - `START` holds from before Node's first instruction, for every child. libuv must never get an io_uring, because what goes
- *   through the ring goes past every filter; it then uses epoll_ctl(2) instead. And no child gives a file set-user-ID,
- *   set-group-ID or sticky bits: whoever ran such a file would be the child's user, or in the group of all applications.
+ * - Found by measurement: `strace -ff` of kv and echo in both domains on veth and tap, of an
+ *   application that uses timers, promises, files, Workers, streams, crypto and WebAssembly, from
+ *   start to exit, and of fatal errors (Node 26.10, libuv 1.52, glibc 2.36, Linux 6.18).
+ *   test/confine/confine.live.test.ts runs the same under the filters.
+ * - Three profiles. `dataplane`: no file, no thread, no process, no socket, nothing but its queues
+ *   and its channel. `application`: what an untrusted Node program needs. `inline`: both, since
+ *   both live in one process.
+ * - What is not in the list is EPERM. ENOSYS where Node or glibc has another way then (io_uring,
+ *   clone3).
+ * - `START` holds from before Node's first instruction, for every child. libuv must never get an
+ *   io_uring, because what goes through the ring goes past every filter; it then uses epoll_ctl(2)
+ *   instead. And no child gives a file set-user-ID, set-group-ID or sticky bits: whoever ran such a
+ *   file would be the child's user, or in the group of all applications.
  *
- * The hot calls come first; those without conditions cost the same wherever they stand (seccomp.ts).
+ * The hot calls come first; those without conditions cost the same wherever they stand
+ * (seccomp.ts).
  */
 import type { Condition, Rule } from './seccomp.ts';
 import type { CallName } from './seccomp-numbers.ts';
 
-/** Environment variable that names a child's list; without it nothing is confined (`--unconfined`, tests). */
+/**
+ * Environment variable that names a child's list; without it nothing is confined (`--unconfined`,
+ * tests).
+ */
 export const CONFINED = 'IX_CONFINED';
 
 export type Profile = 'dataplane' | 'application' | 'inline';
@@ -28,7 +36,10 @@ export const OTHERWISE = { errno: EPERM } as const;
 
 /** S_ISUID, S_ISGID, S_ISVTX. */
 const SET_ID = 0o7000;
-/** O_CREAT, __O_TMPFILE: without them nobody looks at the mode, and there may be anything in its place. */
+/**
+ * O_CREAT, __O_TMPFILE: without them nobody looks at the mode, and there may be anything in its
+ * place.
+ */
 const MAKES = 0o100 | 0o20000000;
 const refuseMode = (call: CallName, mode: number): Rule => {
   return { call, when: [{ argument: mode, any: SET_ID }], answer: { errno: EPERM } };
@@ -41,7 +52,10 @@ const refuseModeOfNew = (call: CallName, flags: number): Rule => {
   return { call, when, answer: { errno: EPERM } };
 };
 
-/** Before Node starts: everything but the way around all filters, and every call that can give a file such a mode. */
+/**
+ * Before Node starts: everything but the way around all filters, and every call that can give a
+ * file such a mode.
+ */
 export const START: readonly Rule[] = [
   { call: 'io_uring_setup', answer: { errno: ENOSYS } },
   { call: 'io_uring_register', answer: { errno: ENOSYS } },
@@ -102,8 +116,9 @@ const RUNTIME: readonly CallName[] = [
 ];
 
 /**
- * What an application may do besides: files (which ones is Landlock's and the root's business), pipes, events. Not inotify: it
- * tells what others open below a directory that one may read, the system's libraries among them; fs.watchFile looks instead.
+ * What an application may do besides: files (which ones is Landlock's and the root's business),
+ * pipes, events. Not inotify: it tells what others open below a directory that one may read, the
+ * system's libraries among them; fs.watchFile looks instead.
  */
 const FILES: readonly CallName[] = [
   ...(['openat', 'open', 'stat', 'lstat', 'newfstatat', 'statx', 'access', 'faccessat'] as const),
@@ -121,11 +136,14 @@ const when = (call: CallName, ...conditions: Condition[]): Rule => {
   return { call, when: conditions, answer: 'allow' };
 };
 
-// fcntl: duplicate, flags, locks, reading seals. Not F_SETOWN and F_SETSIG (signals to others), F_SETLEASE, F_ADD_SEALS.
+// fcntl: duplicate, flags, locks, reading seals. Not F_SETOWN and F_SETSIG (signals to others),
+// F_SETLEASE, F_ADD_SEALS.
 const FCNTL = [0, 1, 2, 3, 4, 5, 6, 7, 1030, 1034, 36, 37, 38];
-// ioctl: FIOCLEX, FIONCLEX, FIONBIO, FIONREAD, TCGETS, TIOCGWINSZ. Not TIOCSTI, which types into a terminal.
+// ioctl: FIOCLEX, FIONCLEX, FIONBIO, FIONREAD, TCGETS, TIOCGWINSZ. Not TIOCSTI, which types into a
+// terminal.
 const IOCTL = [0x5451, 0x5450, 0x5421, 0x541b, 0x5401, 0x5413];
-// prctl: PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_SET_VMA (names of mappings). Not PR_SET_PDEATHSIG: it would outlive us.
+// prctl: PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_SET_VMA (names of mappings). Not
+// PR_SET_PDEATHSIG: it would outlive us.
 const PRCTL = [15, 16, 3, 0x53564d41];
 const CLONE_THREAD = 0x10000;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
@@ -141,7 +159,10 @@ const conditional = (pid: number): Rule[] => [
   when('prlimit64', { argument: 0, oneOf: [0] }),
 ];
 
-/** Threads, never processes: Workers, and libuv's pool when it is first needed. clone3 hides its flags from filters. */
+/**
+ * Threads, never processes: Workers, and libuv's pool when it is first needed. clone3 hides its
+ * flags from filters.
+ */
 const THREADS: readonly Rule[] = [
   when('clone', { argument: 0, has: CLONE_THREAD, lacks: CLONE_NEW }),
   { call: 'clone3', answer: { errno: ENOSYS } },
@@ -151,8 +172,9 @@ const THREADS: readonly Rule[] = [
 ];
 
 /**
- * The doorbell of an AF_XDP transmit ring: nothing to send, to nobody. The channel is a socket, too, and by sendto(2) more can
- * be done to it than by write(2). First of all, since it is asked each time.
+ * The doorbell of an AF_XDP transmit ring: nothing to send, to nobody. The channel is a socket,
+ * too, and by sendto(2) more can be done to it than by write(2). First of all, since it is asked
+ * each time.
  */
 const DOORBELL = when(
   'sendto',

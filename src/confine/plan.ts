@@ -1,14 +1,15 @@
 /**
- * What a child is confined to: decided by the control plane, carried out by the child itself before it becomes Node
- * (exec.ts).
+ * What a child is confined to: decided by the control plane, carried out by the child itself before
+ * it becomes Node (exec.ts).
  *
- * - A user of its own for each child of each control plane: no account has these numbers, so there is no file it owns,
- *   no process of the same user to signal or trace, and its limit on threads is its own. (An application whose files are
- *   for their owner only runs as that owner, still without capabilities, and that is said; unless it is user 0, whom no
- *   child ever is.) The groups are the same always:
- *   `chgrp 64322 DIR; chmod g+w DIR` gives a directory to applications.
- * - `isStrict`: as root of the machine everything must succeed, a refused step ends the start. Elsewhere (root of a user
- *   namespace, a user with some capabilities) what cannot be had is named, and the rest is done.
+ * - A user of its own for each child of each control plane: no account has these numbers, so there
+ *   is no file it owns, no process of the same user to signal or trace, and its limit on threads is
+ *   its own. (An application whose files are for their owner only runs as that owner, still without
+ *   capabilities, and that is said; unless it is user 0, whom no child ever is.) The groups are the
+ *   same always: `chgrp 64322 DIR; chmod g+w DIR` gives a directory to applications.
+ * - `isStrict`: as root of the machine everything must succeed, a refused step ends the start.
+ *   Elsewhere (root of a user namespace, a user with some capabilities) what cannot be had is
+ *   named, and the rest is done.
  * - Paths are real paths: the child gets a root of its own, where links of ours are not.
  *
  * Called by control/service/service.ts. Read first: docs/SECURITY.md.
@@ -56,7 +57,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 
 // asm-generic/resource.h
 const RLIMIT_CORE = 4;
-/** Too short for a file; and of a core that goes to a program (core_pattern) 1 says: none. 0 would not (fs/coredump.c). */
+/**
+ * Too short for a file; and of a core that goes to a program (core_pattern) 1 says: none. 0 would
+ * not (fs/coredump.c).
+ */
 const CORE_NONE = 1;
 const RLIMIT_NPROC = 6;
 const RLIMIT_NOFILE = 7;
@@ -150,7 +154,10 @@ function plan(profile: Profile, read: string[], write: string[], keep: number[])
   };
 }
 
-/** A user of its own can read what everybody can; for anything else the child must be the one who owns that. */
+/**
+ * A user of its own can read what everybody can; for anything else the child must be the one who
+ * owns that.
+ */
 function userFor(own: User, closed: string | undefined): { user: User; notes: string[] } {
   if (closed === undefined) return { user: own, notes: [] };
   const { uid } = statSync(closed);
@@ -170,7 +177,10 @@ function isReadable(path: string): boolean {
 const contains = (outer: string, inner: string): boolean =>
   inner === outer || inner.startsWith(`${outer}/`);
 
-/** What lies inside another one goes without saying. But what is not for everybody to read is said (`userFor`). */
+/**
+ * What lies inside another one goes without saying. But what is not for everybody to read is said
+ * (`userFor`).
+ */
 const outermost = (paths: string[]): string[] =>
   paths.filter((path, i) => {
     const covers = (outer: string, j: number) =>
@@ -203,7 +213,10 @@ export function realPaths(option: string, paths: readonly string[]): string[] {
   });
 }
 
-/** What root runs, or believes, no application may change: this program, its Node, and the records of who runs what. */
+/**
+ * What root runs, or believes, no application may change: this program, its Node, and the records
+ * of who runs what.
+ */
 export function refuseOwn(option: string, paths: readonly string[], state: string): void {
   const own = [ROOT, realpathSync(process.execPath), state];
   for (const path of paths) {

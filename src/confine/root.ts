@@ -1,12 +1,14 @@
 /**
- * A root directory of its own: an empty tmpfs, into which only what was given is mounted, at its own path.
+ * A root directory of its own: an empty tmpfs, into which only what was given is mounted, at its
+ * own path.
  *
- * - Everything is read-only but what is to be written; nothing is set-user-id or a device, except /dev/null and its like.
- * - /proc is that of the process's own PID namespace and shows processes only (subset=pid): there is no process but
- *   itself to look at.
+ * - Everything is read-only but what is to be written; nothing is set-user-id or a device, except
+ *   /dev/null and its like.
+ * - /proc is that of the process's own PID namespace and shows processes only (subset=pid): there
+ *   is no process but itself to look at.
  * - The system's libraries are there because the dynamic loader of the next Node needs them.
- * - Needs CAP_SYS_ADMIN and a mount namespace of its own: `makeRoot`, then `enterRoot`. The steps are bubblewrap's: pivot into the new root first,
- *   mount from the old one, throw that away.
+ * - Needs CAP_SYS_ADMIN and a mount namespace of its own: `makeRoot`, then `enterRoot`. The steps
+ *   are bubblewrap's: pivot into the new root first, mount from the old one, throw that away.
  *
  * Called by exec.ts. Read first: man 2 pivot_root, mount_setattr, mount_namespaces(7).
  */
@@ -50,12 +52,16 @@ function mount(source: string, target: string, type: string, flags: number, data
   return sys.syscall(call, text(source), text(target), text(type), flags, text(data));
 }
 
-/** Sets flags (MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC have the values of MOUNT_ATTR_*) on a mount and all below. */
+/**
+ * Sets flags (MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC have the values of MOUNT_ATTR_*) on a mount
+ * and all below.
+ */
 function restrict(path: string, flags: number, recursive = AT_RECURSIVE): void {
   const attribute = BigUint64Array.of(BigInt(flags), 0n, 0n, 0n); // struct mount_attr
   const call = callNumber('mount_setattr');
   let result = sys.syscall(call, AT_FDCWD, text(path), recursive, attribute, 32);
-  if (result === -ENOSYS) result = mount('none', path, 'none', MS_REMOUNT | MS_BIND | flags); // before Linux 5.12
+  // before Linux 5.12
+  if (result === -ENOSYS) result = mount('none', path, 'none', MS_REMOUNT | MS_BIND | flags);
   must(result, `restricting the mount of ${path}`);
 }
 
@@ -98,7 +104,10 @@ export interface RootContents {
 /** Outer directories first, so that what lies inside them is mounted over them. */
 const byDepth = (a: string, b: string): number => a.length - b.length;
 
-/** In the mount namespace that is to have it. What this refuses has changed nothing; `enterRoot` goes through. */
+/**
+ * In the mount namespace that is to have it. What this refuses has changed nothing; `enterRoot`
+ * goes through.
+ */
 export function makeRoot(): void {
   must(mount('none', '/', 'none', MS_REC | MS_PRIVATE), 'making mounts private');
   const limits = 'mode=0755,size=1m,nr_inodes=4096';
@@ -124,7 +133,8 @@ export function enterRoot({ read, write, system }: RootContents): void {
 
 function mountProc(): void {
   const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  // Without a PID namespace of its own: what was there, and Landlock keeps the others' entries away.
+  // Without a PID namespace of its own: what was there, and Landlock keeps the others' entries
+  // away.
   if (process.pid !== 1) return bind('/proc', MS_RDONLY | flags);
   if (mount('proc', '/proc', 'proc', flags, 'subset=pid') >= 0) return;
   must(mount('proc', '/proc', 'proc', flags), 'mounting /proc'); // before Linux 5.8

@@ -1,7 +1,8 @@
 /**
  * System calls by name: [x86-64, arm64], -1 where the machine has none of that name.
  *
- * - For filters (seccomp.ts), which name calls that nobody here makes; what we call ourselves stands in native/sys.ts too.
+ * - For filters (seccomp.ts), which name calls that nobody here makes; what we call ourselves
+ *   stands in native/sys.ts too.
  *
  * From the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
  */

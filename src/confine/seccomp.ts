@@ -1,16 +1,19 @@
 /**
- * seccomp filters: an assembler for classic BPF over `struct seccomp_data`, and the call that installs what it made.
+ * seccomp filters: an assembler for classic BPF over `struct seccomp_data`, and the call that
+ * installs what it made.
  *
- * - A filter is a list of rules, first match first: a rule names a call, what its arguments must be, and the answer.
- *   What no rule names gets `otherwise`. Calls of another architecture (32-bit, x32) end the process: their numbers
- *   mean something else.
- * - Conditions compare the lower 32 bits of an argument (descriptors, commands, flags: what the kernel itself looks at
- *   in an `int`), except `isNull`, which is for pointers and sizes. All conditions of a rule must hold, else the next rule is asked.
- * - A call that some rule allows whatever its arguments are costs a bitmap look-up (kernel/seccomp.c,
- *   seccomp_cache_check_allow, Linux 5.11); the others run the program, so the hottest of them stand first.
- * - `install` is for all threads at once (TSYNC) and for ever; it needs no_new_privs or CAP_SYS_ADMIN.
- *   SPEC_ALLOW: kernels before 5.16 would switch off store speculation otherwise, which costs tens of per cent and
- *   protects a process from itself only.
+ * - A filter is a list of rules, first match first: a rule names a call, what its arguments must
+ *   be, and the answer. What no rule names gets `otherwise`. Calls of another architecture (32-bit,
+ *   x32) end the process: their numbers mean something else.
+ * - Conditions compare the lower 32 bits of an argument (descriptors, commands, flags: what the
+ *   kernel itself looks at in an `int`), except `isNull`, which is for pointers and sizes. All
+ *   conditions of a rule must hold, else the next rule is asked.
+ * - A call that some rule allows whatever its arguments are costs a bitmap look-up
+ *   (kernel/seccomp.c, seccomp_cache_check_allow, Linux 5.11); the others run the program, so the
+ *   hottest of them stand first.
+ * - `install` is for all threads at once (TSYNC) and for ever; it needs no_new_privs or
+ *   CAP_SYS_ADMIN. SPEC_ALLOW: kernels before 5.16 would switch off store speculation otherwise,
+ *   which costs tens of per cent and protects a process from itself only.
  *
  * Called by src/confine/list.ts (rules) and child/lock.ts. Read first: man 2 seccomp;
  * Documentation/userspace-api/seccomp_filter.rst; include/uapi/linux/filter.h.
@@ -52,7 +55,8 @@ const INSTRUCTION_BYTES = 8;
 const JUMP_MAX = 255;
 const INSTRUCTIONS_MAX = 4096;
 
-// struct seccomp_data: int nr, u32 arch, u64 instruction_pointer, u64 args[6]; both machines are little-endian.
+// struct seccomp_data: int nr, u32 arch, u64 instruction_pointer, u64 args[6]; both machines are
+// little-endian.
 const NR = 0;
 const ARCH = 4;
 const lowOf = (argument: number): number => 16 + 8 * argument;

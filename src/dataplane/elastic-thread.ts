@@ -1,5 +1,6 @@
 /**
- * The elastic thread: one core, one NIC queue, one instance of the stack; runs every packet to completion.
+ * The elastic thread: one core, one NIC queue, one instance of the stack; runs every packet to
+ * completion.
  *
  * One iteration (`turn`), in this order, with the time read once:
  *   1. completed transmits come back, fresh receive frames are lent;
@@ -9,11 +10,12 @@
  *   5. that batch of system calls, results in place;
  *   6. everything queued goes out with one doorbell.
  *
- * This is the paper's cycle (section 4.2) entered at another point: a reply leaves in the iteration that received
- * its request, and the acknowledgement of the request rides on it.
+ * This is the paper's cycle (section 4.2) entered at another point: a reply leaves in the iteration
+ * that received its request, and the acknowledgement of the request rides on it.
  *
  * - All state belongs to this thread. Queues build up at the NIC edge only.
- * - Nothing here allocates; the only exception that can leave `turn` is a broken invariant of our own.
+ * - Nothing here allocates; the only exception that can leave `turn` is a broken invariant of our
+ *   own.
  *
  * Called by runner.ts. Read first: OSDI'14 section 3; docs/ARCHITECTURE.md "One request".
  */
@@ -139,8 +141,8 @@ export class ElasticThread {
   }
 
   /**
-   * Step 3. Where entering the application is dear, what has come meanwhile is taken along: with 64 connections 5 % more
-   * messages in domain process, 10 % with 128. Inline it makes no difference.
+   * Step 3. Where entering the application is dear, what has come meanwhile is taken along: with 64
+   * connections 5 % more messages in domain process, 10 % with 128. Inline it makes no difference.
    */
   #receive(nic: Nic, stack: Stack): number {
     let frames = 0;
@@ -166,7 +168,10 @@ export class ElasticThread {
     return this.#lookBack() | 1;
   }
 
-  /** The application has the arrays: takes its calls if it is back. 0: it is late, and is waited for asleep. */
+  /**
+   * The application has the arrays: takes its calls if it is back. 0: it is late, and is waited for
+   * asleep.
+   */
   #lookBack(): number {
     const domain = this.#domain;
     if (domain.isBack()) return this.#takeBack();

@@ -1,8 +1,8 @@
 /**
  * The gate, dataplane side: executes one batch of system calls and writes each result in place.
  *
- * - The application owns the call array and may change it at any time: every field is read exactly once,
- *   then checked, then used. Handles are checked by the protocol that owns them.
+ * - The application owns the call array and may change it at any time: every field is read exactly
+ *   once, then checked, then used. Handles are checked by the protocol that owns them.
  * - Offsets that calls name must lie in application memory; nothing else of the arena can be sent.
  * - A call array that lies about its count is cut at CALLS_MAX and counted (`gateBadCount`).
  * - Whom the application may speak to first (`--connect`) is checked here: src/net/both/egress.ts.
@@ -64,12 +64,18 @@ export class Gate {
   readonly #memoryStart: number;
   readonly #memoryEnd: number;
   readonly #callQuota: number;
-  /** The address of the call at hand: a copy, which the application cannot change between check and use. */
+  /**
+   * The address of the call at hand: a copy, which the application cannot change between check and
+   * use.
+   */
   readonly #to = new Int32Array(4);
   /** A sendv of this batch took less than was asked. */
   #isPartial = false;
 
-  /** `callArray` is the offset of the call array, `memory` and `callQuota` (calls a batch) the application's. */
+  /**
+   * `callArray` is the offset of the call array, `memory` and `callQuota` (calls a batch) the
+   * application's.
+   */
   constructor(
     parts: GateParts,
     callArray: number,
@@ -190,7 +196,10 @@ export class Gate {
     }
   }
 
-  /** Spans in order until one is refused or partly accepted; returns the bytes accepted, or the first refusal. */
+  /**
+   * Spans in order until one is refused or partly accepted; returns the bytes accepted, or the
+   * first refusal.
+   */
   #sendv(w: number, handle: number): number {
     const i32 = this.#i32;
     const done = i32[w + SENDV_DONE]!;

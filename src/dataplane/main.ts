@@ -1,17 +1,20 @@
 /**
- * The dataplane process: reads its configuration from the control plane, runs one worker per elastic thread, and
- * passes messages on.
+ * The dataplane process: reads its configuration from the control plane, runs one worker per
+ * elastic thread, and passes messages on.
  *
  * - Start: configuration in; `attached` out when every driver is bound and the process has
- *   locked itself down; `go` in when frames flow, within the time that a start may take; domain inline only:
- *   `ready` out when the application listens.
- * - Later: `application-gone N` in when the application's process has ended: its flows end, its buffers come back, `dropped`
- *   out; `state N` in, and out what every thread holds. N is the control plane's number of its question.
- *   `link-up` in when the link is up again.
- * - A thread that ends, by an exception or by process.exit() of an inline application, ends the process: `failed` says why.
- * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a thread failed.
- * - Ends with the control plane until it has locked itself down; afterwards only if its service is not `lasting`
- *   (child/channel.ts). One that is told nothing more then has lost its control plane and ends by itself.
+ *   locked itself down; `go` in when frames flow, within the time that a start may take; domain
+ *   inline only: `ready` out when the application listens.
+ * - Later: `application-gone N` in when the application's process has ended: its flows end, its
+ *   buffers come back, `dropped` out; `state N` in, and out what every thread holds. N is the
+ *   control plane's number of its question. `link-up` in when the link is up again.
+ * - A thread that ends, by an exception or by process.exit() of an inline application, ends the
+ *   process: `failed` says why.
+ * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a
+ *   thread failed.
+ * - Ends with the control plane until it has locked itself down; afterwards only if its service is
+ *   not `lasting` (child/channel.ts). One that is told nothing more then has lost its control plane
+ *   and ends by itself.
  */
 import { Worker } from 'node:worker_threads';
 import { builtBeside } from '../built.ts';
@@ -74,7 +77,8 @@ function run(config: DataplaneConfig): void {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       channel.last({ type: 'failed', code: 'IX_WORKER', message: text }, 1);
     });
-    // What it said last has been heard by now: nobody asked for this. A process without it would serve nobody.
+    // What it said last has been heard by now: nobody asked for this. A process without it would
+    // serve nobody.
     worker.on('exit', (code) => {
       const message = `thread ${index} ended by itself (exit code ${code}); an application ends with ix.stop`;
       channel.last({ type: 'failed', code: 'IX_WORKER', message }, 1);
@@ -88,7 +92,10 @@ function run(config: DataplaneConfig): void {
   const tellOthers = (one: Worker, message: string | Uint8Array): void => {
     for (const worker of workers) if (worker !== one) worker.postMessage(message);
   };
-  /** One that stops by itself stops all; the process ends when every thread has said goodbye to its peers. */
+  /**
+   * One that stops by itself stops all; the process ends when every thread has said goodbye to its
+   * peers.
+   */
   function stopped(worker: Worker, message: Stopped): void {
     stoppedCount += 1;
     const end = (): void => channel.last(message, message.exitCode);

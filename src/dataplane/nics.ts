@@ -1,10 +1,11 @@
 /**
- * From configuration to driver: the descriptors were opened by the control plane, this process only uses them.
+ * From configuration to driver: the descriptors were opened by the control plane, this process only
+ * uses them.
  *
- * - `--trace` and `--capture` are wrappers around whatever driver it is, and so is `--impair`: they show what the stack
- *   sees of a bad network, and what it sends into one.
- * - One of several threads tells the others what concerns them all (nic/around/siblings.ts): `tell` takes a frame there, `hear` takes
- *   theirs.
+ * - `--trace` and `--capture` are wrappers around whatever driver it is, and so is `--impair`: they
+ *   show what the stack sees of a bad network, and what it sends into one.
+ * - One of several threads tells the others what concerns them all (nic/around/siblings.ts): `tell`
+ *   takes a frame there, `hear` takes theirs.
  */
 
 import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from '../child/config.ts';
@@ -94,7 +95,9 @@ function openDriver(config: NicConfig, { arena, frames, counters, clock, limits 
   }
 }
 
-/** Maps the statistics memfd over this thread's counters, so that the control plane can read them. */
+/**
+ * Maps the statistics memfd over this thread's counters, so that the control plane can read them.
+ */
 export function shareCountersFor(config: DataplaneConfig, index: number, counters: Counters): void {
   must(
     sys.mapAt(

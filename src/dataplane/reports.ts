@@ -1,11 +1,14 @@
 /**
- * Reports of an application (`ix.report`) between its thread and the channel: no more than REPORTS_BYTES_MAX.
+ * Reports of an application (`ix.report`) between its thread and the channel: no more than
+ * REPORTS_BYTES_MAX.
  *
- * - A thread that reports without a pause is faster than the main thread, and the main thread than a control plane that
- *   does not read, or has died: without a bound their queues would take all memory. So the thread counts what is under
- *   way, in a word that both see, and the main thread takes it off when the channel has it.
+ * - A thread that reports without a pause is faster than the main thread, and the main thread than
+ *   a control plane that does not read, or has died: without a bound their queues would take all
+ *   memory. So the thread counts what is under way, in a word that both see, and the main thread
+ *   takes it off when the channel has it.
  *
- * Called by the threads (src/application/worker.ts, worker.ts) and the main threads that pass reports on.
+ * Called by the threads (src/application/worker.ts, worker.ts) and the main threads that pass
+ * reports on.
  */
 import { REPORTS_BYTES_MAX } from '../limits.ts';
 

@@ -1,11 +1,14 @@
 /**
- * Runs an elastic thread inside Node's event loop, so that asynchronous code of an inline application (timers,
- * promises, files) goes on between batches, and so that an idle thread costs nothing.
+ * Runs an elastic thread inside Node's event loop, so that asynchronous code of an inline
+ * application (timers, promises, files) goes on between batches, and so that an idle thread costs
+ * nothing.
  *
- * - Busy: iterations back to back for a slice of SLICE_US, then once around the event loop (about 1 us).
- * - Idle: policy `spin` never sleeps; `adaptive` spins SPIN_US after the last work, then sleeps; `sleep` sleeps at once.
- * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors, unless what is behind them is gone), a timer of
- *   the wheel, or the application's own asynchronous work.
+ * - Busy: iterations back to back for a slice of SLICE_US, then once around the event loop (about 1
+ *   us).
+ * - Idle: policy `spin` never sleeps; `adaptive` spins SPIN_US after the last work, then sleeps;
+ *   `sleep` sleeps at once.
+ * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors, unless what is behind
+ *   them is gone), a timer of the wheel, or the application's own asynchronous work.
  */
 import type { Wheel } from '../arena/wheel.ts';
 import type { IdlePolicy } from '../child/config.ts';
@@ -17,7 +20,10 @@ import type { ElasticThread } from './elastic-thread.ts';
 
 const SLICE_US = 4000;
 const SPIN_US = 200;
-/** A wheel timer nearer than this is waited for awake: the event loop's own timers count milliseconds. */
+/**
+ * A wheel timer nearer than this is waited for awake: the event loop's own timers count
+ * milliseconds.
+ */
 const NEAR_US = 1500;
 const SLEEP_MAX_US = 60_000_000;
 const C_SLEEPS = COUNTER.sleeps;

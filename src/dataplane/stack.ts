@@ -5,8 +5,8 @@
  *   counted by name.
  * - `advance` runs expired timers, `flush` lets TCP send what is due, `emit` writes event
  *   conditions.
- * - The loop's order: set `env.clock`, `advance`, `receive` each frame, `emit`, (the application and
- *   its calls), `flush`, `nic.kick`.
+ * - The loop's order: set `env.clock`, `advance`, `receive` each frame, `emit`, (the application
+ *   and its calls), `flush`, `nic.kick`.
  *
  * Called by the elastic thread, the simulator, and tests. Read first: docs/ARCHITECTURE.md "One
  * request, from frame to reply".
@@ -144,7 +144,10 @@ export class Stack {
     return FREE_FRAME;
   }
 
-  /** A tag that names no VLAN is taken off, as Linux does; we are in no VLAN, and one tag is enough (IEEE 802.1Q 6.9). */
+  /**
+   * A tag that names no VLAN is taken off, as Linux does; we are in no VLAN, and one tag is enough
+   * (IEEE 802.1Q 6.9).
+   */
   #tagged(offset: number, length: number): number {
     const inner = offset + ETH_TAG_BYTES;
     if (length < ETH_HEADER_BYTES + ETH_TAG_BYTES) {
@@ -175,15 +178,21 @@ export class Stack {
     }
   }
 
-  /** Frames flow from now on: neighbours hear of us, and of our IPv6 addresses when they are ours. */
+  /**
+   * Frames flow from now on: neighbours hear of us, and of our IPv6 addresses when they are ours.
+   */
   start(): void {
-    // The wheel learns what time it is before its first timer: the last quarter of a round looks like the past to a new one.
+    // The wheel learns what time it is before its first timer: the last quarter of a round looks
+    // like the past to a new one.
     this.advance();
     this.arp.announce();
     this.discovery.start();
   }
 
-  /** The link is up again after it was down: whoever is behind it has forgotten us, or is somebody else. */
+  /**
+   * The link is up again after it was down: whoever is behind it has forgotten us, or is somebody
+   * else.
+   */
   linkUp(): void {
     this.arp.announce();
     this.discovery.linkUp();
@@ -194,7 +203,9 @@ export class Stack {
     this.tcp.flush();
   }
 
-  /** Whether segments or events wait for the next iteration (no frame, no room): no time to sleep. */
+  /**
+   * Whether segments or events wait for the next iteration (no frame, no room): no time to sleep.
+   */
   hasPending(): boolean {
     return this.tcp.hasOutput() || this.tcp.hasEvents();
   }
@@ -205,7 +216,10 @@ export class Stack {
     this.udp.emit(sink);
   }
 
-  /** The application is gone: its listeners, sockets and flows end (by RST, or FIN), all it held comes back. */
+  /**
+   * The application is gone: its listeners, sockets and flows end (by RST, or FIN), all it held
+   * comes back.
+   */
   dropApplication(isGraceful = false): void {
     this.tcp.dropApplication(isGraceful);
     this.udp.closeAll();

@@ -1,10 +1,12 @@
 /**
- * Builds one elastic thread from its configuration: arena, pools, driver, stack, gate, and the way to the application.
+ * Builds one elastic thread from its configuration: arena, pools, driver, stack, gate, and the way
+ * to the application.
  *
  * - Called in the thread that will run it; everything it makes belongs to that thread.
- * - Each elastic thread has an arena of its own: nothing is shared between threads but what they exchange explicitly.
- * - What the application may see is four segments (`Layout`). In domain inline it sees them because it is here; for
- *   domain process `back` puts a memfd under each of them before it is used.
+ * - Each elastic thread has an arena of its own: nothing is shared between threads but what they
+ *   exchange explicitly.
+ * - What the application may see is four segments (`Layout`). In domain inline it sees them because
+ *   it is here; for domain process `back` puts a memfd under each of them before it is used.
  * - `close` takes every frame home and says whether all pools are full again.
  */
 import { randomBytes } from 'node:crypto';
@@ -70,8 +72,8 @@ export interface DataplaneThread<S extends Side> {
   readonly thread: ElasticThread;
   readonly runner: Runner;
   /**
-   * The application is gone: its listeners, sockets and timers end, everything it held comes back. Its flows are reset;
-   * with `isGraceful` those that have lost nothing are closed (tcp/calls.ts).
+   * The application is gone: its listeners, sockets and timers end, everything it held comes back.
+   * Its flows are reset; with `isGraceful` those that have lost nothing are closed (tcp/calls.ts).
    */
   dropApplication(isGraceful?: boolean): void;
   /** What is held now, for tests and the soak. */

@@ -1,7 +1,8 @@
 /**
  * Application timers behind the ABI's `timer` call: one event each, cancellable, never leaked.
  *
- * - A handle is generation << 20 | index, like a flow's; a fired or cancelled timer's handle is stale.
+ * - A handle is generation << 20 | index, like a flow's; a fired or cancelled timer's handle is
+ *   stale.
  * - `expired` only marks: the event is written by `emit` when the event array has room.
  * - Delays are microseconds below 2^31; a longer or negative one is BAD_RANGE.
  */
@@ -83,7 +84,8 @@ export class ApplicationTimers {
     if (handle <= 0 || index >= this.#count) return CODE.BAD_HANDLE;
     const row = this.#rows + index * WORDS;
     if (this.#i32[row + GENERATION] !== handle >> FLOW_INDEX_BITS) return CODE.BAD_HANDLE;
-    if (!this.#wheel.isArmed(this.#wheelBase + index)) return CODE.BAD_STATE; // fired: its event is on the way
+    // fired: its event is on the way
+    if (!this.#wheel.isArmed(this.#wheelBase + index)) return CODE.BAD_STATE;
     this.#wheel.cancel(this.#wheelBase + index);
     this.#release(index);
     return CODE.OK;

@@ -1,11 +1,12 @@
 /**
  * One elastic thread as a worker: pinned to its core, with its own V8 isolate, heap and collector.
  *
- * - Started by main.ts with the configuration and its number. Says `thread-attached` when its driver is bound, waits
- *   for `go`, and (domain inline) says `ready` when the application listens.
- * - Says `for-siblings` with a frame that every thread has to see; a message that is bytes is such a frame of another's.
- * - Says `failed` (one sentence, with the remedy) when it cannot start or an invariant of ours broke, `report` for the
- *   application.
+ * - Started by main.ts with the configuration and its number. Says `thread-attached` when its
+ *   driver is bound, waits for `go`, and (domain inline) says `ready` when the application listens.
+ * - Says `for-siblings` with a frame that every thread has to see; a message that is bytes is such
+ *   a frame of another's.
+ * - Says `failed` (one sentence, with the remedy) when it cannot start or an invariant of ours
+ *   broke, `report` for the application.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { DataplaneConfig } from '../child/config.ts';

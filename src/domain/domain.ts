@@ -1,8 +1,9 @@
 /**
- * What a dataplane and the application's side of it are to each other: the side is inline or another process, and the elastic
- * thread does not know which.
+ * What a dataplane and the application's side of it are to each other: the side is inline or
+ * another process, and the elastic thread does not know which.
  *
- * - The thread owns both arrays until `enter`; the side owns them until `enter` returned true, or `isBack` says so.
+ * - The thread owns both arrays until `enter`; the side owns them until `enter` returned true, or
+ *   `isBack` says so.
  * - A side sees four segments of the arena (`Layout`) and nothing else.
  */
 import type { Arena, Segment } from '../arena/arena.ts';
@@ -11,8 +12,8 @@ import type { Limits } from '../limits.ts';
 /** Whoever runs the application's turn: the inline domain, or the hand-over to its process. */
 export interface Domain {
   /**
-   * The application consumes the published events and leaves its calls. False: it has not come back yet and still
-   * owns both arrays; `isBack` says when it has.
+   * The application consumes the published events and leaves its calls. False: it has not come back
+   * yet and still owns both arrays; `isBack` says when it has.
    */
   enter(): boolean;
   /** The application is another process: a turn of it costs microseconds. */
@@ -25,7 +26,10 @@ export interface Domain {
   isBack(): boolean;
 }
 
-/** The four segments that an application sees, by their places in the arena (the same in both processes). */
+/**
+ * The four segments that an application sees, by their places in the arena (the same in both
+ * processes).
+ */
 export interface Layout {
   arenaBytes: number;
   receivePool: Segment;

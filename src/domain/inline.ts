@@ -1,5 +1,6 @@
 /**
- * Domain inline: the application is loaded into the elastic thread. Trusted code, or code under test.
+ * Domain inline: the application is loaded into the elastic thread. Trusted code, or code under
+ * test.
  */
 import { Ix, type IxHooks } from '../libix/ix.ts';
 import { connectionsOf } from '../limits.ts';

@@ -1,10 +1,11 @@
 /**
- * The application's side of an elastic thread when the application is another process: shared memory under the four
- * segments it may see, and two pipes.
+ * The application's side of an elastic thread when the application is another process: shared
+ * memory under the four segments it may see, and two pipes.
  *
- * - The control plane makes the descriptors (`SharedDescriptors`) and hands them to both processes. This side gives the
- *   memfds their size and maps them; afterwards the control plane seals them, so that nobody can map the receive
- *   pool or the event array writable any more (F_SEAL_FUTURE_WRITE).
+ * - The control plane makes the descriptors (`SharedDescriptors`) and hands them to both processes.
+ *   This side gives the memfds their size and maps them; afterwards the control plane seals them,
+ *   so that nobody can map the receive pool or the event array writable any more
+ *   (F_SEAL_FUTURE_WRITE).
  */
 import type { Arena, Segment } from '../arena/arena.ts';
 import type { Placement, SharedDescriptors } from '../child/config.ts';

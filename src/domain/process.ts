@@ -1,21 +1,25 @@
 /**
  * Domain process: the application runs in a process of its own and is entered once a batch.
  *
- * - The two gate arrays are memfds that both processes map; the event array is read-only over there. Turns are
- *   numbered: the dataplane writes the number of the turn that begins (GATE_TURN), the application writes it back
- *   when its calls are complete (GATE_DONE). Run to completion is kept: on one core the futex hands the core over
- *   and back (5.5-6 us a round trip on the machine this was written on, so it is paid once per batch). Mostly the kernel runs the
- *   application already inside our wake; only when it does not do we wait, and are to be woken (GATE_WAITED). sched_yield between
- *   two threads that can both run is faster by itself (4 us), but echoed 9 % fewer messages with 64 connections.
- * - Placement `split`: the application polls on a core of its own, and the dataplane does not wait for it but goes on
- *   with its NIC; `isBack` is asked in each iteration. Still one turn at a time.
- * - An application that does not come back within WATCHDOG_US (WAKING_US when it slept) keeps the arrays but nothing else:
- *   the thread goes on acknowledging, timing and receiving without it, and looks again in each iteration. It may fall
- *   asleep meanwhile: GATE_AWAY asks the application to ring the bell when it is back. Each side writes its word before it reads the
- *   other's, so one of them always sees.
+ * - The two gate arrays are memfds that both processes map; the event array is read-only over
+ *   there. Turns are numbered: the dataplane writes the number of the turn that begins (GATE_TURN),
+ *   the application writes it back when its calls are complete (GATE_DONE). Run to completion is
+ *   kept: on one core the futex hands the core over and back (5.5-6 us a round trip on the machine
+ *   this was written on, so it is paid once per batch). Mostly the kernel runs the application
+ *   already inside our wake; only when it does not do we wait, and are to be woken (GATE_WAITED).
+ *   sched_yield between two threads that can both run is faster by itself (4 us), but echoed 9 %
+ *   fewer messages with 64 connections.
+ * - Placement `split`: the application polls on a core of its own, and the dataplane does not wait
+ *   for it but goes on with its NIC; `isBack` is asked in each iteration. Still one turn at a time.
+ * - An application that does not come back within WATCHDOG_US (WAKING_US when it slept) keeps the
+ *   arrays but nothing else: the thread goes on acknowledging, timing and receiving without it, and
+ *   looks again in each iteration. It may fall asleep meanwhile: GATE_AWAY asks the application to
+ *   ring the bell when it is back. Each side writes its word before it reads the other's, so one of
+ *   them always sees.
  * - Nothing that the application writes can do more than end its own turn early or late.
  *
- * Called by the elastic thread. The other side is src/application/worker.ts. Read first: man 2 futex.
+ * Called by the elastic thread. The other side is src/application/worker.ts. Read first: man 2
+ * futex.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Placement } from '../child/config.ts';
@@ -33,15 +37,16 @@ import { ETIMEDOUT, SYS, sys } from '../native/sys.ts';
 import type { Domain } from './domain.ts';
 
 /**
- * How long the application may take for a turn before it is late: same-core the elastic thread waits so long. With 5 ms, a
- * timer that the kernel need not program into the hardware, 4 % more messages were echoed; but a flood fills the receive
- * ring in that time, and a stranger's SYN is lost.
+ * How long the application may take for a turn before it is late: same-core the elastic thread
+ * waits so long. With 5 ms, a timer that the kernel need not program into the hardware, 4 % more
+ * messages were echoed; but a flood fills the receive ring in that time, and a stranger's SYN is
+ * lost.
  */
 const WATCHDOG_US = 1000;
 /**
- * The same for an application that slept in its event loop: nobody has asked for anything for a while, and what it needs to
- * run has to be fetched from memory first (1 to 3 ms where others fill the caches). After WATCHDOG_US the thread would go to
- * sleep, only to be woken again.
+ * The same for an application that slept in its event loop: nobody has asked for anything for a
+ * while, and what it needs to run has to be fetched from memory first (1 to 3 ms where others fill
+ * the caches). After WATCHDOG_US the thread would go to sleep, only to be woken again.
  */
 const WAKING_US = 4000;
 const LOOKS_MAX = 8;
@@ -102,7 +107,8 @@ export class ProcessDomain implements Domain {
   enter(): boolean {
     const i32 = this.#i32;
     if (!this.#isPresent) {
-      if (Atomics.load(i32, this.#waitingWord) === WAITING.absent) return true; // nobody: the events are dropped
+      // nobody: the events are dropped
+      if (Atomics.load(i32, this.#waitingWord) === WAITING.absent) return true;
       this.#isPresent = true; // from here on only `leave` says that it is gone, not the application
     }
     this.#turn = (this.#turn + 1) | 0;

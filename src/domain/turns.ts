@@ -1,13 +1,15 @@
 /**
  * The application's side of a hand-over: waits for its turn, takes it, gives the core back.
  *
- * - While turns come often the thread waits on the turn word's futex (one crossing each way). Every SLICE_US, and
- *   when no turn came for WAIT_US, it goes around its event loop, so that the application's own asynchronous code
- *   (timers, promises, files) runs between batches; an idle application sleeps there and costs nothing.
- * - Placement `split` (`polls`): it polls the turn word after a turn, for as long as the idle policy says, before it waits
- *   on the futex, and the dataplane, which polls too, is not woken at the end of a turn.
- * - Calls made outside a turn set GATE_AGAIN and wake the dataplane. So does the end of a turn that took so long that
- *   the dataplane went on (GATE_AWAY): it may be asleep.
+ * - While turns come often the thread waits on the turn word's futex (one crossing each way). Every
+ *   SLICE_US, and when no turn came for WAIT_US, it goes around its event loop, so that the
+ *   application's own asynchronous code (timers, promises, files) runs between batches; an idle
+ *   application sleeps there and costs nothing.
+ * - Placement `split` (`polls`): it polls the turn word after a turn, for as long as the idle
+ *   policy says, before it waits on the futex, and the dataplane, which polls too, is not woken at
+ *   the end of a turn.
+ * - Calls made outside a turn set GATE_AGAIN and wake the dataplane. So does the end of a turn that
+ *   took so long that the dataplane went on (GATE_AWAY): it may be asleep.
  *
  * Called by application/worker.ts. The other side is src/domain/process.ts.
  */
@@ -27,8 +29,9 @@ import { must, SYS, sys, type Watch } from '../native/sys.ts';
 
 const SLICE_US = 4000;
 /**
- * How long it waits for a turn: longer than the kernel's tick (4 ms at 250 Hz), because a timer that would be the next to
- * fire is programmed into the hardware and out again, which makes a turn about 1 us longer.
+ * How long it waits for a turn: longer than the kernel's tick (4 ms at 250 Hz), because a timer
+ * that would be the next to fire is programmed into the hardware and out again, which makes a turn
+ * about 1 us longer.
  */
 const WAIT_US = 5000;
 /** Placement split: how long it polls after its last turn. */
@@ -148,7 +151,8 @@ export class Turns {
     this.#ix.dispatch();
     this.#done = turn;
     Atomics.store(this.#i32, this.#doneWord, turn);
-    // It stored that word before it compares ours, and we store ours before we read that one: no wake is lost.
+    // It stored that word before it compares ours, and we store ours before we read that one: no
+    // wake is lost.
     if (Atomics.load(this.#i32, this.#waitedWord) !== 0) sys.futexWake(this.#doneWord << 2, 1);
     if (Atomics.load(this.#i32, this.#awayWord) !== 0) this.#ring();
   }

@@ -2,28 +2,34 @@
  * The ABI between application and dataplane: the only description of system calls, event conditions
  * and codes (the paper's Table 1, extended).
  *
- * - Two arrays of fixed descriptors of 16 int32 words in shared memory: the application writes *calls*,
- *   the dataplane writes each call's result in place and appends *events*. One crossing per batch.
+ * - Two arrays of fixed descriptors of 16 int32 words in shared memory: the application writes
+ *   *calls*, the dataplane writes each call's result in place and appends *events*. One crossing
+ *   per batch.
  * - A handle is index + generation, always > 0; a stale or foreign one is answered BAD_HANDLE.
- * - Addresses of memory are arena offsets: `sendv` may name application memory only, `recv` names bytes
- *   of the receive pool, which stay until `recv_done`.
- * - IP addresses are four words in network order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2): the first three
- *   words are 0, 0, 0x0000ffff; the fourth is the IPv4 address as a big-endian integer.
+ * - Addresses of memory are arena offsets: `sendv` may name application memory only, `recv` names
+ *   bytes of the receive pool, which stay until `recv_done`.
+ * - IP addresses are four words in network order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2): the
+ *   first three words are 0, 0, 0x0000ffff; the fourth is the IPv4 address as a big-endian integer.
  * - Ports are packed as `local << 16 | remote`.
  */
 
 /** Word 0 of a call. */
 export const CALL = {
-  /** [cookie, address x4, ports] -> handle; later `connected` or `dead`. local port 0: the stack picks. */
+  /**
+   * [cookie, address x4, ports] -> handle; later `connected` or `dead`. local port 0: the stack
+   * picks.
+   */
   connect: 1,
   /** [handle, cookie]: takes a knocking flow; every later event of the flow carries the cookie. */
   accept: 2,
   /** [handle]: refuses a knocking flow with RST. */
   reject: 3,
   /** [handle, count, offset, length, ... up to 4 spans], or count = SENDV_VECTOR: [handle, SENDV_VECTOR, offset of
-   * (offset, length) pairs in application memory, pairs]. -> bytes accepted (a prefix; 0, or QUOTA, only while other
-   * flows hold what there is: again after the next `sent` or `dead` of any). Word SENDV_DONE: received bytes that are
-   * consumed, as by a recv_done before it: 0 when that is done; if they are refused, nothing is sent. */
+   * (offset, length) pairs in application memory, pairs]. -> bytes accepted (a prefix; 0, or QUOTA,
+   * only while other flows hold what there is: again after the next `sent` or `dead` of any). Word
+   * SENDV_DONE: received bytes that are consumed, as by a recv_done before it: 0 when that is done;
+   * if they are refused, nothing is sent.
+   */
   sendv: 4,
   /** [handle, bytes]: received bytes are consumed, in order; reopens the window. */
   recv_done: 5,
@@ -50,7 +56,9 @@ export const CALL = {
   /** [handle]: FIN after what is queued; received data still comes (half-close). */
   shutdown: 16,
   /** [handle, idleMs, intervalMs, count]: asks a peer that has been silent for so long whether it is still there, so many
-   * times, so far apart (0: 75 s and 9, as Linux); without an answer the flow dies (timeout). idleMs 0: never. */
+   * times, so far apart (0: 75 s and 9, as Linux); without an answer the flow dies (timeout).
+   * idleMs 0: never.
+   */
   keepalive: 17,
   /** [handle, ms]: the flow dies (timeout) when nothing was acknowledged for so long; 0: after the usual retries. Also
    * right after `connect`, for the handshake. */
@@ -67,7 +75,10 @@ export const SENDV_SPANS_MAX = 4;
 export const SENDV_VECTOR = 255;
 export const SENDV_VECTOR_MAX = 256;
 export const SENDV_DONE = 11;
-/** listen flag: knock at SYN (so that `reject` can refuse before SYN-ACK) instead of at handshake completion. */
+/**
+ * listen flag: knock at SYN (so that `reject` can refuse before SYN-ACK) instead of at handshake
+ * completion.
+ */
 export const LISTEN_KNOCK_AT_SYN = 1;
 
 /** Word 0 of an event. */
@@ -81,9 +92,15 @@ export const EVENT = {
   recv: 3,
   /** [handle, cookie]: the peer has sent FIN; no more recv. */
   recv_end: 4,
-  /** [handle, cookie, bytes, window]: so many more bytes are acknowledged; `window` more would be accepted now. */
+  /**
+   * [handle, cookie, bytes, window]: so many more bytes are acknowledged; `window` more would be
+   * accepted now.
+   */
   sent: 5,
-  /** [handle, cookie, reason]: the flow is gone; the handle is stale from now on. Exactly once per flow. */
+  /**
+   * [handle, cookie, reason]: the flow is gone; the handle is stale from now on. Exactly once per
+   * flow.
+   */
   dead: 6,
   /** [udp, cookie, offset, length, source address x4, ports, truncated] */
   udp_recv: 7,

@@ -1,8 +1,8 @@
 /**
  * Addresses between text and the words of the ABI. Set-up only: text is never on the hot path.
  *
- * - An IPv4 address is one big-endian integer, as int32; where both protocols are possible an address is four words, an
- *   IPv4 address the last of them behind 0, 0, 0xffff.
+ * - An IPv4 address is one big-endian integer, as int32; where both protocols are possible an
+ *   address is four words, an IPv4 address the last of them behind 0, 0, 0xffff.
  */
 import { MAPPED_V4 } from '../gate/abi.ts';
 import { formatIpv4, parseIpv4 } from '../wire/ipv4-text.ts';

@@ -1,10 +1,12 @@
 /**
- * What an application's calls are given, checked before anything is done with it: numbers that are none, fractions,
- * lengths below zero, bytes that lie elsewhere, functions that are missing.
+ * What an application's calls are given, checked before anything is done with it: numbers that are
+ * none, fractions, lengths below zero, bytes that lie elsewhere, functions that are missing.
  *
- * - A bad argument is the caller's mistake: it throws at once, in one line that says what was given and what to give.
- *   In a handler that resets its connection (guard.ts); elsewhere it is the application's own exception.
- * - Per message these are comparisons of integers (`isInt`, ApplicationMemory.holds); the text is made when one fails.
+ * - A bad argument is the caller's mistake: it throws at once, in one line that says what was given
+ *   and what to give. In a handler that resets its connection (guard.ts); elsewhere it is the
+ *   application's own exception.
+ * - Per message these are comparisons of integers (`isInt`, ApplicationMemory.holds); the text is
+ *   made when one fails.
  *
  * Called by everything of libix that an application calls.
  */
@@ -42,7 +44,9 @@ export function callable(what: string, value: unknown): void {
     throw new IxArgumentError(`${what}: a function, not ${shown(value)}`);
 }
 
-/** Handlers of connections or of a UDP socket: without `received` there is nobody to give bytes to. */
+/**
+ * Handlers of connections or of a UDP socket: without `received` there is nobody to give bytes to.
+ */
 export function handling(what: string, handlers: unknown): void {
   const received = (handlers as { received?: unknown } | null | undefined)?.received;
   if (typeof received === 'function') return;

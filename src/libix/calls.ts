@@ -1,13 +1,16 @@
 /**
  * Between a connection's wishes and the gate: which call is made when, and what its result means.
  *
- * - One connection in one batch makes at most one accept or connect, one coalesced sendv that says what was received too
- *   (without anything to send: one recv_done), and one close or abort. The result of each comes with the next batch.
- * - QUOTA means that the batch held too many calls: the call is made again. For sendv, like AGAIN or 0, that others hold
- *   what there is: again when somebody has given something back. For connect it is a refusal.
- * - Every other refusal ends the connection: it is reset, and `closed` comes as always. Mostly the flow has ended by
- *   itself, and its `dead` is on the way, perhaps behind bytes that are still to be handed over: so the reset is asked for
- *   after this batch's events, and only if `dead` says that it was the reset that ended it, the refusal is told (session.ts).
+ * - One connection in one batch makes at most one accept or connect, one coalesced sendv that says
+ *   what was received too (without anything to send: one recv_done), and one close or abort. The
+ *   result of each comes with the next batch.
+ * - QUOTA means that the batch held too many calls: the call is made again. For sendv, like AGAIN
+ *   or 0, that others hold what there is: again when somebody has given something back. For connect
+ *   it is a refusal.
+ * - Every other refusal ends the connection: it is reset, and `closed` comes as always. Mostly the
+ *   flow has ended by itself, and its `dead` is on the way, perhaps behind bytes that are still to
+ *   be handed over: so the reset is asked for after this batch's events, and only if `dead` says
+ *   that it was the reset that ended it, the refusal is told (session.ts).
  * - BAD_HANDLE: the dataplane does not know it, and no `dead` will come. It is dead now.
  *
  * Called by session.ts. Read first: src/gate/abi.ts; what each call refuses: src/tcp/calls.ts.
@@ -202,7 +205,8 @@ export class Calls {
       return;
     }
     if (result === CODE.NO_ROUTE) return this.#session.dead(c, DEAD.unreachable);
-    // A quota that is used up is told by the control plane, which counts how often (src/control/children/incidents.ts).
+    // A quota that is used up is told by the control plane, which counts how often
+    // (src/control/children/incidents.ts).
     if (result !== CODE.QUOTA) {
       const to = formatWords([c.remote0, c.remote1, c.remote2, c.remoteAddress]);
       this.#faults.tell(refusedConnect(`${to} port ${c.remotePort & 0xffff}`, result));

@@ -1,16 +1,21 @@
 /**
- * What is worth no field in every connection's object: who the peer is, and what few connections ever use.
+ * What is worth no field in every connection's object: who the peer is, and what few connections
+ * ever use.
  *
- * - A field of an object is 8 bytes, whether it is used or not; 250,000 open connections had 200 bytes each of them, and
- *   have 152 now. Here a value is 4 bytes, and nothing at all while it was never anything but 0: such a page has no memory
- *   behind it.
- * - So 0 is every column's default, and `set` writes only what changes. Connection says it in its own terms.
- * - Arrays are made for the most connections that the dataplane gives; beyond (connects that it will refuse) they grow.
+ * - A field of an object is 8 bytes, whether it is used or not; 250,000 open connections had 200
+ *   bytes each of them, and have 152 now. Here a value is 4 bytes, and nothing at all while it was
+ *   never anything but 0: such a page has no memory behind it.
+ * - So 0 is every column's default, and `set` writes only what changes. Connection says it in its
+ *   own terms.
+ * - Arrays are made for the most connections that the dataplane gives; beyond (connects that it
+ *   will refuse) they grow.
  *
  * Called by connection.ts and session.ts.
  */
 export const COLUMN = {
-  /** Words of the peer's IPv6 address before the last, each as it differs from an IPv4 address's. */
+  /**
+   * Words of the peer's IPv6 address before the last, each as it differs from an IPv4 address's.
+   */
   remote0: 0,
   remote1: 1,
   remote2: 2,

@@ -1,11 +1,15 @@
 /**
- * One connection as an application sees it: bytes come in by `Handlers.received`, go out by `send` or `write`.
+ * One connection as an application sees it: bytes come in by `Handlers.received`, go out by `send`
+ * or `write`.
  *
- * - One object is one life. From `closed` on everything it can do is over for ever: methods do nothing and answer false,
- *   the peer's address is 0, and only `state` is kept. So an answer that comes late goes to nobody. `pooled` handlers
- *   promise never to touch it then, and their objects are used again (handlers.ts).
- * - `id` is small and dense, so that applications can keep their own state in arrays: after `closed` another one's.
- * - `send` copies nothing: the bytes must not change until `released(tag)`. `write` copies into libix's blocks.
+ * - One object is one life. From `closed` on everything it can do is over for ever: methods do
+ *   nothing and answer false, the peer's address is 0, and only `state` is kept. So an answer that
+ *   comes late goes to nobody. `pooled` handlers promise never to touch it then, and their objects
+ *   are used again (handlers.ts).
+ * - `id` is small and dense, so that applications can keep their own state in arrays: after
+ *   `closed` another one's.
+ * - `send` copies nothing: the bytes must not change until `released(tag)`. `write` copies into
+ *   libix's blocks.
  * - Nothing is allocated per message. Fields are int32.
  * - The protocol between a connection and the dataplane (which call when) is in session.ts.
  */
@@ -14,13 +18,19 @@ import { COLUMN, type Columns } from './columns.ts';
 import type { Handlers } from './handlers.ts';
 import type { Session } from './session.ts';
 
-/** With more bytes queued a connection is not `writable`, and gets no more input (but: `readsWhileBlocked`, `midRequest`). */
+/**
+ * With more bytes queued a connection is not `writable`, and gets no more input (but:
+ * `readsWhileBlocked`, `midRequest`).
+ */
 export const HIGH_WATER_BYTES = 262_144;
 
 /** Where a connection stands, as libix sees it. */
 export const PHASE = { free: 0, connecting: 1, open: 2, closing: 3 } as const;
 
-/** In `Connection.bits`: these, then the phase, then what is wanted (session.ts). One field for all: see columns.ts. */
+/**
+ * In `Connection.bits`: these, then the phase, then what is wanted (session.ts). One field for all:
+ * see columns.ts.
+ */
 const BIT = {
   isDirty: 1 << 0,
   isPaused: 1 << 1,
@@ -63,7 +73,10 @@ export class Connection {
   nextDirty = -1;
   /** Received bytes consumed, not yet told to the dataplane. */
   consumed = 0;
-  /** Span queue: first unacknowledged node, last node, first node with unsent bytes, bytes of it already accepted. */
+  /**
+   * Span queue: first unacknowledged node, last node, first node with unsent bytes, bytes of it
+   * already accepted.
+   */
   sendHead = -1;
   sendTail = -1;
   sendCursor = -1;
@@ -151,11 +164,13 @@ export class Connection {
   }
 
   /**
-   * The application's own, to be set in `opened`: input comes also while the connection is not `writable`.
+   * The application's own, to be set in `opened`: input comes also while the connection is not
+   * `writable`.
    *
-   * - False is right where input makes output, as in a server: who does not take its answers is not read.
-   * - Where both ends stream on their own account one must set it, better both: with both queues full neither would
-   *   read, and neither queue would ever drain.
+   * - False is right where input makes output, as in a server: who does not take its answers is not
+   *   read.
+   * - Where both ends stream on their own account one must set it, better both: with both queues
+   *   full neither would read, and neither queue would ever drain.
    */
   get readsWhileBlocked(): boolean {
     return (this.#bits & BIT.readsWhileBlocked) !== 0;
@@ -166,12 +181,14 @@ export class Connection {
   }
 
   /**
-   * The application's own, at any time: a request has begun, and its rest has not come yet. Input comes also while the
-   * connection is not `writable`, until this is false again.
+   * The application's own, at any time: a request has begun, and its rest has not come yet. Input
+   * comes also while the connection is not `writable`, until this is false again.
    *
-   * - For requests that are answered as they come, or behind earlier ones whose answers are not taken: a peer that writes
-   *   its request to the end before it reads would wait for us, and we for it.
-   * - The application must be able to take what comes, without answering: into memory of its own, with a limit.
+   * - For requests that are answered as they come, or behind earlier ones whose answers are not
+   *   taken: a peer that writes its request to the end before it reads would wait for us, and we
+   *   for it.
+   * - The application must be able to take what comes, without answering: into memory of its own,
+   *   with a limit.
    */
   get midRequest(): boolean {
     return (this.#bits & BIT.midRequest) !== 0;
@@ -225,7 +242,10 @@ export class Connection {
     this.#set(BIT.isStarved, on);
   }
 
-  /** The dataplane took nothing, and nothing is on the way whose `sent` would be the time to ask again. */
+  /**
+   * The dataplane took nothing, and nothing is on the way whose `sent` would be the time to ask
+   * again.
+   */
   get isHungry(): boolean {
     return (this.#bits & BIT.isHungry) !== 0;
   }
@@ -267,7 +287,10 @@ export class Connection {
     this.#set(BIT.hasShutDown, on);
   }
 
-  /** The peer: an IPv4 address as a big-endian integer (int32), or the last word of an IPv6 address; and its port. */
+  /**
+   * The peer: an IPv4 address as a big-endian integer (int32), or the last word of an IPv6 address;
+   * and its port.
+   */
   get remoteAddress(): number {
     return this.isAlive ? this.#columns.address(this.id) : 0;
   }
@@ -349,7 +372,10 @@ export class Connection {
     this.#put(COLUMN.gatherLength, value);
   }
 
-  /** Neighbours in the list of those that hold a gather block, oldest first: connection ids, -1: none. */
+  /**
+   * Neighbours in the list of those that hold a gather block, oldest first: connection ids, -1:
+   * none.
+   */
   get gatherOlder(): number {
     return this.#get(COLUMN.gatherOlder) - 1;
   }
@@ -420,15 +446,18 @@ export class Connection {
   }
 
   /**
-   * Queues bytes of application memory without copying; they must not change until `released(tag)` (tag 0: never
-   * told). Returns false, and queues nothing, when the connection is closing or gone, or libix has no span left.
-   * Throws IxArgumentError for bytes that lie elsewhere, as every call does that is given what cannot be.
+   * Queues bytes of application memory without copying; they must not change until `released(tag)`
+   * (tag 0: never told). Returns false, and queues nothing, when the connection is closing or gone,
+   * or libix has no span left. Throws IxArgumentError for bytes that lie elsewhere, as every call
+   * does that is given what cannot be.
    */
   send(offset: number, length: number, tag = 0): boolean {
     return this.#session.send(this, offset, length, tag);
   }
 
-  /** Queues a copy of bytes from anywhere in the arena. False when nothing was queued (see `send`). */
+  /**
+   * Queues a copy of bytes from anywhere in the arena. False when nothing was queued (see `send`).
+   */
   write(offset: number, length: number): boolean {
     return this.#session.write(this, offset, length);
   }
@@ -451,9 +480,10 @@ export class Connection {
   }
 
   /**
-   * Asks the peer after `idleMs` of its silence whether it is still there, `count` times (127 at most), `intervalMs` apart
-   * (1,000 s at most); without an answer the connection ends (timeout). 0: never (the default, unless `--keepalive` says
-   * otherwise). Without `intervalMs` and `count`: 75 s and 9, as Linux.
+   * Asks the peer after `idleMs` of its silence whether it is still there, `count` times (127 at
+   * most), `intervalMs` apart (1,000 s at most); without an answer the connection ends (timeout).
+   * 0: never (the default, unless `--keepalive` says otherwise). Without `intervalMs` and `count`:
+   * 75 s and 9, as Linux.
    */
   keepalive(idleMs: number, intervalMs = 75_000, count = 9): boolean {
     integer('keepalive (ms)', idleMs, 0);
@@ -465,7 +495,10 @@ export class Connection {
     return this.#session.keepalive(this);
   }
 
-  /** Gives the connection up when the peer has acknowledged nothing for so long; 0: after the usual retries. */
+  /**
+   * Gives the connection up when the peer has acknowledged nothing for so long; 0: after the usual
+   * retries.
+   */
   userTimeout(ms: number): boolean {
     integer('userTimeout (ms)', ms, 0);
     this.#put(COLUMN.userTimeoutMs, ms);
@@ -473,8 +506,8 @@ export class Connection {
   }
 
   /**
-   * What routers read on our packets from the next batch on: DiffServ code point (0..63, RFC 2474), and TTL or hop limit
-   * (1..255; 0: the usual 64).
+   * What routers read on our packets from the next batch on: DiffServ code point (0..63, RFC 2474),
+   * and TTL or hop limit (1..255; 0: the usual 64).
    */
   mark(codePoint: number, hops = 0): boolean {
     integer('mark: code point', codePoint, 0, 63);
@@ -499,7 +532,9 @@ export class Connection {
     return this.#session.resume(this);
   }
 
-  /** Its life is over; session.ts only. In the list of the dirty it stays as long as that has it. */
+  /**
+   * Its life is over; session.ts only. In the list of the dirty it stays as long as that has it.
+   */
   reset(): void {
     this.#columns.reset(this.id);
     if (this.isPooled) this.state = undefined;

@@ -1,12 +1,15 @@
 /**
- * The border between libix and the application's code: handlers are called through here, and no exception passes.
+ * The border between libix and the application's code: handlers are called through here, and no
+ * exception passes.
  *
- * - An exception is reported once on standard error, with its stack; its connection is reset. libix goes on as if the
- *   handler had returned, so that nothing of its own is ever left half done.
- * - So does a result that cannot be: `received` returns how many bytes it consumed, and a Promise, a fraction or a number
- *   beyond what it was given would leave its connection standing still without a word.
- * - A fault that comes with every message must not drown the others: REPORTS_MAX a second, then how many were left out.
- *   One that peers can cause as often as they like is told once in QUIET_MS (`Seldom`).
+ * - An exception is reported once on standard error, with its stack; its connection is reset. libix
+ *   goes on as if the handler had returned, so that nothing of its own is ever left half done.
+ * - So does a result that cannot be: `received` returns how many bytes it consumed, and a Promise,
+ *   a fraction or a number beyond what it was given would leave its connection standing still
+ *   without a word.
+ * - A fault that comes with every message must not drown the others: REPORTS_MAX a second, then how
+ *   many were left out. One that peers can cause as often as they like is told once in QUIET_MS
+ *   (`Seldom`).
  * - One class for all handlers: libix's calls have one target each, which V8 inlines.
  *
  * Called by ix.ts, inbox.ts, reports.ts, requests.ts and udp.ts; `GuardedHandlers` by session.ts.
@@ -96,7 +99,10 @@ export class Seldom {
   }
 }
 
-/** An application's handlers as libix calls them. They are looked up at each call: it may change them. */
+/**
+ * An application's handlers as libix calls them. They are looked up at each call: it may change
+ * them.
+ */
 export class GuardedHandlers implements Handlers {
   readonly #own: Handlers;
   readonly #faults: Faults;

@@ -1,11 +1,15 @@
 /**
- * What connections have received: handed to the handler in place, gathered when a message comes in pieces, left in
- * the receive pool while the connection is paused or not writable (so that only its own peer is slowed down).
+ * What connections have received: handed to the handler in place, gathered when a message comes in
+ * pieces, left in the receive pool while the connection is paused or not writable (so that only its
+ * own peer is slowed down).
  *
- * - `consumed` bytes are told to the dataplane once a batch (one coalesced recv_done per connection).
- * - When gather blocks run out, the connection that has held one longest is reset: whoever sends half messages and
- *   waits cannot stop the others. One whose message fills its block, and is not taken, is reset too. Both are told.
- * - Gathered bytes are copied, and consumed at once; bytes that are kept are spans in `pending`, not consumed.
+ * - `consumed` bytes are told to the dataplane once a batch (one coalesced recv_done per
+ *   connection).
+ * - When gather blocks run out, the connection that has held one longest is reset: whoever sends
+ *   half messages and waits cannot stop the others. One whose message fills its block, and is not
+ *   taken, is reset too. Both are told.
+ * - Gathered bytes are copied, and consumed at once; bytes that are kept are spans in `pending`,
+ *   not consumed.
  *
  * Called by session.ts.
  */
@@ -72,7 +76,9 @@ export class Inbox {
     if (taken < length) this.#leftOver(c, offset + taken, length - taken);
   }
 
-  /** Completes the gathered message with bytes of this stretch; returns how many of them were used. */
+  /**
+   * Completes the gathered message with bytes of this stretch; returns how many of them were used.
+   */
   #deliverGathered(c: Connection, offset: number, length: number): number {
     let used = 0;
     while (used < length && c.isOpen && c.mayRead) {
@@ -135,8 +141,8 @@ export class Inbox {
   #keep(c: Connection, offset: number, length: number): void {
     const words = this.#nodes.words;
     const tail = c.pendingTail;
-    // Small payloads are packed behind each other in one frame: one node for all of them, so that there is a node
-    // for each receive frame and none can be missing.
+    // Small payloads are packed behind each other in one frame: one node for all of them, so that
+    // there is a node for each receive frame and none can be missing.
     const isAdjacent = tail >= 0 && words[tail + OFFSET]! + words[tail + LENGTH]! === offset;
     if (isAdjacent && words[tail + OFFSET]! >> FRAME_SHIFT === offset >> FRAME_SHIFT) {
       words[tail + LENGTH] = words[tail + LENGTH]! + length;

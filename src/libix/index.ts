@@ -10,21 +10,25 @@
  *       });
  *     }
  *
- * UDP: a datagram is lent for the time of its handler; what is sent must not change until `sent` (udp.ts).
+ * UDP: a datagram is lent for the time of its handler; what is sent must not change until `sent`
+ * (udp.ts).
  *
  *     const socket = ix.udp(7, {
  *       received(socket, offset, length, address, port) {
  *         ix.u8.copyWithin(answer, offset, offset + length); // `answer`: from ix.alloc
- *         socket.send(answer, length, address, port); // to IPv6: `socket.source` instead of `address`
+ *         socket.send(answer, length, address, port); // to IPv6: `socket.source` instead of
+ *         `address`
  *       },
  *     });
  *
- * A Connection is one life: whatever is done with it after `closed` does nothing, so an answer may come late. Who promises
- * never to do so says `pooled: true` in its handlers, and connections that come and go allocate nothing (echo, kv).
+ * A Connection is one life: whatever is done with it after `closed` does nothing, so an answer may
+ * come late. Who promises never to do so says `pooled: true` in its handlers, and connections that
+ * come and go allocate nothing (echo, kv).
  *
- * An exception of a handler is reported on standard error and resets its connection; everything else goes on (guard.ts).
- * What an application does asynchronously (timers, promises, files) runs between batches; an exception there, or a
- * rejection that nobody handles, ends it as it ends every Node program.
+ * An exception of a handler is reported on standard error and resets its connection; everything
+ * else goes on (guard.ts). What an application does asynchronously (timers, promises, files) runs
+ * between batches; an exception there, or a rejection that nobody handles, ends it as it ends every
+ * Node program.
  */
 export { CODE, DEAD } from '../gate/abi.ts';
 export { IxArgumentError } from './arguments.ts';

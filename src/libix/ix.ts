@@ -1,13 +1,16 @@
 /**
- * Ix: one application's side of one elastic thread. Turns event conditions into handler calls and handler calls
- * into one batch of system calls.
+ * Ix: one application's side of one elastic thread. Turns event conditions into handler calls and
+ * handler calls into one batch of system calls.
  *
- * - `dispatch` is the application's whole turn: results of the last batch, all events, end-of-batch callbacks, then
- *   the next batch. The dataplane calls it (domain inline) or the application's own process does (domain process).
- * - Calls that need a result of their own (listen, udp_bind, timer) go through requests.ts: rare, so they may allocate.
+ * - `dispatch` is the application's whole turn: results of the last batch, all events, end-of-batch
+ *   callbacks, then the next batch. The dataplane calls it (domain inline) or the application's own
+ *   process does (domain process).
+ * - Calls that need a result of their own (listen, udp_bind, timer) go through requests.ts: rare,
+ *   so they may allocate.
  * - What an application gives is checked when it is given (arguments.ts).
- * - An exception of the application's never reaches the dataplane: it is reported once, and its connection is reset
- *   (guard.ts). But a listen, bind or timer that is refused while the application starts makes the start fail: `whenSettled`.
+ * - An exception of the application's never reaches the dataplane: it is reported once, and its
+ *   connection is reset (guard.ts). But a listen, bind or timer that is refused while the
+ *   application starts makes the start fail: `whenSettled`.
  *
  * Read first: src/gate/abi.ts, session.ts.
  */
@@ -67,7 +70,10 @@ export interface IxParts {
     memory: { offset: number; bytes: number };
     receivePool: { bytes: number };
   };
-  /** Most connections of this thread, by its control blocks and the quota: libix sizes its own pools by it. */
+  /**
+   * Most connections of this thread, by its control blocks and the quota: libix sizes its own pools
+   * by it.
+   */
   flows: number;
   /** What whoever started this process calls it; absent: as it calls itself. */
   pid?: number | undefined;
@@ -95,7 +101,9 @@ export class Ix {
   readonly #memory: ApplicationMemory;
   readonly #session: Session;
   readonly #faults = new Faults();
-  /** Guarded, so that those who listen or connect with the same handlers again and again share one. */
+  /**
+   * Guarded, so that those who listen or connect with the same handlers again and again share one.
+   */
   readonly #guarded = new WeakMap<Handlers, GuardedHandlers>();
   readonly #listeners: GuardedHandlers[] = [];
   readonly #ports: number[] = [];
@@ -156,12 +164,17 @@ export class Ix {
     return this.#parts.thread;
   }
 
-  /** Most connections at a time: a further one finds no control block, and its peer is not answered. */
+  /**
+   * Most connections at a time: a further one finds no control block, and its peer is not answered.
+   */
   get flows(): number {
     return this.#parts.flows;
   }
 
-  /** The process as the machine's other processes see it; to itself it may be number 1 of a namespace. */
+  /**
+   * The process as the machine's other processes see it; to itself it may be number 1 of a
+   * namespace.
+   */
   get pid(): number {
     return this.#parts.pid ?? process.pid;
   }
@@ -201,7 +214,10 @@ export class Ix {
     return this.#gate.us;
   }
 
-  /** Says a value to whoever started this service, as JSON; false, and one line says why, when it cannot be. */
+  /**
+   * Says a value to whoever started this service, as JSON; false, and one line says why, when it
+   * cannot be.
+   */
   report(value: unknown): boolean {
     return this.#reports.report(value);
   }
@@ -275,8 +291,9 @@ export class Ix {
   }
 
   /**
-   * A turn in every iteration, event or not, so that `onBatchEnd` comes as often as the thread goes around: for work
-   * that is due by the microsecond (load generators). Meant for idle policy `spin`.
+   * A turn in every iteration, event or not, so that `onBatchEnd` comes as often as the thread goes
+   * around: for work that is due by the microsecond (load generators). Meant for idle policy
+   * `spin`.
    */
   keepTurning(on: boolean): void {
     this.#isTurning = on;
@@ -325,7 +342,10 @@ export class Ix {
     }
   }
 
-  /** What was not called through a guard threw: a timer, or handlers that the application put in by itself. */
+  /**
+   * What was not called through a guard threw: a timer, or handlers that the application put in by
+   * itself.
+   */
   #failed(w: number, error: unknown): void {
     const i32 = this.#gate.i32;
     this.#faults.report(error);
@@ -374,8 +394,9 @@ export class Ix {
   }
 
   /**
-   * Calls back once, when every listen, bind and timer asked so far has its answer; with the first one that was refused
-   * while the application started. What is refused after the first call back is reported like an exception.
+   * Calls back once, when every listen, bind and timer asked so far has its answer; with the first
+   * one that was refused while the application started. What is refused after the first call back
+   * is reported like an exception.
    */
   whenSettled(callback: (refused: IxCallError | undefined) => void): void {
     this.#requests.whenSettled(callback);

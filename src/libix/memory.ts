@@ -1,6 +1,6 @@
 /**
- * Application memory as libix hands it out: a bump allocator for start-up, and two pools of blocks that
- * connections borrow while bytes are on the way.
+ * Application memory as libix hands it out: a bump allocator for start-up, and two pools of blocks
+ * that connections borrow while bytes are on the way.
  *
  * - Send blocks hold bytes that `write` copied until the peer has acknowledged them.
  * - Gather blocks hold a message that arrived in pieces until it is whole.

@@ -1,12 +1,14 @@
 /**
- * What connections have sent and the peer has not acknowledged: spans in order, the first part of them at the
- * dataplane (accepted), the rest unsent.
+ * What connections have sent and the peer has not acknowledged: spans in order, the first part of
+ * them at the dataplane (accepted), the rest unsent.
  *
- * - A span is the application's memory (`send`, with a tag) or a block of ours (`write`, tag = -block).
- * - `sendCursor` is the first node with unsent bytes (or the last node, wholly sent), `sendCursorDone` how many of
- *   its bytes the dataplane has accepted. The cursor moves only when the result of a sendv is known.
- * - Fair shares: a connection may hold as many spans and blocks as are free, so that a peer that does not read cannot
- *   starve the others.
+ * - A span is the application's memory (`send`, with a tag) or a block of ours (`write`, tag =
+ *   -block).
+ * - `sendCursor` is the first node with unsent bytes (or the last node, wholly sent),
+ *   `sendCursorDone` how many of its bytes the dataplane has accepted. The cursor moves only when
+ *   the result of a sendv is known.
+ * - Fair shares: a connection may hold as many spans and blocks as are free, so that a peer that
+ *   does not read cannot starve the others.
  * - All fields are the Connection's; nothing is allocated here per message.
  *
  * Called by session.ts.
@@ -45,8 +47,9 @@ export class Outbox {
   }
 
   /**
-   * Whether a starved connection may go on: when a quarter of everything is free, so that it reads what it need not answer;
-   * or when its own share has room for what it lacked, though others hold all the rest and never give it back.
+   * Whether a starved connection may go on: when a quarter of everything is free, so that it reads
+   * what it need not answer; or when its own share has room for what it lacked, though others hold
+   * all the rest and never give it back.
    */
   isFed(c: Connection): boolean {
     const blocks = this.#blocks;
@@ -77,7 +80,9 @@ export class Outbox {
     return blocks === 0 || (after <= this.#blocks.free + 1 && after <= this.#nodes.free + 1);
   }
 
-  /** Queues a copy, filling the last block first; false, with nothing queued, when blocks are short. */
+  /**
+   * Queues a copy, filling the last block first; false, with nothing queued, when blocks are short.
+   */
   appendCopy(c: Connection, offset: number, length: number): boolean {
     const words = this.#nodes.words;
     let end = 0;
@@ -146,7 +151,10 @@ export class Outbox {
     this.#vectorsUsed = 0;
   }
 
-  /** Spans that the next sendv of this connection names, or 0 when the batch has no room for its vector. */
+  /**
+   * Spans that the next sendv of this connection names, or 0 when the batch has no room for its
+   * vector.
+   */
   spansToSend(c: Connection): number {
     const words = this.#nodes.words;
     if (c.sendCursorDone === words[c.sendCursor + LENGTH]!) {

@@ -1,10 +1,10 @@
 /**
  * The raw gate, application side: read events, write calls, read their results. Nothing is hidden.
  *
- * - One crossing per batch: `submit` publishes the calls; when the dataplane hands over the next batch of
- *   events, the same call descriptors hold their results (word CALL_RESULT).
- * - `call` returns the first word of a fresh descriptor, or -1 when the batch is full: keep the call for the
- *   next batch.
+ * - One crossing per batch: `submit` publishes the calls; when the dataplane hands over the next
+ *   batch of events, the same call descriptors hold their results (word CALL_RESULT).
+ * - `call` returns the first word of a fresh descriptor, or -1 when the batch is full: keep the
+ *   call for the next batch.
  * - Works the same in both protection domains: offsets mean the same bytes in both.
  *
  * Read first: src/gate/abi.ts.
@@ -59,7 +59,10 @@ export class RawGate {
     return (this.#firstEvent + i * DESCRIPTOR_WORDS) | 0;
   }
 
-  /** Calls written so far in this batch; before the first new one, those of the last batch with their results. */
+  /**
+   * Calls written so far in this batch; before the first new one, those of the last batch with
+   * their results.
+   */
   get callCount(): number {
     return this.#callCount;
   }

@@ -1,9 +1,10 @@
 /**
  * What an application reports to whoever started its service: one line of JSON each.
  *
- * - A value that is no JSON, longer than REPORT_BYTES_MAX or nested too deep is refused to the caller, with one line on standard error;
- *   nothing of it is cut, because half a value is none.
- * - What is not read does not pile up: with REPORTS_BYTES_MAX under way (src/dataplane/reports.ts) further ones are refused.
+ * - A value that is no JSON, longer than REPORT_BYTES_MAX or nested too deep is refused to the
+ *   caller, with one line on standard error; nothing of it is cut, because half a value is none.
+ * - What is not read does not pile up: with REPORTS_BYTES_MAX under way (src/dataplane/reports.ts)
+ *   further ones are refused.
  *
  * Called by ix.ts.
  */

@@ -1,9 +1,11 @@
 /**
  * Calls whose result somebody waits for: listen, udp_bind, timer. Rare, so they may allocate.
  *
- * - A request is written at the end of a turn, or of a later one when the batch is full; its result comes with the next turn.
- * - What is refused while the application starts makes the start fail: `whenSettled` is told the first of it. Later the
- *   application is running, and it is reported like an exception of the application's.
+ * - A request is written at the end of a turn, or of a later one when the batch is full; its result
+ *   comes with the next turn.
+ * - What is refused while the application starts makes the start fail: `whenSettled` is told the
+ *   first of it. Later the application is running, and it is reported like an exception of the
+ *   application's.
  *
  * Called by ix.ts, udp.ts and timers.ts.
  */
@@ -82,7 +84,10 @@ export class Requests {
     }
   }
 
-  /** Calls back once, when everything asked so far has its answer; with what was refused meanwhile, at the start. */
+  /**
+   * Calls back once, when everything asked so far has its answer; with what was refused meanwhile,
+   * at the start.
+   */
   whenSettled(callback: (refused: IxCallError | undefined) => void): void {
     this.#settled.push(callback);
     this.#wake();

@@ -1,11 +1,14 @@
 /**
- * The lives of connections: what each event and each wish of the application does to one, and when it is over.
+ * The lives of connections: what each event and each wish of the application does to one, and when
+ * it is over.
  *
- * - Handlers only mark a connection dirty; at the end of a batch `flushDirty` writes its calls (calls.ts).
- * - `dead` ends a connection exactly once. Its id is another's from the end of that batch on: a result or an event that is
- *   still on the way finds nobody. Events name the flow's handle too, and no later flow has the same.
- * - An id whose connection is over stands for `#nobody`, unless its handlers are `pooled`: then the object waits there
- *   for its next life.
+ * - Handlers only mark a connection dirty; at the end of a batch `flushDirty` writes its calls
+ *   (calls.ts).
+ * - `dead` ends a connection exactly once. Its id is another's from the end of that batch on: a
+ *   result or an event that is still on the way finds nobody. Events name the flow's handle too,
+ *   and no later flow has the same.
+ * - An id whose connection is over stands for `#nobody`, unless its handlers are `pooled`: then the
+ *   object waits there for its next life.
  *
  * Called by Ix (dispatch) and Connection. Read first: src/gate/abi.ts, OSDI'14 section 4.3.
  */
@@ -58,7 +61,9 @@ export class Session {
   readonly #receiveNodes: SpanNodes;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
-  /** With room for all that the dataplane gives: an array that grows leaves its smaller ones behind. */
+  /**
+   * With room for all that the dataplane gives: an array that grows leaves its smaller ones behind.
+   */
   readonly #connections: Connection[];
   readonly #nobody: Connection;
   readonly #calls: Calls;
@@ -66,9 +71,14 @@ export class Session {
   readonly columns: Columns;
   readonly #freeIds: number[] = [];
   readonly #starved: number[] = [];
-  /** Connections whose sendv is to be repeated when others have given something back, oldest first. */
+  /**
+   * Connections whose sendv is to be repeated when others have given something back, oldest first.
+   */
   readonly #hungry: number[] = [];
-  /** An event of this batch has given something back to the dataplane: bytes were acknowledged, or a flow died. */
+  /**
+   * An event of this batch has given something back to the dataplane: bytes were acknowledged, or a
+   * flow died.
+   */
   #hasReleased = false;
   #dirtyHead = -1;
   #dirtyTail = -1;
@@ -126,7 +136,9 @@ export class Session {
     handlers.opened?.(c);
   }
 
-  /** `address` is four words (gate/abi.ts), `ports` local << 16 | remote; it opens or dies later. */
+  /**
+   * `address` is four words (gate/abi.ts), `ports` local << 16 | remote; it opens or dies later.
+   */
   connect(address: ArrayLike<number>, ports: number, handlers: Handlers): Connection {
     const c = this.#take(handlers, PHASE.connecting);
     c.remotePort = ports;
@@ -237,7 +249,10 @@ export class Session {
     this.#hungry.push(c.id);
   }
 
-  /** Once a batch: goes on with those starved connections that can have what they lacked, and with some hungry ones. */
+  /**
+   * Once a batch: goes on with those starved connections that can have what they lacked, and with
+   * some hungry ones.
+   */
   feedStarved(): void {
     if (this.#hasReleased && this.#hungry.length > 0) this.#askAgain();
     this.#hasReleased = false;
@@ -261,8 +276,8 @@ export class Session {
   }
 
   /**
-   * A few of them a batch: each that gets something has a `sent` coming, with which the next ones are asked; and none is
-   * asked while there is nothing new to have.
+   * A few of them a batch: each that gets something has a `sent` coming, with which the next ones
+   * are asked; and none is asked while there is nothing new to have.
    */
   #askAgain(): void {
     const list = this.#hungry;
@@ -337,7 +352,9 @@ export class Session {
     return true;
   }
 
-  /** The flow is gone: everything it held comes back, and its id when the dirty list lets go of it. */
+  /**
+   * The flow is gone: everything it held comes back, and its id when the dirty list lets go of it.
+   */
   dead(c: Connection, reason: number): void {
     if (c.phase === PHASE.free) return;
     this.#hasReleased = true;

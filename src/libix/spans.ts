@@ -1,8 +1,10 @@
 /**
- * Queues of spans (offset, length, tag) over one pool of nodes: what connections have sent or still hold unread.
+ * Queues of spans (offset, length, tag) over one pool of nodes: what connections have sent or still
+ * hold unread.
  *
  * - A queue is three int32 fields of its owner; the nodes live here, nothing is allocated per span.
- * - A node that was never taken has not been touched: memory stands behind no more nodes than were ever out at once.
+ * - A node that was never taken has not been touched: memory stands behind no more nodes than were
+ *   ever out at once.
  * - Words of a node: next, offset, length, tag.
  */
 export const NEXT = 0;

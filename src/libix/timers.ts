@@ -1,7 +1,8 @@
 /**
  * Timers of an application: one `timer` event of the dataplane each.
  *
- * - A slot is another timer's only when its own has expired or was refused; its callback is forgotten then.
+ * - A slot is another timer's only when its own has expired or was refused; its callback is
+ *   forgotten then.
  *
  * Called by ix.ts.
  */

@@ -2,10 +2,13 @@
  * UDP for applications: bind, send from application memory, datagrams handed over where they lie.
  *
  * - A datagram's memory is given back when its handler returns, or throws (guard.ts).
- * - `send` in a turn is one call of this batch. From outside (a timer of Node, a promise) it is a request, written in the next turn.
- * - A socket may be closed at any time, also before the dataplane has answered its bind; it hears and sends nothing
- *   afterwards, for ever. Its cookie is another's when the dataplane has closed it, and events name the handle too.
- * - A call beyond what the batch may hold (QUOTA) is made again, but for a datagram, which is lost like any other.
+ * - `send` in a turn is one call of this batch. From outside (a timer of Node, a promise) it is a
+ *   request, written in the next turn.
+ * - A socket may be closed at any time, also before the dataplane has answered its bind; it hears
+ *   and sends nothing afterwards, for ever. Its cookie is another's when the dataplane has closed
+ *   it, and events name the handle too.
+ * - A call beyond what the batch may hold (QUOTA) is made again, but for a datagram, which is lost
+ *   like any other.
  *
  * Called by ix.ts. Read first: src/gate/abi.ts (udp_bind, udp_sendv, udp_recv).
  */
@@ -23,9 +26,10 @@ const LOST: readonly number[] = [CODE.AGAIN, CODE.NO_ROUTE, CODE.TOO_LONG, CODE.
 
 export interface UdpSocket {
   /**
-   * Sends bytes of application memory to an IPv4 address (int32) or to four words, `source` for one; false when it cannot
-   * now, or never again. They must stay until `sent`. What happens to it later nobody is told: UDP may lose it. Throws
-   * IxArgumentError for bytes that are not in application memory.
+   * Sends bytes of application memory to an IPv4 address (int32) or to four words, `source` for
+   * one; false when it cannot now, or never again. They must stay until `sent`. What happens to it
+   * later nobody is told: UDP may lose it. Throws IxArgumentError for bytes that are not in
+   * application memory.
    */
   send(offset: number, length: number, address: number | ArrayLike<number>, port: number): boolean;
   /** Where the datagram that is being handled came from: four words, overwritten by the next. */
@@ -35,8 +39,9 @@ export interface UdpSocket {
 
 export interface UdpHandlers {
   /**
-   * A datagram at `offset`; its memory is given back when the handler returns. `address` is the sender's IPv4 address, or
-   * the last word of its IPv6 address: all of it stands in `socket.source`.
+   * A datagram at `offset`; its memory is given back when the handler returns. `address` is the
+   * sender's IPv4 address, or the last word of its IPv6 address: all of it stands in
+   * `socket.source`.
    */
   received(
     socket: UdpSocket,
@@ -46,7 +51,10 @@ export interface UdpHandlers {
     port: number,
     truncated: boolean,
   ): void;
-  /** `bytes` of memory are free again: of datagrams that have left (`code` 0), or of one that could not (gate/abi.ts CODE). */
+  /**
+   * `bytes` of memory are free again: of datagrams that have left (`code` 0), or of one that could
+   * not (gate/abi.ts CODE).
+   */
   sent?(socket: UdpSocket, bytes: number, code: number): void;
 }
 
@@ -59,7 +67,9 @@ interface Binding {
   socket: UdpSocket;
 }
 
-/** Four words at `w`: an IPv4 address (0: any address of either protocol) or four words as they are. */
+/**
+ * Four words at `w`: an IPv4 address (0: any address of either protocol) or four words as they are.
+ */
 export function writeAddress(
   i32: Int32Array,
   w: number,

@@ -1,11 +1,13 @@
 /**
- * Generators on other machines: `bin/ix load --agent [HOST:]PORT` waits there, `--agents HOST:PORT,...` uses them.
+ * Generators on other machines: `bin/ix load --agent [HOST:]PORT` waits there, `--agents
+ * HOST:PORT,...` uses them.
  *
- * - One TCP connection a load point, one line of JSON each way: what to run, then its result (or one sentence why
- *   not). The agent chooses its own carrier (its --via, --nic, --ip, --cpu); what it is sent are checked settings and
- *   nothing that names a file or a program.
- * - An agent makes load for whoever may ask it. So it listens on the loopback unless it is given a host, and then it
- *   needs a token, which the asker must send: `--token`, or IX_LOAD_TOKEN. One point at a time.
+ * - One TCP connection a load point, one line of JSON each way: what to run, then its result (or
+ *   one sentence why not). The agent chooses its own carrier (its --via, --nic, --ip, --cpu); what
+ *   it is sent are checked settings and nothing that names a file or a program.
+ * - An agent makes load for whoever may ask it. So it listens on the loopback unless it is given a
+ *   host, and then it needs a token, which the asker must send: `--token`, or IX_LOAD_TOKEN. One
+ *   point at a time.
  * - A caller that goes away ends its point.
  */
 import { timingSafeEqual } from 'node:crypto';

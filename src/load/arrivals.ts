@@ -1,12 +1,13 @@
 /**
  * When requests are due in an open loop, whatever the server does.
  *
- * - One process per generator, its requests spread over the connections: at a server, arrivals from many clients are
- *   one stream, and that is what was fitted at Facebook (Atikoglu et al., SIGMETRICS 2012, section 5).
- * - `poisson`: exponential gaps. `pareto`: generalized Pareto gaps of the ETC pool's shape. `fixed`: equal gaps.
- *   All rescaled to the rate that was asked for.
- * - The next arrival is drawn when the last one has been taken: a generator that is late owes no memory, only time,
- *   and the time is in every latency.
+ * - One process per generator, its requests spread over the connections: at a server, arrivals from
+ *   many clients are one stream, and that is what was fitted at Facebook (Atikoglu et al.,
+ *   SIGMETRICS 2012, section 5).
+ * - `poisson`: exponential gaps. `pareto`: generalized Pareto gaps of the ETC pool's shape.
+ *   `fixed`: equal gaps. All rescaled to the rate that was asked for.
+ * - The next arrival is drawn when the last one has been taken: a generator that is late owes no
+ *   memory, only time, and the time is in every latency.
  * - Nothing is allocated per arrival: the time stands in a cell.
  */
 

@@ -1,8 +1,11 @@
 /**
- * Comparing and numbering bytes of the arena: what checks of answers are made of. Nothing is allocated.
+ * Comparing and numbering bytes of the arena: what checks of answers are made of. Nothing is
+ * allocated.
  */
 
-/** Whether `length` >= 4 bytes are equal, four at a time; the last four may overlap those before. */
+/**
+ * Whether `length` >= 4 bytes are equal, four at a time; the last four may overlap those before.
+ */
 export function areEqual(view: DataView, one: number, other: number, length: number): boolean {
   const last = length - 4;
   for (let i = 0; i < last; i += 4) {
@@ -11,7 +14,10 @@ export function areEqual(view: DataView, one: number, other: number, length: num
   return view.getInt32(one + last, true) === view.getInt32(other + last, true);
 }
 
-/** Whether the first and the last word of two pieces are equal; of fewer than four bytes, all of them. */
+/**
+ * Whether the first and the last word of two pieces are equal; of fewer than four bytes, all of
+ * them.
+ */
 export function endsAreEqual(view: DataView, one: number, other: number, length: number): boolean {
   if (length >= 4) {
     const last = length - 4;

@@ -1,6 +1,6 @@
 /**
- * A generator and a server of ours at the two ends of a cable (src/nic/cable.ts): two processes, shared memory, nothing
- * of the kernel, no privilege. What the generator itself can do.
+ * A generator and a server of ours at the two ends of a cable (src/nic/cable.ts): two processes,
+ * shared memory, nothing of the kernel, no privilege. What the generator itself can do.
  *
  * Called by point.ts.
  */

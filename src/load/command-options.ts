@@ -1,9 +1,10 @@
 /**
  * The words of `bin/ix load` as settings of a generator.
  *
- * - What a generator checks (generator-options.ts) is checked there; here are names, units and workload files.
- * - A workload file is one JSON object with the names of FILE_NAMES: the options of the same meaning, which go before
- *   it.
+ * - What a generator checks (generator-options.ts) is checked there; here are names, units and
+ *   workload files.
+ * - A workload file is one JSON object with the names of FILE_NAMES: the options of the same
+ *   meaning, which go before it.
  */
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';

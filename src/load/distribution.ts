@@ -1,11 +1,13 @@
 /**
  * Distributions as people write them, and samplers of them: sizes of keys and values.
  *
- * - `200` or `fixed:200`; `uniform:MIN,MAX`; `normal:MEAN,SD`; `exponential:MEAN`; `pareto:L,S,K` (generalized);
- *   `gev:L,S,K` (generalized extreme value); `discrete:VALUE=SHARE,...;REST`, where REST is another distribution for
- *   the share that is left.
- * - Names: `fb_key` and `fb_value` are mutilate's models of Facebook's ETC pool (Atikoglu et al., SIGMETRICS 2012).
- * - Formulas as in mutilate: GEV l + s (E^-k - 1)/k with E ~ Exp(1), generalized Pareto l + s (U^-k - 1)/k.
+ * - `200` or `fixed:200`; `uniform:MIN,MAX`; `normal:MEAN,SD`; `exponential:MEAN`; `pareto:L,S,K`
+ *   (generalized); `gev:L,S,K` (generalized extreme value); `discrete:VALUE=SHARE,...;REST`, where
+ *   REST is another distribution for the share that is left.
+ * - Names: `fb_key` and `fb_value` are mutilate's models of Facebook's ETC pool (Atikoglu et al.,
+ *   SIGMETRICS 2012).
+ * - Formulas as in mutilate: GEV l + s (E^-k - 1)/k with E ~ Exp(1), generalized Pareto l + s (U^-k
+ *   - 1)/k.
  *
  * Set-up only: samples are drawn once per key.
  */

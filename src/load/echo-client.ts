@@ -1,10 +1,13 @@
 /**
  * Closed-loop echo client on libix: N connections, each with `depth` messages in flight.
  *
- * - A pool of constant pseudo-random messages lies in application memory. Each message of a connection is the
- *   next one of the pool, so that sending copies nothing and every answer is known beforehand.
- * - Every answer is checked: its length always, and the first and last word of every piece that arrives.
- * - Answers may arrive in any pieces. Several that arrive at once are answered by one send, which is contiguous.
+ * - A pool of constant pseudo-random messages lies in application memory. Each message of a
+ *   connection is the next one of the pool, so that sending copies nothing and every answer is
+ *   known beforehand.
+ * - Every answer is checked: its length always, and the first and last word of every piece that
+ *   arrives.
+ * - Answers may arrive in any pieces. Several that arrive at once are answered by one send, which
+ *   is contiguous.
  * - Nothing is allocated per message.
  *
  * Application module: `app(ix, options)`; options in options.ts, the report in result.ts.
@@ -30,7 +33,9 @@ class EchoClient {
   readonly #base: number;
   readonly #pool: ClientPool;
   readonly #measurement: Measurement;
-  /** Per connection: message of the pool that is awaited next, and bytes of it that have arrived. */
+  /**
+   * Per connection: message of the pool that is awaited next, and bytes of it that have arrived.
+   */
   readonly #awaited: Int32Array;
   readonly #position: Int32Array;
   /** Per connection: which of its slots is awaited next. */
@@ -49,7 +54,8 @@ class EchoClient {
     let messages = POOL_MESSAGES_MIN;
     while (messages < depth || messages * size * 2 <= POOL_BYTES) messages *= 2;
     this.#mask = messages - 1;
-    // The first `depth` messages stand again behind the last one: any `depth` in a row are contiguous.
+    // The first `depth` messages stand again behind the last one: any `depth` in a row are
+    // contiguous.
     this.#base = ix.alloc((messages + depth) * size, 64);
     fillPool(ix.view, this.#base, messages, depth, size);
     this.#measurement = new Measurement(ix, options);
@@ -115,7 +121,8 @@ class EchoClient {
     }
     this.#awaited[k] = message;
     this.#position[k] = position;
-    // Before these answers the messages [awaited, awaited + depth) were on the way; the next ones follow them.
+    // Before these answers the messages [awaited, awaited + depth) were on the way; the next ones
+    // follow them.
     if (answered > 0) {
       this.#send(c, k, (message - answered + this.#depth) & this.#mask, answered);
     }

@@ -1,8 +1,8 @@
 /**
  * The echo exchange: messages of one size, each the next of a pool of constant pseudo-random bytes.
  *
- * - Sending copies nothing, every answer is known beforehand: its length always, and the first and last word of
- *   every piece that arrives.
+ * - Sending copies nothing, every answer is known beforehand: its length always, and the first and
+ *   last word of every piece that arrives.
  */
 import type { Connection } from '../libix/index.ts';
 import { endsAreEqual, fillRandom } from './bytes.ts';
@@ -19,7 +19,10 @@ export class EchoExchange implements Exchange {
   readonly #depth: number;
   readonly #mask: number;
   readonly #base: number;
-  /** Per slot: the message in flight. Per connection: the next message; bytes of the awaited one that are here. */
+  /**
+   * Per slot: the message in flight. Per connection: the next message; bytes of the awaited one
+   * that are here.
+   */
   readonly #sent: Int32Array;
   readonly #next: Int32Array;
   readonly #position: Int32Array;

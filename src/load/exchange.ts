@@ -1,8 +1,11 @@
 /**
- * What a load generator says on a connection, and how it knows the answer: one implementation a protocol.
+ * What a load generator says on a connection, and how it knows the answer: one implementation a
+ * protocol.
  *
- * - A *slot* is one request in flight: connection * depth + turn. Slots of a connection are answered in order.
- * - Per request and answer nothing is allocated; a generator has one exchange, so that its calls stay monomorphic.
+ * - A *slot* is one request in flight: connection * depth + turn. Slots of a connection are
+ *   answered in order.
+ * - Per request and answer nothing is allocated; a generator has one exchange, so that its calls
+ *   stay monomorphic.
  *
  * Implemented by echo.ts and memcached.ts, called by generator.ts.
  */
@@ -19,8 +22,8 @@ export interface Exchange {
   /** Queues the next request and remembers it in the slot; false: nothing was queued. */
   request(c: Connection, slot: number): boolean;
   /**
-   * Reads the answer to a slot's request. Returns the bytes done with, 0: more must lie together first, -1: it is
-   * not the answer. `isWhole` says whether these bytes ended it.
+   * Reads the answer to a slot's request. Returns the bytes done with, 0: more must lie together
+   * first, -1: it is not the answer. `isWhole` says whether these bytes ended it.
    */
   answer(k: number, slot: number, offset: number, length: number): number;
   readonly isWhole: boolean;

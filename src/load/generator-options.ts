@@ -1,5 +1,6 @@
 /**
- * Options of the load generator: text in, checked numbers out. What `bin/ix load` and the benchmarks give it.
+ * Options of the load generator: text in, checked numbers out. What `bin/ix load` and the
+ * benchmarks give it.
  *
  * - Unknown names and bad values are refused with one sentence that names the option.
  * - A workload gives defaults to keySize, valueSize, arrival and update (workload.ts).

@@ -1,18 +1,22 @@
 /**
- * The load generator: requests on many connections, in a closed or an open loop, and the time of each.
+ * The load generator: requests on many connections, in a closed or an open loop, and the time of
+ * each.
  *
- * - Closed loop: every connection keeps `depth` requests in flight. Open loop: requests are due at times that do not
- *   depend on the server (arrivals.ts); each goes out on a connection drawn at random among those with fewer than
- *   `depth` in flight. When there is none it waits, and the wait is part of its latency.
- * - Phases: open all connections, store the keys, (wait for the others,) warm up, measure, drain. Requests that are
- *   due inside the measured time are waited for until `drainMs` after its end.
- * - Rush, open loop: so long of the warm-up requests go out as fast as they are answered, in pulses. What compiles itself by
- *   use, the generator and perhaps the server, is compiled before a slow rate is measured, which would never have done it.
- * - Churn: a connection that has had its number of requests is reset and opened again when it has been answered.
+ * - Closed loop: every connection keeps `depth` requests in flight. Open loop: requests are due at
+ *   times that do not depend on the server (arrivals.ts); each goes out on a connection drawn at
+ *   random among those with fewer than `depth` in flight. When there is none it waits, and the wait
+ *   is part of its latency.
+ * - Phases: open all connections, store the keys, (wait for the others,) warm up, measure, drain.
+ *   Requests that are due inside the measured time are waited for until `drainMs` after its end.
+ * - Rush, open loop: so long of the warm-up requests go out as fast as they are answered, in
+ *   pulses. What compiles itself by use, the generator and perhaps the server, is compiled before a
+ *   slow rate is measured, which would never have done it.
+ * - Churn: a connection that has had its number of requests is reset and opened again when it has
+ *   been answered.
  * - Time is read once a batch; nothing is allocated per request.
  *
- * Application module: `app(ix, options)` on our dataplane, or on ordinary sockets by kernel-main.ts. Reports progress,
- * then one LoadReport. Options in generator-options.ts.
+ * Application module: `app(ix, options)` on our dataplane, or on ordinary sockets by
+ * kernel-main.ts. Reports progress, then one LoadReport. Options in generator-options.ts.
  */
 import { getHeapStatistics } from 'node:v8';
 import type { Connection } from '../libix/index.ts';
@@ -54,13 +58,19 @@ export class Generator {
   readonly #recorder: Recorder;
   readonly #roomy: Roomy;
   readonly #pool: ClientPool;
-  /** Per connection: turn of the slot that is answered next; requests in flight; requests until it is reopened. */
+  /**
+   * Per connection: turn of the slot that is answered next; requests in flight; requests until it
+   * is reopened.
+   */
   readonly #head: Int32Array;
   readonly #inFlight: Int32Array;
   readonly #untilChurn: Int32Array;
   #depth: number;
   #phase = OPENING;
-  /** The warm-up is measured as well, so that the code that measures is compiled; then all of it is forgotten. */
+  /**
+   * The warm-up is measured as well, so that the code that measures is compiled; then all of it is
+   * forgotten.
+   */
   #isWarming = false;
   #outstanding = 0;
   /** The clock has been read in this batch. */
@@ -316,7 +326,8 @@ export class Generator {
     this.#isCounting = !this.#isCounting;
     this.#exchange.count(this.#isCounting);
     const reading = allocatedBytes();
-    // A reading itself counts about 100 KB (V8 closes its allocation buffers); the second one says how much.
+    // A reading itself counts about 100 KB (V8 closes its allocation buffers); the second one says
+    // how much.
     if (this.#isCounting) this.#heap[0] = reading;
     else this.#heap[1] = Math.max(0, reading - this.#heap[0]! - (allocatedBytes() - reading));
   }

@@ -1,10 +1,11 @@
 /**
  * A histogram of latencies: log-linear buckets over int32 values, as HdrHistogram's.
  *
- * - `record` takes an int32 >= 0 in units of `unitNs` nanoseconds (1000: microseconds) and allocates nothing.
- *   Negative values count as 0; nothing is ever out of range.
+ * - `record` takes an int32 >= 0 in units of `unitNs` nanoseconds (1000: microseconds) and
+ *   allocates nothing. Negative values count as 0; nothing is ever out of range.
  * - Values below 128 are exact; above, a bucket is at most 1/128 of its value wide.
- * - A percentile is the highest value of its bucket (never flattering), but not above the greatest value seen.
+ * - A percentile is the highest value of its bucket (never flattering), but not above the greatest
+ *   value seen.
  * - Histograms of equal units merge; `toJSON` / `from` carry them between processes.
  *
  * Called by the load generators, per message. Read first: HdrHistogram's README, "Internal design".
@@ -79,7 +80,10 @@ export class Histogram {
     if (value > totals[3]!) totals[3] = value;
   }
 
-  /** Value, in units, at or below which `percent` (0..100) of the recorded values lie; 0 when there are none. */
+  /**
+   * Value, in units, at or below which `percent` (0..100) of the recorded values lie; 0 when there
+   * are none.
+   */
   percentile(percent: number): number {
     const total = this.count;
     if (total === 0) return 0;

@@ -1,10 +1,11 @@
 /**
  * The keys and values of a memcached load, as bytes in application memory.
  *
- * - Key i is a decimal number, filled up with zeros to the size that was drawn for it (as mutilate's); its value is
- *   a piece of one pool of random bytes, of the size drawn for it. Both depend on seed and i alone, so that every
- *   generator and every later run knows them.
- * - `get KEY\r\n` stands ready for every key: a GET copies nothing. SETs and multi-GETs are built in one scratch line.
+ * - Key i is a decimal number, filled up with zeros to the size that was drawn for it (as
+ *   mutilate's); its value is a piece of one pool of random bytes, of the size drawn for it. Both
+ *   depend on seed and i alone, so that every generator and every later run knows them.
+ * - `get KEY\r\n` stands ready for every key: a GET copies nothing. SETs and multi-GETs are built
+ *   in one scratch line.
  * - Keys below `stored` are stored before the measurement, the others are the misses.
  */
 import { fillRandom } from './bytes.ts';

@@ -1,11 +1,12 @@
 /**
- * The part of libix that a load generator uses, on the kernel's TCP: epoll, one thread that never sleeps.
+ * The part of libix that a load generator uses, on the kernel's TCP: epoll, one thread that never
+ * sleeps.
  *
- * - One iteration: what epoll says is ready is read and handed over, end-of-batch callbacks, one write for each
- *   connection that has something to send, due timers. So the generator runs here as it does on the dataplane, and
- *   what differs between two measurements is the stack.
- * - Never sleeps: a sleeping generator would measure its own wake-up. Every few milliseconds it goes around Node's
- *   event loop, for its messages.
+ * - One iteration: what epoll says is ready is read and handed over, end-of-batch callbacks, one
+ *   write for each connection that has something to send, due timers. So the generator runs here as
+ *   it does on the dataplane, and what differs between two measurements is the stack.
+ * - Never sleeps: a sleeping generator would measure its own wake-up. Every few milliseconds it
+ *   goes around Node's event loop, for its messages.
  *
  * Made by kernel-main.ts. Read first: man 7 epoll.
  */

@@ -1,7 +1,9 @@
 /**
- * A load generator on ordinary sockets as a process of its own: configuration in by the channel, reports out.
+ * A load generator on ordinary sockets as a process of its own: configuration in by the channel,
+ * reports out.
  *
- * - Ends with whoever started it. Says the LoadReport of its generator; what it cannot do is a `load-failed` report.
+ * - Ends with whoever started it. Says the LoadReport of its generator; what it cannot do is a
+ *   `load-failed` report.
  *
  * Started by kernel-run.ts.
  */

@@ -1,8 +1,8 @@
 /**
  * One TCP connection of the kernel's, non-blocking, with the calls of a libix connection.
  *
- * - `send` and `write` copy into a buffer of the connection; `flush` writes it with one system call, once a batch.
- *   They are never refused: what is in flight is limited by the generator.
+ * - `send` and `write` copy into a buffer of the connection; `flush` writes it with one system
+ *   call, once a batch. They are never refused: what is in flight is limited by the generator.
  * - TCP_NODELAY, as every load generator has it.
  *
  * Used by kernel-host.ts. Read first: man 7 tcp, man 2 connect (EINPROGRESS).

@@ -1,8 +1,10 @@
 /**
  * The keys of the kv client, as constant requests in application memory.
  *
- * - Key i is `key-` and twelve decimal digits; its value is the key twice: 32 bytes that any reader can check.
- * - `get KEY\r\n` stands ready for every key, so that a GET copies nothing. SET is built in one scratch line.
+ * - Key i is `key-` and twelve decimal digits; its value is the key twice: 32 bytes that any reader
+ *   can check.
+ * - `get KEY\r\n` stands ready for every key, so that a GET copies nothing. SET is built in one
+ *   scratch line.
  * - Keys below `stored` are stored before the measurement, the others are the misses.
  *
  * Read first: memcached's doc/protocol.txt, "Storage commands" and "Retrieval command".
@@ -83,7 +85,9 @@ export class KeySpace {
     return line;
   }
 
-  /** Classifies the answer to `get KEY`: REPLY.hit (HIT_BYTES), miss (MISS_BYTES), partial or wrong. */
+  /**
+   * Classifies the answer to `get KEY`: REPLY.hit (HIT_BYTES), miss (MISS_BYTES), partial or wrong.
+   */
   replyToGet(key: number, offset: number, length: number): number {
     if (length < MISS_BYTES) return REPLY.partial;
     const view = this.#view;

@@ -1,9 +1,10 @@
 /**
  * Closed-loop client of a memcached server (ASCII) on libix: stores its keys, then asks for them.
  *
- * - First every stored key is SET, pipelined over all connections; then each connection keeps `depth` GETs in
- *   flight. Keys are uniform over a space of which `hitRatio` is stored.
- * - Every answer is checked: key, value and end of a hit; a miss of a stored key is counted as lost.
+ * - First every stored key is SET, pipelined over all connections; then each connection keeps
+ *   `depth` GETs in flight. Keys are uniform over a space of which `hitRatio` is stored.
+ * - Every answer is checked: key, value and end of a hit; a miss of a stored key is counted as
+ *   lost.
  * - Requests are constant bytes: nothing is copied or allocated per GET.
  *
  * Application module: `app(ix, options)`; options in options.ts, the report in result.ts.
@@ -177,7 +178,10 @@ class KvClient {
     return done;
   }
 
-  /** Sends the requests of the free slots, oldest first: those just before the slot that is awaited next. */
+  /**
+   * Sends the requests of the free slots, oldest first: those just before the slot that is awaited
+   * next.
+   */
   #sendOwed(c: Connection, k: number): void {
     while (this.#owed[k]! > 0) {
       const behind = this.#turn[k]! - this.#owed[k]!;
@@ -188,7 +192,10 @@ class KvClient {
     }
   }
 
-  /** xorshift32 (Marsaglia 2003); the low 31 bits modulo the number of keys: a bias below 1 in 20,000. */
+  /**
+   * xorshift32 (Marsaglia 2003); the low 31 bits modulo the number of keys: a bias below 1 in
+   * 20,000.
+   */
   #randomKey(): number {
     let x = this.#random[0]!;
     x ^= x << 13;

@@ -1,10 +1,11 @@
 /**
  * One closed-loop measurement: warm-up, measured time, and the time of every message in flight.
  *
- * - A *slot* is one message in flight; in a closed loop every slot is always waiting for an answer. `sent` stamps
- *   it, `turn` records its round trip and stamps the next message, which leaves in the same batch.
- * - Clock `batch`: microseconds of the batch, no clock read. Clock `fine`: performance.now() once per message
- *   (about 50 ns, and no heap: a stored double is not boxed).
+ * - A *slot* is one message in flight; in a closed loop every slot is always waiting for an answer.
+ *   `sent` stamps it, `turn` records its round trip and stamps the next message, which leaves in
+ *   the same batch.
+ * - Clock `batch`: microseconds of the batch, no clock read. Clock `fine`: performance.now() once
+ *   per message (about 50 ns, and no heap: a stored double is not boxed).
  * - Messages count when their answer arrives inside the measured time.
  * - Nothing is allocated per message.
  *
@@ -31,7 +32,10 @@ export class Measurement {
   readonly #ix: Ix;
   readonly #options: ClosedLoopOptions;
   readonly #isFine: boolean;
-  /** When the message in each slot was sent: batch microseconds, or milliseconds of performance.now(). */
+  /**
+   * When the message in each slot was sent: batch microseconds, or milliseconds of
+   * performance.now().
+   */
   readonly #sentUs: Int32Array;
   readonly #sentMs: Float64Array;
   #phase = IDLE;
@@ -92,7 +96,8 @@ export class Measurement {
   #end(): LoadResult {
     const seconds = (performance.now() - this.#startMs) / 1000;
     const endAllocated = allocatedBytes();
-    // A reading itself counts about 100 KB (V8 closes its allocation buffers); the second one says how much.
+    // A reading itself counts about 100 KB (V8 closes its allocation buffers); the second one says
+    // how much.
     const reading = allocatedBytes() - endAllocated;
     const allocated = Math.max(0, endAllocated - this.#startAllocated - reading);
     this.#phase = ENDED;

@@ -1,10 +1,11 @@
 /**
  * The memcached exchange (ASCII): GET of one or several keys, SET of a share of them.
  *
- * - Every answer is checked: the key and the size of each value that is returned, the first and last word of every
- *   piece of its bytes, and its end. A key that was asked for and is not returned is a miss; a miss of a stored key
- *   is also `lost` (evicted).
- * - A SET writes the value that the key has: sizes stay those of the workload, and every later GET can be checked.
+ * - Every answer is checked: the key and the size of each value that is returned, the first and
+ *   last word of every piece of its bytes, and its end. A key that was asked for and is not
+ *   returned is a miss; a miss of a stored key is also `lost` (evicted).
+ * - A SET writes the value that the key has: sizes stay those of the workload, and every later GET
+ *   can be checked.
  * - Values may be longer than what lies together: their bytes are checked piece by piece.
  * - GETs of one key are constant bytes: nothing is copied or allocated.
  *
@@ -60,7 +61,10 @@ export class MemcachedExchange implements FillingExchange {
   readonly #updateBelow: number;
   /** Per slot: the keys asked for; a SET is ~key in the first place. */
   readonly #asked: Int32Array;
-  /** Per connection: keys of the awaited answer that are done with; bytes of the current value still to come. */
+  /**
+   * Per connection: keys of the awaited answer that are done with; bytes of the current value still
+   * to come.
+   */
   readonly #done: Int32Array;
   readonly #left: Int32Array;
   readonly #counts = new Float64Array(4);
@@ -195,7 +199,10 @@ export class MemcachedExchange implements FillingExchange {
     return false;
   }
 
-  /** Reads `bytes\r\n` at `at`; returns where the line ends, 0 when it is not all here, -1 when it is not `expected`. */
+  /**
+   * Reads `bytes\r\n` at `at`; returns where the line ends, 0 when it is not all here, -1 when it
+   * is not `expected`.
+   */
   #size(offset: number, at: number, length: number, expected: number): number {
     const view = this.#view;
     let size = 0;

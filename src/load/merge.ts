@@ -1,6 +1,6 @@
 /**
- * One result of several generators that ran together: sums of rates and counts, histograms merged, percentiles of the
- * merged ones.
+ * One result of several generators that ran together: sums of rates and counts, histograms merged,
+ * percentiles of the merged ones.
  */
 import { Histogram, type HistogramData, type LatencySummary } from './histogram.ts';
 import type { LoadResult } from './result.ts';

@@ -35,7 +35,10 @@ const closedLoop = {
   durationMs: v.optional(integer(1, 1_000_000), '2000'),
   /** Longest time to open all connections and prepare. */
   openMs: v.optional(integer(1, 600_000), '10000'),
-  /** `batch`: the batch's time, free, microseconds. `fine`: a clock read per message, 50 ns, for small round trips. */
+  /**
+   * `batch`: the batch's time, free, microseconds. `fine`: a clock read per message, 50 ns, for
+   * small round trips.
+   */
   clock: v.optional(v.picklist(['batch', 'fine'], 'must be batch or fine'), 'batch'),
 };
 

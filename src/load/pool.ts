@@ -1,11 +1,12 @@
 /**
- * The connections of a load client: opened a few at a time, reopened one by one, and the run's one end.
+ * The connections of a load client: opened a few at a time, reopened one by one, and the run's one
+ * end.
  *
  * - Numbers the connections 0..N-1 (`c.state`); `onAllOpen` comes once, when all of them are open.
- * - `reopen` resets connection k (a FIN would leave 60 s of TIME-WAIT behind each) and opens it again; `onReopened`
- *   comes when it is open. What the old one still hears has state -1.
- * - Whatever goes wrong ends the run with one `load-failed` report; `finish` ends it with a result. Only the first
- *   of them counts; every connection is closed then.
+ * - `reopen` resets connection k (a FIN would leave 60 s of TIME-WAIT behind each) and opens it
+ *   again; `onReopened` comes when it is open. What the old one still hears has state -1.
+ * - Whatever goes wrong ends the run with one `load-failed` report; `finish` ends it with a result.
+ *   Only the first of them counts; every connection is closed then.
  *
  * Used by echo-client.ts and kv-client.ts, at start-up and at the end; not per message.
  */
@@ -15,7 +16,10 @@ import type { LoadHost } from './exchange.ts';
 import type { ClosedLoopOptions } from './options.ts';
 import type { LoadResult } from './result.ts';
 
-/** Frames flow a moment after an application starts (the control plane opens the way when all is ready). */
+/**
+ * Frames flow a moment after an application starts (the control plane opens the way when all is
+ * ready).
+ */
 const START_DELAY_US = 50_000;
 /** Handshakes in progress at a time: below every peer's accept backlog. */
 const OPENING_MAX = 128;
@@ -38,7 +42,10 @@ export class ClientPool {
   #reopened = 0;
   #hasEnded = false;
 
-  /** `received` and `drained` are the client's; everything else of a connection's life is handled here. */
+  /**
+   * `received` and `drained` are the client's; everything else of a connection's life is handled
+   * here.
+   */
   constructor(
     ix: Pick<LoadHost, 'timer' | 'connect' | 'report'>,
     options: PoolOptions,
@@ -124,8 +131,8 @@ export class ClientPool {
       return;
     }
     this.#opened++;
-    // The first one alone: the SYNs of the others would wait for its ARP in a queue too short for all (and come again
-    // after a second).
+    // The first one alone: the SYNs of the others would wait for its ARP in a queue too short for
+    // all (and come again after a second).
     const wanted = Math.min(connections, this.#opened + OPENING_MAX);
     while (this.connections.length < wanted) this.#connect();
     if (this.#opened === connections) this.#onAllOpen();

@@ -1,8 +1,8 @@
 /**
  * Which key is asked for: uniform, or Zipf (key i with a share proportional to 1 / (i + 1)^s).
  *
- * - Zipf draws by the alias method (Vose 1991): one draw is two random numbers and one comparison, whatever the
- *   number of keys. The table is made at start-up.
+ * - Zipf draws by the alias method (Vose 1991): one draw is two random numbers and one comparison,
+ *   whatever the number of keys. The table is made at start-up.
  * - Nothing is allocated per draw.
  */
 import type { Random } from './random.ts';
@@ -10,7 +10,10 @@ import type { Random } from './random.ts';
 export class Popularity {
   readonly #random: Random;
   readonly #count: number;
-  /** Zipf: share of column i that is key i's own, out of 2^31; the rest is its alias's. Empty: uniform. */
+  /**
+   * Zipf: share of column i that is key i's own, out of 2^31; the rest is its alias's. Empty:
+   * uniform.
+   */
   readonly #own: Int32Array;
   readonly #alias: Int32Array;
 

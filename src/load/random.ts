@@ -1,5 +1,6 @@
 /**
- * Random numbers of the load generators: xoshiro128** (Blackman and Vigna 2018), seeded by splitmix32.
+ * Random numbers of the load generators: xoshiro128** (Blackman and Vigna 2018), seeded by
+ * splitmix32.
  *
  * - The same seed gives the same run. Period 2^128 - 1; passes BigCrush, which xorshift32 does not.
  * - Nothing is allocated: four int32 words of state.

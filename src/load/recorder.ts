@@ -1,18 +1,23 @@
 /**
  * What a load generator measures: when every request was due, sent and answered.
  *
- * - The clock is read once a batch (`tick`), in milliseconds; requests answered in one batch get one time.
- * - `latency` counts from when a request was *due*: in an open loop a server (or a generator) that is late cannot hide
- *   it. `service` counts from when it was sent, as mutilate does: the difference is queueing. `lag` is how late it was
- *   sent. In a closed loop a request is due when it is sent, and only `latency` is kept.
- * - Requests that are due inside the measured time count, whenever they are answered. Those that never are count
- *   with the time they had waited when the run was given up.
+ * - The clock is read once a batch (`tick`), in milliseconds; requests answered in one batch get
+ *   one time.
+ * - `latency` counts from when a request was *due*: in an open loop a server (or a generator) that
+ *   is late cannot hide it. `service` counts from when it was sent, as mutilate does: the
+ *   difference is queueing. `lag` is how late it was sent. In a closed loop a request is due when
+ *   it is sent, and only `latency` is kept.
+ * - Requests that are due inside the measured time count, whenever they are answered. Those that
+ *   never are count with the time they had waited when the run was given up.
  * - `messages` are the answers that came inside the measured time: the rate.
- * - Histograms are in units of 100 ns: their resolution is that or one part in 128, whichever is coarser.
- * - The warm-up is measured like the rest and forgotten: otherwise V8 would meet the code that measures when the measuring
- *   begins, and compile it for some milliseconds of every core that it may use.
- * - The measured time can be cut into windows of equal length, each with a histogram of its own: where a machine takes its cores
- *   away now and then, the quiet windows say what the server does, the whole what both do.
+ * - Histograms are in units of 100 ns: their resolution is that or one part in 128, whichever is
+ *   coarser.
+ * - The warm-up is measured like the rest and forgotten: otherwise V8 would meet the code that
+ *   measures when the measuring begins, and compile it for some milliseconds of every core that it
+ *   may use.
+ * - The measured time can be cut into windows of equal length, each with a histogram of its own:
+ *   where a machine takes its cores away now and then, the quiet windows say what the server does,
+ *   the whole what both do.
  * - Nothing is allocated per request.
  */
 import { Histogram } from './histogram.ts';
@@ -73,7 +78,9 @@ export class Recorder {
     return this.times[NOW]!;
   }
 
-  /** The measured time begins, and what was measured before is forgotten: what is due in it counts. */
+  /**
+   * The measured time begins, and what was measured before is forgotten: what is due in it counts.
+   */
   measure(startMs: number, durationMs: number): void {
     for (const each of [this.latency, this.service, this.lag, ...this.#windows]) each.reset();
     this.counts[0] = this.#naiveCount = 0;
@@ -92,7 +99,10 @@ export class Recorder {
     return now < this.times[RUSH_END]! && now % PULSE_MS < PULSE_RUSH_MS;
   }
 
-  /** The request that is due at cell 0 of `dueMs` shall go out: its time has come, and is not after the end. */
+  /**
+   * The request that is due at cell 0 of `dueMs` shall go out: its time has come, and is not after
+   * the end.
+   */
   isDue(dueMs: Float64Array): boolean {
     return dueMs[0]! <= this.times[NOW]! && dueMs[0]! <= this.times[END]!;
   }
@@ -138,7 +148,10 @@ export class Recorder {
     return dueMs >= this.times[START]! && dueMs < this.times[END]!;
   }
 
-  /** The run is given up: a request in flight that counts, counts with its age. Returns whether it does. */
+  /**
+   * The run is given up: a request in flight that counts, counts with its age. Returns whether it
+   * does.
+   */
   abandon(slot: number): boolean {
     return this.abandonDue(this.#dueMs, slot);
   }

@@ -1,12 +1,16 @@
 /**
- * What a load application reports: the contract between a client inside a dataplane and whoever started it.
+ * What a load application reports: the contract between a client inside a dataplane and whoever
+ * started it.
  *
  * - Exactly one report ends a run: `load` (a measurement) or `load-failed` (one sentence).
  * - Plain JSON: it travels from the dataplane's process to the benchmark's.
  */
 import type { HistogramData, LatencySummary } from './histogram.ts';
 
-/** What a recorder measured. The first two are of every run, the others of an open loop, `naive` is for tests. */
+/**
+ * What a recorder measured. The first two are of every run, the others of an open loop, `naive` is
+ * for tests.
+ */
 export interface LatencyRecord {
   /** From when a request was due; in a closed loop it is due when it is sent. */
   latency: LatencySummary;
@@ -14,7 +18,10 @@ export interface LatencyRecord {
   /** From when it was sent. */
   service?: LatencySummary;
   serviceHistogram?: HistogramData;
-  /** From when it was due until it was sent: how far the generator, or a full connection, was behind. */
+  /**
+   * From when it was due until it was sent: how far the generator, or a full connection, was
+   * behind.
+   */
   lag?: LatencySummary;
   lagHistogram?: HistogramData;
   /** `latency` of each window of the measured time. */

@@ -1,5 +1,6 @@
 /**
- * The connections that may take a request now: a set of small integers from which one is drawn at random.
+ * The connections that may take a request now: a set of small integers from which one is drawn at
+ * random.
  *
  * - Add, remove and draw in constant time; nothing is allocated after start-up.
  */

@@ -1,10 +1,11 @@
 /**
- * Several load points: one after the other over given rates, or as many as it takes to find the highest rate within
- * an objective.
+ * Several load points: one after the other over given rates, or as many as it takes to find the
+ * highest rate within an objective.
  *
  * - Keys are stored by the first point only.
- * - A rate meets an objective when the percentile is within it, everything that was due was answered, and the rate of
- *   answers is the offered one (within KEPT): a percentile of what a server did not turn away would flatter it.
+ * - A rate meets an objective when the percentile is within it, everything that was due was
+ *   answered, and the rate of answers is the offered one (within KEPT): a percentile of what a
+ *   server did not turn away would flatter it.
  * - The search asks a closed loop for the most that can be had, and then bisects below it.
  */
 import { OptionError } from '../errors.ts';

@@ -1,9 +1,12 @@
 /**
- * Several generators as one: connections and rate divided among them, begun at the same moment, results merged.
+ * Several generators as one: connections and rate divided among them, begun at the same moment,
+ * results merged.
  *
- * - A `Member` runs one generator somewhere: in a process here (`localMember`), or on another machine (agent.ts).
- * - The first member stores the keys, for all of them; then they open their connections, and begin `prepareMs` after
- *   they were told. Each takes that time from its own clock: the machines' clocks need not agree.
+ * - A `Member` runs one generator somewhere: in a process here (`localMember`), or on another
+ *   machine (agent.ts).
+ * - The first member stores the keys, for all of them; then they open their connections, and begin
+ *   `prepareMs` after they were told. Each takes that time from its own clock: the machines' clocks
+ *   need not agree.
  */
 import { OptionError } from '../errors.ts';
 import type { GeneratorSettings } from './generator-options.ts';

@@ -1,9 +1,10 @@
 /**
  * From where a generator reaches a server: which interface, with which address.
  *
- * - What --nic and --ip say is taken. Without them: the host's end of a link that `ix serve` made here, with an address
- *   of its network that nobody has; or, when the server is the host's own end of the default network, a link made for
- *   it. Anything else must be said: which addresses are free on a network is not ours to guess.
+ * - What --nic and --ip say is taken. Without them: the host's end of a link that `ix serve` made
+ *   here, with an address of its network that nobody has; or, when the server is the host's own end
+ *   of the default network, a link made for it. Anything else must be said: which addresses are
+ *   free on a network is not ours to guess.
  */
 import { formatAddress, isWithin, parseAddress, parseSubnet } from '../control/link/address.ts';
 import { liveInstances } from '../control/record/instances.ts';
@@ -61,7 +62,10 @@ function wayTo(
   );
 }
 
-/** The host's end of the link of an instance in the server's network, and an address that is free on it. */
+/**
+ * The host's end of the link of an instance in the server's network, and an address that is free on
+ * it.
+ */
 function instanceBeside(host: string): { nic: string; ip: string } | undefined {
   const network = { address: parseAddress(host), prefixLength: PREFIX_LENGTH };
   const here = liveInstances().filter(

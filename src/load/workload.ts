@@ -1,8 +1,9 @@
 /**
  * The workloads: what keys and values look like, how often a key is written, how requests arrive.
  *
- * - `etc` and `usr` are mutilate's models of two of Facebook's memcached pools (Atikoglu et al., SIGMETRICS 2012), as
- *   the IX paper used them (OSDI'14 section 5.5). `fixed` is mutilate's default: 30-byte keys, 200-byte values.
+ * - `etc` and `usr` are mutilate's models of two of Facebook's memcached pools (Atikoglu et al.,
+ *   SIGMETRICS 2012), as the IX paper used them (OSDI'14 section 5.5). `fixed` is mutilate's
+ *   default: 30-byte keys, 200-byte values.
  * - A workload is a set of defaults: every option given by name replaces that part of it.
  */
 export const WORKLOADS = {
@@ -13,7 +14,10 @@ export const WORKLOADS = {
 
 export type WorkloadName = keyof typeof WORKLOADS;
 
-/** Shape of ETC's gaps between requests, generalized Pareto (0, 16.0292, 0.154971); the scale goes with the rate. */
+/**
+ * Shape of ETC's gaps between requests, generalized Pareto (0, 16.0292, 0.154971); the scale goes
+ * with the rate.
+ */
 export const ETC_GAP_SHAPE = 0.154971;
 
 /** memcached's limit. */

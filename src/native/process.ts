@@ -1,8 +1,9 @@
 /**
  * Facts about processes and this machine, from /proc.
  *
- * - A process is named by pid, start time and what it runs, so that a reused pid is not taken for the one that
- *   was meant. Whose it is (`isProcess`) is asked before it is signalled or anything is taken out of it.
+ * - A process is named by pid, start time and what it runs, so that a reused pid is not taken for
+ *   the one that was meant. Whose it is (`isProcess`) is asked before it is signalled or anything
+ *   is taken out of it.
  */
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { release } from 'node:os';
@@ -11,7 +12,10 @@ export interface ProcessName {
   pid: number;
   /** Clock ticks from boot to its start: field 22 of /proc/pid/stat. */
   start: number;
-  /** What it runs: device and inode of its program. A confined child cannot change it; its command line it can. '': not ours to see. */
+  /**
+   * What it runs: device and inode of its program. A confined child cannot change it; its command
+   * line it can. '': not ours to see.
+   */
   program: string;
 }
 
@@ -56,8 +60,8 @@ function userOf(pid: number): number | undefined {
 }
 
 /**
- * It lives, is one of `users`, and runs what it ran. Where we may not see what it runs: false, unless that `mayBeHidden`, which
- * is enough to be shown but not to be signalled.
+ * It lives, is one of `users`, and runs what it ran. Where we may not see what it runs: false,
+ * unless that `mayBeHidden`, which is enough to be shown but not to be signalled.
  */
 export function isProcess(
   process: ProcessName,

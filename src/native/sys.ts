@@ -2,8 +2,8 @@
  * The native boundary, typed. One addon, loaded once per JavaScript environment (a worker is one).
  *
  * - Set-up calls (`syscall`, `map`, `mapAt`) may be used anywhere; hot calls take integers only.
- * - Results are the kernel's: `>= 0`, or `-errno`. `must()` turns a failure into a `SystemCallError`
- *   that names the call and the remedy; only set-up code uses it.
+ * - Results are the kernel's: `>= 0`, or `-errno`. `must()` turns a failure into a
+ *   `SystemCallError` that names the call and the remedy; only set-up code uses it.
  * - Offsets mean bytes in the arena given to `useArena`, per environment.
  *
  * Read first: native/sys.c.
@@ -17,7 +17,9 @@ export type Watch = { readonly __watch: never };
 
 export interface Sys {
   syscall(nr: number, ...args: (number | bigint | View)[]): number;
-  /** The same by every thread of the process, for what is per thread (capabilities). Set-up only. */
+  /**
+   * The same by every thread of the process, for what is per thread (capabilities). Set-up only.
+   */
   everyThread(nr: number, ...args: (number | bigint | View)[]): number;
   address(view: View): bigint;
   useArena(bytes: Uint8Array<ArrayBufferLike>): number;
@@ -40,7 +42,9 @@ export interface Sys {
   kick(fd: number): number;
   /** Writes two int32 words at `offset`: microseconds, milliseconds (monotonic, modulo 2^32). */
   clock(offset: number): number;
-  /** ppoll over `count` struct pollfd (fd, events | revents << 16) at `offset`; how many are ready. */
+  /**
+   * ppoll over `count` struct pollfd (fd, events | revents << 16) at `offset`; how many are ready.
+   */
   wait(offset: number, count: number, timeoutUs: number): number;
   futexWait(offset: number, expected: number, timeoutUs: number): number;
   futexWake(offset: number, count: number): number;
@@ -54,7 +58,10 @@ export interface Sys {
 
 export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');
 
-/** System-call numbers differ by machine; `x64` and `arm64` are the two that Node is shipped for here. */
+/**
+ * System-call numbers differ by machine; `x64` and `arm64` are the two that Node is shipped for
+ * here.
+ */
 const NUMBERS = {
   x64: {
     read: 0, write: 1, close: 3, ioctl: 16, getpid: 39, socket: 41, connect: 42, sendmsg: 46, bind: 49,
@@ -94,7 +101,9 @@ export const SIGKILL = 9;
 export const AF_XDP = 44;
 export const SOCK_RAW_CLOEXEC: number = 3 | 0o2000000;
 
-/** A refused system call during set-up: `code` is stable, the message names call, errno and remedy. */
+/**
+ * A refused system call during set-up: `code` is stable, the message names call, errno and remedy.
+ */
 export class SystemCallError extends Error {
   readonly code = 'IX_SYSTEM_CALL';
   readonly errno: number;

@@ -1,10 +1,12 @@
 /**
- * Both Internet protocols as TCP and the gate see them: an address is one int32 (net/v6/destinations.ts), and here the roads part.
+ * Both Internet protocols as TCP and the gate see them: an address is one int32
+ * (net/v6/destinations.ts), and here the roads part.
  *
- * - `remote` is an IPv4 address or a token, `local` one of our own of the same family. Everything takes the IPv4 road with
- *   one comparison.
+ * - `remote` is an IPv4 address or a token, `local` one of our own of the same family. Everything
+ *   takes the IPv4 road with one comparison.
  * - A flow holds its remote address from its beginning to its end: `hold`, `release`.
- * - `peerOf` and `localOf` are the border to applications: four words become one, and nothing else does.
+ * - `peerOf` and `localOf` are the border to applications: four words become one, and nothing else
+ *   does.
  *
  * Called by TCP (as `IpLayer`), the gate, and UDP. Read first: net/v6/destinations.ts.
  */
@@ -103,7 +105,10 @@ export class Ip {
     return isToken(remote) ? this.v6.neighbourFor(remote) : this.v4.neighbourFor(remote);
   }
 
-  /** Advice from above: packets to `remote` by way of `neighbour`, which `neighbourFor` has named, do not arrive. */
+  /**
+   * Advice from above: packets to `remote` by way of `neighbour`, which `neighbourFor` has named,
+   * do not arrive.
+   */
   doubt(remote: number, neighbour: number): void {
     if (isToken(remote)) this.v6.doubt(neighbour);
     else this.v4.arp.doubt(neighbour);
@@ -114,7 +119,10 @@ export class Ip {
     return isToken(remote) ? this.v6.sourceFor(remote) : this.v4.address;
   }
 
-  /** What one packet carries to `remote`, IP header and all: on the link, and on the path as far as is known. */
+  /**
+   * What one packet carries to `remote`, IP header and all: on the link, and on the path as far as
+   * is known.
+   */
   linkMtu(remote: number): number {
     return isToken(remote) ? this.v6.linkMtu() : this.v4.mtuOf();
   }
@@ -154,7 +162,10 @@ export class Ip {
     return isToken(address) ? this.v6.addresses.isKnown(address) : address === this.v4.address;
   }
 
-  /** Writes a peer's address as four words at `w` of `into`: for applications, and for what is hashed. */
+  /**
+   * Writes a peer's address as four words at `w` of `into`: for applications, and for what is
+   * hashed.
+   */
   describe(remote: number, w: number, into: Int32Array = this.#i32): void {
     if (!isToken(remote)) {
       describeIpv4(remote, w, into);

@@ -1,15 +1,17 @@
 /**
  * IPv6, the way in: one check at the border, then the protocol.
  *
- * - The order of checks: version, length, destination, source, extension headers, fragment. Each drop has its own counter.
+ * - The order of checks: version, length, destination, source, extension headers, fragment. Each
+ *   drop has its own counter.
  * - The fast path is a TCP segment to one of our addresses with no header between.
- * - A group reaches ICMPv6 (neighbour discovery) only. Nothing that came to a link-layer group reaches anybody under an
- *   address that is no group.
+ * - A group reaches ICMPv6 (neighbour discovery) only. Nothing that came to a link-layer group
+ *   reaches anybody under an address that is no group.
  * - :: is a source for neighbour discovery alone; our own address is nobody else's.
- * - A reassembled packet that fits a frame is delivered like any other, in a frame of its own; a longer one stays in its
- *   buffer, as in IPv4.
+ * - A reassembled packet that fits a frame is delivered like any other, in a frame of its own; a
+ *   longer one stays in its buffer, as in IPv4.
  *
- * Called by dataplane/stack.ts. Read first: RFC 8200 3 and 4; RFC 4443 for what is told to the sender.
+ * Called by dataplane/stack.ts. Read first: RFC 8200 3 and 4; RFC 4443 for what is told to the
+ * sender.
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -99,8 +101,8 @@ export class Ipv6Input {
   }
 
   /**
-   * One frame of `length` bytes from its Ethernet header at `frame`; `isLinkGroup` when its MAC destination was not ours
-   * alone. -> FREE_FRAME or KEEP_FRAME.
+   * One frame of `length` bytes from its Ethernet header at `frame`; `isLinkGroup` when its MAC
+   * destination was not ours alone. -> FREE_FRAME or KEEP_FRAME.
    */
   input(frame: number, length: number, isFromLinkGroup: boolean): number {
     const view = this.#view;
@@ -138,8 +140,9 @@ export class Ipv6Input {
   }
 
   /**
-   * Whether somebody can have sent from there: a host, or :: (which only neighbour discovery answers). An address that is
-   * only tentative, or a duplicate, is somebody else's: its holder speaks from it, and says so first (RFC 4862 5.4.4).
+   * Whether somebody can have sent from there: a host, or :: (which only neighbour discovery
+   * answers). An address that is only tentative, or a duplicate, is somebody else's: its holder
+   * speaks from it, and says so first (RFC 4862 5.4.4).
    */
   #isSourceSound(at: number): boolean {
     const view = this.#view;
@@ -158,8 +161,8 @@ export class Ipv6Input {
   }
 
   /**
-   * Everything but the usual TCP segment: the packet at `ip` ends at `end`. `frame` is NO_FRAME when the bytes are in a
-   * reassembly buffer.
+   * Everything but the usual TCP segment: the packet at `ip` ends at `end`. `frame` is NO_FRAME
+   * when the bytes are in a reassembly buffer.
    */
   #deliver(frame: number, ip: number, end: number, local: number): number {
     const headers = this.#headers;

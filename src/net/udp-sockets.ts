@@ -165,9 +165,10 @@ export class UdpSockets {
   }
 
   /**
-   * Appends `frame` (any offset inside it) to a socket's queue, with the payload in it. Consumes the frame. -> what
-   * `setSource` takes, which must follow. The application names the datagram by its payload's place; an empty one may
-   * stand at the frame's end, which is the next frame's beginning, so it is told as standing at `frame`.
+   * Appends `frame` (any offset inside it) to a socket's queue, with the payload in it. Consumes
+   * the frame. -> what `setSource` takes, which must follow. The application names the datagram by
+   * its payload's place; an empty one may stand at the frame's end, which is the next frame's
+   * beginning, so it is told as standing at `frame`.
    */
   queue(
     socket: number,

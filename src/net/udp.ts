@@ -7,9 +7,10 @@
  *   a frame is delivered truncated, and says so.
  * - `send` copies at once (payload and checksum in one pass), so `udp_sent` follows with the next
  *   events. Datagrams beyond the MTU leave in fragments, all of them or none.
- * - A checksum of zero is accepted over IPv4: the sender wants none. Over IPv6 it is wrong (RFC 8200 8.1).
- * - One socket hears both protocols, unless it is bound to an address of one of them. An address to send to is an IPv4
- *   address or a token (net/v6/destinations.ts).
+ * - A checksum of zero is accepted over IPv4: the sender wants none. Over IPv6 it is wrong (RFC
+ *   8200 8.1).
+ * - One socket hears both protocols, unless it is bound to an address of one of them. An address to
+ *   send to is an IPv4 address or a token (net/v6/destinations.ts).
  *
  * Called by ipv4-input.ts, ipv6-input.ts and by the gate. Read first: RFC 768, RFC 1122 4.1.
  */
@@ -92,8 +93,8 @@ export class Udp {
   }
 
   /**
-   * A socket on `port` (0: the stack picks) of `address`, one of ours as `Ip.localOf` gives them (0: any). -> handle,
-   * BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW.
+   * A socket on `port` (0: the stack picks) of `address`, one of ours as `Ip.localOf` gives them
+   * (0: any). -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW.
    */
   bind(address: number, port: number, cookie: number): number {
     if (port < 0 || port > 0xffff) return CODE.BAD_RANGE;
@@ -226,7 +227,9 @@ export class Udp {
     return bound === 0 || bound === local ? socket : -1;
   }
 
-  /** Hands a right datagram to its socket; the four words are the sender's address (gate/abi.ts). */
+  /**
+   * Hands a right datagram to its socket; the four words are the sender's address (gate/abi.ts).
+   */
   #receive(
     frame: number,
     udp: number,

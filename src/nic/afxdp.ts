@@ -12,17 +12,19 @@
  *   A backlog of half of what is lent doubles it at once, a long calm halves it again.
  * - Ring indexes run modulo 2^32 and are cached; the shared ones are read and written once a batch,
  *   by Atomics.
- * - The fill ring has entries before the socket is bound (xsk.ts says why); when that fails, `close`
- *   takes them home.
+ * - The fill ring has entries before the socket is bound (xsk.ts says why); when that fails,
+ *   `close` takes them home.
  * - `transmit` writes a descriptor; `kick` publishes all of them and rings once. A kick that the
- *   kernel answers with EAGAIN is repeated while frames still leave: one sends 32 in copy mode before
- *   Linux 6.17. Any other refusal (ENOBUFS, EBUSY) waits for the next kick. While the link is down or gone
- *   kicks are rare (link-backoff.ts), and no reason to stay awake; what was published leaves when it is up again.
- * - How far the kernel is in the transmit ring is the later of two indexes, because up to Linux 6.12
- *   a kick that ends with EAGAIN leaves the ring's consumer index where it was: each descriptor that is
- *   taken gives one completion, so the completion ring's producer index is never ahead of the truth.
- * - A refused descriptor may never be completed (some kernels do complete it), so lengths are checked
- *   here.
+ *   kernel answers with EAGAIN is repeated while frames still leave: one sends 32 in copy mode
+ *   before Linux 6.17. Any other refusal (ENOBUFS, EBUSY) waits for the next kick. While the link
+ *   is down or gone kicks are rare (link-backoff.ts), and no reason to stay awake; what was
+ *   published leaves when it is up again.
+ * - How far the kernel is in the transmit ring is the later of two indexes, because up to Linux
+ *   6.12 a kick that ends with EAGAIN leaves the ring's consumer index where it was: each
+ *   descriptor that is taken gives one completion, so the completion ring's producer index is never
+ *   ahead of the truth.
+ * - A refused descriptor may never be completed (some kernels do complete it), so lengths are
+ *   checked here.
  *
  * Called by the elastic thread. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
  */
@@ -49,12 +51,16 @@ const C_KICK_AGAIN = COUNTER.kickAgain;
 const C_LINK_REFUSED = COUNTER.linkRefused;
 
 const NEED_WAKEUP = 1;
-/** Receive frames lent at least; and so many batches in a row that needed a quarter at most are a calm. */
+/**
+ * Receive frames lent at least; and so many batches in a row that needed a quarter at most are a
+ * calm.
+ */
 const LEND_MIN = 512;
 const CALM_BATCHES = 16_384;
 /**
- * Kicks of one `kick` that show no frame leaving, and are repeated all the same: a NIC completes later, and where the
- * consumer index waits too nothing tells a kick that sent 32 from one that found the device busy. 96 frames, then.
+ * Kicks of one `kick` that show no frame leaving, and are repeated all the same: a NIC completes
+ * later, and where the consumer index waits too nothing tells a kick that sent 32 from one that
+ * found the device busy. 96 frames, then.
  */
 const BLIND_KICKS = 2;
 const ETHERNET_BYTES = 14;
@@ -66,7 +72,9 @@ export interface AfXdpOptions extends XskOptions {
   ifname: string;
   mac: Uint8Array;
   mtu: number;
-  /** Receive frames lent to the kernel, always; default: as many as are needed, up to ringEntries. */
+  /**
+   * Receive frames lent to the kernel, always; default: as many as are needed, up to ringEntries.
+   */
   lend?: number;
   /** Why zero-copy is not wished for, where it is not. */
   copyWhy?: string;
@@ -113,7 +121,10 @@ export class AfXdp implements Nic {
   readonly #doneDescriptors: number;
 
   #lendMin: number;
-  /** Receive frames to be lent now, and batches since the last that needed more than a quarter of them. */
+  /**
+   * Receive frames to be lent now, and batches since the last that needed more than a quarter of
+   * them.
+   */
   #lendTarget: number;
   #calm = 0;
   /** Receive ring: next to take. */
@@ -283,8 +294,8 @@ export class AfXdp implements Nic {
   }
 
   /**
-   * After a kick that failed: goes on while the kernel says EAGAIN and frames leave, or may have. True if some
-   * still wait.
+   * After a kick that failed: goes on while the kernel says EAGAIN and frames leave, or may have.
+   * True if some still wait.
    */
   #kickAgain(result: number): boolean {
     for (let blind = 0; ; ) {
@@ -377,9 +388,10 @@ export class AfXdp implements Nic {
   }
 
   /**
-   * What did not fit the receive ring, what found the fill ring empty, and the rest: each frame in one of them. In copy
-   * mode the kernel counts a frame without a buffer twice. In zero-copy mode it counts how often the NIC looked for buffers
-   * and found none, which loses nothing by itself; what a NIC drops for it is in its own counters (`ip -s link`).
+   * What did not fit the receive ring, what found the fill ring empty, and the rest: each frame in
+   * one of them. In copy mode the kernel counts a frame without a buffer twice. In zero-copy mode
+   * it counts how often the NIC looked for buffers and found none, which loses nothing by itself;
+   * what a NIC drops for it is in its own counters (`ip -s link`).
    */
   kernelDrops(): Record<string, number> {
     const { rxDropped, rxRingFull, fillRingEmpty } = this.#xsk.statistics();

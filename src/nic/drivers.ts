@@ -1,16 +1,21 @@
 /**
- * What is known of network drivers' zero-copy, and what follows for a chunk of FRAME_BYTES: which way of binding to ask for.
+ * What is known of network drivers' zero-copy, and what follows for a chunk of FRAME_BYTES: which
+ * way of binding to ask for.
  *
- * - A chunk of 2048 bytes leaves 1,790 for the frame (the kernel keeps 256, TRANSMIT_HEADROOM is ours). A frame of MTU 1500
- *   takes 1,522 at most, so it fits; but some NICs know their buffers' size in whole KiB only. They get 1,024, and a longer
- *   frame comes in two pieces that nothing marks as belonging together, or not at all.
- * - So zero-copy is asked for by itself only where it is known to take a whole frame. A driver that is not in the list is
- *   used in copy mode, which always does; who insists (`--xdp zerocopy`) gets what the driver does.
- * - Chunks of 4096 bytes would be right on those NICs. The arena's frames are 2048 bytes for every link, because that is
- *   what a receive pool of 24,576 frames and its cache lines are measured with; so those NICs are used in copy mode.
+ * - A chunk of 2048 bytes leaves 1,790 for the frame (the kernel keeps 256, TRANSMIT_HEADROOM is
+ *   ours). A frame of MTU 1500 takes 1,522 at most, so it fits; but some NICs know their buffers'
+ *   size in whole KiB only. They get 1,024, and a longer frame comes in two pieces that nothing
+ *   marks as belonging together, or not at all.
+ * - So zero-copy is asked for by itself only where it is known to take a whole frame. A driver that
+ *   is not in the list is used in copy mode, which always does; who insists (`--xdp zerocopy`) gets
+ *   what the driver does.
+ * - Chunks of 4096 bytes would be right on those NICs. The arena's frames are 2048 bytes for every
+ *   link, because that is what a receive pool of 24,576 frames and its cache lines are measured
+ *   with; so those NICs are used in copy mode.
  *
- * Called by the control plane (control/service/life.ts, control/link/xdp-features.ts). Read first: each driver's *_xsk.c, and where it writes the size
- * of its receive buffers (SRRCTL in igb, igc and ixgbe; the queue context in i40e and ice).
+ * Called by the control plane (control/service/life.ts, control/link/xdp-features.ts). Read first:
+ * each driver's *_xsk.c, and where it writes the size of its receive buffers (SRRCTL in igb, igc
+ * and ixgbe; the queue context in i40e and ice).
  */
 export type XdpMode = 'native' | 'generic';
 
@@ -18,7 +23,10 @@ export type XdpMode = 'native' | 'generic';
 export const COPY_WISHES = ['auto', 'copy', 'zerocopy'] as const;
 export type CopyWish = (typeof COPY_WISHES)[number];
 
-/** Zero-copy with 2048-byte chunks takes a whole frame of MTU 1500, or is refused. virtio_net was run, the others read. */
+/**
+ * Zero-copy with 2048-byte chunks takes a whole frame of MTU 1500, or is refused. virtio_net was
+ * run, the others read.
+ */
 const WHOLE: readonly string[] = ['virtio_net', 'i40e', 'ice', 'mlx5_core'];
 /** It does not, and says nothing. igb was run, the others read: they have its registers. */
 const CUTS: readonly string[] = ['igb', 'igc', 'ixgbe'];

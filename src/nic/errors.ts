@@ -108,7 +108,10 @@ export const ZEROCOPY_MEANINGS: Readonly<Record<number, Meaning>> = {
   ],
 };
 
-/** Attaching the XDP program; what else is refused is said by the kernel in words (nic/privileged/attach.ts `explain`). */
+/**
+ * Attaching the XDP program; what else is refused is said by the kernel in words
+ * (nic/privileged/attach.ts `explain`).
+ */
 export const ATTACH_MEANINGS: Readonly<Record<number, Meaning>> = {
   [EBUSY]: [
     NIC_REFUSED.interfaceBusy,

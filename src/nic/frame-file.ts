@@ -3,9 +3,10 @@
  *
  * - Receives into frames lent beforehand (up to BATCH_MAX); `reclaim` lends new ones.
  * - `transmit` queues, `kick` writes all of them; the kernel copies, so they are free at once. What
- *   it has no room for now (EAGAIN, ENOBUFS) waits for the next kick; what it refuses is dropped: txLinkDown
- *   when the interface is down or gone, else txFull.
- * - A device that was removed is readable for ever without anything to read: `isGone` says so, and nobody should poll it.
+ *   it has no room for now (EAGAIN, ENOBUFS) waits for the next kick; what it refuses is dropped:
+ *   txLinkDown when the interface is down or gone, else txFull.
+ * - A device that was removed is readable for ever without anything to read: `isGone` says so, and
+ *   nobody should poll it.
  * - The descriptor must be non-blocking, and is closed by `close`. The arena must be the bound one.
  *
  * Called by the elastic thread. One system call a frame: for rootless use, not for speed.

@@ -1,11 +1,14 @@
 /**
- * A link that is down or gone, as its driver sees it: every call is refused at once, so asking in each iteration would be a
- * full core of system calls that nobody hears.
+ * A link that is down or gone, as its driver sees it: every call is refused at once, so asking in
+ * each iteration would be a full core of system calls that nobody hears.
  *
- * - `heard` is given the kernel's answer to a kick; true: it was about the link, and is not the frames' fault.
- * - From then on `mayTry` is true once every wait, which doubles from WAIT_MIN_MS to WAIT_MAX_MS of the stack's clock, so the
- *   thread may sleep meanwhile. The first call that is not refused for the link's sake ends it.
- * - Nothing here wakes a thread: frames that come do, timers of the stack, and the control plane when it sees the link up.
+ * - `heard` is given the kernel's answer to a kick; true: it was about the link, and is not the
+ *   frames' fault.
+ * - From then on `mayTry` is true once every wait, which doubles from WAIT_MIN_MS to WAIT_MAX_MS of
+ *   the stack's clock, so the thread may sleep meanwhile. The first call that is not refused for
+ *   the link's sake ends it.
+ * - Nothing here wakes a thread: frames that come do, timers of the stack, and the control plane
+ *   when it sees the link up.
  *
  * Called by afxdp.ts. Read first: net/xdp/xsk.c xsk_check_common.
  */
@@ -21,8 +24,8 @@ const WAIT_MIN_MS = 1;
 const WAIT_MAX_MS = 256;
 
 /**
- * Whether a result says that the interface is down (ENETDOWN; EIO for a tap), or no longer there (ENXIO: the socket was
- * unbound; ENODEV; EBADFD: the tap's device was removed).
+ * Whether a result says that the interface is down (ENETDOWN; EIO for a tap), or no longer there
+ * (ENXIO: the socket was unbound; ENODEV; EBADFD: the tap's device was removed).
  */
 export const isLinkError = (result: number): boolean =>
   result === -ENETDOWN ||
@@ -31,7 +34,10 @@ export const isLinkError = (result: number): boolean =>
   result === -EIO ||
   result === -EBADFD;
 
-/** Whether it says that the device behind a descriptor was removed: nothing will ever come of it again. */
+/**
+ * Whether it says that the device behind a descriptor was removed: nothing will ever come of it
+ * again.
+ */
 export const isGoneError = (result: number): boolean => result === -EBADFD || result === -ENODEV;
 
 export class LinkBackoff {

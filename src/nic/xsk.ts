@@ -1,11 +1,11 @@
 /**
- * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, and then bound to
- * one queue.
+ * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, and then bound
+ * to one queue.
  *
- * - `bind` is a step of its own, because the fill ring must have entries before: some drivers (igb) take
- *   their buffers while the socket is bound, and never look again if there were none.
- * - Zero-copy is asked for by name and copy mode after it, so that the kernel's reason is known: a bind
- *   without either flag falls back in silence.
+ * - `bind` is a step of its own, because the fill ring must have entries before: some drivers (igb)
+ *   take their buffers while the socket is bound, and never look again if there were none.
+ * - Zero-copy is asked for by name and copy mode after it, so that the kernel's reason is known: a
+ *   bind without either flag falls back in silence.
  * - Needs no privilege beyond the descriptor, but locked memory: RLIMIT_MEMLOCK >= the frames, or
  *   CAP_IPC_LOCK.
  * - The UMEM is `frames.base .. frames.end`: memfds must be mapped over it before (the kernel pins

@@ -1,13 +1,16 @@
 /**
- * What an acknowledgement does: frees spans, samples the round trip, moves cwnd, starts and ends recovery, opens windows.
+ * What an acknowledgement does: frees spans, samples the round trip, moves cwnd, starts and ends
+ * recovery, opens windows.
  *
  * - The caller has checked that the acknowledgement is acceptable; here sndUna <= ack <= sndMax.
- * - Flows with SACK: `selective`, behind which stand scoreboard.ts and recovery.ts. While nothing is missing all that is
- *   left of them is `advance`.
- * - Without SACK, NewReno: the third duplicate retransmits one segment and enters recovery, a partial acknowledgement retransmits the
- *   next one, and `recover` keeps one loss from being answered twice, after timeouts as well.
+ * - Flows with SACK: `selective`, behind which stand scoreboard.ts and recovery.ts. While nothing
+ *   is missing all that is left of them is `advance`.
+ * - Without SACK, NewReno: the third duplicate retransmits one segment and enters recovery, a
+ *   partial acknowledgement retransmits the next one, and `recover` keeps one loss from being
+ *   answered twice, after timeouts as well.
  *
- * Called by input. Read first: RFC 9293 3.10.7.4 "Fifth, check the ACK field"; RFC 5681 3.2; RFC 6582 3.2.
+ * Called by input. Read first: RFC 9293 3.10.7.4 "Fifth, check the ACK field"; RFC 5681 3.2; RFC
+ * 6582 3.2.
  */
 
 import type { Clock } from '../arena/clock.ts';
@@ -98,9 +101,9 @@ export class Acknowledging {
   }
 
   /**
-   * The most that was in flight in this window, `flight` being what is now: a burst that filled cwnd has used it, although
-   * less and less of it is out as its acknowledgements come (Linux's max_packets_out). What is less than half of cwnd is not
-   * worth a note: nothing grows by it.
+   * The most that was in flight in this window, `flight` being what is now: a burst that filled
+   * cwnd has used it, although less and less of it is out as its acknowledgements come (Linux's
+   * max_packets_out). What is less than half of cwnd is not worth a note: nothing grows by it.
    */
   #mostFlight(row: number, flight: number): number {
     const i32 = this.#i32;
@@ -114,8 +117,9 @@ export class Acknowledging {
   }
 
   /**
-   * Our SYN is acknowledged: sndUna moves past it. A SYN that was sent again has a round trip only by its timestamp
-   * (RFC 7323 4.1); without one the first data would wait three seconds when it is lost (RFC 6298 5.7).
+   * Our SYN is acknowledged: sndUna moves past it. A SYN that was sent again has a round trip only
+   * by its timestamp (RFC 7323 4.1); without one the first data would wait three seconds when it is
+   * lost (RFC 6298 5.7).
    */
   synAcknowledged(row: number, ack: number, options: OptionReader): void {
     const i32 = this.#i32;
@@ -160,7 +164,8 @@ export class Acknowledging {
     let bytes = acked;
     if (acked > queued) {
       bytes = queued;
-      i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.finAcked; // what is more than data is our FIN
+      // what is more than data is our FIN
+      i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.finAcked;
     }
     if (bytes === 0) return;
     this.#sendQueue.release(row, bytes);
@@ -221,9 +226,10 @@ export class Acknowledging {
   }
 
   /**
-   * Takes the segment's window unless one sent later was seen. What tells is the acknowledgement first, the sequence number
-   * second: the RFC's order, by which a peer that retransmits (old numbers, new acknowledgements) is not heard, would
-   * move the right edge beyond all that it has promised. `window` is scaled.
+   * Takes the segment's window unless one sent later was seen. What tells is the acknowledgement
+   * first, the sequence number second: the RFC's order, by which a peer that retransmits (old
+   * numbers, new acknowledgements) is not heard, would move the right edge beyond all that it has
+   * promised. `window` is scaled.
    */
   window(row: number, seq: number, ack: number, window: number): void {
     const i32 = this.#i32;
@@ -235,7 +241,8 @@ export class Acknowledging {
     i32[row + TCB.sndWnd] = window;
     if (window > i32[row + TCB.maxWnd]!) i32[row + TCB.maxWnd] = window;
     if (i32[row + TCB.txBytes] !== 0) {
-      if (window > 0) this.#timers.clear(row, TIMER.persist); // output sets it again if the window is still too small
+      // output sets it again if the window is still too small
+      if (window > 0) this.#timers.clear(row, TIMER.persist);
       this.#flows.output.push(row);
     }
   }

@@ -1,5 +1,6 @@
 /**
- * The segment under way through input: its header's fields, its payload's place, and what is left of it after trimming.
+ * The segment under way through input: its header's fields, its payload's place, and what is left
+ * of it after trimming.
  *
  * - One object for all: `read` overwrites it. All fields are int32.
  *

@@ -1,9 +1,11 @@
 /**
  * What applications ask of TCP: the system calls, every argument of which may be anything.
  *
- * - A handle is checked first: BAD_HANDLE if stale, foreign or of another kind; then the state: BAD_STATE.
+ * - A handle is checked first: BAD_HANDLE if stale, foreign or of another kind; then the state:
+ *   BAD_STATE.
  * - Calls change state and mark flows; segments leave with the flush behind them.
- * - After the protocol's end, until `dead` is emitted, calls are answered as for a live flow that can do no more.
+ * - After the protocol's end, until `dead` is emitted, calls are answered as for a live flow that
+ *   can do no more.
  *
  * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/gate/abi.ts.
  */
@@ -71,7 +73,10 @@ export class Calls {
 
   // --- passive ---
 
-  /** -> listener handle, BAD_RANGE, BAD_CALL, NO_ROUTE, IN_USE, NO_FLOW, QUOTA. Address 0: any, of both protocols. */
+  /**
+   * -> listener handle, BAD_RANGE, BAD_CALL, NO_ROUTE, IN_USE, NO_FLOW, QUOTA. Address 0: any, of
+   * both protocols.
+   */
   listen(cookie: number, address: number, port: number, backlog: number, flags: number): number {
     if ((flags & ~LISTEN_KNOCK_AT_SYN) !== 0) return CODE.BAD_CALL;
     return this.#parts.listeners.open(cookie, address, port, backlog, flags);
@@ -95,7 +100,10 @@ export class Calls {
     return CODE.OK;
   }
 
-  /** Takes a flow that knocked. -> OK, also when it has died meanwhile: `dead` will carry the cookie. */
+  /**
+   * Takes a flow that knocked. -> OK, also when it has died meanwhile: `dead` will carry the
+   * cookie.
+   */
   accept(handle: number, cookie: number): number {
     const row = this.#flows.resolve(handle);
     if (row === 0) return CODE.BAD_HANDLE;
@@ -126,7 +134,10 @@ export class Calls {
 
   // --- active ---
 
-  /** `ports` is local << 16 | remote; local 0: picked here. -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW, QUOTA. */
+  /**
+   * `ports` is local << 16 | remote; local 0: picked here. -> handle, BAD_RANGE, NO_ROUTE, IN_USE,
+   * NO_FLOW, QUOTA.
+   */
   connect(cookie: number, address: number, ports: number): number {
     const remotePort = ports & 0xffff;
     if (remotePort === 0) return CODE.BAD_RANGE;
@@ -151,7 +162,10 @@ export class Calls {
 
   // --- data ---
 
-  /** Queues a span that the caller has checked; before the handshake is complete as well. -> bytes accepted, or code. */
+  /**
+   * Queues a span that the caller has checked; before the handshake is complete as well. -> bytes
+   * accepted, or code.
+   */
   send(handle: number, offset: number, length: number): number {
     const row = this.#flows.resolve(handle);
     if (row === 0) return CODE.BAD_HANDLE;
@@ -175,7 +189,8 @@ export class Calls {
     if (bytes === 0) return CODE.OK;
     this.#receiveQueue.done(row, bytes);
     const state = i32[row + TCB.state]!;
-    if (state < STATE.established || state > STATE.finWait2) return CODE.OK; // no more data can come
+    // no more data can come
+    if (state < STATE.established || state > STATE.finWait2) return CODE.OK;
     this.#receiving.grow(row, bytes);
     if (this.#writer.shouldUpdateWindow(row)) this.#receiving.acknowledgeNow(row);
     return CODE.OK;
@@ -246,8 +261,8 @@ export class Calls {
   }
 
   /**
-   * Asks an idle peer after `idleMs` whether it is still there, `count` times `intervalMs` apart (0: as Linux); idleMs 0:
-   * never.
+   * Asks an idle peer after `idleMs` whether it is still there, `count` times `intervalMs` apart
+   * (0: as Linux); idleMs 0: never.
    */
   keepalive(handle: number, idleMs: number, intervalMs: number, count: number): number {
     const row = this.#flows.resolve(handle);
@@ -262,7 +277,10 @@ export class Calls {
     return CODE.OK;
   }
 
-  /** Gives the connection up when nothing was acknowledged for so long; 0: after the usual retries (the default). */
+  /**
+   * Gives the connection up when nothing was acknowledged for so long; 0: after the usual retries
+   * (the default).
+   */
   userTimeout(handle: number, ms: number): number {
     const row = this.#flows.resolve(handle);
     if (row === 0) return CODE.BAD_HANDLE;
@@ -273,7 +291,10 @@ export class Calls {
     return CODE.OK;
   }
 
-  /** TTL or hop limit (0: the usual one) and DiffServ code point of every segment from now on (RFC 9293 3.9.2). */
+  /**
+   * TTL or hop limit (0: the usual one) and DiffServ code point of every segment from now on (RFC
+   * 9293 3.9.2).
+   */
   marking(handle: number, hops: number, codePoint: number): number {
     const row = this.#flows.resolve(handle);
     if (row === 0) return CODE.BAD_HANDLE;
@@ -285,8 +306,9 @@ export class Calls {
   }
 
   /**
-   * The application is gone: every listener closes, every flow is reset; TIME-WAIT goes on, it has no owner. With
-   * `isGraceful` a flow that has nothing in its queues is closed instead, and ends as if the application had closed it.
+   * The application is gone: every listener closes, every flow is reset; TIME-WAIT goes on, it has
+   * no owner. With `isGraceful` a flow that has nothing in its queues is closed instead, and ends
+   * as if the application had closed it.
    */
   dropApplication(isGraceful = false): void {
     this.#parts.listeners.closeAll((handle) => this.unlisten(handle));
@@ -307,9 +329,9 @@ export class Calls {
   }
 
   /**
-   * Whether FIN would be true for a flow whose application has died: it had accepted it, had been given all that came
-   * (as for `close`), and all that it said is acknowledged. What is not lies in memory that the next application
-   * overwrites.
+   * Whether FIN would be true for a flow whose application has died: it had accepted it, had been
+   * given all that came (as for `close`), and all that it said is acknowledged. What is not lies in
+   * memory that the next application overwrites.
    */
   #mayEnd(row: number): boolean {
     const i32 = this.#i32;

@@ -1,14 +1,18 @@
 /**
  * CUBIC, with HyStart++ for slow start.
  *
- * - After a loss cwnd grows along a cubic function of time whose plateau is where the loss was, whatever the round trip;
- *   where NewReno would be faster it follows NewReno's estimate.
- * - Slow start ends before it overflows the path: when the round trip of one round is clearly longer than that of the
- *   round before, growth is a quarter for five rounds, and then slow start is over.
- * - Slow start counts all bytes acknowledged (congestion.ts says why), so RFC 9406's L is infinite here.
+ * - After a loss cwnd grows along a cubic function of time whose plateau is where the loss was,
+ *   whatever the round trip; where NewReno would be faster it follows NewReno's estimate.
+ * - Slow start ends before it overflows the path: when the round trip of one round is clearly
+ *   longer than that of the round before, growth is a quarter for five rounds, and then slow start
+ *   is over.
+ * - Slow start counts all bytes acknowledged (congestion.ts says why), so RFC 9406's L is infinite
+ *   here.
  * - What a loss does to the window is NewReno's, but for how much it falls (`decrease`).
- * - Sums are doubles in registers; what is kept is int32: times in ms, windows in bytes, `cubicRest` in 1/1024 bytes.
- * - Round-trip samples are the scoreboard's (rackRtt); without SACK there are none and slow start is the classic one.
+ * - Sums are doubles in registers; what is kept is int32: times in ms, windows in bytes,
+ *   `cubicRest` in 1/1024 bytes.
+ * - Round-trip samples are the scoreboard's (rackRtt); without SACK there are none and slow start
+ *   is the classic one.
  *
  * Called through Congestion. Read first: RFC 9438 4; RFC 9406 4.2.
  */
@@ -17,7 +21,10 @@ import { CWND_MAX, NewReno } from './congestion.ts';
 import { geq } from './seq.ts';
 import { TCB } from './tcb.ts';
 
-/** RFC 9438 5: C, in segments per s^3, and the factor of decrease; the Reno-friendly increase that goes with it. */
+/**
+ * RFC 9438 5: C, in segments per s^3, and the factor of decrease; the Reno-friendly increase that
+ * goes with it.
+ */
 const C = 0.4;
 const BETA = 0.7;
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
@@ -130,7 +137,8 @@ export class Cubic extends NewReno {
   #reno(row: number, bytes: number, cwnd: number, mss: number): number {
     const i32 = this.#tcbs;
     const before = i32[row + TCB.cubicReno]!;
-    const alpha = before < i32[row + TCB.cubicPrior]! ? ALPHA : 1; // not cubicMax, which fast convergence lowers
+    // not cubicMax, which fast convergence lowers
+    const alpha = before < i32[row + TCB.cubicPrior]! ? ALPHA : 1;
     const counted = i32[row + TCB.caBytes]! + bytes;
     const step = Math.floor((alpha * counted * mss) / cwnd);
     if (step < 8) {
@@ -150,7 +158,8 @@ export class Cubic extends NewReno {
     i32[row + TCB.cubicEpochMs] = now === 0 ? 1 : now;
     i32[row + TCB.cubicReno] = cwnd;
     i32[row + TCB.caBytes] = i32[row + TCB.cubicRest] = 0;
-    if (max === 0) i32[row + TCB.cubicMax] = cwnd; // no loss yet (RFC 9438 4.10), or a timeout (4.8)
+    // no loss yet (RFC 9438 4.10), or a timeout (4.8)
+    if (max === 0) i32[row + TCB.cubicMax] = cwnd;
     if (cwnd >= max) {
       i32[row + TCB.cubicKMs] = 0;
       i32[row + TCB.cubicOrigin] = cwnd;
@@ -178,7 +187,8 @@ export class Cubic extends NewReno {
   override timedOut(row: number, flight: number, first: boolean): void {
     const i32 = this.#tcbs;
     super.timedOut(row, Math.min(flight, i32[row + TCB.cwnd]!), first);
-    i32[row + TCB.cubicMax] = 0; // what the path carried before says nothing now: a plateau of its own (RFC 9438 4.8)
+    // what the path carried before says nothing now: a plateau of its own (RFC 9438 4.8)
+    i32[row + TCB.cubicMax] = 0;
     i32[row + TCB.cubicEpochMs] = 0;
   }
 

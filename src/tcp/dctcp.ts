@@ -1,18 +1,22 @@
 /**
  * DCTCP: the window falls in proportion to how much of the last round trip's data was marked.
  *
- * - For networks whose switches mark early (a shallow threshold), as data centres do; needs ECN. Losses are answered
- *   as NewReno does, and growth is NewReno's (RFC 8257 3.4, 3.5).
- * - The moving average of the marked share, alpha, is kept in 1/1024; it starts at 1, so that the first mark halves
- *   (3.3). Once a window it moves a sixteenth of the way.
+ * - For networks whose switches mark early (a shallow threshold), as data centres do; needs ECN.
+ *   Losses are answered as NewReno does, and growth is NewReno's (RFC 8257 3.4, 3.5).
+ * - The moving average of the marked share, alpha, is kept in 1/1024; it starts at 1, so that the
+ *   first mark halves (3.3). Once a window it moves a sixteenth of the way.
  *
- * Called through Congestion. Read first: RFC 8257 3.3; Alizadeh et al., "Data Center TCP" (SIGCOMM 2010).
+ * Called through Congestion. Read first: RFC 8257 3.3; Alizadeh et al., "Data Center TCP" (SIGCOMM
+ * 2010).
  */
 import { NewReno } from './congestion.ts';
 import { geq } from './seq.ts';
 import { TCB } from './tcb.ts';
 
-/** Words of the row, in CUBIC's place: the share, bytes acknowledged and marked in this window, where it ends. */
+/**
+ * Words of the row, in CUBIC's place: the share, bytes acknowledged and marked in this window,
+ * where it ends.
+ */
 const ALPHA = TCB.cubicMax;
 const ACKED = TCB.cubicMaxBefore;
 const MARKED = TCB.cubicEpochMs;
@@ -57,7 +61,8 @@ export class Dctcp extends NewReno {
     const alpha = i32[row + ALPHA]!;
     const share = (marked * (1 << ALPHA_BITS)) / acked;
     const step = (share - alpha) / (1 << GAIN_SHIFT);
-    i32[row + ALPHA] = alpha + (step < 0 ? Math.floor(step) : Math.ceil(step)); // it must get to both ends
+    // it must get to both ends
+    i32[row + ALPHA] = alpha + (step < 0 ? Math.floor(step) : Math.ceil(step));
     i32[row + ACKED] = i32[row + MARKED] = 0;
     i32[row + END] = i32[row + TCB.sndNxt]!;
   }

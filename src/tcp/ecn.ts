@@ -1,17 +1,20 @@
 /**
  * Explicit congestion notification: routers mark instead of drop, receivers echo, senders reduce.
  *
- * - Accepted when the peer asks for it, and asked for when the option says so. A SYN that is sent again does not ask:
- *   some middleboxes drop what they do not know (RFC 3168 6.1.1.1).
- * - Only new data is marked as able (ECT): no SYN, no retransmission, no window probe, no pure ACK (6.1.4-6.1.6).
- * - Classic echo: ECE on every acknowledgement until CWR comes. DCTCP's: ECE says exactly which bytes were marked, so an
- *   acknowledgement that is still owed goes out first when the marking changes (RFC 8257 3.2).
- * - The window is reduced once for what a window of data meets, losses and marks together (6.1.2, RFC 8257 3.5), and the next
- *   new data says so by CWR, whatever it was reduced for. Echoes go on until that has arrived: what acknowledges nothing
- *   behind it says nothing new.
+ * - Accepted when the peer asks for it, and asked for when the option says so. A SYN that is sent
+ *   again does not ask: some middleboxes drop what they do not know (RFC 3168 6.1.1.1).
+ * - Only new data is marked as able (ECT): no SYN, no retransmission, no window probe, no pure ACK
+ *   (6.1.4-6.1.6).
+ * - Classic echo: ECE on every acknowledgement until CWR comes. DCTCP's: ECE says exactly which
+ *   bytes were marked, so an acknowledgement that is still owed goes out first when the marking
+ *   changes (RFC 8257 3.2).
+ * - The window is reduced once for what a window of data meets, losses and marks together (6.1.2,
+ *   RFC 8257 3.5), and the next new data says so by CWR, whatever it was reduced for. Echoes go on
+ *   until that has arrived: what acknowledges nothing behind it says nothing new.
  * - Flows without ECN cost one test of a bit a segment, in input and in the segment writer.
  *
- * Called by input, synchronized, syn-sent, passive, segment; by acknowledge, recovery and expire for losses. Read first: RFC 3168 6.1; RFC 8257 3.
+ * Called by input, synchronized, syn-sent, passive, segment; by acknowledge, recovery and expire
+ * for losses. Read first: RFC 3168 6.1; RFC 8257 3.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';
@@ -27,8 +30,8 @@ const C_MARKED = COUNTER.tcpEcnCe;
 const C_REDUCED = COUNTER.tcpEcnReduced;
 
 /**
- * Bits of RARE.ecn: acknowledgements carry ECE; the next new data carries CWR; our SYN has asked; that CWR is for a loss, and
- * for nothing else.
+ * Bits of RARE.ecn: acknowledgements carry ECE; the next new data carries CWR; our SYN has asked;
+ * that CWR is for a loss, and for nothing else.
  */
 const ECHO = 1;
 const REDUCED = 2;
@@ -59,8 +62,8 @@ export function lossUndone(i32: Int32Array, row: number): void {
 }
 
 /**
- * Whether the window of a flow with ECN has been reduced since `seq`, which is in flight, was sent. (An end beyond sndMax was
- * noted so long ago that the numbers have come round.)
+ * Whether the window of a flow with ECN has been reduced since `seq`, which is in flight, was sent.
+ * (An end beyond sndMax was noted so long ago that the numbers have come round.)
  */
 export function isPaid(i32: Int32Array, row: number, seq: number): boolean {
   if ((i32[row + TCB.flags]! & FLAG.ecn) === 0) return false;
@@ -117,8 +120,8 @@ export class Ecn {
   }
 
   /**
-   * The peer's SYN again, perhaps without the request: no answer must speak of it then (RFC 3168 6.1.1.1), and what was not
-   * asked for at first is not agreed later.
+   * The peer's SYN again, perhaps without the request: no answer must speak of it then (RFC 3168
+   * 6.1.1.1), and what was not asked for at first is not agreed later.
    */
   repeated(row: number, flags: number): void {
     if ((flags & (ECE | CWR)) === (ECE | CWR)) return;
@@ -151,7 +154,9 @@ export class Ecn {
 
   // --- sending ---
 
-  /** What to add to the flags of a segment that is no SYN; `tos` then says how its packet is marked. */
+  /**
+   * What to add to the flags of a segment that is no SYN; `tos` then says how its packet is marked.
+   */
   outgoing(row: number, seq: number, length: number): number {
     const i32 = this.#i32;
     const bits = i32[row + RARE.ecn]!;
@@ -180,7 +185,8 @@ export class Ecn {
       i32[row + RARE.ecn] = i32[row + RARE.ecn]! | REDUCED;
     }
     if ((flags & (FLAG.recovery | FLAG.loss)) !== 0) {
-      i32[row + TCB.undoCwnd] = i32[row + TCB.cwnd]!; // no loss perhaps, but congestion all the same
+      // no loss perhaps, but congestion all the same
+      i32[row + TCB.undoCwnd] = i32[row + TCB.cwnd]!;
       i32[row + TCB.undoSsthresh] = i32[row + TCB.ssthresh]!;
       return;
     }

@@ -1,12 +1,13 @@
 /**
  * The local ports that connect picks: RFC 6056's double-hash.
  *
- * - Where a search begins is a secret function of both addresses and the remote port; how far the last searches have gone
- *   is counted in one of STEPS cells, which another secret function of the same chooses. So connections to one peer use
- *   ports in turn (a port does not come again soon, RFC 6056 3.3.4), and what another peer sees of its own ports tells
- *   it nothing of theirs: with one counter for all it could have counted them.
- * - The steps of a cell are random, so that those who share one do not count each other either (RFC 6056 3.3.5's
- *   trade-off).
+ * - Where a search begins is a secret function of both addresses and the remote port; how far the
+ *   last searches have gone is counted in one of STEPS cells, which another secret function of the
+ *   same chooses. So connections to one peer use ports in turn (a port does not come again soon,
+ *   RFC 6056 3.3.4), and what another peer sees of its own ports tells it nothing of theirs: with
+ *   one counter for all it could have counted them.
+ * - The steps of a cell are random, so that those who share one do not count each other either (RFC
+ *   6056 3.3.5's trade-off).
  *
  * Called by calls.ts. Read first: RFC 6056 3.3.4.
  */

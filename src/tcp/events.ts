@@ -1,11 +1,12 @@
 /**
  * From the state of flows to event conditions.
  *
- * - A flow whose state holds something for the application is in the ready list, with a bit for each kind. `emit` turns
- *   bits into events; what finds no room stays in the list for the next iteration. So no event is ever lost, and
- *   `sent` of many acknowledgements is one event.
- * - Order for one flow: knock or connected, urgent, recv..., recv_end, sent, dead. A request and the acknowledgement of the last reply come
- *   in one segment, and are one event: recv says what sent would. Before `accept` there is only knock and dead.
+ * - A flow whose state holds something for the application is in the ready list, with a bit for
+ *   each kind. `emit` turns bits into events; what finds no room stays in the list for the next
+ *   iteration. So no event is ever lost, and `sent` of many acknowledgements is one event.
+ * - Order for one flow: knock or connected, urgent, recv..., recv_end, sent, dead. A request and
+ *   the acknowledgement of the last reply come in one segment, and are one event: recv says what
+ *   sent would. Before `accept` there is only knock and dead.
  *
  * Called by the facade's emit. Read first: src/gate/abi.ts EVENT.
  */

@@ -1,10 +1,13 @@
 /**
- * A flow's deadlines come: retransmission, delayed acknowledgement, window probe, keepalive, and the long waits.
+ * A flow's deadlines come: retransmission, delayed acknowledgement, window probe, keepalive, and
+ * the long waits.
  *
  * - Nothing is sent here: flows are marked and go out with this iteration's flush.
- * - After a timeout cwnd grows from one segment; what is sent again then depends on SACK (recovery.ts).
+ * - After a timeout cwnd grows from one segment; what is sent again then depends on SACK
+ *   (recovery.ts).
  *
- * Called by the facade's expire. Read first: RFC 6298 5; RFC 9293 3.8.3 (connection failures), 3.8.4, 3.8.6.1, 3.10.8.
+ * Called by the facade's expire. Read first: RFC 6298 5; RFC 9293 3.8.3 (connection failures),
+ * 3.8.4, 3.8.6.1, 3.10.8.
  */
 
 import type { Clock } from '../arena/clock.ts';
@@ -114,7 +117,8 @@ export class Expiry {
     this.#timers.clear(row, TIMER.long);
     const state = this.#i32[row + TCB.state]!;
     if (state === STATE.timeWait) this.#teardown.finish(row, DEAD.closed);
-    // FIN-WAIT-2 that nobody reads: forgotten without RST, which would take from a slow reader what it has not read
+    // FIN-WAIT-2 that nobody reads: forgotten without RST, which would take from a slow reader what
+    // it has not read
     else if (state === STATE.finWait2) this.#teardown.finish(row, DEAD.timeout);
     else this.#teardown.abort(row, DEAD.timeout); // a knock that nobody answers
   }
@@ -159,7 +163,8 @@ export class Expiry {
     if (isOpen && (i32[row + TCB.flags]! & FLAG.sack) !== 0) {
       this.#recovery.timedOut(row, retries === 1);
     } else this.#goBack(row, isOpen, retries === 1);
-    const neighbour = this.#ip.neighbourFor(i32[row + TCB.remote]!); // perhaps the route was the reason
+    // perhaps the route was the reason
+    const neighbour = this.#ip.neighbourFor(i32[row + TCB.remote]!);
     if (neighbour >= 0) {
       i32[row + TCB.neighbour] = neighbour;
       if (retries >= RETRIES_TOLD) this.#ip.doubt(i32[row + TCB.remote]!, neighbour);
@@ -190,7 +195,10 @@ export class Expiry {
     return false;
   }
 
-  /** A zero window is probed for as long as the peer answers, but not for ever when nobody waits for the data. */
+  /**
+   * A zero window is probed for as long as the peer answers, but not for ever when nobody waits for
+   * the data.
+   */
   #probe(row: number): boolean {
     const i32 = this.#i32;
     this.#timers.clear(row, TIMER.persist);
@@ -210,14 +218,21 @@ export class Expiry {
     return true;
   }
 
-  /** The application has closed: FIN-WAIT-2 is no longer for ever (RFC 9293 3.6: a half-open peer may never send FIN). */
+  /**
+   * The application has closed: FIN-WAIT-2 is no longer for ever (RFC 9293 3.6: a half-open peer
+   * may never send FIN).
+   */
   orphan(row: number): void {
     this.#i32[row + TCB.probes] = 0; // those that the application waited for do not count
-    if (this.#i32[row + TCB.state] !== STATE.finWait2) return; // else synchronized.ts, when it gets there
+    // else synchronized.ts, when it gets there
+    if (this.#i32[row + TCB.state] !== STATE.finWait2) return;
     this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + ORPHAN_US) | 0);
   }
 
-  /** Starts, or with idleMs 0 stops, keepalive: after `idleMs` of silence `most` probes, `intervalMs` apart. */
+  /**
+   * Starts, or with idleMs 0 stops, keepalive: after `idleMs` of silence `most` probes,
+   * `intervalMs` apart.
+   */
   setKeepalive(row: number, idleMs: number, intervalMs: number, most: number): void {
     this.#i32[row + TCB.keepIdleMs] = idleMs;
     this.#i32[row + RARE.keepIntervalMs] = intervalMs;
@@ -240,7 +255,10 @@ export class Expiry {
     return userMs > 0 && i32[row + TCB.keepProbes]! > 0 && idleMs >= userMs;
   }
 
-  /** `ms`, or what is left of the user timeout once the peer was asked; its answer has the time of a retransmission. */
+  /**
+   * `ms`, or what is left of the user timeout once the peer was asked; its answer has the time of a
+   * retransmission.
+   */
   #withinTimeout(row: number, ms: number, idleMs: number): number {
     const i32 = this.#i32;
     const userMs = i32[row + RARE.userMs]!;

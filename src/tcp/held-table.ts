@@ -1,8 +1,11 @@
 /**
- * The metadata of frames that flows hold: where a payload lies, and what it hangs on; an entry for each frame there is.
+ * The metadata of frames that flows hold: where a payload lies, and what it hangs on; an entry for
+ * each frame there is.
  *
- * - An entry is known by the word index of its first word, 0 means none. `hold` and `free` count a flow's frames, and all.
- * - Small payloads are copied next to what a frame has already: behind it, or in front, where its headers were.
+ * - An entry is known by the word index of its first word, 0 means none. `hold` and `free` count a
+ *   flow's frames, and all.
+ * - Small payloads are copied next to what a frame has already: behind it, or in front, where its
+ *   headers were.
  *
  * Called by receive-queue.ts, out-of-order.ts. Read first: arena/frames.ts.
  */
@@ -25,7 +28,10 @@ export const HELD = {
   seq: 4,
   /** In order: bytes from `data` on that were emitted. */
   emitted: 5,
-  /** Out of order, of a run's first frame: its last one; the runs before and behind it in the tree (out-of-order.ts). */
+  /**
+   * Out of order, of a run's first frame: its last one; the runs before and behind it in the tree
+   * (out-of-order.ts).
+   */
   last: 5,
   left: 6,
   right: 7,

@@ -1,12 +1,16 @@
 /**
  * ICMP errors about our segments.
  *
- * - Anyone can send one: the quoted sequence number must be of data in flight (RFC 5927 4.1), and a synchronized connection
- *   never dies of one (soft errors, RFC 5927 5.2): its timeout will only be told as `unreachable`.
- * - A SYN in flight is given up at once: port or protocol unreachable is `refused`, the rest `unreachable`.
- * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent again in smaller pieces.
+ * - Anyone can send one: the quoted sequence number must be of data in flight (RFC 5927 4.1), and a
+ *   synchronized connection never dies of one (soft errors, RFC 5927 5.2): its timeout will only be
+ *   told as `unreachable`.
+ * - A SYN in flight is given up at once: port or protocol unreachable is `refused`, the rest
+ *   `unreachable`.
+ * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent
+ *   again in smaller pieces.
  *
- * Called by net/v4/icmp.ts and net/v6/icmpv6.ts through the facade. Read first: RFC 5927; RFC 1122 4.2.3.9; RFC 1191.
+ * Called by net/v4/icmp.ts and net/v6/icmpv6.ts through the facade. Read first: RFC 5927; RFC 1122
+ * 4.2.3.9; RFC 1191.
  */
 import { DEAD } from '../gate/abi.ts';
 import type { Environment } from '../net/both/environment.ts';
@@ -114,8 +118,8 @@ export class IcmpErrors {
   }
 
   /**
-   * No way to a neighbour (ARP or neighbour discovery gave up): it is noted, because a thousand may fail at once, and
-   * what waits for them is looked for once.
+   * No way to a neighbour (ARP or neighbour discovery gave up): it is noted, because a thousand may
+   * fail at once, and what waits for them is looked for once.
    */
   neighbourFailed(neighbour: number, isIpv6: boolean): void {
     this.#failed[(neighbour << 1) | (isIpv6 ? 1 : 0)] = 1; // the other's neighbours have the same numbers

@@ -1,13 +1,15 @@
 /**
  * A segment arrives: the border checks, header prediction, and the order of RFC 9293 3.10.7.
  *
- * - Header prediction takes what nearly every segment of an ESTABLISHED flow is: next in order, no flags but ACK (and
- *   PSH), nothing missing on either side. Data, an acknowledgement, or both.
- * - Everything else goes by the RFC's steps, with RFC 5961's (blind attacks) and RFC 7323's (PAWS) beside them.
- * - Input sends at once only what must go at once: acknowledgements of out-of-order and unacceptable segments,
- *   challenges, resets. Else it marks flows for `flush` and `emit`.
+ * - Header prediction takes what nearly every segment of an ESTABLISHED flow is: next in order, no
+ *   flags but ACK (and PSH), nothing missing on either side. Data, an acknowledgement, or both.
+ * - Everything else goes by the RFC's steps, with RFC 5961's (blind attacks) and RFC 7323's (PAWS)
+ *   beside them.
+ * - Input sends at once only what must go at once: acknowledgements of out-of-order and
+ *   unacceptable segments, challenges, resets. Else it marks flows for `flush` and `emit`.
  *
- * Called by net/ipv4-input.ts and net/ipv6-input.ts. Read first: RFC 9293 3.10.7; Van Jacobson's header prediction (tcp_input.c, 4.4BSD).
+ * Called by net/ipv4-input.ts and net/ipv6-input.ts. Read first: RFC 9293 3.10.7; Van Jacobson's
+ * header prediction (tcp_input.c, 4.4BSD).
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
@@ -105,7 +107,10 @@ export class Input {
   /** The row that the last segment went to, for VERIFY; 0: none. */
   lastRow = 0;
 
-  /** One segment of `bytes` at `tcp`, in `frame`; its IP header is at `ip`. -> FREE_FRAME or KEEP_FRAME. */
+  /**
+   * One segment of `bytes` at `tcp`, in `frame`; its IP header is at `ip`. -> FREE_FRAME or
+   * KEEP_FRAME.
+   */
   segment(
     frame: number,
     ip: number,
@@ -185,7 +190,8 @@ export class Input {
     const una = i32[row + TCB.sndUna]!;
     const acked = (ack - una) | 0;
     if (acked < 0 || ((i32[row + TCB.sndMax]! - ack) | 0) < 0) return NOT_PREDICTED;
-    if (acked === 0 && length === 0) return NOT_PREDICTED; // a duplicate, a window update, a keepalive
+    // a duplicate, a window update, a keepalive
+    if (acked === 0 && length === 0) return NOT_PREDICTED;
     if (length > 0) {
       if (i32[row + TCB.oooHead] !== 0) return NOT_PREDICTED;
       if (((i32[row + TCB.rcvEdge]! - seq) | 0) < length) return NOT_PREDICTED;
@@ -198,7 +204,8 @@ export class Input {
       const tsVal = view.getInt32(at + 4);
       if (((tsVal - i32[row + TCB.tsRecent]!) | 0) < 0) return NOT_PREDICTED;
       if (seq === i32[row + TCB.lastAckSent]) {
-        i32[row + TCB.tsRecent] = tsVal; // of the segment that our last acknowledgement asked for (RFC 7323 4.3)
+        // of the segment that our last acknowledgement asked for (RFC 7323 4.3)
+        i32[row + TCB.tsRecent] = tsVal;
         i32[row + TCB.tsRecentMs] = this.#clock.ms;
       }
       echo = view.getInt32(at + 8);

@@ -1,11 +1,13 @@
 /**
  * Listeners: who waits on which address and port, and how many flows each may have on the way.
  *
- * - Two bounds, both the backlog: half-open flows (handshake under way), and flows that knocked and were not accepted.
- *   Too many half-open: SYNs are answered with cookies. Too many that wait: SYNs, and the handshake's last ACK, are dropped
- *   silently, the peer tries again. Both are counted tcpBacklogFull.
+ * - Two bounds, both the backlog: half-open flows (handshake under way), and flows that knocked and
+ *   were not accepted. Too many half-open: SYNs are answered with cookies. Too many that wait:
+ *   SYNs, and the handshake's last ACK, are dropped silently, the peer tries again. Both are
+ *   counted tcpBacklogFull.
  * - A listener on one of our addresses comes before one on any.
- * - Handles share the flows' form, at the other end of the index range, so that neither is taken for the other.
+ * - Handles share the flows' form, at the other end of the index range, so that neither is taken
+ *   for the other.
  *
  * Called by input and calls. Read first: RFC 9293 3.10.1 (passive OPEN), 3.10.7.2.
  */
@@ -133,7 +135,9 @@ export class Listeners {
     return (this.#rows[listener * FIELDS + FLAGS]! & LISTEN_KNOCK_AT_SYN) !== 0;
   }
 
-  /** Too many handshakes under way, and nothing else is wrong: SYNs may be answered with cookies. */
+  /**
+   * Too many handshakes under way, and nothing else is wrong: SYNs may be answered with cookies.
+   */
   mayUseCookies(listener: number): boolean {
     return this.hasRoomToWait(listener) && !this.knocksAtSyn(listener);
   }

@@ -1,11 +1,12 @@
 /**
- * The one timer of data in flight: a retransmission timeout, a tail loss probe, or RACK's patience with reordering.
+ * The one timer of data in flight: a retransmission timeout, a tail loss probe, or RACK's patience
+ * with reordering.
  *
- * - A flow without SACK has only the timeout. It is not moved by sending, and starts anew with every acknowledgement of
- *   new data (RFC 6298 5).
- * - With SACK, while nothing is known to be missing, a probe comes first: 2 round trips after the last transmission or
- *   acknowledgement, later when an acknowledgement may be delayed, never later than the timeout would (RFC 8985 7.2).
- *   One probe a flight; then the timeout.
+ * - A flow without SACK has only the timeout. It is not moved by sending, and starts anew with
+ *   every acknowledgement of new data (RFC 6298 5).
+ * - With SACK, while nothing is known to be missing, a probe comes first: 2 round trips after the
+ *   last transmission or acknowledgement, later when an acknowledgement may be delayed, never later
+ *   than the timeout would (RFC 8985 7.2). One probe a flight; then the timeout.
  *
  * Called by output, acknowledge, recovery. Read first: RFC 6298 5; RFC 8985 7.2, 8.
  */

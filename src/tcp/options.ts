@@ -1,8 +1,9 @@
 /**
  * TCP options: reading a segment's into fields, writing a SYN's (SACK blocks: sack-writer.ts).
  *
- * - `read` answers false when a length is impossible (RFC 9293 MUST-7); the segment is then dropped. Unknown options are
- *   skipped. Options that only a SYN may carry are read from any segment; input ignores them there.
+ * - `read` answers false when a length is impossible (RFC 9293 MUST-7); the segment is then
+ *   dropped. Unknown options are skipped. Options that only a SYN may carry are read from any
+ *   segment; input ignores them there.
  * - Nothing is allocated: the fields are overwritten by each `read`.
  *
  * Called by input and segment.ts. Read first: RFC 9293 3.2; RFC 7323; RFC 2018.
@@ -140,7 +141,10 @@ export function writeSynOptions(
   return at - start;
 }
 
-/** SACK blocks that fit behind `bytes` of other options: three beside timestamps, else four (RFC 2018 3). */
+/**
+ * SACK blocks that fit behind `bytes` of other options: three beside timestamps, else four (RFC
+ * 2018 3).
+ */
 export const sackBlocks = (bytes: number): number =>
   (TCP_OPTIONS_BYTES_MAX - bytes - SACK_HEAD_BYTES) >> 3;
 

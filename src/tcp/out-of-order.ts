@@ -1,15 +1,19 @@
 /**
  * What a flow has received beyond rcvNxt: runs, each a stretch without a gap, in a search tree.
  *
- * - A run is a chain of held frames, whose metadata (HELD) stands in receive-queue.ts's table. Its first frame's also
- *   has the run's last frame and its place in the tree: `oooHead` is the root. Runs never overlap and never touch.
- * - A peer makes as many runs as it likes, in any order, so what a segment costs must not depend on them: the tree is a
- *   treap, whose shape hangs on a secret and not on the order of arrival. Finding, adding and removing a run take
- *   some 2 ln(runs) steps; what is done for each frame is done once in its life. `steps` counts them under VERIFY.
- * - Runs of a few bytes are worth nothing: beyond TINY_RUNS a new one must have half a full segment, else it is dropped
- *   (tcpOutOfOrderTiny; RFC 2018 8 allows it). A small payload that touches a run is copied into its frame.
+ * - A run is a chain of held frames, whose metadata (HELD) stands in receive-queue.ts's table. Its
+ *   first frame's also has the run's last frame and its place in the tree: `oooHead` is the root.
+ *   Runs never overlap and never touch.
+ * - A peer makes as many runs as it likes, in any order, so what a segment costs must not depend on
+ *   them: the tree is a treap, whose shape hangs on a secret and not on the order of arrival.
+ *   Finding, adding and removing a run take some 2 ln(runs) steps; what is done for each frame is
+ *   done once in its life. `steps` counts them under VERIFY.
+ * - Runs of a few bytes are worth nothing: beyond TINY_RUNS a new one must have half a full
+ *   segment, else it is dropped (tcpOutOfOrderTiny; RFC 2018 8 allows it). A small payload that
+ *   touches a run is copied into its frame.
  *
- * Called by receive-queue.ts and sack-writer.ts. Read first: Aragon and Seidel, "Randomized search trees" (1989).
+ * Called by receive-queue.ts and sack-writer.ts. Read first: Aragon and Seidel, "Randomized search
+ * trees" (1989).
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { FREE_FRAME, KEEP_FRAME } from '../net/both/environment.ts';
@@ -137,7 +141,10 @@ export class OutOfOrder {
     }
   }
 
-  /** Behind a run's last byte: into its last frame, if there is room and the payload is small, else a frame more. */
+  /**
+   * Behind a run's last byte: into its last frame, if there is room and the payload is small, else
+   * a frame more.
+   */
   #lengthen(
     row: number,
     run: number,
@@ -219,8 +226,8 @@ export class OutOfOrder {
   }
 
   /**
-   * [start, end) has arrived before: the next acknowledgement says so (RFC 2883). What is held around it counts as the
-   * latest arrival, so that its block comes first (RFC 2018 4).
+   * [start, end) has arrived before: the next acknowledgement says so (RFC 2883). What is held
+   * around it counts as the latest arrival, so that its block comes first (RFC 2018 4).
    */
   duplicate(row: number, start: number, end: number): void {
     const run = this.around(row, start);
@@ -231,7 +238,10 @@ export class OutOfOrder {
 
   // --- the end of a run ---
 
-  /** Takes the first run that touches `next` out: its first frame from there on, or 0. Frames below `next` are freed. */
+  /**
+   * Takes the first run that touches `next` out: its first frame from there on, or 0. Frames below
+   * `next` are freed.
+   */
   take(row: number, next: number): number {
     const i32 = this.#i32;
     for (;;) {

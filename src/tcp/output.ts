@@ -1,16 +1,20 @@
 /**
- * What to send, once an iteration: new data as windows allow, retransmissions, probes, acknowledgements.
+ * What to send, once an iteration: new data as windows allow, retransmissions, probes,
+ * acknowledgements.
  *
- * - Flows that may have something to say are in the output list. A flow that finds no transmit frame, or that has
- *   sent its share of the ring, stays in it, behind the others, for the next flush.
- * - Everything queued goes out at once, in full segments and a rest (no Nagle: the application batches already).
- *   The sender's silly-window rule holds: a segment that the window cuts short waits, unless it is half the
- *   largest window ever offered (RFC 9293 3.8.6.2.1).
- * - An acknowledgement rides on data whenever there is data; alone it goes now, or, for two full segments and more,
- *   after `holdAckUs` (constants.ts HOLD_ACK_US), or, for less, after DELAYED_ACK_US. SACK blocks ride
- *   too: the first segment of a flush leaves them room, others have them when they are short (RFC 2018 4).
+ * - Flows that may have something to say are in the output list. A flow that finds no transmit
+ *   frame, or that has sent its share of the ring, stays in it, behind the others, for the next
+ *   flush.
+ * - Everything queued goes out at once, in full segments and a rest (no Nagle: the application
+ *   batches already). The sender's silly-window rule holds: a segment that the window cuts short
+ *   waits, unless it is half the largest window ever offered (RFC 9293 3.8.6.2.1).
+ * - An acknowledgement rides on data whenever there is data; alone it goes now, or, for two full
+ *   segments and more, after `holdAckUs` (constants.ts HOLD_ACK_US), or, for less, after
+ *   DELAYED_ACK_US. SACK blocks ride too: the first segment of a flush leaves them room, others
+ *   have them when they are short (RFC 2018 4).
  *
- * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited transmit).
+ * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited
+ * transmit).
  */
 
 import type { Clock } from '../arena/clock.ts';
@@ -63,7 +67,10 @@ export class Output {
   readonly #recovery: Recovery;
   readonly #lossTimer: LossTimer;
   readonly #pathMtu: PathMtu;
-  /** Acknowledgements that are due by count: since when some are held; whether the last flush has, whether this one may. */
+  /**
+   * Acknowledgements that are due by count: since when some are held; whether the last flush has,
+   * whether this one may.
+   */
   readonly #holdAckUs: number;
   #heldSinceUs = 0;
   #hasHeld = false;
@@ -173,7 +180,8 @@ export class Output {
     }
     if ((i32[row + TCB.flags]! & FLAG.tailDue) !== 0 && !this.#tailProbe(row)) return false;
     if ((i32[row + TCB.flags]! & FLAG.keepalive) !== 0) {
-      const seq = (i32[row + TCB.sndUna]! - 1) | 0; // already acknowledged: the peer must answer (RFC 9293 3.8.4)
+      // already acknowledged: the peer must answer (RFC 9293 3.8.4)
+      const seq = (i32[row + TCB.sndUna]! - 1) | 0;
       if (!this.#writer.send(row, seq, ACK, -1, 0, 0)) return false;
       i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.keepalive;
       this.#counters.bump(C_KEEPALIVES);
@@ -197,7 +205,10 @@ export class Output {
     return true;
   }
 
-  /** What the scoreboard calls lost, as far as cwnd allows, or new data first when a timeout is in doubt (F-RTO). */
+  /**
+   * What the scoreboard calls lost, as far as cwnd allows, or new data first when a timeout is in
+   * doubt (F-RTO).
+   */
   #lost(row: number): boolean {
     const i32 = this.#i32;
     if ((i32[row + TCB.flags]! & FLAG.tryNew) !== 0) {
@@ -209,7 +220,8 @@ export class Output {
     for (let budget = BURST_SEGMENTS; ; budget--) {
       const run = this.#board.firstLost(row);
       if (run === 0) break;
-      if (this.#recovery.pipe(row) >= i32[row + TCB.cwnd]!) return true; // the next acknowledgement goes on
+      // the next acknowledgement goes on
+      if (this.#recovery.pipe(row) >= i32[row + TCB.cwnd]!) return true;
       if (budget === 0 || !this.#resend(row, run)) return false;
     }
     i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.rexmit;
@@ -250,7 +262,8 @@ export class Output {
     const left = (una + i32[row + TCB.txBytes]! - next) | 0;
     const room = (una + i32[row + TCB.sndWnd]! - next) | 0;
     const length = Math.min(left, mss, room);
-    const isBegun = una !== ((i32[row + TCB.iss]! + 1) | 0); // else the initial window is all there is
+    // else the initial window is all there is
+    const isBegun = una !== ((i32[row + TCB.iss]! + 1) | 0);
     const isNew = isBegun && length > 0 && (length === left || length === mss);
     if (isNew) {
       const hasFin = (i32[row + TCB.flags]! & FLAG.finQueued) !== 0;
@@ -280,7 +293,10 @@ export class Output {
     return true;
   }
 
-  /** New data, FIN, and after a timeout everything again from sndUna. False when something is left that could go. */
+  /**
+   * New data, FIN, and after a timeout everything again from sndUna. False when something is left
+   * that could go.
+   */
   #data(row: number): boolean {
     const i32 = this.#i32;
     const una = i32[row + TCB.sndUna]!;
@@ -314,8 +330,8 @@ export class Output {
   }
 
   /**
-   * Bytes beyond sndUna that may be sent: the peer's window, and cwnd beside what has left the network; without SACK two
-   * segments for two duplicates (RFC 3042).
+   * Bytes beyond sndUna that may be sent: the peer's window, and cwnd beside what has left the
+   * network; without SACK two segments for two duplicates (RFC 3042).
    */
   #window(row: number, mss: number, flags: number): number {
     const i32 = this.#i32;
@@ -329,9 +345,10 @@ export class Output {
   }
 
   /**
-   * A burst has been sent and more may go. On a long path it goes when the burst has had its share of the round trip, at
-   * twice cwnd a round trip in slow start and a quarter more afterwards (Linux's rates); an acknowledgement in the
-   * meantime starts a burst of its own. On a short one, at the next flush.
+   * A burst has been sent and more may go. On a long path it goes when the burst has had its share
+   * of the round trip, at twice cwnd a round trip in slow start and a quarter more afterwards
+   * (Linux's rates); an acknowledgement in the meantime starts a burst of its own. On a short one,
+   * at the next flush.
    */
   #pace(row: number, mss: number): boolean {
     const i32 = this.#i32;
@@ -378,8 +395,8 @@ export class Output {
   }
 
   /**
-   * Data is queued, nothing is out, and the window lets nothing go: probe it (RFC 9293 3.8.6.1). The probe is one byte
-   * that the peer need not take: sndNxt does not move.
+   * Data is queued, nothing is out, and the window lets nothing go: probe it (RFC 9293 3.8.6.1).
+   * The probe is one byte that the peer need not take: sndNxt does not move.
    */
   #blocked(row: number): boolean {
     const i32 = this.#i32;
@@ -419,8 +436,8 @@ export class Output {
   }
 
   /**
-   * One acknowledgement at once. Its sequence number lies in the peer's window, even after a timeout. Before our SYN
-   * nothing leaves: that will acknowledge.
+   * One acknowledgement at once. Its sequence number lies in the peer's window, even after a
+   * timeout. Before our SYN nothing leaves: that will acknowledge.
    */
   pureAck(row: number): boolean {
     const i32 = this.#i32;

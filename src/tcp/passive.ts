@@ -1,11 +1,12 @@
 /**
  * A segment for no flow: a SYN for a listener, or something to be answered with RST.
  *
- * - A SYN makes a flow in SYN-RECEIVED; its SYN-ACK goes out in this iteration's flush, or after `accept` when the
- *   listener asked to be told at SYN. Data and FIN on a SYN are left for the peer to send again.
+ * - A SYN makes a flow in SYN-RECEIVED; its SYN-ACK goes out in this iteration's flush, or after
+ *   `accept` when the listener asked to be told at SYN. Data and FIN on a SYN are left for the peer
+ *   to send again.
  * - More of one source than its quota: dropped (per-source.ts).
- * - Too many half-open: a cookie answers (syn-cookies.ts). Too many that wait for accept, no flow, no route back: the SYN
- *   is dropped and counted, never answered.
+ * - Too many half-open: a cookie answers (syn-cookies.ts). Too many that wait for accept, no flow,
+ *   no route back: the SYN is dropped and counted, never answered.
  *
  * Called by input. Read first: RFC 9293 3.10.7.1, 3.10.7.2; RFC 6528.
  */
@@ -81,8 +82,9 @@ export class Passive {
   }
 
   /**
-   * A segment for no flow that acknowledges a cookie: the row it revives, in SYN-RECEIVED; else 0. Negative: there is no
-   * room for it now. Its sender believes the connection open and will send again: a reset would end what can still begin.
+   * A segment for no flow that acknowledges a cookie: the row it revives, in SYN-RECEIVED; else 0.
+   * Negative: there is no room for it now. Its sender believes the connection open and will send
+   * again: a reset would end what can still begin.
    */
   revive(a: Arrival): number {
     if (!this.#cookies.recognises(a)) return 0;
@@ -139,8 +141,8 @@ export class Passive {
   }
 
   /**
-   * Whether a SYN that would end a TIME-WAIT can be taken. One that cannot is dropped and counted, and the wait goes on: the
-   * old connection's segments may still be under way.
+   * Whether a SYN that would end a TIME-WAIT can be taken. One that cannot is dropped and counted,
+   * and the wait goes on: the old connection's segments may still be under way.
    */
   canReopen(listener: number, a: Arrival): boolean {
     if (this.#listeners.hasRoomForSyn(listener)) return this.#ip.neighbourFor(a.remote) >= 0;
@@ -150,8 +152,8 @@ export class Passive {
   }
 
   /**
-   * A SYN for `listener`. `isReuse`: it ended a TIME-WAIT that had sent up to `sndMax`, which the new numbers must
-   * lie beyond (RFC 9293 3.10.7.4, RFC 6191).
+   * A SYN for `listener`. `isReuse`: it ended a TIME-WAIT that had sent up to `sndMax`, which the
+   * new numbers must lie beyond (RFC 9293 3.10.7.4, RFC 6191).
    */
   synchronize(listener: number, a: Arrival, sndMax: number, isReuse: boolean): void {
     this.#counters.bump(C_SYN_IN);

@@ -1,15 +1,20 @@
 /**
- * How long a segment the path takes, when ICMP does not say: black holes are found, and larger segments tried again.
+ * How long a segment the path takes, when ICMP does not say: black holes are found, and larger
+ * segments tried again.
  *
- * - A segment that two timeouts have not got through is taken for too long if it is longer than the smallest of
- *   BLACK_HOLE_MTUS carries: the MSS falls to what the next smaller packet of them does. If the path was only down, little is lost: see the next point.
- * - Some time after the MSS has fallen, by this or by ICMP, one segment of the next larger size is sent among the data.
- *   If it arrives, that is the MSS; if it has to be sent again (in smaller pieces), nothing more for ten minutes. Its
- *   loss alone is no sign of congestion.
- * - Without SACK a loss cannot be told from this one: the MSS then simply rises, and a black hole lowers it again.
- * - Costs nothing until an MSS has fallen: all of it hangs on timeouts, retransmissions and a timer of its own.
+ * - A segment that two timeouts have not got through is taken for too long if it is longer than the
+ *   smallest of BLACK_HOLE_MTUS carries: the MSS falls to what the next smaller packet of them
+ *   does. If the path was only down, little is lost: see the next point.
+ * - Some time after the MSS has fallen, by this or by ICMP, one segment of the next larger size is
+ *   sent among the data. If it arrives, that is the MSS; if it has to be sent again (in smaller
+ *   pieces), nothing more for ten minutes. Its loss alone is no sign of congestion.
+ * - Without SACK a loss cannot be told from this one: the MSS then simply rises, and a black hole
+ *   lowers it again.
+ * - Costs nothing until an MSS has fallen: all of it hangs on timeouts, retransmissions and a timer
+ *   of its own.
  *
- * Called by expire, output, recovery, icmp-error. Read first: RFC 4821 7; RFC 8899 5; RFC 1191 6.3; RFC 2923 2.1.
+ * Called by expire, output, recovery, icmp-error. Read first: RFC 4821 7; RFC 8899 5; RFC 1191 6.3;
+ * RFC 2923 2.1.
  */
 
 import type { Clock } from '../arena/clock.ts';
@@ -145,8 +150,8 @@ export class PathMtu {
   // --- a segment larger than the MSS ---
 
   /**
-   * Payload of the segment to try now, of `left` bytes that have not been sent and `room` that may be; 0: not now. Data
-   * behind it must go out too, to tell soon whether it has arrived.
+   * Payload of the segment to try now, of `left` bytes that have not been sent and `room` that may
+   * be; 0: not now. Data behind it must go out too, to tell soon whether it has arrived.
    */
   probeBytes(row: number, left: number, room: number): number {
     const bytes = this.#larger(row);
@@ -155,7 +160,10 @@ export class PathMtu {
     return left > more && room >= more ? bytes : 0;
   }
 
-  /** Whether new data waits for what is in flight to make room for the probe: it would take that room for ever. */
+  /**
+   * Whether new data waits for what is in flight to make room for the probe: it would take that
+   * room for ever.
+   */
   holdsBack(row: number): boolean {
     const i32 = this.#i32;
     if ((i32[row + TCB.flags]! & (FLAG.mtuProbe | TROUBLE)) !== FLAG.mtuProbe) return false;

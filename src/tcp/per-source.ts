@@ -1,10 +1,10 @@
 /**
- * How many connections each peer has opened to us, for who wants a limit (`--quota perSource=N`): off by default, and then
- * nothing is counted.
+ * How many connections each peer has opened to us, for who wants a limit (`--quota perSource=N`):
+ * off by default, and then nothing is counted.
  *
  * - A source is an IPv4 address, or the /64 of an IPv6 address: who has one address of it has all.
- * - Counted from SYN-RECEIVED on, up to TIME-WAIT or the end; a SYN beyond the limit is dropped and counted
- *   (quotaPerSource), and its peer tries again. Connections that we open do not count.
+ * - Counted from SYN-RECEIVED on, up to TIME-WAIT or the end; a SYN beyond the limit is dropped and
+ *   counted (quotaPerSource), and its peer tries again. Connections that we open do not count.
  * - Bounded: there are no more sources than flows.
  *
  * Called by passive.ts and teardown.ts. Read first: src/limits.ts, Quotas.

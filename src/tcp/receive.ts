@@ -1,7 +1,9 @@
 /**
  * Payload that passed all checks: into the queues, with the acknowledgement that it asks for.
  *
- * - Two full segments are acknowledged within HOLD_ACK_US (output.ts), everything else within DELAYED_ACK_US; out-of-order data at once and one by one, because three duplicates are what the peer's fast retransmit waits for (RFC 5681 4.2).
+ * - Two full segments are acknowledged within HOLD_ACK_US (output.ts), everything else within
+ *   DELAYED_ACK_US; out-of-order data at once and one by one, because three duplicates are what the
+ *   peer's fast retransmit waits for (RFC 5681 4.2).
  *
  * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
  */
@@ -63,8 +65,8 @@ export class Receiving {
   }
 
   /**
-   * RFC 9293 3.10.7.4, sixth: RCV.UP, and the application is told when it moves while there is something ahead. The data
-   * stays in line, as RFC 6093 asks.
+   * RFC 9293 3.10.7.4, sixth: RCV.UP, and the application is told when it moves while there is
+   * something ahead. The data stays in line, as RFC 6093 asks.
    */
   urgent(row: number, end: number): void {
     const i32 = this.#i32;
@@ -99,8 +101,9 @@ export class Receiving {
   }
 
   /**
-   * The application was done with `bytes`: a buffer that is used grows, so that long paths can be filled. It must be
-   * ahead of a sender that doubles its window every round trip, so a quarter of it is use enough.
+   * The application was done with `bytes`: a buffer that is used grows, so that long paths can be
+   * filled. It must be ahead of a sender that doubles its window every round trip, so a quarter of
+   * it is use enough.
    */
   grow(row: number, bytes: number): void {
     const i32 = this.#i32;

@@ -1,18 +1,22 @@
 /**
- * Loss recovery of flows with SACK: what is lost, when recovery begins and ends, how fast data flows meanwhile.
+ * Loss recovery of flows with SACK: what is lost, when recovery begins and ends, how fast data
+ * flows meanwhile.
  *
- * - RACK: what left a reordering window before something that has arrived is lost. The window is nothing while the network
- *   keeps order, else a quarter of the smallest round trip, and a quarter more for each round with a DSACK.
- * - PRR: during recovery the window falls to ssthresh in proportion to what is delivered, without a pause or a burst; it
- *   grows beyond what was delivered only while recovery gets on and nothing more is lost.
- * - TLP: a probe instead of a timeout when the end of a flight is lost. If the probe has repaired a loss, the window
- *   pays for it as in recovery.
- * - A timeout makes all lost that is not selectively acknowledged, and is doubted (F-RTO, Eifel): when the first
- *   transmission turns out to have arrived, the windows are restored and nothing is lost. The same for a recovery whose
- *   retransmissions are all named by DSACKs.
+ * - RACK: what left a reordering window before something that has arrived is lost. The window is
+ *   nothing while the network keeps order, else a quarter of the smallest round trip, and a quarter
+ *   more for each round with a DSACK.
+ * - PRR: during recovery the window falls to ssthresh in proportion to what is delivered, without a
+ *   pause or a burst; it grows beyond what was delivered only while recovery gets on and nothing
+ *   more is lost.
+ * - TLP: a probe instead of a timeout when the end of a flight is lost. If the probe has repaired a
+ *   loss, the window pays for it as in recovery.
+ * - A timeout makes all lost that is not selectively acknowledged, and is doubted (F-RTO, Eifel):
+ *   when the first transmission turns out to have arrived, the windows are restored and nothing is
+ *   lost. The same for a recovery whose retransmissions are all named by DSACKs.
  * - A retransmission may be lost again; RACK treats it like any other segment.
  *
- * Called by acknowledge, expire, output, icmp-error. Read first: RFC 8985; RFC 9937; RFC 5682; RFC 3522; RFC 6675 5.
+ * Called by acknowledge, expire, output, icmp-error. Read first: RFC 8985; RFC 9937; RFC 5682; RFC
+ * 3522; RFC 6675 5.
  */
 
 import type { Clock } from '../arena/clock.ts';
@@ -63,8 +67,8 @@ export class Recovery {
   }
 
   /**
-   * An acknowledgement was taken in, and the scoreboard shows it. `hasAdvanced`: sndUna has moved; `flight` is what was
-   * out before.
+   * An acknowledgement was taken in, and the scoreboard shows it. `hasAdvanced`: sndUna has moved;
+   * `flight` is what was out before.
    */
   acknowledged(row: number, a: Arrival, hasAdvanced: boolean, flight: number): void {
     const i32 = this.#i32;
@@ -102,7 +106,10 @@ export class Recovery {
     if ((i32[row + TCB.flags]! & FLAG.recovery) !== 0) this.#reduce(row, false);
   }
 
-  /** Marks what is lost by now, and begins recovery when something is (RFC 8985 6.2, step 5). -> whether something is. */
+  /**
+   * Marks what is lost by now, and begins recovery when something is (RFC 8985 6.2, step 5). ->
+   * whether something is.
+   */
   #detect(row: number): boolean {
     const i32 = this.#i32;
     const before = i32[row + TCB.lost]!;
@@ -180,7 +187,8 @@ export class Recovery {
     const flight = (i32[row + TCB.sndNxt]! - una) | 0;
     this.#remember(row);
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.recovery;
-    // what was not delivered before this acknowledgement; its own share counts as delivered (RFC 9937 6: RecoverFS)
+    // what was not delivered before this acknowledgement; its own share counts as delivered (RFC
+    // 9937 6: RecoverFS)
     i32[row + TCB.prrFlight] = flight - i32[row + TCB.sacked]! + this.#board.delivered;
     i32[row + TCB.prrDelivered] = i32[row + TCB.prrOut] = 0;
     if (!isPaid(i32, row, i32[this.#board.firstLost(row) + RUN.start]!)) {
@@ -223,7 +231,10 @@ export class Recovery {
     return flight - i32[row + TCB.sacked]! - i32[row + TCB.lost]!;
   }
 
-  /** RFC 9937 6. `isSafe`: sndUna has advanced, and nothing more is lost; only then the slow-start reduction bound. */
+  /**
+   * RFC 9937 6. `isSafe`: sndUna has advanced, and nothing more is lost; only then the slow-start
+   * reduction bound.
+   */
   #reduce(row: number, isSafe: boolean): void {
     const i32 = this.#i32;
     const { delivered } = this.#board;
@@ -282,13 +293,19 @@ export class Recovery {
     this.#flows.output.push(row);
   }
 
-  /** Nothing of what is out can arrive: it is longer than the path takes. No sign of congestion (RFC 1191 6.5). */
+  /**
+   * Nothing of what is out can arrive: it is longer than the path takes. No sign of congestion (RFC
+   * 1191 6.5).
+   */
   tooLong(row: number): void {
     this.#remember(row);
     this.#lostAll(row);
   }
 
-  /** The first acknowledgement after a timeout repaired something: new data may tell more than old (RFC 5682 3.1 (2)). */
+  /**
+   * The first acknowledgement after a timeout repaired something: new data may tell more than old
+   * (RFC 5682 3.1 (2)).
+   */
   #secondThoughts(row: number, hasAdvanced: boolean): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
@@ -304,13 +321,16 @@ export class Recovery {
     const board = this.#board;
     const flags = i32[row + TCB.flags]!;
     if ((flags & FLAG.doubt) !== 0 && board.hasOriginal) {
-      if (leq(i32[row + TCB.fack]!, i32[row + TCB.recover]!)) return true; // F-RTO: never sent again, yet there
+      // F-RTO: never sent again, yet there
+      if (leq(i32[row + TCB.fack]!, i32[row + TCB.recover]!)) return true;
     }
     const stamp = i32[row + TCB.undoStamp]!;
-    if (stamp === 0) return (flags & FLAG.recovery) !== 0 && i32[row + TCB.lost] === 0; // all turned up, nothing left again
+    // all turned up, nothing left again
+    if (stamp === 0) return (flags & FLAG.recovery) !== 0 && i32[row + TCB.lost] === 0;
     const { options } = a;
     if (hasAdvanced && board.hasResent && options.hasTimestamps && options.tsEcr !== 0) {
-      if (lt(options.tsEcr, stamp)) return true; // Eifel (RFC 3522): an answer to the first transmission
+      // Eifel (RFC 3522): an answer to the first transmission
+      if (lt(options.tsEcr, stamp)) return true;
     }
     return this.#isAllDuplicate(row);
   }
@@ -338,7 +358,10 @@ export class Recovery {
 
   // --- tail loss probes ---
 
-  /** The probe timer fired: the next flush sends one segment, new or the last one again (RFC 8985 7.3). */
+  /**
+   * The probe timer fired: the next flush sends one segment, new or the last one again (RFC 8985
+   * 7.3).
+   */
   probe(row: number): void {
     const i32 = this.#i32;
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.tailDue;
@@ -364,7 +387,8 @@ export class Recovery {
     if (lt(a.ack, end)) return;
     const isOld = (flags & FLAG.tailOld) !== 0;
     const isDuplicate = this.#board.duplicated > 0 || (!hasAdvanced && a.length === 0);
-    if (isOld && !isDuplicate && !gt(a.ack, end)) return; // which of the two arrived is not yet known
+    // which of the two arrived is not yet known
+    if (isOld && !isDuplicate && !gt(a.ack, end)) return;
     i32[row + TCB.flags] = flags & ~(FLAG.tail | FLAG.tailOld);
     if (!isOld || isDuplicate || (flags & (FLAG.recovery | FLAG.loss)) !== 0) return;
     if (isPaid(i32, row, (end - 1) | 0)) return;

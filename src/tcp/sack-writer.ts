@@ -1,9 +1,9 @@
 /**
  * The SACK option of our acknowledgements, with data or alone: what has arrived beyond rcvNxt.
  *
- * - A duplicate that has just arrived is named once, first (DSACK). Then the block of the latest segment, those of the
- *   arrivals before it, and whatever else there is, from the left (RFC 2018 4: the most recent first, and repeated, so
- *   that a lost acknowledgement loses nothing).
+ * - A duplicate that has just arrived is named once, first (DSACK). Then the block of the latest
+ *   segment, those of the arrivals before it, and whatever else there is, from the left (RFC 2018
+ *   4: the most recent first, and repeated, so that a lost acknowledgement loses nothing).
  * - A block is a run of the out-of-order tree. No more of them are looked at than can be written.
  *
  * Called by segment.ts. Read first: RFC 2018 3 and 4; RFC 2883 4.
@@ -38,7 +38,10 @@ export class SackWriter {
     return i32[row + TCB.oooHead] !== 0 || i32[row + TCB.dsackStart] !== i32[row + TCB.dsackEnd];
   }
 
-  /** Writes at most `max` blocks at `at`. Returns the option's bytes, padded to a multiple of 4; 0: none. */
+  /**
+   * Writes at most `max` blocks at `at`. Returns the option's bytes, padded to a multiple of 4; 0:
+   * none.
+   */
   write(row: number, at: number, max: number): number {
     const i32 = this.#i32;
     const runs = this.#outOfOrder;
@@ -50,7 +53,8 @@ export class SackWriter {
     if (start !== end) {
       this.#block(start, end);
       i32[row + TCB.dsackStart] = end; // once
-      this.#run(runs.around(row, start)); // right behind the DSACK that names a part of it (RFC 2883 4, fourth rule)
+      // right behind the DSACK that names a part of it (RFC 2883 4, fourth rule)
+      this.#run(runs.around(row, start));
     }
     this.#run(i32[row + TCB.oooLast]!);
     if (this.#count < i32[row + TCB.oooRuns]!) {

@@ -1,19 +1,24 @@
 /**
- * The sender's scoreboard: what is in flight, when it left, and what the peer has said of it by SACK.
+ * The sender's scoreboard: what is in flight, when it left, and what the peer has said of it by
+ * SACK.
  *
- * - Flight is a list of *runs*: stretches of sequence numbers that left at the same time and share a fate. The clock
- *   stands still within an iteration, so all that a flush sends of one flow is one run; SACK blocks and
- *   retransmissions split runs, what is selectively acknowledged melts together again.
- * - The runs of a flow cover exactly [sndUna, sndNxt). Only flows that have negotiated SACK have any.
- * - Runs come from one pool. A flow's first run is always there; when more are scarce the last one takes what is sent and
- *   SACK blocks that would need a split wait. Both only make recovery slower, never wrong (RFC 2018 8).
+ * - Flight is a list of *runs*: stretches of sequence numbers that left at the same time and share
+ *   a fate. The clock stands still within an iteration, so all that a flush sends of one flow is
+ *   one run; SACK blocks and retransmissions split runs, what is selectively acknowledged melts
+ *   together again.
+ * - The runs of a flow cover exactly [sndUna, sndNxt). Only flows that have negotiated SACK have
+ *   any.
+ * - Runs come from one pool. A flow's first run is always there; when more are scarce the last one
+ *   takes what is sent and SACK blocks that would need a split wait. Both only make recovery
+ *   slower, never wrong (RFC 2018 8).
  * - The pipe of RFC 6675 is flight - sacked - lost: what is sent again is not lost any more.
- * - Walks begin where the last one of the same flow ended, if they can: a recovery costs a step for each run, not a walk
- *   for each retransmission. `steps` counts them under VERIFY.
- * - Each segment that is delivered, by either kind of acknowledgement, is RACK's business too: rackAt/rackEnd/rackRtt are
- *   kept here, where each is seen once (RFC 8985 6.2, steps 1 to 3).
+ * - Walks begin where the last one of the same flow ended, if they can: a recovery costs a step for
+ *   each run, not a walk for each retransmission. `steps` counts them under VERIFY.
+ * - Each segment that is delivered, by either kind of acknowledgement, is RACK's business too:
+ *   rackAt/rackEnd/rackRtt are kept here, where each is seen once (RFC 8985 6.2, steps 1 to 3).
  *
- * Called by acknowledge, recovery, output. Read first: RFC 2018; RFC 2883; RFC 6675 3-4; RFC 8985 6.2.
+ * Called by acknowledge, recovery, output. Read first: RFC 2018; RFC 2883; RFC 6675 3-4; RFC 8985
+ * 6.2.
  */
 
 import type { Clock } from '../arena/clock.ts';
@@ -27,13 +32,18 @@ import { FLAG, TCB } from './tcb.ts';
 /** Words of a run, found by the index of its first; 0 means none. */
 export const RUN = { start: 0, end: 1, at: 2, bits: 3, next: 4 } as const;
 const RUN_SHIFT = 3;
-/** What is known of a run: selectively acknowledged; lost and not sent again; sent more than once. */
+/**
+ * What is known of a run: selectively acknowledged; lost and not sent again; sent more than once.
+ */
 export const SACKED = 1;
 export const LOST = 2;
 export const RESENT = 4;
 
 export class Scoreboard {
-  /** Of the acknowledgement under way: bytes newly delivered, and whether some were sent once, sent again. */
+  /**
+   * Of the acknowledgement under way: bytes newly delivered, and whether some were sent once, sent
+   * again.
+   */
   delivered = 0;
   hasOriginal = false;
   hasResent = false;
@@ -112,7 +122,8 @@ export class Scoreboard {
     i32[run + RUN.next] = 0;
     if (tail === 0) {
       i32[row + TCB.runHead] = run;
-      i32[row + TCB.rackAt] = now; // nothing left before it: old times, perhaps of another half of the clock, are void
+      // nothing left before it: old times, perhaps of another half of the clock, are void
+      i32[row + TCB.rackAt] = now;
       i32[row + TCB.rackEnd] = i32[row + TCB.fack] = start;
     } else i32[tail + RUN.next] = run;
     i32[row + TCB.runTail] = run;
@@ -202,8 +213,9 @@ export class Scoreboard {
   }
 
   /**
-   * The SACK option's `count` blocks at `at`, on an acknowledgement of `ack`, which `release` has seen. A first block that
-   * lies before `ack` or inside the second one is a DSACK (RFC 2883 4); others must lie in flight.
+   * The SACK option's `count` blocks at `at`, on an acknowledgement of `ack`, which `release` has
+   * seen. A first block that lies before `ack` or inside the second one is a DSACK (RFC 2883 4);
+   * others must lie in flight.
    */
   sack(row: number, ack: number, at: number, count: number): void {
     const i32 = this.#i32;
@@ -245,7 +257,10 @@ export class Scoreboard {
     }
   }
 
-  /** The part of a run that lies in [start, end), unless it is known already. Returns the run to go on behind. */
+  /**
+   * The part of a run that lies in [start, end), unless it is known already. Returns the run to go
+   * on behind.
+   */
   #markRun(row: number, before: number, run: number, start: number, end: number): number {
     const i32 = this.#i32;
     if ((i32[run + RUN.bits]! & SACKED) !== 0) return this.#melt(row, before, run);
@@ -263,7 +278,9 @@ export class Scoreboard {
     return this.#melt(row, before, run);
   }
 
-  /** A selectively acknowledged run behind another one lengthens that. Returns the run that is left. */
+  /**
+   * A selectively acknowledged run behind another one lengthens that. Returns the run that is left.
+   */
   #melt(row: number, before: number, run: number): number {
     const i32 = this.#i32;
     if (before === 0 || (i32[before + RUN.bits]! & SACKED) === 0) return run;
@@ -299,8 +316,8 @@ export class Scoreboard {
   }
 
   /**
-   * Everything that is not selectively acknowledged is lost. When the first run is, the peer has dropped what it had
-   * (RFC 2018 8): nothing that it said counts any more.
+   * Everything that is not selectively acknowledged is lost. When the first run is, the peer has
+   * dropped what it had (RFC 2018 8): nothing that it said counts any more.
    */
   loseAll(row: number): void {
     const i32 = this.#i32;
@@ -339,7 +356,8 @@ export class Scoreboard {
   resent(row: number, run: number, length: number): void {
     const i32 = this.#i32;
     const end = (i32[run + RUN.start]! + length) | 0;
-    if (lt(end, i32[run + RUN.end]!)) this.split(row, run, end); // else the whole run counts as sent
+    // else the whole run counts as sent
+    if (lt(end, i32[run + RUN.end]!)) this.split(row, run, end);
     this.#account(row, run, RESENT);
     i32[run + RUN.at] = this.#clock.us;
   }

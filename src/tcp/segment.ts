@@ -1,14 +1,18 @@
 /**
- * Builds and sends one segment: header, options, payload and checksum in one pass, into a transmit frame.
+ * Builds and sends one segment: header, options, payload and checksum in one pass, into a transmit
+ * frame.
  *
- * - The payload is copied and summed by one kernel call per span; the header is summed from what is in registers.
- * - `send` says false when there is no frame: nothing has changed then, the flow tries again at the next flush.
- * - Every segment with ACK acknowledges: what was due is then done. Every segment but a SYN advertises the window as
- *   `advertise` finds it: the right edge never moves left, and right only by a segment or half the buffer.
+ * - The payload is copied and summed by one kernel call per span; the header is summed from what is
+ *   in registers.
+ * - `send` says false when there is no frame: nothing has changed then, the flow tries again at the
+ *   next flush.
+ * - Every segment with ACK acknowledges: what was due is then done. Every segment but a SYN
+ *   advertises the window as `advertise` finds it: the right edge never moves left, and right only
+ *   by a segment or half the buffer.
  * - `reset` answers a segment that belongs to no flow.
  *
- * Called by output, calls, teardown, and by what input leads to (passive, syn-cookies, syn-sent, synchronized).
- * Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
+ * Called by output, calls, teardown, and by what input leads to (passive, syn-cookies, syn-sent,
+ * synchronized). Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
  */
 
 import type { Clock } from '../arena/clock.ts';
@@ -81,7 +85,10 @@ export class SegmentWriter {
   readonly #receiveQueue: ReceiveQueue;
   readonly #sackWriter: SackWriter;
   readonly #ecn: Ecn;
-  /** Some flow was marked: until then nobody reads RARE.marking, which lies on a cache line of its own. */
+  /**
+   * Some flow was marked: until then nobody reads RARE.marking, which lies on a cache line of its
+   * own.
+   */
   #hasMarkings = false;
 
   constructor(
@@ -104,8 +111,8 @@ export class SegmentWriter {
   }
 
   /**
-   * Sends a segment with `length` payload bytes from `done` bytes into `span` on. `sendQueue.span/done` are then the
-   * place behind them.
+   * Sends a segment with `length` payload bytes from `done` bytes into `span` on.
+   * `sendQueue.span/done` are then the place behind them.
    */
   send(
     row: number,
@@ -170,7 +177,10 @@ export class SegmentWriter {
     return true;
   }
 
-  /** SACK behind `optionBytes` of other options at `at`, beside data as far as the MSS leaves room. Returns its bytes. */
+  /**
+   * SACK behind `optionBytes` of other options at `at`, beside data as far as the MSS leaves room.
+   * Returns its bytes.
+   */
   #sack(row: number, at: number, optionBytes: number, length: number): number {
     const i32 = this.#i32;
     if ((i32[row + TCB.flags]! & FLAG.sack) === 0 || !this.#sackWriter.hasSomething(row)) return 0;
@@ -179,7 +189,10 @@ export class SegmentWriter {
     return most <= 0 ? 0 : this.#sackWriter.write(row, at + optionBytes, most);
   }
 
-  /** Bytes that a segment with data should leave to SACK: 0 but while something has arrived out of order. */
+  /**
+   * Bytes that a segment with data should leave to SACK: 0 but while something has arrived out of
+   * order.
+   */
   sackRoom(row: number): number {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
@@ -188,7 +201,10 @@ export class SegmentWriter {
     return SACK_HEAD_BYTES + (sackBlocks(others) << 3);
   }
 
-  /** The flow's segments leave with these from now on; hops 0: the usual ones. The ECN bits are ecn.ts's alone. */
+  /**
+   * The flow's segments leave with these from now on; hops 0: the usual ones. The ECN bits are
+   * ecn.ts's alone.
+   */
   mark(row: number, hops: number, codePoint: number): void {
     this.#i32[row + RARE.marking] = (hops << 8) | (codePoint << 2);
     this.#hasMarkings = true;
@@ -202,7 +218,9 @@ export class SegmentWriter {
     i32[row + TCB.timers] = i32[row + TCB.timers]! & ~TIMER.delack;
   }
 
-  /** `sum`: of what follows the header, native order. `lengthFlagsWindow`: the header's fourth word. */
+  /**
+   * `sum`: of what follows the header, native order. `lengthFlagsWindow`: the header's fourth word.
+   */
   #header(
     tcp: number,
     ports: number,
@@ -241,7 +259,10 @@ export class SegmentWriter {
     view.setUint16(tcp + TCP_CHECKSUM, finish(sum + swap(bigEndian)), true);
   }
 
-  /** The MSS that we name: what a packet on the link carries, whatever the path does (RFC 9293 3.7.1). */
+  /**
+   * The MSS that we name: what a packet on the link carries, whatever the path does (RFC 9293
+   * 3.7.1).
+   */
   #mss(remote: number): number {
     return this.#ip.linkMtu(remote) - this.#ip.headerBytes(remote) - TCP_HEADER_BYTES;
   }
@@ -265,7 +286,9 @@ export class SegmentWriter {
     return Math.min(this.#receiveQueue.offer(row), WINDOW_FIELD_MAX << scale);
   }
 
-  /** A SYN's window is not scaled (RFC 7323 2.2). One sent again promises no less than the first. */
+  /**
+   * A SYN's window is not scaled (RFC 7323 2.2). One sent again promises no less than the first.
+   */
   #synWindow(row: number): number {
     const i32 = this.#i32;
     const next = i32[row + TCB.rcvNxt]!;
@@ -276,9 +299,10 @@ export class SegmentWriter {
   }
 
   /**
-   * The window field, and rcvEdge moved to what it promises. Without SACK the edge stays while something is missing, so
-   * that our duplicate acknowledgements are recognised as such (RFC 5681 2: same window); with it they are told by their
-   * blocks, and a sender in recovery may go on with new data.
+   * The window field, and rcvEdge moved to what it promises. Without SACK the edge stays while
+   * something is missing, so that our duplicate acknowledgements are recognised as such (RFC 5681
+   * 2: same window); with it they are told by their blocks, and a sender in recovery may go on with
+   * new data.
    */
   #advertise(row: number): number {
     const i32 = this.#i32;
@@ -286,7 +310,8 @@ export class SegmentWriter {
     const edge = i32[row + TCB.rcvEdge]!;
     const scale = Math.max(i32[row + TCB.rcvScale]!, 0);
     let window = (edge - next) | 0;
-    let units = (window + (1 << scale) - 1) >> scale; // rounded up: rounding down would move the edge left
+    // rounded up: rounding down would move the edge left
+    let units = (window + (1 << scale) - 1) >> scale;
     const stays = i32[row + TCB.oooHead] !== 0 && (i32[row + TCB.flags]! & FLAG.sack) === 0;
     if (!stays || window < i32[row + TCB.rcvMss]! << 1) {
       const offer = this.#offer(row, scale);
@@ -303,17 +328,24 @@ export class SegmentWriter {
     return units;
   }
 
-  /** Whether the window has opened so far that the peer should be told without being asked (RFC 9293 3.8.6.2.2). */
+  /**
+   * Whether the window has opened so far that the peer should be told without being asked (RFC 9293
+   * 3.8.6.2.2).
+   */
   shouldUpdateWindow(row: number): boolean {
     const i32 = this.#i32;
     const window = (i32[row + TCB.rcvEdge]! - i32[row + TCB.rcvNxt]!) | 0;
     const buffer = i32[row + TCB.rcvBuf]!;
     const growth = this.#offer(row, Math.max(i32[row + TCB.rcvScale]!, 0)) - window;
     if (growth < i32[row + TCB.rcvMss]! << 1 && growth << 1 < buffer) return false;
-    return growth << 2 >= buffer || window << 3 <= buffer; // not for every two segments of a wide window
+    // not for every two segments of a wide window
+    return growth << 2 >= buffer || window << 3 <= buffer;
   }
 
-  /** A SYN-ACK in no flow's name, in answer to the SYN `a`; `stamp` is our timestamp if the peer has one. */
+  /**
+   * A SYN-ACK in no flow's name, in answer to the SYN `a`; `stamp` is our timestamp if the peer has
+   * one.
+   */
   synAck(
     a: Arrival,
     iss: number,
@@ -349,8 +381,8 @@ export class SegmentWriter {
   }
 
   /**
-   * RST, with ACK or not, marked as flow `row` is; 0: in no flow's name. Addresses and ports as received (`ports` is
-   * remote << 16 | local).
+   * RST, with ACK or not, marked as flow `row` is; 0: in no flow's name. Addresses and ports as
+   * received (`ports` is remote << 16 | local).
    */
   reset(
     remote: number,

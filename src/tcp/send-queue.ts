@@ -1,13 +1,14 @@
 /**
  * The send queue: spans of application memory that are queued and not yet acknowledged.
  *
- * - There is no send buffer: a span names bytes that the application keeps as they are; retransmission reads them
- *   again. Spans come from one pool for all flows.
+ * - There is no send buffer: a span names bytes that the application keeps as they are;
+ *   retransmission reads them again. Spans come from one pool for all flows.
  * - A span that continues the last one in memory lengthens it and costs nothing.
- * - When spans run short a flow may hold as many as are free, and SPANS_ALWAYS if there are any; a flow's first span is
- *   always there. `append` accepts fewer bytes, never throws.
- * - With a quota of bytes each flow has a share of half of it for itself, so that peers who never read cannot stop the
- *   answers to others; of the other half it gets at most half of what is left. Without one nothing is summed up.
+ * - When spans run short a flow may hold as many as are free, and SPANS_ALWAYS if there are any; a
+ *   flow's first span is always there. `append` accepts fewer bytes, never throws.
+ * - With a quota of bytes each flow has a share of half of it for itself, so that peers who never
+ *   read cannot stop the answers to others; of the other half it gets at most half of what is left.
+ *   Without one nothing is summed up.
  * - `txNext`/`txNextDone` are the place of sndNxt; -1 means that all has been sent.
  *
  * Called by send (calls.ts), input (release) and segment.ts (copy). Read first: RFC 9293 3.10.2.
@@ -41,7 +42,10 @@ export class SendQueue {
   readonly #kernels: Kernels;
   /** Spans that only flows without any may take. */
   readonly #spansKept: number;
-  /** With a quota: bytes not acknowledged that each flow may have, those of all flows beyond that, and how many may be. */
+  /**
+   * With a quota: bytes not acknowledged that each flow may have, those of all flows beyond that,
+   * and how many may be.
+   */
   readonly #hasQuota: boolean;
   readonly #own: number;
   readonly #common: number;
@@ -74,7 +78,10 @@ export class SendQueue {
     return this.#hasQuota ? Math.min(this.#share(bytes), room) : room;
   }
 
-  /** What the application's quota leaves for a flow with so many bytes queued: its own share, and some of the common part. */
+  /**
+   * What the application's quota leaves for a flow with so many bytes queued: its own share, and
+   * some of the common part.
+   */
   #share(bytes: number): number {
     const own = this.#own - bytes;
     const more = this.#common - this.#commonUsed - Math.max(-own, 0);
@@ -211,9 +218,9 @@ export class SendQueue {
   }
 
   /**
-   * Copies `length` bytes, which must be there, from `done` bytes into `span` on, to `to`; returns their folded sum,
-   * native order. `this.span` and `this.done` are then the place behind them. A piece that starts at an odd distance
-   * has the bytes of its sum exchanged (RFC 1071 2(B)).
+   * Copies `length` bytes, which must be there, from `done` bytes into `span` on, to `to`; returns
+   * their folded sum, native order. `this.span` and `this.done` are then the place behind them. A
+   * piece that starts at an odd distance has the bytes of its sum exchanged (RFC 1071 2(B)).
    */
   copySum(to: number, span: number, done: number, length: number): number {
     const i32 = this.#i32;

@@ -1,15 +1,18 @@
 /**
  * SYN cookies: a listener whose backlog is full answers SYNs all the same, and remembers nothing.
  *
- * - Our initial sequence number carries what must not be forged: 5 bits of time, 3 bits of MSS, 24 bits of a keyed hash over
- *   these, the four-tuple and the peer's number. The acknowledgement brings it back; two periods of 65 s are believed.
- * - What may be lost goes into the low bits of our timestamp, if the peer has any: its window scale and whether it knows
- *   SACK. Without timestamps such a connection has neither.
- * - Whether the SYN had timestamps, and a window scale with them, is under the hash: the acknowledgement cannot change what
- *   was agreed on. Timestamps that the SYN did not have are not read; without those that it had, our own scale still
- *   counts, the peer's is taken to be 0 (its windows look smaller than they are), SACK and timestamps are not used.
+ * - Our initial sequence number carries what must not be forged: 5 bits of time, 3 bits of MSS, 24
+ *   bits of a keyed hash over these, the four-tuple and the peer's number. The acknowledgement
+ *   brings it back; two periods of 65 s are believed.
+ * - What may be lost goes into the low bits of our timestamp, if the peer has any: its window scale
+ *   and whether it knows SACK. Without timestamps such a connection has neither.
+ * - Whether the SYN had timestamps, and a window scale with them, is under the hash: the
+ *   acknowledgement cannot change what was agreed on. Timestamps that the SYN did not have are not
+ *   read; without those that it had, our own scale still counts, the peer's is taken to be 0 (its
+ *   windows look smaller than they are), SACK and timestamps are not used.
  * - The window in a cookie's SYN-ACK is always the same, so that it can be kept.
- * - An acknowledgement is looked at only while cookies are out: at other times the check is not there to be guessed at.
+ * - An acknowledgement is looked at only while cookies are out: at other times the check is not
+ *   there to be guessed at.
  *
  * Called by passive. Read first: Bernstein, "SYN cookies" (1996); RFC 4987 3.6; RFC 7323 5.4.
  */
@@ -88,8 +91,8 @@ export class SynCookies {
   }
 
   /**
-   * Whether the segment acknowledges a cookie. Then its options are what the SYN's were; our number is ack - 1, the peer's
-   * seq - 1.
+   * Whether the segment acknowledges a cookie. Then its options are what the SYN's were; our number
+   * is ack - 1, the peer's seq - 1.
    */
   recognises(a: Arrival): boolean {
     if (!this.#areOut || (a.flags & (SYN | RST | ACK)) !== ACK) return false;

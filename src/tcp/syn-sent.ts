@@ -93,7 +93,10 @@ export class SynSent {
     return FREE_FRAME;
   }
 
-  /** Both sides have sent a SYN: ours is sent again, with an acknowledgement (RFC 9293 3.5, figure 8). */
+  /**
+   * Both sides have sent a SYN: ours is sent again, with an acknowledgement (RFC 9293 3.5, figure
+   * 8).
+   */
   #simultaneous(row: number): void {
     const i32 = this.#i32;
     i32[row + TCB.state] = STATE.synReceived;

@@ -1,14 +1,18 @@
 /**
  * A segment for a flow in SYN-RECEIVED or any state behind it, in the RFC's order.
  *
- * - First a new SYN in TIME-WAIT, timestamps (PAWS), the sequence number; then RST, SYN, ACK, payload, FIN.
- * - RFC 5961: an RST counts only at rcvNxt exactly; other RSTs in the window, SYNs, and acknowledgements of what was
- *   never sent get a challenge ACK, so many per flow and time.
- * - Nothing of a segment is taken, no timestamp, no sign of life, no duplicate to be told of, before its sequence number
- *   and its acknowledgement have both been found acceptable: whoever guesses only one of them changes nothing.
- * - A segment is judged by its fields, whatever options it has: one without the timestamps that were agreed on is taken
- *   where it is acceptable otherwise, and those that were not agreed on are not read.
- * - A probe of our zero window is answered, and its acknowledgement is used; so is that of a segment which is wholly old.
+ * - First a new SYN in TIME-WAIT, timestamps (PAWS), the sequence number; then RST, SYN, ACK,
+ *   payload, FIN.
+ * - RFC 5961: an RST counts only at rcvNxt exactly; other RSTs in the window, SYNs, and
+ *   acknowledgements of what was never sent get a challenge ACK, so many per flow and time.
+ * - Nothing of a segment is taken, no timestamp, no sign of life, no duplicate to be told of,
+ *   before its sequence number and its acknowledgement have both been found acceptable: whoever
+ *   guesses only one of them changes nothing.
+ * - A segment is judged by its fields, whatever options it has: one without the timestamps that
+ *   were agreed on is taken where it is acceptable otherwise, and those that were not agreed on are
+ *   not read.
+ * - A probe of our zero window is answered, and its acknowledgement is used; so is that of a
+ *   segment which is wholly old.
  *
  * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
  */
@@ -141,8 +145,9 @@ export class Synchronized {
   }
 
   /**
-   * SYN-RECEIVED: the peer's SYN again gets our SYN-ACK again. A SYN-ACK is the other half of a simultaneous open; without
-   * its SYN it is the acknowledgement we wait for (RFC 9293 3.5, figure 8; the sequence check would refuse it).
+   * SYN-RECEIVED: the peer's SYN again gets our SYN-ACK again. A SYN-ACK is the other half of a
+   * simultaneous open; without its SYN it is the acknowledgement we wait for (RFC 9293 3.5, figure
+   * 8; the sequence check would refuse it).
    */
   #repeatsSyn(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
@@ -158,7 +163,10 @@ export class Synchronized {
     return true;
   }
 
-  /** PAWS (RFC 7323 5.3 R1). A segment without timestamps is judged by the rest: see docs/conformance.md, 7323 3.2. */
+  /**
+   * PAWS (RFC 7323 5.3 R1). A segment without timestamps is judged by the rest: see
+   * docs/conformance.md, 7323 3.2.
+   */
   #checkTimestamps(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     if (!a.options.hasTimestamps || (a.flags & RST) !== 0) return true;
@@ -173,7 +181,9 @@ export class Synchronized {
     return true;
   }
 
-  /** First, check sequence number. What starts at rcvNxt passes a zero window without its payload. */
+  /**
+   * First, check sequence number. What starts at rcvNxt passes a zero window without its payload.
+   */
   #checkSequence(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     const next = i32[row + TCB.rcvNxt]!;
@@ -189,7 +199,8 @@ export class Synchronized {
       return true;
     }
     if (isAcceptable(a.seq, length, next, window)) return true;
-    // nothing but an acknowledgement, of a peer that has filled the window: its SND.NXT is our right edge
+    // nothing but an acknowledgement, of a peer that has filled the window: its SND.NXT is our
+    // right edge
     const isPure = length === 0 && (a.flags & (ACK | RST)) === ACK;
     if (isPure && a.seq === ((next + window) | 0)) return true;
     this.#counters.bump(lt(a.seq, next) ? C_DUPLICATE : C_OUT_OF_WINDOW);
@@ -198,9 +209,10 @@ export class Synchronized {
   }
 
   /**
-   * The sequence number is not acceptable: an acknowledgement says where we are. What lies within a window before rcvNxt is
-   * the peer's repetition of what has arrived: if it acknowledges more than we have heard of, so much is true (our
-   * acknowledgement was lost, or its own), and it is told that it has repeated itself (RFC 2883).
+   * The sequence number is not acceptable: an acknowledgement says where we are. What lies within a
+   * window before rcvNxt is the peer's repetition of what has arrived: if it acknowledges more than
+   * we have heard of, so much is true (our acknowledgement was lost, or its own), and it is told
+   * that it has repeated itself (RFC 2883).
    */
   #unacceptable(row: number, a: Arrival, length: number): void {
     const i32 = this.#i32;
@@ -218,12 +230,16 @@ export class Synchronized {
     if (gt(a.ack, i32[row + TCB.sndUna]!)) this.#acknowledge(row, a);
   }
 
-  /** An acknowledgement: at once for data, rationed for the rest, so that two confused peers do not talk for ever. */
+  /**
+   * An acknowledgement: at once for data, rationed for the rest, so that two confused peers do not
+   * talk for ever.
+   */
   #answerUnacceptable(row: number, a: Arrival, isGenuine: boolean): void {
     const i32 = this.#i32;
     if (i32[row + TCB.state] === STATE.timeWait && isGenuine && (a.flags & FIN) !== 0) {
       const end = (a.seq + segmentLength(a.length, a.flags)) | 0;
-      if (end === i32[row + TCB.rcvNxt]) this.#teardown.timeWait(row); // it has not seen our last ACK: 2 MSL again
+      // it has not seen our last ACK: 2 MSL again
+      if (end === i32[row + TCB.rcvNxt]) this.#teardown.timeWait(row);
     }
     if (segmentLength(a.length, a.flags) === 0 || (a.flags & SYN) !== 0) {
       this.challenge(row, CHALLENGE_ACKS_MAX + (isGenuine ? CHALLENGE_ACKS_MORE : 0));
@@ -231,8 +247,9 @@ export class Synchronized {
   }
 
   /**
-   * Says to the peer where we are (RFC 5961 7: not too often). Some are kept for segments whose acknowledgement is right,
-   * as a keepalive's is: whoever guesses at a connection must not be able to use them up.
+   * Says to the peer where we are (RFC 5961 7: not too often). Some are kept for segments whose
+   * acknowledgement is right, as a keepalive's is: whoever guesses at a connection must not be able
+   * to use them up.
    */
   challenge(row: number, most: number): void {
     const i32 = this.#i32;
@@ -268,7 +285,10 @@ export class Synchronized {
     return FREE_FRAME;
   }
 
-  /** Fifth, check the ACK field. False: it is none that the peer can have meant, and the segment is done with. */
+  /**
+   * Fifth, check the ACK field. False: it is none that the peer can have meant, and the segment is
+   * done with.
+   */
   #checkAcknowledgement(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     if (i32[row + TCB.state] === STATE.synReceived) {
@@ -284,8 +304,8 @@ export class Synchronized {
   }
 
   /**
-   * Whether an acknowledgement is there, and one that the peer can still be sending (RFC 5961 5.2). Before ESTABLISHED there
-   * is only one right number, which the handshake's own check asks for.
+   * Whether an acknowledgement is there, and one that the peer can still be sending (RFC 5961 5.2).
+   * Before ESTABLISHED there is only one right number, which the handshake's own check asks for.
    */
   #isGenuine(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
@@ -294,7 +314,10 @@ export class Synchronized {
     return leq(a.ack, i32[row + TCB.sndMax]!) && geq(a.ack, oldest);
   }
 
-  /** All checks have passed: the peer is there, and its timestamp is the one to echo (RFC 7323 5.3 R3). */
+  /**
+   * All checks have passed: the peer is there, and its timestamp is the one to echo (RFC 7323 5.3
+   * R3).
+   */
   #believe(row: number, a: Arrival): void {
     const i32 = this.#i32;
     this.#isHeard(row);
@@ -340,8 +363,9 @@ export class Synchronized {
   }
 
   /**
-   * An acknowledgement, perhaps of nothing new: a peer that answers and takes nothing, because its window is closed or
-   * because it has no room for what it has promised, is not dead (RFC 9293 3.8.6.1). Nobody waits for an orphan.
+   * An acknowledgement, perhaps of nothing new: a peer that answers and takes nothing, because its
+   * window is closed or because it has no room for what it has promised, is not dead (RFC 9293
+   * 3.8.6.1). Nobody waits for an orphan.
    */
   #isAlive(row: number): void {
     const i32 = this.#i32;
@@ -411,7 +435,8 @@ export class Synchronized {
     if (a.length > 0) {
       if ((i32[row + TCB.flags]! & FLAG.noReader) !== 0) {
         this.#counters.bump(C_AFTER_CLOSE);
-        this.#teardown.abort(row, DEAD.aborted); // data is lost: the peer must know (RFC 9293 3.6.1)
+        // data is lost: the peer must know (RFC 9293 3.6.1)
+        this.#teardown.abort(row, DEAD.aborted);
         return FREE_FRAME;
       }
       result =

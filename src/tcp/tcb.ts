@@ -1,14 +1,16 @@
 /**
  * The control block: everything TCP knows of one flow, a row of int32 words in the arena.
  *
- * - Rows, not columns: a segment touches some twenty fields of one flow, and the first two cache lines hold those
- *   that header prediction and a reply need. A row is nine lines; the last three are only touched when something is
- *   lost, by congestion control, and by what few flows use.
- * - The currency inside tcp/ is `row`, the word index of a row's first word (never 0, so 0 means none): a field is
- *   `i32[row + TCB.sndUna]`. The wheel and handles use the flow number (`TCB.flow`).
- * - A handle is generation << 20 | flow; the generation (1..2047) moves when the flow's `dead` is emitted, so that
- *   whatever an application still says about it is BAD_HANDLE.
- * - Each list that a row may be in has a pair of links in the row, and a bit that says whether it is in.
+ * - Rows, not columns: a segment touches some twenty fields of one flow, and the first two cache
+ *   lines hold those that header prediction and a reply need. A row is nine lines; the last three
+ *   are only touched when something is lost, by congestion control, and by what few flows use.
+ * - The currency inside tcp/ is `row`, the word index of a row's first word (never 0, so 0 means
+ *   none): a field is `i32[row + TCB.sndUna]`. The wheel and handles use the flow number
+ *   (`TCB.flow`).
+ * - A handle is generation << 20 | flow; the generation (1..2047) moves when the flow's `dead` is
+ *   emitted, so that whatever an application still says about it is BAD_HANDLE.
+ * - Each list that a row may be in has a pair of links in the row, and a bit that says whether it
+ *   is in.
  *
  * Called by all of tcp/. Read first: RFC 9293 3.3.1 (the variables keep the RFC's names).
  */
@@ -58,7 +60,10 @@ export const TCB = {
   armedAt: 21,
   rtoAt: 22,
   delackAt: 23,
-  /** Send queue: first span, bytes of it acknowledged, last span, bytes not acknowledged; where sndNxt stands. */
+  /**
+   * Send queue: first span, bytes of it acknowledged, last span, bytes not acknowledged; where
+   * sndNxt stands.
+   */
   txHead: 24,
   txHeadDone: 25,
   txTail: 26,
@@ -160,7 +165,10 @@ export const TCB = {
   minRttMs: 96,
   /** Highest sequence number that is acknowledged in any way. */
   fack: 97,
-  /** RACK's reordering window in quarters of minRtt, recoveries it is kept for, and the round of the last DSACK. */
+  /**
+   * RACK's reordering window in quarters of minRtt, recoveries it is kept for, and the round of the
+   * last DSACK.
+   */
   reoSteps: 98,
   reoKeep: 99,
   reoRound: 100,
@@ -191,7 +199,10 @@ export const TCB = {
   cubicOrigin: 117,
   cubicReno: 118,
   cubicRest: 119,
-  /** HyStart++: end of the round, its smallest and the last one's round trip, samples, baseline, conservative rounds. */
+  /**
+   * HyStart++: end of the round, its smallest and the last one's round trip, samples, baseline,
+   * conservative rounds.
+   */
   roundEnd: 120,
   roundMin: 121,
   roundMinLast: 122,
@@ -203,13 +214,17 @@ export const TCB = {
 } as const;
 
 /**
- * Line 8: what few flows use. A table of its own because V8 makes a literal of 128 properties or more a dictionary,
- * whose fields it does not fold: a request with its reply took 2,640 instead of 650 ns.
+ * Line 8: what few flows use. A table of its own because V8 makes a literal of 128 properties or
+ * more a dictionary, whose fields it does not fold: a request with its reply took 2,640 instead of
+ * 650 ns.
  */
 export const RARE = {
   /** What ECN has to say (ecn.ts). */
   ecn: 127,
-  /** Path MTU (path-mtu.ts): when to try a larger segment, its payload, where it begins while one is out. */
+  /**
+   * Path MTU (path-mtu.ts): when to try a larger segment, its payload, where it begins while one is
+   * out.
+   */
   mtuAt: 128,
   mtuProbe: 129,
   mtuProbeSeq: 130,
@@ -306,7 +321,10 @@ export const FLAG = {
   mtuProbe: 1 << 31,
 } as const;
 
-/** What the one timer of data in flight is for: a retransmission timeout, a tail loss probe, RACK's patience. */
+/**
+ * What the one timer of data in flight is for: a retransmission timeout, a tail loss probe, RACK's
+ * patience.
+ */
 export const WAIT = { timeout: 0, probe: 1, reordering: 2 } as const;
 
 /** A word of their own: a list may be entered while somebody holds a copy of the flags. */

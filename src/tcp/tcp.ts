@@ -4,9 +4,9 @@
  *   tcb         control blocks, handles, lists        input        border checks, header prediction
  *   open        creation, SYN options                 passive      a segment for no flow; LISTEN
  *   listen      listeners and backlogs                syn-sent     SYN-SENT
- *   calls       what applications ask                 synchronized every later state, in the RFC's order
- *   events      what applications are told            acknowledge  ACKs: round trip, recovery, windows
- *   teardown    TIME-WAIT, death, memory              receive(-queue) payload, in order and out of order
+ *   calls what applications ask synchronized every later state, in the RFC's order
+ *   events what applications are told acknowledge ACKs: round trip, recovery, windows
+ *   teardown TIME-WAIT, death, memory receive(-queue) payload, in order and out of order
  *   output      what to send, once an iteration       send-queue   spans not yet acknowledged
  *   segment     building one segment                  scoreboard   what is in flight, SACK
  *   recovery    RACK, TLP, PRR, F-RTO                 loss-timer   what is waited for
@@ -15,11 +15,12 @@
  *   expire, timers, rto, icmp-error, path-mtu, user-timeout
  *
  * - Handles are generation << 20 | index, > 0. Codes are gate/abi.ts CODE.
- * - `input` keeps or frees the frame as it answers; `flush` once an iteration after the application's calls;
- *   `emit` once an iteration before them.
+ * - `input` keeps or frees the frame as it answers; `flush` once an iteration after the
+ *   application's calls; `emit` once an iteration before them.
  * - Nothing is allocated after construction.
  *
- * Called by dataplane/stack.ts, net/ipv4-input.ts, net/v4/icmp.ts, dataplane/gate.ts. Read first: RFC 9293.
+ * Called by dataplane/stack.ts, net/ipv4-input.ts, net/v4/icmp.ts, dataplane/gate.ts. Read first:
+ * RFC 9293.
  */
 import type { EventSink } from '../gate/arrays.ts';
 import type { Environment } from '../net/both/environment.ts';
@@ -150,7 +151,9 @@ export class Tcp {
 
   // --- below: the stack ---
 
-  /** One segment of `bytes` (header and payload) at `tcp` in `frame`. -> FREE_FRAME or KEEP_FRAME. */
+  /**
+   * One segment of `bytes` (header and payload) at `tcp` in `frame`. -> FREE_FRAME or KEEP_FRAME.
+   */
   input(
     frame: number,
     ip: number,
@@ -266,7 +269,10 @@ export class Tcp {
     return this.#calls.marking(handle, hops, codePoint);
   }
 
-  /** The application is gone: no listener is left, and no live flow but those that end by FIN; see calls.ts. */
+  /**
+   * The application is gone: no listener is left, and no live flow but those that end by FIN; see
+   * calls.ts.
+   */
   dropApplication(isGraceful = false): void {
     this.#calls.dropApplication(isGraceful);
   }

@@ -1,12 +1,14 @@
 /**
  * How flows end: TIME-WAIT, death, and when their memory goes.
  *
- * - The protocol's end and the application's are two things. `finish` ends the protocol: out of the table, no timers, no
- *   spans. If the application knows the flow, `dead` is pending then, once; its handle lives until that is emitted,
- *   and the frames whose bytes it may be reading until the emit after that.
- * - TIME-WAIT emits `dead` at once: the application has nothing more to do with it. The row stays, known to nobody but
- *   the table, and is recycled oldest first when flows run out.
- * - A flow whose application died and that is closed for it (`disown`) is such a row from the start.
+ * - The protocol's end and the application's are two things. `finish` ends the protocol: out of the
+ *   table, no timers, no spans. If the application knows the flow, `dead` is pending then, once;
+ *   its handle lives until that is emitted, and the frames whose bytes it may be reading until the
+ *   emit after that.
+ * - TIME-WAIT emits `dead` at once: the application has nothing more to do with it. The row stays,
+ *   known to nobody but the table, and is recycled oldest first when flows run out.
+ * - A flow whose application died and that is closed for it (`disown`) is such a row from the
+ *   start.
  *
  * Called by input, expire, calls, events. Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
  */
@@ -79,7 +81,10 @@ export class Teardown {
     this.#kept = Math.max(0, env.limits.flows - env.limits.quotas.flows);
   }
 
-  /** The flow's protocol is over: CLOSED. `reason` is one of DEAD, for `dead` if that is still to come. */
+  /**
+   * The flow's protocol is over: CLOSED. `reason` is one of DEAD, for `dead` if that is still to
+   * come.
+   */
   finish(row: number, reason: number): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
@@ -153,9 +158,10 @@ export class Teardown {
   }
 
   /**
-   * A free row, if need be the oldest TIME-WAIT's; 0 (counted) when there is none, or not for this application. Then the
-   * oldest orphan is reset: peers that never answer would hold closed flows for minutes. Its row is free when its `dead`
-   * was emitted, in time for the next try; until then no other is reset, however many SYNs come in the same batch.
+   * A free row, if need be the oldest TIME-WAIT's; 0 (counted) when there is none, or not for this
+   * application. Then the oldest orphan is reset: peers that never answer would hold closed flows
+   * for minutes. Its row is free when its `dead` was emitted, in time for the next try; until then
+   * no other is reset, however many SYNs come in the same batch.
    */
   take(): number {
     const flows = this.#flows;
@@ -178,7 +184,10 @@ export class Teardown {
     return this.#kept > 0 ? CODE.QUOTA : CODE.NO_FLOW;
   }
 
-  /** `dead` of this row was emitted: its handle is stale from now on, its frames go at the next emit. */
+  /**
+   * `dead` of this row was emitted: its handle is stale from now on, its frames go at the next
+   * emit.
+   */
   gone(row: number): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]! & ~(FLAG.owned | FLAG.knocked);
@@ -187,7 +196,10 @@ export class Teardown {
     this.#flows.dying.push(row);
   }
 
-  /** Its application has died, and it ends by itself: the next one never hears of it. Its frames go at once. */
+  /**
+   * Its application has died, and it ends by itself: the next one never hears of it. Its frames go
+   * at once.
+   */
   disown(row: number): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]! & ~(FLAG.owned | FLAG.knocked);

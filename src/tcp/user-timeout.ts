@@ -1,11 +1,14 @@
 /**
- * The user timeout: how long an application lets data, or a SYN, go unacknowledged before the connection is given up.
+ * The user timeout: how long an application lets data, or a SYN, go unacknowledged before the
+ * connection is given up.
  *
- * - Counted from the first transmission of what is not acknowledged, or from the first probe of a closed window, to the
- *   millisecond; progress of any kind ends it. It takes the place of the fixed number of retries (RFC 9293 3.8.3:
- *   R2 must be configurable), so it may be longer than that as well as shorter.
- * - Looked at when the first timeout or probe of a standstill comes, and from then on by a timer of its own: flows that
- *   get on pay nothing. A timeout shorter than the first retransmission timeout is noticed only then.
+ * - Counted from the first transmission of what is not acknowledged, or from the first probe of a
+ *   closed window, to the millisecond; progress of any kind ends it. It takes the place of the
+ *   fixed number of retries (RFC 9293 3.8.3: R2 must be configurable), so it may be longer than
+ *   that as well as shorter.
+ * - Looked at when the first timeout or probe of a standstill comes, and from then on by a timer of
+ *   its own: flows that get on pay nothing. A timeout shorter than the first retransmission timeout
+ *   is noticed only then.
  * - Local: the option of RFC 5482 is neither sent nor heard.
  *
  * Called by expire and calls. Read first: RFC 9293 3.8.3, 3.9.1 (OPEN, SEND), 3.10.8; RFC 5482 3.
@@ -48,7 +51,9 @@ export class UserTimeout {
     return i32[row + RARE.userMs] !== 0 && (i32[row + TCB.flags]! & FLAG.noReader) === 0;
   }
 
-  /** Nothing goes on at sndUna, and has not for `ms`. Again for the same data: it goes on counting. */
+  /**
+   * Nothing goes on at sndUna, and has not for `ms`. Again for the same data: it goes on counting.
+   */
   stuck(row: number, ms: number): void {
     const i32 = this.#i32;
     if (i32[row + RARE.userMs] === 0) return;

@@ -1,5 +1,6 @@
 /**
- * The invariants of a control block, stated. VERIFY only: after every segment, call, expiry and flush.
+ * The invariants of a control block, stated. VERIFY only: after every segment, call, expiry and
+ * flush.
  *
  * Called by the facade and the tests.
  */

@@ -6,8 +6,8 @@
  * - No FCS: drivers take it off and put it on. Frames shorter than 60 bytes are padded by the
  *   hardware.
  *
- * Called by dataplane/stack.ts, net/v4/ipv4.ts, net/v4/arp.ts. Read first: RFC 894; IEEE 802.3 3.2.6 for the
- * type field.
+ * Called by dataplane/stack.ts, net/v4/ipv4.ts, net/v4/arp.ts. Read first: RFC 894; IEEE 802.3
+ * 3.2.6 for the type field.
  */
 export const ETH_DESTINATION = 0;
 export const ETH_SOURCE = ETH_DESTINATION + 6;
@@ -18,7 +18,10 @@ export const ETH_HEADER_BYTES = ETH_PAYLOAD;
 export const ETH_TYPE_IPV4 = 0x0800;
 export const ETH_TYPE_ARP = 0x0806;
 export const ETH_TYPE_IPV6 = 0x86dd;
-/** A tag of IEEE 802.1Q, or of 802.1ad, stands before the type that follows: priority (3 bits), DEI (1), VID (12). */
+/**
+ * A tag of IEEE 802.1Q, or of 802.1ad, stands before the type that follows: priority (3 bits), DEI
+ * (1), VID (12).
+ */
 export const ETH_TYPE_VLAN = 0x8100;
 export const ETH_TYPE_SERVICE_VLAN = 0x88a8;
 export const ETH_TAG = ETH_PAYLOAD;

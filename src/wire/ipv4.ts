@@ -49,7 +49,8 @@ export const ECN_CE = 3;
 
 /** Whether an IP header, of either version, says that a router was congested. */
 export function isMarked(u8: Uint8Array, ip: number): boolean {
-  const bits = u8[ip]! >> 4 === 4 ? u8[ip + 1]! : u8[ip + 1]! >> 4; // IPv6: bits 4 and 5 of the second byte
+  // IPv6: bits 4 and 5 of the second byte
+  const bits = u8[ip]! >> 4 === 4 ? u8[ip + 1]! : u8[ip + 1]! >> 4;
   return (bits & ECN_CE) === ECN_CE;
 }
 

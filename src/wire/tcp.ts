@@ -1,7 +1,8 @@
 /**
  * TCP: where the fields stand, relative to the TCP header, the flag bits, and the kinds of options.
  *
- * - `tcp` is the arena offset of the header; accessors do not check lengths: tcp/input.ts does, once, at the border.
+ * - `tcp` is the arena offset of the header; accessors do not check lengths: tcp/input.ts does,
+ *   once, at the border.
  * - Sequence numbers are int32 modulo 2^32 (tcp/seq.ts compares them).
  *
  * Called by tcp/. Read first: RFC 9293 3.1 and 3.2; RFC 7323 2.2 and 3.2; RFC 2018 2 and 3.
@@ -38,7 +39,9 @@ export const OPTION_SACK_PERMITTED = 4;
 export const OPTION_SACK = 5;
 export const OPTION_TIMESTAMPS = 8;
 
-/** NOP, NOP, timestamps, length 10: how nearly everyone lays timestamps out (RFC 7323 appendix A). */
+/**
+ * NOP, NOP, timestamps, length 10: how nearly everyone lays timestamps out (RFC 7323 appendix A).
+ */
 export const TIMESTAMPS_WORD = 0x0101080a;
 /** That word and two timestamps. */
 export const TIMESTAMPS_BYTES = 12;

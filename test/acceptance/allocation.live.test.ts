@@ -1,14 +1,17 @@
 /**
- * The steady state of echo and kv allocates less than one byte of JavaScript heap per message, measured inside the
- * live processes over at least a million messages: driver, stack, gate, libix and application together.
+ * The steady state of echo and kv allocates less than one byte of JavaScript heap per message,
+ * measured inside the live processes over at least a million messages: driver, stack, gate, libix
+ * and application together.
  *
  * - Our own client drives them over a veth: 64 connections, eight messages in flight each.
- * - Windows of a million messages, one after the other: the first ones hold V8's compilations, and the steady state has
- *   come when one of them stays below a byte. It must come within WINDOWS_MAX.
- * - Steady means busy: the server spins. Falling asleep and waking up allocates in Node's event loop (a Timeout, an
- *   Immediate), which is a cost of idleness; a slow client on a shared core would make this test measure it.
- * - Domain process: two isolates, each below a byte in the same window. The dataplane's is asked when the application
- *   reports, so its window is as long and begins and ends with the question: some 100 us of a million messages later.
+ * - Windows of a million messages, one after the other: the first ones hold V8's compilations, and
+ *   the steady state has come when one of them stays below a byte. It must come within WINDOWS_MAX.
+ * - Steady means busy: the server spins. Falling asleep and waking up allocates in Node's event
+ *   loop (a Timeout, an Immediate), which is a cost of idleness; a slow client on a shared core
+ *   would make this test measure it.
+ * - Domain process: two isolates, each below a byte in the same window. The dataplane's is asked
+ *   when the application reports, so its window is as long and begins and ends with the question:
+ *   some 100 us of a million messages later.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -32,7 +35,10 @@ process.env['IX_VERIFY'] = '0'; // the dataplanes are started from here
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const MESSAGES = 1_000_000;
-/** V8's compiler threads get what two spinning cores leave them: six windows were too few on a fast machine. */
+/**
+ * V8's compiler threads get what two spinning cores leave them: six windows were too few on a fast
+ * machine.
+ */
 const WINDOWS_MAX = 40;
 /** The client goes on until it is stopped. */
 const FOR_EVER_MS = '600000';

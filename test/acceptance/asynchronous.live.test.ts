@@ -1,6 +1,6 @@
 /**
- * Timers, promises and files of an application go on between batches, in both domains and placements, while clients keep
- * it busy, and also while nobody does.
+ * Timers, promises and files of an application go on between batches, in both domains and
+ * placements, while clients keep it busy, and also while nobody does.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

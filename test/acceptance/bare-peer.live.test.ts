@@ -1,7 +1,7 @@
 /**
- * A peer that offers no TCP option at all, not even MSS: written frame by frame over AF_XDP from the host's end of the
- * link, beside the kernel. It must be taken at RFC 9293's word: segments of at most 536 bytes, no option but MSS in the
- * SYN-ACK, nothing but the header afterwards.
+ * A peer that offers no TCP option at all, not even MSS: written frame by frame over AF_XDP from
+ * the host's end of the link, beside the kernel. It must be taken at RFC 9293's word: segments of
+ * at most 536 bytes, no option but MSS in the SYN-ACK, nothing but the header afterwards.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -42,7 +42,9 @@ interface Heard {
   payload: Buffer;
 }
 
-/** One connection of the first stranger, in order and without losses: what the test needs of TCP. */
+/**
+ * One connection of the first stranger, in order and without losses: what the test needs of TCP.
+ */
 class BarePeer {
   readonly #arena = new Arena(8 * 2 ** 20);
   readonly #frames: Frames;

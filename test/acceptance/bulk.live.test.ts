@@ -1,8 +1,9 @@
 /**
- * Long streams through one connection, both ways, to and from Linux: every byte, checked by checksum.
+ * Long streams through one connection, both ways, to and from Linux: every byte, checked by
+ * checksum.
  *
- * - IX_BULK_BYTES is the length (1073741824 for the whole gigabyte); without it 64 MiB, and 8 MiB where the network
- *   loses and reorders 1 % in both directions.
+ * - IX_BULK_BYTES is the length (1073741824 for the whole gigabyte); without it 64 MiB, and 8 MiB
+ *   where the network loses and reorders 1 % in both directions.
  */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';

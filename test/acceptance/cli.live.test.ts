@@ -1,6 +1,7 @@
 /**
- * Bad input to the command line of a machine that could serve: exit code 2, nothing on standard output, and one line
- * that says what is wrong and, behind a semicolon, what to do. Endings: nothing is left.
+ * Bad input to the command line of a machine that could serve: exit code 2, nothing on standard
+ * output, and one line that says what is wrong and, behind a semicolon, what to do. Endings:
+ * nothing is left.
  *
  * What a machine may lack (npm, a compiler, packages) is test/control/children/launcher.test.ts.
  */

@@ -1,5 +1,6 @@
 /**
- * A client on the kernel's TCP for tests: each `write` leaves as segments of its own, bytes are read by count.
+ * A client on the kernel's TCP for tests: each `write` leaves as segments of its own, bytes are
+ * read by count.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -1,16 +1,19 @@
 /**
- * An idle server: less than 2 % of a core over 10 s in which nobody asks, all its processes together, and the first
- * request after that is answered within 1 ms.
+ * An idle server: less than 2 % of a core over 10 s in which nobody asks, all its processes
+ * together, and the first request after that is answered within 1 ms.
  *
- * - Rounds of one silence and one answer each, on a connection that was there all along. Every round's share must hold;
- *   of the answers most of up to five: three good ones or three bad ones decide.
- * - Good is within 1 ms on a machine that is never late, and that still has in its caches what it ran before the silence. So
- *   a round's limit is 1 ms and what its machine adds, measured in the same round and said in the log:
- *   - An answer waits for up to four wake-ups (the dataplane's, the application's, the dataplane's again, the client's); each
- *     may be as late as the machine was.
- *   - Every program that wakes has to be fetched from memory. What that takes for Node is what a plain echo server of
- *     node:net takes to answer after the same silence: 0.1 ms on a machine of our own, 1 to 2 ms on one whose caches
- *     others fill meanwhile. Ours are one such program inline; in domain process two, one of them twice (in and out).
+ * - Rounds of one silence and one answer each, on a connection that was there all along. Every
+ *   round's share must hold; of the answers most of up to five: three good ones or three bad ones
+ *   decide.
+ * - Good is within 1 ms on a machine that is never late, and that still has in its caches what it
+ *   ran before the silence. So a round's limit is 1 ms and what its machine adds, measured in the
+ *   same round and said in the log:
+ *   - An answer waits for up to four wake-ups (the dataplane's, the application's, the dataplane's
+ *     again, the client's); each may be as late as the machine was.
+ *   - Every program that wakes has to be fetched from memory. What that takes for Node is what a
+ *     plain echo server of node:net takes to answer after the same silence: 0.1 ms on a machine of
+ *     our own, 1 to 2 ms on one whose caches others fill meanwhile. Ours are one such program
+ *     inline; in domain process two, one of them twice (in and out).
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -57,7 +60,8 @@ async function ask(address: string, silenceMs: number): Promise<Answer> {
 
 async function round({ address, pids }: Serving): Promise<Round> {
   const silenceMs = SETTLE_MS + IDLE_SECONDS * 1000 + 500;
-  // The plain one is asked a little later: not at the same moment, nor first, which would warm what ours needs.
+  // The plain one is asked a little later: not at the same moment, nor first, which would warm what
+  // ours needs.
   const asking = [ask(address, silenceMs), ask(PLAIN_ADDRESS, silenceMs + STAGGER_MS)] as const;
   await sleep(SETTLE_MS);
   const before = cpuSeconds(pids);

@@ -1,6 +1,6 @@
 /**
- * Linux as the peer, in the ways that peers differ: half-close, short lives, many at once, readers that do not read,
- * no options, and deaths in the middle.
+ * Linux as the peer, in the ways that peers differ: half-close, short lives, many at once, readers
+ * that do not read, no options, and deaths in the middle.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
- * IPv6 as the kernel's programs meet it: ping (whole and in fragments), memcached over TCP, streams of many megabytes, on
- * our own links and on an interface that we share with the kernel.
+ * IPv6 as the kernel's programs meet it: ping (whole and in fragments), memcached over TCP, streams
+ * of many megabytes, on our own links and on an interface that we share with the kernel.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

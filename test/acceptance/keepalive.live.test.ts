@@ -1,6 +1,7 @@
 /**
- * A client that has gone without a word: what it would receive is dropped in the kernel, so that nothing of it comes any more.
- * `--keepalive` and `c.keepalive` find it out; one that is there and says nothing stays.
+ * A client that has gone without a word: what it would receive is dropped in the kernel, so that
+ * nothing of it comes any more. `--keepalive` and `c.keepalive` find it out; one that is there and
+ * says nothing stays.
  */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
@@ -22,7 +23,10 @@ const SO_ATTACH_FILTER = 26;
 /** A busy machine is late. */
 const LATE_MS = 4000;
 
-/** A socket filter that takes nothing: the kernel's TCP hears no segment of it any more, and so answers none. */
+/**
+ * A socket filter that takes nothing: the kernel's TCP hears no segment of it any more, and so
+ * answers none.
+ */
 function deafen({ socket }: Client): void {
   const { fd } = (socket as Socket & { _handle: { fd: number } })._handle;
   const nothing = new Struct(8).u16(0, 0x06).bytes; // BPF_RET | BPF_K, 0 bytes
@@ -31,7 +35,9 @@ function deafen({ socket }: Client): void {
   must(result, 'setsockopt(SO_ATTACH_FILTER)');
 }
 
-/** Two clients that have been answered, of which one falls silent for good; what is said of its end. */
+/**
+ * Two clients that have been answered, of which one falls silent for good; what is said of its end.
+ */
 async function oneGoes(serving: Serving): Promise<{ reason: string; silentMs: number }> {
   const [gone, idle] = [
     await Client.open(serving.address, 7),

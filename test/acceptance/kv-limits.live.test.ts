@@ -1,6 +1,6 @@
 /**
- * kv at its limits, over our own TCP with the kernel's at the other end: more connections than it has control
- * blocks, and get lines of any length from clients that write all before they read.
+ * kv at its limits, over our own TCP with the kernel's at the other end: more connections than it
+ * has control blocks, and get lines of any length from clients that write all before they read.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

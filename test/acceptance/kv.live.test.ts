@@ -1,6 +1,6 @@
 /**
- * kv as its users' clients meet it, through our own TCP: libmemcached's conformance suite, the npm client `memcached`
- * with 100,000 values, and a parser that gets its requests cut anywhere.
+ * kv as its users' clients meet it, through our own TCP: libmemcached's conformance suite, the npm
+ * client `memcached` with 100,000 values, and a parser that gets its requests cut anywhere.
  */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';

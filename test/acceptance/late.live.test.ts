@@ -1,5 +1,6 @@
 /**
- * What an application does late reaches nobody else, and what it reports ends nobody: in both domains, over real connections.
+ * What an application does late reaches nobody else, and what it reports ends nobody: in both
+ * domains, over real connections.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

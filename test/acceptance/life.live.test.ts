@@ -1,6 +1,6 @@
 /**
- * Life and death: a dataplane that dies is started again and nobody else notices; a control plane that dies is
- * replaced, and the clients of its service do not notice.
+ * Life and death: a dataplane that dies is started again and nobody else notices; a control plane
+ * that dies is replaced, and the clients of its service do not notice.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -17,7 +17,10 @@ import { DOMAINS, IX, ROOT, Serving } from './serving.ts';
 
 enterNamespace();
 
-/** Longer than a lost frame costs (the kernel's RTO is at least 200 ms), a busy machine's scheduler aside. */
+/**
+ * Longer than a lost frame costs (the kernel's RTO is at least 200 ms), a busy machine's scheduler
+ * aside.
+ */
 const GAP_MS_MAX = 200;
 const CRASHING = fileURLToPath(new URL('../control/children/crashing-control.ts', import.meta.url));
 const SECOND = ['--ip', '10.77.0.3/24'];
@@ -38,7 +41,8 @@ async function until(what: string, condition: () => boolean, limitMs = 10_000): 
 }
 
 /**
- * Dataplanes and applications of this copy of the repository, whoever started them (they are not told whose); without `others`.
+ * Dataplanes and applications of this copy of the repository, whoever started them (they are not
+ * told whose); without `others`.
  */
 function childrenHere(others: readonly number[] = []): number[] {
   const isOne = (pid: string): boolean => {
@@ -59,7 +63,10 @@ function childrenHere(others: readonly number[] = []): number[] {
 /** Somebody else's. */
 const OTHERS = childrenHere();
 
-/** Echoes over one connection until `stop`, which says how long the longest answer took and how many there were. */
+/**
+ * Echoes over one connection until `stop`, which says how long the longest answer took and how many
+ * there were.
+ */
 async function beat(
   address: string,
 ): Promise<{ stop(): Promise<{ worstMs: number; count: number }> }> {

@@ -1,6 +1,6 @@
 /**
- * What happens to a service whose link goes down, comes up, is renamed, moved or removed: what it says, what it costs
- * meanwhile, and that it serves again when it can.
+ * What happens to a service whose link goes down, comes up, is renamed, moved or removed: what it
+ * says, what it costs meanwhile, and that it serves again when it can.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -174,7 +174,10 @@ describe('link', { skip: needs('ip', 'ping', 'unshare'), timeout: 500_000 }, () 
   });
 });
 
-/** An interface that is there before the service: one end of a veth pair, the other one has the client's addresses. */
+/**
+ * An interface that is there before the service: one end of a veth pair, the other one has the
+ * client's addresses.
+ */
 function makeShared(t: TestContext): void {
   const netlink = new Netlink();
   t.after(() => removeLink('ixqa'));

@@ -1,6 +1,6 @@
 /**
- * An application that crashes, exits, throws, hangs or wants too much: it is named in one line and in JSON, its peers are
- * reset, it comes back, and its dataplane never notices more than that.
+ * An application that crashes, exits, throws, hangs or wants too much: it is named in one line and
+ * in JSON, its peers are reset, it comes back, and its dataplane never notices more than that.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

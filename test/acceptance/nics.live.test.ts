@@ -1,6 +1,7 @@
 /**
- * Ways in other than TCP over AF_XDP as root: ping, ports that nobody serves, a TAP, a TAP without root, and the
- * demonstration over the cable. And both protection domains when the application is slow.
+ * Ways in other than TCP over AF_XDP as root: ping, ports that nobody serves, a TAP, a TAP without
+ * root, and the demonstration over the cable. And both protection domains when the application is
+ * slow.
  */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -70,7 +71,8 @@ describe('nics', { skip: needs('nc', 'unshare', 'nsenter', 'setpriv'), timeout: 
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
     const mayRead = `test -r ${ROOT}package.json && test -w /dev/net/tun`;
     const { exitCode } = await run([...nobody, 'sh', '-c', mayRead]);
-    // A clone in somebody's home, or a device that is root's: then root itself makes the user namespace.
+    // A clone in somebody's home, or a device that is root's: then root itself makes the user
+    // namespace.
     const who = exitCode === 0 ? nobody : [];
     t.diagnostic([...who, 'unshare', '-Urn', 'bin/ix'].join(' '));
     const prefix = [...who, 'unshare', '-Urn'];

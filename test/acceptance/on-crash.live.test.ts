@@ -1,6 +1,7 @@
 /**
- * `--on-crash`: what clients on the kernel's TCP see when an application is killed, crashes or hangs. With rst every one
- * a reset; with fin the end of the stream, except where bytes are lost: those are told by a reset.
+ * `--on-crash`: what clients on the kernel's TCP see when an application is killed, crashes or
+ * hangs. With rst every one a reset; with fin the end of the stream, except where bytes are lost:
+ * those are told by a reset.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -1,6 +1,6 @@
 /**
- * Placement split: dataplane and application poll on a core each. What is served, hang detection and life are those of
- * same-core; the cores are not.
+ * Placement split: dataplane and application poll on a core each. What is served, hang detection
+ * and life are those of same-core; the cores are not.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

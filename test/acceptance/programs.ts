@@ -1,5 +1,6 @@
 /**
- * Programs of other people that the tests talk to: found or named as missing, run to their end, and never left behind.
+ * Programs of other people that the tests talk to: found or named as missing, run to their end, and
+ * never left behind.
  */
 import { type SpawnOptions, spawn } from 'node:child_process';
 import { Readable } from 'node:stream';

@@ -1,12 +1,14 @@
 /**
  * `bin/ix serve` as a process of its own, for tests that look at it from outside.
  *
- * - The test file calls `enterNamespace` first: server and peers are alone in a network namespace, with a state
- *   directory of their own.
- * - Without IX_VERIFY: what runs is what a user runs. `verify: true` for the tests that look for broken invariants.
- * - `stop` interrupts it and asserts an end in order: exit code 0, nothing said on standard error, no link left.
- * - `kill9` is the end of its control plane alone; what goes on without it holds our pipes. Whatever a test leaves is
- *   ended when it is disposed of.
+ * - The test file calls `enterNamespace` first: server and peers are alone in a network namespace,
+ *   with a state directory of their own.
+ * - Without IX_VERIFY: what runs is what a user runs. `verify: true` for the tests that look for
+ *   broken invariants.
+ * - `stop` interrupts it and asserts an end in order: exit code 0, nothing said on standard error,
+ *   no link left.
+ * - `kill9` is the end of its control plane alone; what goes on without it holds our pipes.
+ *   Whatever a test leaves is ended when it is disposed of.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';

@@ -1,6 +1,7 @@
 /**
- * The ten seconds' form of `bin/ix bench soak`: hostile frames at full rate with invariants checked on the way, a
- * well-behaved client meanwhile, every frame accounted for, and all pools full afterwards.
+ * The ten seconds' form of `bin/ix bench soak`: hostile frames at full rate with invariants checked
+ * on the way, a well-behaved client meanwhile, every frame accounted for, and all pools full
+ * afterwards.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

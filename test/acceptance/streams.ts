@@ -1,4 +1,7 @@
-/** The streams of bench/peers/bulk.c and src/apps/bulk.ts, made once more: for tests that compare bytes. */
+/**
+ * The streams of bench/peers/bulk.c and src/apps/bulk.ts, made once more: for tests that compare
+ * bytes.
+ */
 import { crc32 } from 'node:zlib';
 
 /** The first `length` bytes of the stream of `seed`: xorshift32 words, little-endian. */

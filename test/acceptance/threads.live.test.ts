@@ -1,6 +1,7 @@
 /**
- * A service of two elastic threads: each has a queue of the link, a stack and an application of its own; connections are
- * spread over them, and each lives on one. What arrives at one thread and concerns both is told to the other.
+ * A service of two elastic threads: each has a queue of the link, a stack and an application of its
+ * own; connections are spread over them, and each lives on one. What arrives at one thread and
+ * concerns both is told to the other.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -19,7 +20,10 @@ const WHICH = fileURLToPath(new URL('./apps/which.ts', import.meta.url));
 const CONNECTIONS = 32;
 const LINE = 'thread 0\n';
 
-/** The threads that answer, over so many connections, each asked twice: a connection stays where it is. */
+/**
+ * The threads that answer, over so many connections, each asked twice: a connection stays where it
+ * is.
+ */
 async function threadsOf(address: string): Promise<Set<string>> {
   const seen = new Set<string>();
   for (let i = 0; i < CONNECTIONS; i++) {
@@ -44,7 +48,8 @@ describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
       assert.deepEqual(await threadsOf('fd77::2'), BOTH);
       const { tcpOpened, siblingsHeard, siblingsLimited } = serving.counters();
       assert.deepEqual([tcpOpened, siblingsLimited], [2 * CONNECTIONS, 0]);
-      // Both have asked for the host's address by ARP and by neighbour discovery; whose queue the answer came to told it.
+      // Both have asked for the host's address by ARP and by neighbour discovery; whose queue the
+      // answer came to told it.
       assert.ok(siblingsHeard! > 0, 'nothing was told');
       await serving.stop();
     });

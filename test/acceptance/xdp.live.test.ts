@@ -1,4 +1,7 @@
-/** Where the XDP program runs and how frames are copied: `serve`, `stat` and `doctor` say it; what is insisted on is that or nothing. */
+/**
+ * Where the XDP program runs and how frames are copied: `serve`, `stat` and `doctor` say it; what
+ * is insisted on is that or nothing.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';

@@ -1,4 +1,7 @@
-/** Both pools of packet buffers against two sets of offsets: any order of taking and freeing, exhaustion, and what VERIFY catches. */
+/**
+ * Both pools of packet buffers against two sets of offsets: any order of taking and freeing,
+ * exhaustion, and what VERIFY catches.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

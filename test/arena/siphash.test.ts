@@ -1,6 +1,7 @@
 /**
- * SipHash-2-4 against a byte-wise one in BigInt, HalfSipHash-1-3 against a byte-wise one in int32; both of these are held
- * against the authors' vectors (vectors.h of the reference implementation, CC0): key 00 01 .., message 00 01 .. n-1.
+ * SipHash-2-4 against a byte-wise one in BigInt, HalfSipHash-1-3 against a byte-wise one in int32;
+ * both of these are held against the authors' vectors (vectors.h of the reference implementation,
+ * CC0): key 00 01 .., message 00 01 .. n-1.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

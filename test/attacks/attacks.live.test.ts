@@ -1,4 +1,7 @@
-/** The attack suite: every case of ./cases, tried by a hostile application against a live system (scene.ts). */
+/**
+ * The attack suite: every case of ./cases, tried by a hostile application against a live system
+ * (scene.ts).
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Incident } from '../../src/control/children/incidents.ts';
@@ -44,7 +47,10 @@ const SUITES: Record<string, Suite> = {
 };
 /** How soon the control plane must have said what it has to say. */
 const NAMED_MS = 5000;
-/** An application that ends is restarted after 100 ms, then after twice as long each time: a fresh service is faster. */
+/**
+ * An application that ends is restarted after 100 ms, then after twice as long each time: a fresh
+ * service is faster.
+ */
 const ENDS_MAX = 4;
 
 let scene: Scene;

@@ -1,10 +1,13 @@
 /**
- * What a case of the suite is: one thing that a hostile application tries, and what must come of it.
+ * What a case of the suite is: one thing that a hostile application tries, and what must come of
+ * it.
  *
- * - `run` happens in the application's process, confined as in production; what it returns goes back over its own connection and is
- *   compared there with `expects`, or looked at by `check`. So this module and the cases are loaded on both sides.
+ * - `run` happens in the application's process, confined as in production; what it returns goes
+ *   back over its own connection and is compared there with `expects`, or looked at by `check`. So
+ *   this module and the cases are loaded on both sides.
  * - `ends`: the application does not survive it. This is what its control plane must say of that.
- * - What every case must leave behind (victims undisturbed, pools full, same dataplane) is scene.ts's.
+ * - What every case must leave behind (victims undisturbed, pools full, same dataplane) is
+ *   scene.ts's.
  */
 
 import type { Ended, Incident } from '../../src/control/children/incidents.ts';

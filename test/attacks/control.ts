@@ -1,8 +1,10 @@
 /**
- * A control plane for the hostile service: what `ix run` does, and it answers what its dataplane holds.
+ * A control plane for the hostile service: what `ix run` does, and it answers what its dataplane
+ * holds.
  *
- * - Arguments: module, subnet, and optionally the program to run as the dataplane. Lines of JSON on standard output: `ready`,
- *   `state` or `pong` for each line on standard input, `report`, `incident`, `ended`. Standard error is the control plane's own.
+ * - Arguments: module, subnet, and optionally the program to run as the dataplane. Lines of JSON on
+ *   standard output: `ready`, `state` or `pong` for each line on standard input, `report`,
+ *   `incident`, `ended`. Standard error is the control plane's own.
  *
  * Not a test itself: service.ts starts it.
  */

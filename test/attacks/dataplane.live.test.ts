@@ -1,6 +1,7 @@
 /**
- * A hostile dataplane (hostile/dataplane.ts), confined as in production, against its control plane and the dataplanes of others:
- * neither notices, and its control plane ends it when told to, whatever it does.
+ * A hostile dataplane (hostile/dataplane.ts), confined as in production, against its control plane
+ * and the dataplanes of others: neither notices, and its control plane ends it when told to,
+ * whatever it does.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -49,7 +50,10 @@ const ATTACKS: Record<string, unknown> = {
   descriptorsOfFramesThatAreNotItsOwn: 'done',
 };
 
-/** Addresses of the host in IPv6, and its routes that are not to itself: by destination, gateway and interface. */
+/**
+ * Addresses of the host in IPv6, and its routes that are not to itself: by destination, gateway and
+ * interface.
+ */
 function hostIpv6(): string[] {
   const read = (name: string): string[] =>
     readFileSync(`/proc/self/net/${name}`, 'latin1').trim().split('\n');

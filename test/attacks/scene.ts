@@ -1,11 +1,13 @@
 /**
- * The scene of the suite: two victims (kv and echo, in domain process), their clients (witness.ts), a host with servers, and a
- * hostile service beside them; and what must be true after every attack.
+ * The scene of the suite: two victims (kv and echo, in domain process), their clients (witness.ts),
+ * a host with servers, and a hostile service beside them; and what must be true after every attack.
  *
- * - The victims' clients got every answer, the right one, and never waited longer than GAP_MS: less than the least time after
- *   which TCP sends again (200 ms on Linux), so that nothing was lost, either. A machine that is late itself is allowed for.
+ * - The victims' clients got every answer, the right one, and never waited longer than GAP_MS: less
+ *   than the least time after which TCP sends again (200 ms on Linux), so that nothing was lost,
+ *   either. A machine that is late itself is allowed for.
  * - The attacked dataplane went on answering for itself (RST of a closed port) just as steadily.
- * - Its pools are full again, without flows and timers; so are the victims' processes the same as before, and its own dataplane.
+ * - Its pools are full again, without flows and timers; so are the victims' processes the same as
+ *   before, and its own dataplane.
  */
 import assert from 'node:assert/strict';
 import {
@@ -68,9 +70,13 @@ async function serve(sink: Sink | undefined): Promise<Server> {
 const AF_INET = 2;
 const MUTE_PORT = 4999;
 
-/** A TCP port whose queue is full, so that SYNs are dropped, and a UDP port that nobody reads, both of one number. */
+/**
+ * A TCP port whose queue is full, so that SYNs are dropped, and a UDP port that nobody reads, both
+ * of one number.
+ */
 function listenWithoutAccepting(): number {
-  const address = Uint8Array.of(AF_INET, 0, MUTE_PORT >> 8, MUTE_PORT & 255, ...Array(12).fill(0)); // sockaddr_in
+  // sockaddr_in
+  const address = Uint8Array.of(AF_INET, 0, MUTE_PORT >> 8, MUTE_PORT & 255, ...Array(12).fill(0));
   for (const type of [1, 2]) {
     const socket = must(sys.syscall(SYS.socket, AF_INET, type, 0), 'socket');
     must(sys.syscall(SYS.bind, socket, address, 16), 'bind');
@@ -211,7 +217,10 @@ export class Scene {
     return { ...outcome, observed };
   }
 
-  /** What was acknowledged has come to the sink: on a busy machine it reads later than its kernel answers. */
+  /**
+   * What was acknowledged has come to the sink: on a busy machine it reads later than its kernel
+   * answers.
+   */
   async #quiet(): Promise<void> {
     for (let before = -1; before !== this.#sink.bytes; await sleep(QUIET_MS)) {
       before = this.#sink.bytes;
@@ -224,8 +233,9 @@ export class Scene {
   }
 
   /**
-   * Asserts that the victims never missed a beat. With `isFlooded` the queue of the hostile dataplane itself may have
-   * overflown, and one SYN to it, which it refuses when it hears it, with the rest: who shares a queue shares that.
+   * Asserts that the victims never missed a beat. With `isFlooded` the queue of the hostile
+   * dataplane itself may have overflown, and one SYN to it, which it refuses when it hears it, with
+   * the rest: who shares a queue shares that.
    */
   async assertUndisturbed(isFlooded = false): Promise<void> {
     const { lateMs, ...testimony } = await this.mark();
@@ -242,7 +252,10 @@ export class Scene {
     for (const victim of this.#victims) assert.equal(victim.errors, '');
   }
 
-  /** Asserts that every pool of the hostile dataplane is full again, and that it is the same process; waits for that. */
+  /**
+   * Asserts that every pool of the hostile dataplane is full again, and that it is the same
+   * process; waits for that.
+   */
   async assertHome(): Promise<State> {
     const end = performance.now() + SETTLE_MS;
     for (;;) {

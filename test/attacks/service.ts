@@ -1,6 +1,6 @@
 /**
- * The hostile service as the suite sees it: its control plane in a process of its own (control.ts), what that says, and the
- * connection by which its application is told what to try.
+ * The hostile service as the suite sees it: its control plane in a process of its own (control.ts),
+ * what that says, and the connection by which its application is told what to try.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -103,7 +103,10 @@ export class HostileService {
     return this.#messages.splice(at, 1)[0]!;
   }
 
-  /** What was said of the application and nobody has asked for; pools that are used up are said as quotas. */
+  /**
+   * What was said of the application and nobody has asked for; pools that are used up are said as
+   * quotas.
+   */
   get unheard(): Incident[] {
     const incidents = this.#messages.flatMap(({ type, incident }) => {
       return type === 'incident' ? [incident as Incident] : [];

@@ -1,10 +1,12 @@
 /**
- * The victims' clients, in a thread of their own: they talk without a pause, check every answer and remember the longest time
- * without one.
+ * The victims' clients, in a thread of their own: they talk without a pause, check every answer and
+ * remember the longest time without one.
  *
- * - kv: `set` and `get` of a value that changes; echo: bytes that change; `refused`: a port of the attacked dataplane that nobody
- *   serves, whose RST its own stack must send while its application does what it likes.
- * - Messages in: 'mark' (once everybody has had one more answer: what was seen since the last mark), { refused } (the address to ask, or '' for none).
+ * - kv: `set` and `get` of a value that changes; echo: bytes that change; `refused`: a port of the
+ *   attacked dataplane that nobody serves, whose RST its own stack must send while its application
+ *   does what it likes.
+ * - Messages in: 'mark' (once everybody has had one more answer: what was seen since the last
+ *   mark), { refused } (the address to ask, or '' for none).
  *
  * Started by scene.ts.
  */

@@ -1,5 +1,6 @@
 /**
- * The cable as a bench: ours and lwIP behind the same rings answer the same client, which checks every byte.
+ * The cable as a bench: ours and lwIP behind the same rings answer the same client, which checks
+ * every byte.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,6 @@
-/** `ix bench goodput`: what it runs, what it says of figures, and its snapshot beside the simulator. */
+/**
+ * `ix bench goodput`: what it runs, what it says of figures, and its snapshot beside the simulator.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -87,8 +89,9 @@ test('table_merge_freshCellsReplaceOldOnes', () => {
 const factor = (a: number, b: number): number => Math.max(a / b, b / a);
 
 /**
- * Losses decide what a short flow gets, and the machine's delays which segments they hit; by how much the figure of a cell
- * may differ from the simulator's. With one millisecond of round trip the machine's own delays are a part of it.
+ * Losses decide what a short flow gets, and the machine's delays which segments they hit; by how
+ * much the figure of a cell may differ from the simulator's. With one millisecond of round trip the
+ * machine's own delays are a part of it.
  */
 const agreement = (of: CellFigures): number => (of.loss === 0 ? 1.35 : of.rttMs === 1 ? 4 : 2.5);
 
@@ -132,7 +135,10 @@ test('simulated_batchesOfMilliseconds_reorderingCostsNothing', () => {
   assert.ok(mbits > 75, `${mbits} Mbit/s: a hole that fills in the batch that called it lost`);
 });
 
-/** Beyond the cells of the live box: a round trip as long as the floor of the retransmission timeout, and longer. */
+/**
+ * Beyond the cells of the live box: a round trip as long as the floor of the retransmission
+ * timeout, and longer.
+ */
 for (const rttMs of [200, 300]) {
   test(`simulated_roundTrip${rttMs}ms_noTimeoutBecauseOfIt`, () => {
     const clean = simulate({ loss: 0, rttMs, reorders: false }, 1, 16_000);

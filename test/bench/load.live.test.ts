@@ -1,5 +1,6 @@
 /**
- * The clients that only the paper's figures need, over the cable: what they count is what they were asked for.
+ * The clients that only the paper's figures need, over the cable: what they count is what they were
+ * asked for.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,6 @@
 /**
- * The benchmark's network: this file's process moves into a namespace of its own, so it is alone in it.
+ * The benchmark's network: this file's process moves into a namespace of its own, so it is alone in
+ * it.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

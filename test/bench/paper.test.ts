@@ -1,5 +1,6 @@
 /**
- * What the report of `ix bench paper` is made of, without a network: interleaving, ratios, verdicts, plots, page.
+ * What the report of `ix bench paper` is made of, without a network: interleaving, ratios,
+ * verdicts, plots, page.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
 /**
- * The peers, each for itself over loopback: a competitor that loses or reorders bytes would make a void comparison.
+ * The peers, each for itself over loopback: a competitor that loses or reorders bytes would make a
+ * void comparison.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -23,7 +24,10 @@ function randomBytes(length: number): Buffer {
   return Buffer.from(Uint8Array.from({ length }, () => random() & 255));
 }
 
-/** Writes everything at once, reads nothing for a while, then reads it all: exercises the peer's back-pressure. */
+/**
+ * Writes everything at once, reads nothing for a while, then reads it all: exercises the peer's
+ * back-pressure.
+ */
 async function echoed(port: number, bytes: Buffer, pauseMs: number): Promise<Buffer> {
   const socket = connect({ host: ADDRESS, port });
   await once(socket, 'connect');

@@ -1,4 +1,7 @@
-/** A child's end of its channel: what it says fits into a line, and nothing waits for who does not read. */
+/**
+ * A child's end of its channel: what it says fits into a line, and nothing waits for who does not
+ * read.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, readSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** `--nic cable` as a command: what it honours, and that it ends whatever the application does. Needs no privilege. */
+/**
+ * `--nic cable` as a command: what it honours, and that it ends whatever the application does.
+ * Needs no privilege.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';

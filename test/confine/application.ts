@@ -1,6 +1,7 @@
 /**
- * An application that tries what it may and what it may not, and reports both. Not a test itself: confine.live.test.ts
- * runs it in both domains. Settings: `allowed`, a directory it was given; `secret`, a file it was not; `then`, what to do instead.
+ * An application that tries what it may and what it may not, and reports both. Not a test itself:
+ * confine.live.test.ts runs it in both domains. Settings: `allowed`, a directory it was given;
+ * `secret`, a file it was not; `then`, what to do instead.
  */
 import { execSync } from 'node:child_process';
 import { createHash, generateKeyPairSync, scrypt } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * Confinement as the kernel enforces it: what an application and a dataplane can still do, asked of themselves, and what
- * they are, read from outside.
+ * Confinement as the kernel enforces it: what an application and a dataplane can still do, asked of
+ * themselves, and what they are, read from outside.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';

@@ -1,5 +1,6 @@
 /**
- * The filters of seccomp, run by an interpreter of classic BPF: what each profile lets through, on both machines.
+ * The filters of seccomp, run by an interpreter of classic BPF: what each profile lets through, on
+ * both machines.
  */
 import assert from 'node:assert/strict';
 import {

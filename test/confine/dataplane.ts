@@ -1,6 +1,6 @@
 /**
- * A dataplane that has turned: it locks itself down like the real one, then tries. Not a test itself:
- * confine.live.test.ts starts it.
+ * A dataplane that has turned: it locks itself down like the real one, then tries. Not a test
+ * itself: confine.live.test.ts starts it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';

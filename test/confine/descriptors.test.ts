@@ -1,4 +1,7 @@
-/** What a confined child takes with it, on kernels old and new. Each case in a process of its own: it marks descriptors. */
+/**
+ * What a confined child takes with it, on kernels old and new. Each case in a process of its own:
+ * it marks descriptors.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
@@ -6,7 +9,10 @@ import { EINVAL, ENOSYS, EPERM } from '../../src/native/sys.ts';
 
 const url = (path: string): string => new URL(`../../src/${path}`, import.meta.url).href;
 
-/** Which of descriptors 0, 4 (meant), 50, 60 (not meant) would go through execve, when close_range answers `result`. */
+/**
+ * Which of descriptors 0, 4 (meant), 50, 60 (not meant) would go through execve, when close_range
+ * answers `result`.
+ */
 function kept(result: number | 'the kernel decides') {
   const script = `
     const { keepOnly } = await import('${url('confine/descriptors.ts')}');

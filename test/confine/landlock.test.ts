@@ -1,6 +1,7 @@
 /**
- * Landlock alone, with nothing in front of it: in production seccomp and namespaces answer first, so that nobody would notice
- * if it did not hold. A process restricts itself and tries; ours is outside of its domain.
+ * Landlock alone, with nothing in front of it: in production seccomp and namespaces answer first,
+ * so that nobody would notice if it did not hold. A process restricts itself and tries; ours is
+ * outside of its domain.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,7 +25,10 @@ const other = join(directory, 'other');
 for (const path of [given, other]) writeFileSync(path, '', { mode: 0o666 });
 after(() => rmSync(directory, { recursive: true }));
 
-/** What a process that has restricted itself, but for reading `given`, gets for `body`, an expression. */
+/**
+ * What a process that has restricted itself, but for reading `given`, gets for `body`, an
+ * expression.
+ */
 async function restricted(body: string): Promise<unknown> {
   const script = `
     const { READ, restrictPaths } = await import('${href('confine/landlock.ts')}');

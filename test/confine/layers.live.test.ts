@@ -1,6 +1,7 @@
 /**
- * Each layer of a child's confinement by itself. Behind the list of system calls nobody would notice that one is missing: here a
- * child has not locked itself down yet, says what it finds, and is looked at from outside.
+ * Each layer of a child's confinement by itself. Behind the list of system calls nobody would
+ * notice that one is missing: here a child has not locked itself down yet, says what it finds, and
+ * is looked at from outside.
  */
 import assert from 'node:assert/strict';
 import {

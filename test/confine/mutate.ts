@@ -1,9 +1,13 @@
 /**
- * Takes each mechanism of mutations.ts away, in a copy of the tree, and asks the test that must notice.
+ * Takes each mechanism of mutations.ts away, in a copy of the tree, and asks the test that must
+ * notice.
  *
- * - `bin/ix test --mutations confine [words of names...]`: a line each, exit code 1 when one is not noticed. Needs root.
- * - Noticed means: the test passes without the mutation and fails with it. A test that never passes notices nothing.
- * - The copy lies below build/, where children can read it as they can read the tree; its packages are second names of ours.
+ * - `bin/ix test --mutations confine [words of names...]`: a line each, exit code 1 when one is not
+ *   noticed. Needs root.
+ * - Noticed means: the test passes without the mutation and fails with it. A test that never passes
+ *   notices nothing.
+ * - The copy lies below build/, where children can read it as they can read the tree; its packages
+ *   are second names of ours.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

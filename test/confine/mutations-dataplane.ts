@@ -1,6 +1,7 @@
 /**
- * What a dataplane and its control plane owe to applications and peers, taken away one at a time: quotas, whom an application may
- * speak to, who hangs, what a dead application leaves, and what a peer can make dear, foretell or draw to itself.
+ * What a dataplane and its control plane owe to applications and peers, taken away one at a time:
+ * quotas, whom an application may speak to, who hangs, what a dead application leaves, and what a
+ * peer can make dear, foretell or draw to itself.
  *
  * Used by mutations.ts, whose comment says what a mutation is.
  */

@@ -1,6 +1,6 @@
 /**
- * What keeps a control plane from other users of the machine, and from what its children print and have captured, taken away one at
- * a time.
+ * What keeps a control plane from other users of the machine, and from what its children print and
+ * have captured, taken away one at a time.
  *
  * Used by mutations.ts, whose comment says what a mutation is.
  */

@@ -1,6 +1,7 @@
 /**
- * The mutations of confinement are of today's source, and docs/SECURITY.md has a row for each. Whether the tests notice them takes a
- * quarter of an hour and root: `bin/ix test --mutations confine`.
+ * The mutations of confinement are of today's source, and docs/SECURITY.md has a row for each.
+ * Whether the tests notice them takes a quarter of an hour and root: `bin/ix test --mutations
+ * confine`.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';

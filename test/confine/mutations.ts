@@ -1,12 +1,14 @@
 /**
- * Every mechanism of docs/SECURITY.md, taken away one at a time; the test that must notice. `find` stands in its file exactly once.
+ * Every mechanism of docs/SECURITY.md, taken away one at a time; the test that must notice. `find`
+ * stands in its file exactly once.
  *
- * - A mutation is a change of the source in a copy of the tree (mutate.ts): there is no switch in the product that an application,
- *   or a variable of the environment, could throw.
+ * - A mutation is a change of the source in a copy of the tree (mutate.ts): there is no switch in
+ *   the product that an application, or a variable of the environment, could throw.
  * - `test` is a file and the name of a test in it; without a name, all of the file.
  *
  * Used by mutate.ts and mutations.test.ts. Those of other
- * users and of what children print are in mutations-machine.ts, those that are no matter of confinement in mutations-dataplane.ts.
+ * users and of what children print are in mutations-machine.ts, those that are no matter of
+ * confinement in mutations-dataplane.ts.
  */
 import { DATAPLANE_MUTATIONS } from './mutations-dataplane.ts';
 import { MACHINE_MUTATIONS } from './mutations-machine.ts';

@@ -1,6 +1,7 @@
 /**
- * A program in the place of a child's that has not locked itself down: it sees what the step before Node has done, without the
- * list of system calls, which answers first in production. Not a test itself: confine-layers.live.test.ts starts it.
+ * A program in the place of a child's that has not locked itself down: it sees what the step before
+ * Node has done, without the list of system calls, which answers first in production. Not a test
+ * itself: confine-layers.live.test.ts starts it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { endWithParent, readConfig, send } from '../../src/child/channel.ts';

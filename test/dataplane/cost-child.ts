@@ -1,9 +1,10 @@
 /**
- * Measures what a message costs the whole of a server: elastic thread, stack, gate, libix and an echo application, on
- * a driver that is an array. Run by cost.test.ts, or by hand: cost-child.ts [connections].
+ * Measures what a message costs the whole of a server: elastic thread, stack, gate, libix and an
+ * echo application, on a driver that is an array. Run by cost.test.ts, or by hand: cost-child.ts
+ * [connections].
  *
- * - The peers are prepared frames, one a connection, whose sequence numbers, timestamps and checksum are moved on in
- *   place; what that costs is measured by itself and subtracted.
+ * - The peers are prepared frames, one a connection, whose sequence numbers, timestamps and
+ *   checksum are moved on in place; what that costs is measured by itself and subtracted.
  */
 import echo from '../../src/apps/echo.ts';
 import type { Arena } from '../../src/arena/arena.ts';

@@ -1,7 +1,9 @@
 /**
- * What a message costs the whole of a server in JavaScript: 64 bytes in, 64 bytes out, 32 connections a batch.
+ * What a message costs the whole of a server in JavaScript: 64 bytes in, 64 bytes out, 32
+ * connections a batch.
  *
- * The time of the sources and of the bundle is printed, never asserted beyond an order of magnitude: machines differ.
+ * The time of the sources and of the bundle is printed, never asserted beyond an order of
+ * magnitude: machines differ.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,7 @@
-/** The gate of an application that may not speak to everybody: connections, and datagrams that are no answers. */
+/**
+ * The gate of an application that may not speak to everybody: connections, and datagrams that are
+ * no answers.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { COUNTER } from '../../src/counters.ts';

@@ -1,4 +1,6 @@
-/** The dataplane's half of a gate for tests: stack, timers and call array, and calls by their words. */
+/**
+ * The dataplane's half of a gate for tests: stack, timers and call array, and calls by their words.
+ */
 import assert from 'node:assert/strict';
 import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
 import { Stack } from '../../src/dataplane/stack.ts';
@@ -66,7 +68,9 @@ export function makeGate(
     }
     stack.flush();
   };
-  /** Makes the calls by a gate of which every read is counted: words of the arena, and how often. */
+  /**
+   * Makes the calls by a gate of which every read is counted: words of the arena, and how often.
+   */
   const countReads = (...all: number[][]): Map<string, number> => {
     const reads = new Map<string, number>();
     const watched = new Proxy(i32, {

@@ -1,4 +1,7 @@
-/** The gate against an application that may write anything: every answer is a code, nothing throws, nothing leaks. */
+/**
+ * The gate against an application that may write anything: every answer is a code, nothing throws,
+ * nothing leaks.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { CALL, CODE, SENDV_VECTOR } from '../../src/gate/abi.ts';
@@ -34,7 +37,8 @@ describe('gate', () => {
       const send = [CALL.sendv, handle, 1, g.memory.offset, 4];
       assert.deepEqual(g.call(send), [CODE.BAD_HANDLE], `sendv to ${handle}`);
     }
-    // Flows, sockets and timers are numbered apart, so the same number can be a live handle of each kind.
+    // Flows, sockets and timers are numbered apart, so the same number can be a live handle of each
+    // kind.
     for (const handle of [0, -1, flow, udp!]) {
       assert.deepEqual(g.call([CALL.unlisten, handle]), [CODE.BAD_HANDLE]);
     }

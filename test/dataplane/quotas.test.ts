@@ -1,5 +1,6 @@
 /**
- * Quotas of an application: what it gets that wants more than it may have, what is counted, and that the rest goes on.
+ * Quotas of an application: what it gets that wants more than it may have, what is counted, and
+ * that the rest goes on.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -1,4 +1,7 @@
-/** package.json: what it exports is there, and `npm run build` makes declarations that an application can be checked against. */
+/**
+ * package.json: what it exports is there, and `npm run build` makes declarations that an
+ * application can be checked against.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** docs/SECURITY.md: every test and every attack it names exists, every attack is named, and its numbers are the code's. */
+/**
+ * docs/SECURITY.md: every test and every attack it names exists, every attack is named, and its
+ * numbers are the code's.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -53,7 +56,9 @@ const beginnings = shown.flatMap((cell) =>
   ),
 );
 
-/** Whether a test of this source has a name like `pattern`; its first word may be a parameter there. */
+/**
+ * Whether a test of this source has a name like `pattern`; its first word may be a parameter there.
+ */
 function hasTest(source: string, pattern: string): boolean {
   const like = (text: string): string => text.split('...').map(RegExp.escape).join("[^'`]*");
   const rest = pattern.slice(pattern.indexOf('_'));

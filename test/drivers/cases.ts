@@ -1,9 +1,12 @@
 /**
- * What test/drivers/run tries on each kernel: the cases, the devices and the words of a machine's plan that they need.
+ * What test/drivers/run tries on each kernel: the cases, the devices and the words of a machine's
+ * plan that they need.
  *
- * - Each NIC has a device and a tap of its own, since a service changes what it serves on. A case's number is its
- *   place in the list, whichever of them are wanted, so that a second machine finds the taps of the first.
- * - `runs` is what src/nic/drivers.ts and docs/ARCHITECTURE.md claim of this driver under this kernel: `native copy`.
+ * - Each NIC has a device and a tap of its own, since a service changes what it serves on. A case's
+ *   number is its place in the list, whichever of them are wanted, so that a second machine finds
+ *   the taps of the first.
+ * - `runs` is what src/nic/drivers.ts and docs/ARCHITECTURE.md claim of this driver under this
+ *   kernel: `native copy`.
  *
  * Called by main.ts and result.ts.
  */
@@ -16,7 +19,10 @@ export interface Case {
   /** Of `serve`, or the files of a test. */
   readonly words: string;
   readonly kind: 'nic' | 'own' | 'tests' | 'doctor';
-  /** Mode and copying that `serve` is to say, as long as no option asks for another; absent: it has none. */
+  /**
+   * Mode and copying that `serve` is to say, as long as no option asks for another; absent: it has
+   * none.
+   */
   readonly runs?: (kernel: string) => string;
 }
 

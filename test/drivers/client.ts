@@ -1,9 +1,11 @@
 /**
- * The other end of test/drivers/run: a memcached client over the kernel's TCP. `client.ts ADDRESS [seconds to wait]`
+ * The other end of test/drivers/run: a memcached client over the kernel's TCP. `client.ts ADDRESS
+ * [seconds to wait]`
  *
- * - Values of many sizes are stored and read back by content: a driver that cuts, joins or mixes frames is seen here.
- * - Prints one line of JSON: what went wrong (`wrong`, empty when all is right), requests a second one at a time, gets a
- *   second over 40 connections.
+ * - Values of many sizes are stored and read back by content: a driver that cuts, joins or mixes
+ *   frames is seen here.
+ * - Prints one line of JSON: what went wrong (`wrong`, empty when all is right), requests a second
+ *   one at a time, gets a second over 40 connections.
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';

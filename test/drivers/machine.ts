@@ -1,10 +1,13 @@
 /**
- * One machine of test/drivers/run: QEMU with a kernel and NICs, the steps it is given, and what came of each.
+ * One machine of test/drivers/run: QEMU with a kernel and NICs, the steps it is given, and what
+ * came of each.
  *
- * - A step has so long (`limitMs`); then the machine is given up with it. The steps after it were not reached: who calls
- *   gives them to another machine. A machine that dies or does not boot is told by the same means, never by silence.
- * - The machine's console is QEMU's standard input and output: guest/start.sh says `@word ...` there, and a NIC's step
- *   waits for a line from here while the client (client.ts) talks to it over a tap of this network namespace.
+ * - A step has so long (`limitMs`); then the machine is given up with it. The steps after it were
+ *   not reached: who calls gives them to another machine. A machine that dies or does not boot is
+ *   told by the same means, never by silence.
+ * - The machine's console is QEMU's standard input and output: guest/start.sh says `@word ...`
+ *   there, and a NIC's step waits for a line from here while the client (client.ts) talks to it
+ *   over a tap of this network namespace.
  * - No KVM: emulated, everything is the same but slower, and nothing is needed of this machine.
  *
  * Called by main.ts.
@@ -45,8 +48,9 @@ export interface Outcome {
   /** What the client found. */
   client: { wrong: string[]; requests?: number; gets?: number } | undefined;
   /**
-   * What the machine said of it, by its words: `driver`; `socket`, zc:1 or zc:0, of xsk_diag; `out` and `err` of the
-   * service; `stat`; `kernel`, the last lines of its log; `test` and `skip`, lines of a test's report.
+   * What the machine said of it, by its words: `driver`; `socket`, zc:1 or zc:0, of xsk_diag; `out`
+   * and `err` of the service; `stat`; `kernel`, the last lines of its log; `test` and `skip`, lines
+   * of a test's report.
    */
   readonly said: Record<string, string[]>;
 }
@@ -143,8 +147,8 @@ class Listener {
 }
 
 /**
- * Boots it and takes it through its steps; `log` gets the whole console, `keep` each step's outcome when it is over. What
- * is returned has also those that it did not come to.
+ * Boots it and takes it through its steps; `log` gets the whole console, `keep` each step's outcome
+ * when it is over. What is returned has also those that it did not come to.
  */
 export async function runMachine(
   machine: Machine,

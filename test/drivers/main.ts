@@ -1,10 +1,14 @@
 /**
- * What test/drivers/run does once packages and image are there: machine after machine, then the table.
+ * What test/drivers/run does once packages and image are there: machine after machine, then the
+ * table.
  *
- * - A case that has a right result keeps it (`--again`: none does), so a run that was stopped goes on where it was. One that
- *   does not end in its time is given up with its machine; those after it get another machine.
- * - Every case of every kernel that was asked for is in the table, also one that did not run, with the reason.
- * - Results: RESULTS/KERNEL/CASE.json (all that was said), RESULTS/KERNEL/*.log (consoles), RESULTS/drivers.md and .json.
+ * - A case that has a right result keeps it (`--again`: none does), so a run that was stopped goes
+ *   on where it was. One that does not end in its time is given up with its machine; those after it
+ *   get another machine.
+ * - Every case of every kernel that was asked for is in the table, also one that did not run, with
+ *   the reason.
+ * - Results: RESULTS/KERNEL/CASE.json (all that was said), RESULTS/KERNEL/*.log (consoles),
+ *   RESULTS/drivers.md and .json.
  *
  * Called by run, within a network namespace of its own; result.ts says what is right.
  */

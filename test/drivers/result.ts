@@ -1,11 +1,13 @@
 /**
- * What came of a case of test/drivers/run, kept as RESULTS/KERNEL/CASE.json, and the table of all of them.
+ * What came of a case of test/drivers/run, kept as RESULTS/KERNEL/CASE.json, and the table of all
+ * of them.
  *
- * - `right`: it came to its end, and a client got every byte that it had stored back, at every size, and the service ran as
- *   src/nic/drivers.ts says of this driver, and the kernel's own socket diagnosis agrees with what the service said of
- *   itself; of tests: none failed and at least one passed; of doctor: nothing that is needed is missing.
- * - `wrong`: something else was seen. `unfinished`: it began and was cut off. `not run`: it did not begin, or could not.
- *   The last two are never taken for right; the detail says why.
+ * - `right`: it came to its end, and a client got every byte that it had stored back, at every
+ *   size, and the service ran as src/nic/drivers.ts says of this driver, and the kernel's own
+ *   socket diagnosis agrees with what the service said of itself; of tests: none failed and at
+ *   least one passed; of doctor: nothing that is needed is missing.
+ * - `wrong`: something else was seen. `unfinished`: it began and was cut off. `not run`: it did not
+ *   begin, or could not. The last two are never taken for right; the detail says why.
  * - A row tells the commit that was tried: a result stays until its case is run again.
  *
  * Called by main.ts.

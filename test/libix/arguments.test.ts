@@ -1,4 +1,7 @@
-/** What an application gives that cannot be: refused where it is given, in one line, and nothing of libix's is harmed. */
+/**
+ * What an application gives that cannot be: refused where it is given, in one line, and nothing of
+ * libix's is harmed.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Connection, type Handlers, IxArgumentError } from '../../src/libix/index.ts';

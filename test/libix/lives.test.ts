@@ -1,4 +1,7 @@
-/** What belongs to a finished connection, socket or timer does nothing, whoever has its id, cookie or slot by now. */
+/**
+ * What belongs to a finished connection, socket or timer does nothing, whoever has its id, cookie
+ * or slot by now.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import v8 from 'node:v8';
@@ -9,7 +12,9 @@ import { Random } from '../net/random.ts';
 import { FakeGate } from './fake-gate.ts';
 import { bytesOf, finish, serving, settle, textOf } from './serving.ts';
 
-/** Everything that can be done with a connection, with what it must answer when that is finished. */
+/**
+ * Everything that can be done with a connection, with what it must answer when that is finished.
+ */
 const DEEDS: Record<string, (c: Connection, block: number) => unknown> = {
   send: (c, block) => c.send(block, 4, 1),
   sendOfNothing: (c, block) => c.send(block, 0, 1),

@@ -1,6 +1,6 @@
 /**
- * Every call of libix's, refused with every code: nothing stands still. Either the call is made again and the connection
- * goes on, or it is over and its application has been told.
+ * Every call of libix's, refused with every code: nothing stands still. Either the call is made
+ * again and the connection goes on, or it is over and its application has been told.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,7 @@
-/** What tests of libix's sessions share: an application served by a fake gate, and how such a test ends. */
+/**
+ * What tests of libix's sessions share: an application served by a fake gate, and how such a test
+ * ends.
+ */
 import assert from 'node:assert/strict';
 import { FakeGate } from './fake-gate.ts';
 

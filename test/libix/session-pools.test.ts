@@ -214,7 +214,8 @@ describe('session, at random', () => {
     gate.turn();
     const { arena, ix, sink } = gate;
     const offset = arena.carve('one message', 64);
-    // A dataplane that accepts everything and acknowledges it in the next batch, and allocates nothing itself.
+    // A dataplane that accepts everything and acknowledges it in the next batch, and allocates
+    // nothing itself.
     const round = () => {
       const w = sink.push(EVENT.recv, flow.handle, flow.cookie);
       arena.i32[w + 3] = offset;
@@ -227,8 +228,8 @@ describe('session, at random', () => {
       const sent = sink.push(EVENT.sent, flow.handle, flow.cookie);
       arena.i32[sent + 3] = 64;
     };
-    // V8 compiles, and compiles again, when it finds the time: the first windows may hold that. What allocates for
-    // each message does so in all of them.
+    // V8 compiles, and compiles again, when it finds the time: the first windows may hold that.
+    // What allocates for each message does so in all of them.
     const windows: number[] = [];
     while (windows.length < 20 && !(windows.at(-1)! < 1)) {
       const before = v8.getHeapStatistics().total_allocated_bytes;

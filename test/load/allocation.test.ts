@@ -1,5 +1,6 @@
 /**
- * The clients' hot paths allocate nothing: their handlers are called with bytes that already lie in the arena.
+ * The clients' hot paths allocate nothing: their handlers are called with bytes that already lie in
+ * the arena.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,9 @@
 /**
- * An echo server that holds every message for a known time, to the microsecond: what two generators must agree on.
+ * An echo server that holds every message for a known time, to the microsecond: what two generators
+ * must agree on.
  *
- * - Of 50 messages in a row 30 are held 400 ms, 17 are held 600 ms and 3 are held 800 ms: p50, p90 and p99 are known.
+ * - Of 50 messages in a row 30 are held 400 ms, 17 are held 600 ms and 3 are held 800 ms: p50, p90
+ *   and p99 are known.
  * - It never sleeps while messages wait, so that it is not late itself.
  *
  * Usage: node delaying-server.ts PORT. Prints "ready" when it listens, on all addresses.

@@ -1,6 +1,7 @@
 /**
- * The workloads' distributions against their moments and quantiles: those that follow from the parameters, and the
- * figures that mutilate's authors give for ETC (value mean 195 B, p50 39, p99 1903; key mean 36).
+ * The workloads' distributions against their moments and quantiles: those that follow from the
+ * parameters, and the figures that mutilate's authors give for ETC (value mean 195 B, p50 39, p99
+ * 1903; key mean 36).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

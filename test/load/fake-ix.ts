@@ -1,10 +1,11 @@
 /**
  * Just enough of libix to run a load application without a network, under virtual time.
  *
- * - The server is a function on bytes: what a connection sends goes in, what comes out is delivered back in random
- *   pieces; what the application does not consume comes again, contiguous, as libix promises.
- * - A send is refused with probability `refuse`, but only while something of the connection is on the way, since
- *   `drained` follows then.
+ * - The server is a function on bytes: what a connection sends goes in, what comes out is delivered
+ *   back in random pieces; what the application does not consume comes again, contiguous, as libix
+ *   promises.
+ * - A send is refused with probability `refuse`, but only while something of the connection is on
+ *   the way, since `drained` follows then.
  */
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';
 import { isLoadReport } from '../../src/load/result.ts';

@@ -1,6 +1,6 @@
 /**
- * Enough of memcached for a generator: set, and get of any number of keys, requests in any pieces. What a get is
- * answered may be distorted.
+ * Enough of memcached for a generator: set, and get of any number of keys, requests in any pieces.
+ * What a get is answered may be distorted.
  */
 import assert from 'node:assert/strict';
 import type { FakeServer } from './fake-ix.ts';

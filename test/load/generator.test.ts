@@ -117,7 +117,8 @@ test('a_server_that_pauses_is_seen_by_every_request_that_was_due_meanwhile', () 
   // 500 requests in 100 ms; those due in the pause waited 20 ms at most, their median 10 ms.
   assert.ok(report.latency.maxNs >= 19e6 && report.latency.maxNs < 22e6, `${report.latency.maxNs}`);
   assert.ok(report.latency.p90Ns >= 9e6 && report.latency.p90Ns <= 12e6, `${report.latency.p90Ns}`);
-  // Timed from sending, only the four that were on the way show it: that is what mutilate would say.
+  // Timed from sending, only the four that were on the way show it: that is what mutilate would
+  // say.
   assert.ok(report.service!.p90Ns < 1e6, `${report.service!.p90Ns}`);
   assert.ok(report.lag!.p90Ns > 5e6);
 });
@@ -202,7 +203,8 @@ test('overload_is_seen_as_latency_and_as_a_rate_below_the_offered_one', () => {
 });
 
 test('keys_that_are_missing_from_an_answer_do_not_hold_it_up', () => {
-  // A long key that is missing before a short one that is there: the whole answer may be shorter than the long line.
+  // A long key that is missing before a short one that is there: the whole answer may be shorter
+  // than the long line.
   const options = { workload: 'etc', multiGet: 8, hitRatio: 0.5, connections: 8, records: 100 };
   const { report } = runWith(memcachedServer(), options);
   assert.equal(report.stalled, 0);

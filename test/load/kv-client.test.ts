@@ -15,7 +15,9 @@ const OPTIONS = {
   depth: '3',
 };
 
-/** Enough of memcached: set and get, requests in any pieces. `get` may be told to answer otherwise. */
+/**
+ * Enough of memcached: set and get, requests in any pieces. `get` may be told to answer otherwise.
+ */
 const store =
   (values = new Map<string, string>(), distort = (answer: string) => answer): FakeServer =>
   () => {

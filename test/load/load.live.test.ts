@@ -1,6 +1,6 @@
 /**
- * `bin/ix load` as a user runs it: against our kv and echo, Debian's memcached and a server of known delays, over our
- * dataplane, ordinary sockets and the cable.
+ * `bin/ix load` as a user runs it: against our kv and echo, Debian's memcached and a server of
+ * known delays, over our dataplane, ordinary sockets and the cable.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';

@@ -11,7 +11,10 @@ import { resultOf } from './fake-result.ts';
 const TARGET = { host: '10.0.0.1', port: 11_211 };
 const CAPACITY = 100_000;
 
-/** Latency of an M/M/1 queue is exponential with mean 1 / (capacity - rate); above capacity it never answers all. */
+/**
+ * Latency of an M/M/1 queue is exponential with mean 1 / (capacity - rate); above capacity it never
+ * answers all.
+ */
 function model(asked: GeneratorSettings[] = []) {
   return async (settings: GeneratorSettings) => {
     asked.push(settings);

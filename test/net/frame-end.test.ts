@@ -1,6 +1,6 @@
 /**
- * What ends exactly where its frame ends: on links whose MTU is above 1500, and after reassembly. The address behind it
- * names the next frame, which is somebody else's.
+ * What ends exactly where its frame ends: on links whose MTU is above 1500, and after reassembly.
+ * The address behind it names the next frame, which is somebody else's.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -21,7 +21,10 @@ import {
   words6,
 } from './packets6.ts';
 
-/** The longest frame that AF_XDP takes with 2048-byte chunks: MTU 1776. It ends where its buffer ends. */
+/**
+ * The longest frame that AF_XDP takes with 2048-byte chunks: MTU 1776. It ends where its buffer
+ * ends.
+ */
 const FRAME_MAX = 1790;
 const MTUS = [1500, 1501, 1775, 1776];
 const DESTINATION_OPTIONS = 60;
@@ -47,7 +50,10 @@ function padding(next: number, bytes: number): number[] {
   return extension(next, pads);
 }
 
-/** Every frame but those that the driver and somebody else hold: the latter are written to, as an owner would. */
+/**
+ * Every frame but those that the driver and somebody else hold: the latter are written to, as an
+ * owner would.
+ */
 function othersFrames(f: Fixture): Map<number, number> {
   const { frames, arena } = f.env;
   const others = new Map<number, number>();

@@ -1,6 +1,6 @@
 /**
- * What tests before the filter share (wanted-frames, overheard): whose the frames are for, one frame out of one end, and how
- * many have come at another.
+ * What tests before the filter share (wanted-frames, overheard): whose the frames are for, one
+ * frame out of one end, and how many have come at another.
  */
 import { bytes6, OURS6, OURS6_LINK } from '../net/packets6.ts';
 import type { End } from './suite.ts';

@@ -1,9 +1,12 @@
 /**
- * The kernel's side of an AF_XDP socket, faked: what other kernels and drivers do with the four rings, in a pure test.
+ * The kernel's side of an AF_XDP socket, faked: what other kernels and drivers do with the four
+ * rings, in a pure test.
  *
- * - `FakeKernel` stands in for the system calls of src/nic/xsk.ts and afxdp.ts on its own descriptors; all others go
- *   through. The rings are the arena's own memory, read and written here as the kernel does.
- * - Each behaviour was seen on the kernel that it is named by (test/drivers/run shows them on the real ones).
+ * - `FakeKernel` stands in for the system calls of src/nic/xsk.ts and afxdp.ts on its own
+ *   descriptors; all others go through. The rings are the arena's own memory, read and written here
+ *   as the kernel does.
+ * - Each behaviour was seen on the kernel that it is named by (test/drivers/run shows them on the
+ *   real ones).
  * - `wire` is what was transmitted, `deliver` is a frame that arrives.
  *
  * Read first: net/xdp/xsk.c `__xsk_generic_xmit`, `xsk_bind`; net/xdp/xsk_queue.h.
@@ -18,7 +21,10 @@ export interface Behaviour {
   budgetIsAnOption: boolean;
   /** The transmit ring's consumer index moves only with a kick that ends without EAGAIN. */
   consumerIsLazy: boolean;
-  /** none: EOPNOTSUPP; picky: EINVAL; whole: the driver looks at the fill ring again and again; atBind: only while it has buffers. */
+  /**
+   * none: EOPNOTSUPP; picky: EINVAL; whole: the driver looks at the fill ring again and again;
+   * atBind: only while it has buffers.
+   */
   zeroCopy: 'none' | 'picky' | 'whole' | 'atBind';
   /** Sent frames complete at once, or when `complete` is called: a NIC's interrupt. */
   completesLater: boolean;
@@ -50,7 +56,9 @@ const EACCES = 13;
 const EOPNOTSUPP = 95;
 const XDP_HEADROOM = 256;
 const NIC_DESCRIPTORS = 256;
-/** Where things are in a mapping: producer, consumer, descriptors, flags (struct xdp_ring_offset). */
+/**
+ * Where things are in a mapping: producer, consumer, descriptors, flags (struct xdp_ring_offset).
+ */
 const [PRODUCER, CONSUMER, DESCRIPTORS, FLAGS] = [0, 64, 192, 128];
 
 interface Ring {

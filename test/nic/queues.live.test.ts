@@ -1,8 +1,10 @@
 /**
- * AF_XDP on a link of two queues, as elastic threads will have them: a socket each, pools of their own, one XDP program.
+ * AF_XDP on a link of two queues, as elastic threads will have them: a socket each, pools of their
+ * own, one XDP program.
  *
- * - A veth pair gives a frame of the sender's queue n to the receiver's queue n, which is what tells them apart here; a NIC
- *   does the same by its hash. Native mode only: in generic mode it is the queue before that, and of two the first gets all.
+ * - A veth pair gives a frame of the sender's queue n to the receiver's queue n, which is what
+ *   tells them apart here; a NIC does the same by its hash. Native mode only: in generic mode it is
+ *   the queue before that, and of two the first gets all.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,7 @@
 /**
- * Before the filter: every frame of the table, sent at a real XDP program and a real packet socket. On an interface shared with
- * the kernel each reaches those whom it is for; on a link of our own all of them reach us.
+ * Before the filter: every frame of the table, sent at a real XDP program and a real packet socket.
+ * On an interface shared with the kernel each reaches those whom it is for; on a link of our own
+ * all of them reach us.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** What the stack makes of every frame of the table: it uses what the filter lets through, and drops the rest by name. */
+/**
+ * What the stack makes of every frame of the table: it uses what the filter lets through, and drops
+ * the rest by name.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Arena } from '../../src/arena/arena.ts';

@@ -1,10 +1,11 @@
 /**
- * Every frame that the stack uses if it gets it, and what looks like one: who must get it on an interface that we share with the
- * kernel.
+ * Every frame that the stack uses if it gets it, and what looks like one: who must get it on an
+ * interface that we share with the kernel.
  *
- * - 'ours': the XDP program takes it. 'both': the kernel gets it, and so do we. 'kernel': not for us.
- * - The same table says what the stack makes of each (wanted-frames.test.ts), so that the filter cannot be narrower than
- *   the stack, nor wider, without a test that says so.
+ * - 'ours': the XDP program takes it. 'both': the kernel gets it, and so do we. 'kernel': not for
+ *   us.
+ * - The same table says what the stack makes of each (wanted-frames.test.ts), so that the filter
+ *   cannot be narrower than the stack, nor wider, without a test that says so.
  */
 import * as v4 from '../net/packets.ts';
 import * as v6 from '../net/packets6.ts';

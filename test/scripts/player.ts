@@ -1,8 +1,8 @@
 /**
  * Plays a scenario of a packet script against a host under virtual time.
  *
- * - Time moves from timer to timer, so that what leaves is seen when it leaves. A line of the peer's or a question that
- *   finds a segment that the script has not asked for fails.
+ * - Time moves from timer to timer, so that what leaves is seen when it leaves. A line of the
+ *   peer's or a question that finds a segment that the script has not asked for fails.
  * - Every scenario ends with every pool full.
  *
  * Used by scripts.test.ts and run.ts. Read first: script.ts.
@@ -309,7 +309,9 @@ export class Player {
     }
   }
 
-  /** An application that always writes, a peer that acknowledges each segment a round trip later. */
+  /**
+   * An application that always writes, a peer that acknowledges each segment a round trip later.
+   */
   #sink(line: Line): void {
     const p = this.#peer;
     const { tcp } = p.host;

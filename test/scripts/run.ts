@@ -1,7 +1,9 @@
 /**
- * Plays packet scripts by hand: `node test/scripts/run.ts FILE.script [SCENARIO...]` (IX_VERIFY=1 checks invariants).
+ * Plays packet scripts by hand: `node test/scripts/run.ts FILE.script [SCENARIO...]` (IX_VERIFY=1
+ * checks invariants).
  *
- * - Prints a line a scenario, and for the first failure the script's line and what happened instead. Exit code 1.
+ * - Prints a line a scenario, and for the first failure the script's line and what happened
+ *   instead. Exit code 1.
  */
 import { readFileSync } from 'node:fs';
 import { Player } from './player.ts';

@@ -1,36 +1,42 @@
 /**
- * Packet scripts: their syntax. A file holds scenarios, each one a conversation with one host, line by line.
+ * Packet scripts: their syntax. A file holds scenarios, each one a conversation with one host, line
+ * by line.
  *
- *     == established_threeDuplicates_fastRetransmit      a scenario begins (and ends the one before)
- *     host congestion=newReno                            choices: congestion, ecn, mtu, flows, keepalive, timeWait (ms); first line
+ *     == established_threeDuplicates_fastRetransmit a scenario begins (and ends the one before)
+ *     host congestion=newReno choices: congestion, ecn, mtu, flows, keepalive, timeWait (ms); first
+ *     line
  *     listen                                             a call of the application
- *     +0   < S 0 <mss 1000, sack>                        the peer sends: flags, sequence number, options
- *     +0   > SA 0 ack 1                                  the host must send that, at that time
- *     +10  < A 1 ack 1 win 50000
- *     accept
- *     write 3000                                         the next 3000 bytes of the stream
- *     +0   > A 1:1001
- *     > A 1001:2001                                      no time: at the same time
- *     > PA 2001:3001
- *     quiet 100                                          nothing for 100 ms
- *     field cwnd 10000..12000                            a word of the control block: N, N..M, <N, >N
+ *     +0 < S 0 <mss 1000, sack> the peer sends: flags, sequence number, options +0 > SA 0 ack 1 the
+ *     host must send that, at that time +10 < A 1 ack 1 win 50000 accept write 3000 the next 3000
+ *     bytes of the stream +0 > A 1:1001 > A 1001:2001 no time: at the same time > PA 2001:3001
+ *     quiet 100 nothing for 100 ms field cwnd 10000..12000 a word of the control block: N, N..M,
+ *     <N, >N
  *
- * - Times are milliseconds after the line before; `+200..250` is a span; what must leave may do so 1 ms or 2 % late.
- * - Numbers are relative to the SYNs, as in tcpdump. `ack` left out: everything that has come (`<`), anything (`>`).
- * - What leaves must be in the script, in order, and nothing else. Flags are compared letter by letter (F S R P A U E W),
- *   options only when given: `<>` none, `<mss N, scale N, sack, ts ECR, sack A:B C:D>`; from the peer `ts VAL ECR`.
- * - `A 1:5001 each 1000` are five segments. From the peer, `ts VAL -N` echoes what came N ms before the latest.
- * - `ecn ce`, `ecn ect0`, `ecn no` behind a segment: its IP header's bits. `bad` behind one of the peer's: its checksum.
- * - `< icmp TYPE CODE [MTU]` is about the first (`about last`: the last) segment that left since the peer last spoke.
+ * - Times are milliseconds after the line before; `+200..250` is a span; what must leave may do so
+ *   1 ms or 2 % late.
+ * - Numbers are relative to the SYNs, as in tcpdump. `ack` left out: everything that has come
+ *   (`<`), anything (`>`).
+ * - What leaves must be in the script, in order, and nothing else. Flags are compared letter by
+ *   letter (F S R P A U E W), options only when given: `<>` none, `<mss N, scale N, sack, ts ECR,
+ *   sack A:B C:D>`; from the peer `ts VAL ECR`.
+ * - `A 1:5001 each 1000` are five segments. From the peer, `ts VAL -N` echoes what came N ms before
+ *   the latest.
+ * - `ecn ce`, `ecn ect0`, `ecn no` behind a segment: its IP header's bits. `bad` behind one of the
+ *   peer's: its checksum.
+ * - `< icmp TYPE CODE [MTU]` is about the first (`about last`: the last) segment that left since
+ *   the peer last spoke.
  * - `open RTT <options>`: the peer opens with that round trip, the application accepts.
- * - Calls: listen [backlog N], connect, accept, reject, write N, read N, close, shutdown, abort, keepalive MS,
- *   userTimeout MS. Questions: state NAME, field NAME N, count COUNTER N, events NAME..., dead REASON, gone.
+ * - Calls: listen [backlog N], connect, accept, reject, write N, read N, close, shutdown, abort,
+ *   keepalive MS, userTimeout MS. Questions: state NAME, field NAME N, count COUNTER N, events
+ *   NAME..., dead REASON, gone.
  * - `skip` forgets what has left.
- * - `peer N` goes on with another peer (port 40000 + N) of the same host. `sink MS rtt MS [more MS] [mark]` lets the
- *   application write and the peer acknowledge every segment for a while; `more` adds to the round trip each round.
+ * - `peer N` goes on with another peer (port 40000 + N) of the same host. `sink MS rtt MS [more MS]
+ *   [mark]` lets the application write and the peer acknowledge every segment for a while; `more`
+ *   adds to the round trip each round.
  * - `#` begins a comment.
  *
- * Used by player.ts. Read first: Cardwell et al., "packetdrill: scriptable network stack testing" (USENIX ATC 2013).
+ * Used by player.ts. Read first: Cardwell et al., "packetdrill: scriptable network stack testing"
+ * (USENIX ATC 2013).
  */
 
 export interface Line {

@@ -1,6 +1,7 @@
 /**
- * Bugs planted in the stack are found by the simulator: each day a few others of them (SEED chooses), more where nothing may be
- * left out. All of them take a quarter of an hour of two cores: IX_MUTATIONS=1, or `node sim/mutate.ts`.
+ * Bugs planted in the stack are found by the simulator: each day a few others of them (SEED
+ * chooses), more where nothing may be left out. All of them take a quarter of an hour of two cores:
+ * IX_MUTATIONS=1, or `node sim/mutate.ts`.
  */
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';

@@ -1,5 +1,6 @@
 /**
- * The observer sees what it claims to see: for each rule, a short exchange that keeps it and one that breaks it.
+ * The observer sees what it claims to see: for each rule, a short exchange that keeps it and one
+ * that breaks it.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +18,10 @@ const SERVER_ISS = 0x7fff_ff00;
 const CLIENT_PORT = 40_000;
 const SERVER_PORT = 7;
 
-/** A client (host 0) and a server (host 1) of one connection; every segment is built from relative numbers. */
+/**
+ * A client (host 0) and a server (host 1) of one connection; every segment is built from relative
+ * numbers.
+ */
 class Exchange {
   readonly schedule = new Schedule();
   readonly pattern = makePattern();
@@ -232,7 +236,10 @@ const SACK_OK = [...MSS_1000, 4, 2, 1, 1];
 const words = (...numbers: number[]): number[] =>
   numbers.flatMap((n) => [(n >>> 24) & 255, (n >>> 16) & 255, (n >>> 8) & 255, n & 255]);
 
-/** SACK is agreed, and 200 of 300 bytes have arrived; the server's acknowledgement names blocks (relative). */
+/**
+ * SACK is agreed, and 200 of 300 bytes have arrived; the server's acknowledgement names blocks
+ * (relative).
+ */
 class Selective extends Exchange {
   override open(): this {
     this.pass(0, { flags: SYN, options: SACK_OK })

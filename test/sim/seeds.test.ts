@@ -1,5 +1,6 @@
 /**
- * The simulator's promises: a seed is a run, and a few hundred of them pass. IX_SIM_SEEDS and SEED choose others.
+ * The simulator's promises: a seed is a run, and a few hundred of them pass. IX_SIM_SEEDS and SEED
+ * choose others.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -35,7 +36,10 @@ test('seeds_many_breakNoRule', { timeout: TIMEOUT_MS }, () => {
   assert.ok(speed > 100, `only ${speed.toFixed(0)} times real time`);
 });
 
-/** 3227: a SYN's window; 3861: the clock of sequence numbers; 7912: both ends stream and neither reads. */
+/**
+ * 3227: a SYN's window; 3861: the clock of sequence numbers; 7912: both ends stream and neither
+ * reads.
+ */
 for (const seed of [3227, 3861, 7912]) {
   test(`seed${seed}_thatFailedOnce_breaksNoRule`, () => {
     const result = new Simulator().run(seed);

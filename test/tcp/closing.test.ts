@@ -1,4 +1,7 @@
-/** Closing: FIN-WAIT, CLOSE-WAIT, CLOSING, LAST-ACK, TIME-WAIT, half-close, abort, ICMP (RFC 9293 3.6, 3.10.4, 3.10.5). */
+/**
+ * Closing: FIN-WAIT, CLOSE-WAIT, CLOSING, LAST-ACK, TIME-WAIT, half-close, abort, ICMP (RFC 9293
+ * 3.6, 3.10.4, 3.10.5).
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';

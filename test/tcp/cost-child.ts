@@ -1,7 +1,8 @@
 /**
  * Measures the request-reply path of one stack without VERIFY: run by cost.test.ts, or by hand.
  *
- * - The peer is simulated: one request frame is prepared, its sequence numbers, timestamps and checksum are moved on in place.
+ * - The peer is simulated: one request frame is prepared, its sequence numbers, timestamps and
+ *   checksum are moved on in place.
  */
 import { getHeapStatistics } from 'node:v8';
 import { EVENT } from '../../src/gate/abi.ts';

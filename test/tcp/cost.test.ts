@@ -1,8 +1,10 @@
 /**
- * What a request and its reply cost: 64 bytes in, header-predicted; 64 bytes out with the acknowledgement on them.
+ * What a request and its reply cost: 64 bytes in, header-predicted; 64 bytes out with the
+ * acknowledgement on them.
  *
- * - Nothing is allocated in steady state: an object per request would be 16 bytes and more, what the compiler allocates
- *   while it is at work is a fraction of one. VERIFY is off: the child runs by itself.
+ * - Nothing is allocated in steady state: an object per request would be 16 bytes and more, what
+ *   the compiler allocates while it is at work is a fraction of one. VERIFY is off: the child runs
+ *   by itself.
  * - The time is printed, never asserted beyond an order of magnitude: machines differ.
  */
 import assert from 'node:assert/strict';

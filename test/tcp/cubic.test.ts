@@ -1,4 +1,7 @@
-/** CUBIC and HyStart++ by themselves: growth over time, decrease, the end of slow start (RFC 9438, RFC 9406). */
+/**
+ * CUBIC and HyStart++ by themselves: growth over time, decrease, the end of slow start (RFC 9438,
+ * RFC 9406).
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Clock } from '../../src/arena/clock.ts';
@@ -7,7 +10,10 @@ import { ROW_WORDS, TCB } from '../../src/tcp/tcb.ts';
 
 const MSS = 1000;
 
-/** A flow whose round trip takes `rttMs`; `round` acknowledges a window of bytes, segment by segment. */
+/**
+ * A flow whose round trip takes `rttMs`; `round` acknowledges a window of bytes, segment by
+ * segment.
+ */
 class Flow {
   readonly row = new Int32Array(ROW_WORDS);
   readonly clock = new Clock();

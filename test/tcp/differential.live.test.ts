@@ -1,4 +1,7 @@
-/** Our TCP beside Linux's, segment by segment (differential.ts). Differences that stay are in docs/conformance.md. */
+/**
+ * Our TCP beside Linux's, segment by segment (differential.ts). Differences that stay are in
+ * docs/conformance.md.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -41,7 +44,10 @@ interface Linux {
   close(): void;
 }
 
-/** Linux behind a TAP, in a namespace of its own: every connection is accepted and read, half-open ones are kept. */
+/**
+ * Linux behind a TAP, in a namespace of its own: every connection is accepted and read, half-open
+ * ones are kept.
+ */
 async function startLinux(): Promise<Linux> {
   enterPrivateNetwork();
   for (const [name, value] of Object.entries(SETTINGS)) {

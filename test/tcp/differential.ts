@@ -1,15 +1,18 @@
 /**
- * The same conversation with our stack and with Linux's: steps of a peer and of the application, what comes back compared.
+ * The same conversation with our stack and with Linux's: steps of a peer and of the application,
+ * what comes back compared.
  *
- * - A sequence is a handshake with some options and STEPS steps drawn from a seed. Each step delivers one segment, or lets
- *   the application write or close; then STEP_MS pass, longer than either stack delays an acknowledgement, and what was
- *   sent is taken. Our stack runs in virtual time, Linux behind a TAP in real time, all its sequences side by side.
- * - Compared: every segment with SYN, FIN, RST or data (flags but PSH, numbers, length, options), and where the last
- *   acknowledgement stands (number, SACK blocks, a window that is open). How many pure acknowledgements say so is each
- *   stack's choice (docs/conformance.md).
+ * - A sequence is a handshake with some options and STEPS steps drawn from a seed. Each step
+ *   delivers one segment, or lets the application write or close; then STEP_MS pass, longer than
+ *   either stack delays an acknowledgement, and what was sent is taken. Our stack runs in virtual
+ *   time, Linux behind a TAP in real time, all its sequences side by side.
+ * - Compared: every segment with SYN, FIN, RST or data (flags but PSH, numbers, length, options),
+ *   and where the last acknowledgement stands (number, SACK blocks, a window that is open). How
+ *   many pure acknowledgements say so is each stack's choice (docs/conformance.md).
  *
- * - How often the same is said is compared one way only: ours, in virtual time, must not say it more often than Linux. On a
- *   busy machine our answers to Linux come late, and it says again what it has said.
+ * - How often the same is said is compared one way only: ours, in virtual time, must not say it
+ *   more often than Linux. On a busy machine our answers to Linux come late, and it says again what
+ *   it has said.
  *
  * Used by differential.live.test.ts.
  */
@@ -159,8 +162,8 @@ export function areAlike(ours: readonly string[], linux: readonly string[]): boo
 }
 
 /**
- * Without the blocks that are documented to differ: from the first FIN on (Linux counts it among them), and where data in
- * order may cover what is held (Linux names that as a duplicate).
+ * Without the blocks that are documented to differ: from the first FIN on (Linux counts it among
+ * them), and where data in order may cover what is held (Linux names that as a duplicate).
  */
 export function withoutOwnBlocks({ steps }: Sequence, heard: readonly string[][]): string[][] {
   const offset = heard.length - steps.length;
@@ -178,8 +181,8 @@ export function withoutOwnBlocks({ steps }: Sequence, heard: readonly string[][]
 }
 
 /**
- * Where the rest of a sequence is no longer comparable, or -1: the documented differences (docs/conformance.md), and a new
- * connection after a RST.
+ * Where the rest of a sequence is no longer comparable, or -1: the documented differences
+ * (docs/conformance.md), and a new connection after a RST.
  */
 export function incomparableFrom({ steps }: Sequence, heard: readonly string[][]): number {
   const offset = heard.length - steps.length;

@@ -1,4 +1,7 @@
-/** ECN and DCTCP, segment by segment: who agrees, what is marked and echoed, how the window answers (RFC 3168, 8257). */
+/**
+ * ECN and DCTCP, segment by segment: who agrees, what is marked and echoed, how the window answers
+ * (RFC 3168, 8257).
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isPaid } from '../../src/tcp/ecn.ts';

@@ -1,5 +1,6 @@
 /**
- * Applications for TCP tests: they send a stretch of the pattern stream, check every byte that comes, and close.
+ * Applications for TCP tests: they send a stretch of the pattern stream, check every byte that
+ * comes, and close.
  */
 import assert from 'node:assert/strict';
 import { CODE, EVENT } from '../../src/gate/abi.ts';

@@ -1,4 +1,7 @@
-/** ESTABLISHED, segment by segment: acceptance, acknowledgements, windows, order, resets (RFC 9293 3.10.7.4, RFC 5961). */
+/**
+ * ESTABLISHED, segment by segment: acceptance, acknowledgements, windows, order, resets (RFC 9293
+ * 3.10.7.4, RFC 5961).
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
@@ -401,7 +404,9 @@ test('established_oddLengthsUnreadWithScale_rightEdgeNeverMovesLeft', () => {
 
 const holding = (): Peer => new Peer({ offer: { holdAckUs: 5 } }).open(ALL_OPTIONS);
 
-/** Time passes, `count` full segments come, and what is due goes: the acknowledgements that left. */
+/**
+ * Time passes, `count` full segments come, and what is due goes: the acknowledgements that left.
+ */
 function afterUs(p: Peer, us: number, count: number): number {
   p.host.env.clock.us += us;
   for (let i = 0; i < count; i++) p.deliver('A', { data: 1448 });

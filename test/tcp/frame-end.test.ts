@@ -1,4 +1,7 @@
-/** Segments whose payload ends where its frame ends: links whose MTU is above 1500, and small payloads copied together. */
+/**
+ * Segments whose payload ends where its frame ends: links whose MTU is above 1500, and small
+ * payloads copied together.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT } from '../../src/gate/abi.ts';
@@ -12,7 +15,10 @@ const PAYLOAD_MAX = 1790 - 14 - 20 - 20;
 const opened = (): Peer =>
   new Peer({ environment: { mtu: 1776, limits: { receiveFrames: 128 } } }).open();
 
-/** All that was told since the last call, which must be the stream from `position` on; answers where it ends. */
+/**
+ * All that was told since the last call, which must be the stream from `position` on; answers where
+ * it ends.
+ */
 function read(p: Peer, position: number): number {
   for (const { words } of p.eventsOf(EVENT.recv)) {
     assert.ok(isStream(p.host, words[0]!, words[1]!, position));

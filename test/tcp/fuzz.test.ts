@@ -1,4 +1,7 @@
-/** Whatever arrives and whatever is called: nothing throws, invariants hold (VERIFY), every pool is full at the end. */
+/**
+ * Whatever arrives and whatever is called: nothing throws, invariants hold (VERIFY), every pool is
+ * full at the end.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LISTEN_KNOCK_AT_SYN } from '../../src/gate/abi.ts';

@@ -1,9 +1,12 @@
 /**
- * A host for TCP tests: a whole stack on a WireNic, an event sink, application memory, and the loop's turn by hand.
+ * A host for TCP tests: a whole stack on a WireNic, an event sink, application memory, and the
+ * loop's turn by hand.
  *
- * - `turn` runs one iteration as the elastic thread does: timers, frames, events to `onEvent`, calls made there, flush.
- * - Application memory holds a pattern of PATTERN_BYTES (a prime), so that any stretch of a stream can be sent without
- *   a copy and checked by its position: stream byte i is pattern[i % PATTERN_BYTES].
+ * - `turn` runs one iteration as the elastic thread does: timers, frames, events to `onEvent`,
+ *   calls made there, flush.
+ * - Application memory holds a pattern of PATTERN_BYTES (a prime), so that any stretch of a stream
+ *   can be sent without a copy and checked by its position: stream byte i is pattern[i %
+ *   PATTERN_BYTES].
  * - `close` ends a test: flows die, time passes, and every pool must be full again.
  */
 import assert from 'node:assert/strict';
@@ -50,7 +53,10 @@ export class Host {
   /** Everything that was emitted, when nobody handles it. */
   events: Event[] = [];
   onEvent: ((event: Event) => void) | null = null;
-  /** Handles whose `dead` is in the batch that is being handled: calls for them are answered BAD_HANDLE already. */
+  /**
+   * Handles whose `dead` is in the batch that is being handled: calls for them are answered
+   * BAD_HANDLE already.
+   */
   readonly dying = new Set<number>();
   #snapshot: Record<CounterName, number>;
 

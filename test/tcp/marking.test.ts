@@ -1,4 +1,7 @@
-/** What the application has IP say of a flow's packets: TTL or hop limit and DiffServ (RFC 9293 3.9.2). */
+/**
+ * What the application has IP say of a flow's packets: TTL or hop limit and DiffServ (RFC 9293
+ * 3.9.2).
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT, LISTEN_KNOCK_AT_SYN } from '../../src/gate/abi.ts';

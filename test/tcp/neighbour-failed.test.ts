@@ -1,4 +1,7 @@
-/** Neighbours that never answer: what waits for them ends, and what they cost does not depend on how many flows there are. */
+/**
+ * Neighbours that never answer: what waits for them ends, and what they cost does not depend on how
+ * many flows there are.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DEAD, EVENT } from '../../src/gate/abi.ts';

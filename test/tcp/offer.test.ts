@@ -1,4 +1,6 @@
-/** Options that TcpOptions switches off are neither offered nor accepted, by SYN, SYN-ACK or cookie. */
+/**
+ * Options that TcpOptions switches off are neither offered nor accepted, by SYN, SYN-ACK or cookie.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EVENT } from '../../src/gate/abi.ts';
@@ -61,7 +63,8 @@ for (const offer of OFFERS) {
     p.host.env.nic.takeSent();
     p.send('S', ALL);
     const [synAck] = p.replies();
-    const told = offer.timestamps === false ? { sack: false, windowScale: false } : {}; // the rest is in the timestamp
+    // the rest is in the timestamp
+    const told = offer.timestamps === false ? { sack: false, windowScale: false } : {};
     assertOffer(synAck!, { ...offer, ...told });
     assert.equal(p.host.count('tcpCookiesOut'), 1);
     p.stamps = offer.timestamps !== false;

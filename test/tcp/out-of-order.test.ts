@@ -1,4 +1,7 @@
-/** What is held out of order: any arrivals against a map of bytes, and that a segment costs the same whatever is held. */
+/**
+ * What is held out of order: any arrivals against a map of bytes, and that a segment costs the same
+ * whatever is held.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FREE_FRAME, KEEP_FRAME } from '../../src/net/both/environment.ts';
@@ -51,7 +54,10 @@ class Receiver {
     else assert.equal(kept, KEEP_FRAME);
   }
 
-  /** `length` bytes arrive in order: what they make readable is the stream's, and is read at once. Answers its bytes. */
+  /**
+   * `length` bytes arrive in order: what they make readable is the stream's, and is read at once.
+   * Answers its bytes.
+   */
   advance(length: number): number {
     const { queue, row } = this;
     const { i32, u8 } = this.env.arena;
@@ -158,7 +164,9 @@ test('any_arrivals_runsAreWhatAMapOfBytesSays', (t) => {
   }
 });
 
-/** Steps of the most expensive arrival, and of its acknowledgement, of those that `arrivals` makes. */
+/**
+ * Steps of the most expensive arrival, and of its acknowledgement, of those that `arrivals` makes.
+ */
 function mostSteps(r: Receiver, arrivals: Iterable<[number, number]>): number {
   const { outOfOrder } = r.queue;
   let most = 0;
@@ -171,7 +179,10 @@ function mostSteps(r: Receiver, arrivals: Iterable<[number, number]>): number {
   return most;
 }
 
-/** As a peer in anger would send them: at random, from the left, from the right, from both sides to the middle. */
+/**
+ * As a peer in anger would send them: at random, from the left, from the right, from both sides to
+ * the middle.
+ */
 function orders(count: number, random: ReturnType<typeof randomFrom>): number[][] {
   const up = Array.from({ length: count }, (_, i) => i);
   const sides = up.map((i) => (i & 1 ? count - 1 - (i >> 1) : i >> 1));
@@ -202,7 +213,8 @@ test('holesBetweenFullSegments_thousands_allAreHeldAndEachCostsTheLogarithm', (t
       order.map((i): [number, number] => [1448 + 2 * 1448 * i, 1448]),
     );
     assert.equal(r.field('oooRuns'), 2500, 'a lossy path loses nothing by it');
-    assert.ok(most < 400, `${most} steps`); // some ten walks of the tree, of at most thirty steps each
+    // some ten walks of the tree, of at most thirty steps each
+    assert.ok(most < 400, `${most} steps`);
     const filling = mostSteps(
       r,
       order.slice(1).map((i): [number, number] => [Math.max(2 * 1448 * i, 1448 * 2), 1448]),

@@ -1,4 +1,7 @@
-/** The small parts: sequence arithmetic, round-trip estimation, congestion windows, initial numbers, timers, lists. */
+/**
+ * The small parts: sequence arithmetic, round-trip estimation, congestion windows, initial numbers,
+ * timers, lists.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WireKey } from '../../src/arena/siphash.ts';

@@ -1,4 +1,7 @@
-/** Black holes, and the way up again (RFC 4821, 8899, 1191): what is sent, what is believed, what it costs. */
+/**
+ * Black holes, and the way up again (RFC 4821, 8899, 1191): what is sent, what is believed, what it
+ * costs.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TCB } from '../../src/tcp/tcb.ts';

@@ -1,10 +1,10 @@
 /**
  * A scripted peer: segments by hand against one host, and its answers read back.
  *
- * - Numbers are relative: `seq` 0 is the peer's SYN, `ack` 0 ours, so the first data byte is 1 on both sides. Behind them
- *   both real sequence numbers start just below 2^32.
- * - `send` delivers one segment and runs a turn; `replies` are the segments that came out since, `expect` compares
- *   some of their fields.
+ * - Numbers are relative: `seq` 0 is the peer's SYN, `ack` 0 ours, so the first data byte is 1 on
+ *   both sides. Behind them both real sequence numbers start just below 2^32.
+ * - `send` delivers one segment and runs a turn; `replies` are the segments that came out since,
+ *   `expect` compares some of their fields.
  * - Built and read by code that shares nothing with src/wire.
  */
 import assert from 'node:assert/strict';
@@ -109,7 +109,10 @@ export class Peer {
   tsEcr = 0;
   handle = 0;
   #isSynchronized = false;
-  /** Shift of the windows that the host advertises, and the furthest right edge so far; -1: not looked at. */
+  /**
+   * Shift of the windows that the host advertises, and the furthest right edge so far; -1: not
+   * looked at.
+   */
   #shift = -1;
   #edge = 0;
 
@@ -328,7 +331,10 @@ export class Peer {
     return this.host.takeEvents().map(nameOf);
   }
 
-  /** The handshake from the peer's side; the flow is accepted with cookie 55, its handle in `handle`. */
+  /**
+   * The handshake from the peer's side; the flow is accepted with cookie 55, its handle in
+   * `handle`.
+   */
   open(fields: Fields = { mss: 1460 }): this {
     if (this.handle === 0 && this.host.takeEvents().length === 0) {
       this.host.tcp.listen(1, 0, this.port, 16, 0);

@@ -1,4 +1,6 @@
-/** Frames run out: shares, compaction, what is dropped first, and that nothing is stuck afterwards. */
+/**
+ * Frames run out: shares, compaction, what is dropped first, and that nothing is stuck afterwards.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT } from '../../src/gate/abi.ts';

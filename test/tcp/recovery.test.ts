@@ -1,4 +1,7 @@
-/** Recovery with SACK, segment by segment: RACK, PRR, tail loss probes, F-RTO, DSACK (RFC 8985, 6937, 5682, 2883). */
+/**
+ * Recovery with SACK, segment by segment: RACK, PRR, tail loss probes, F-RTO, DSACK (RFC 8985,
+ * 6937, 5682, 2883).
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FLAG, TCB } from '../../src/tcp/tcb.ts';

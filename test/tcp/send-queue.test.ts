@@ -1,4 +1,7 @@
-/** The send queue's fairness: peers that ask for much and never read do not stop the answers to others. */
+/**
+ * The send queue's fairness: peers that ask for much and never read do not stop the answers to
+ * others.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limitsFor, type Quotas } from '../../src/limits.ts';

@@ -1,4 +1,6 @@
-/** Sending, segment by segment: segmentation, windows, retransmission, recovery, probes, keepalive. */
+/**
+ * Sending, segment by segment: segmentation, windows, retransmission, recovery, probes, keepalive.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
@@ -371,7 +373,10 @@ test('zeroWindow_probesNotAnswered_deadByTimeout', () => {
   p.close();
 });
 
-/** A window that has closed over 2000 bytes; `seconds` pass, probes are answered or not. Returns how many there were. */
+/**
+ * A window that has closed over 2000 bytes; `seconds` pass, probes are answered or not. Returns how
+ * many there were.
+ */
 function probed(p: Peer, seconds: number, isAnswering: boolean): number {
   const before = p.host.count('tcpProbes');
   let probes = before;

@@ -1,6 +1,6 @@
 /**
- * Whoever guesses the addresses, the ports and one of the two numbers of a connection changes nothing in it (RFC 5961):
- * the whole control block is compared, so that no field can be forgotten.
+ * Whoever guesses the addresses, the ports and one of the two numbers of a connection changes
+ * nothing in it (RFC 5961): the whole control block is compared, so that no field can be forgotten.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -32,7 +32,10 @@ function open(): Peer {
   return p;
 }
 
-/** Data is in flight, a keepalive and a retransmission are unanswered, and a second has passed in silence. */
+/**
+ * Data is in flight, a keepalive and a retransmission are unanswered, and a second has passed in
+ * silence.
+ */
 function waiting(): Peer {
   const p = open();
   p.host.tcp.keepalive(p.handle, 100_000);

@@ -1,8 +1,9 @@
 /**
  * Every state x every kind of segment, against the table in state-table.ts.
  *
- * - A flow is brought into its state by segments and calls as in life, gets one segment, and what it answers within
- *   50 ms, the state it is in then, what the application was told and how far RCV.NXT has moved are compared.
+ * - A flow is brought into its state by segments and calls as in life, gets one segment, and what
+ *   it answers within 50 ms, the state it is in then, what the application was told and how far
+ *   RCV.NXT has moved are compared.
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -152,7 +153,10 @@ const STARTS: Record<string, string> = {
   CLOSING: 'closing', LAST_ACK: 'lastAck', TIME_WAIT: 'timeWait',
 }; // biome-ignore format: a list
 
-/** Before a flow has sent anything, or where nothing is in flight, acknowledgements have fewer kinds. */
+/**
+ * Before a flow has sent anything, or where nothing is in flight, acknowledgements have fewer
+ * kinds.
+ */
 function acksOf(state: string): readonly Ack[] {
   if (state === 'CLOSED' || state === 'LISTEN') return ['una', 'future'];
   if (state.startsWith('SYN')) return ['ancient', 'old', 'una', 'all', 'future'];

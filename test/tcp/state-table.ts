@@ -1,11 +1,14 @@
 /**
- * What TCP answers to any segment in any state: RFC 9293 3.10.7 written as a table, first rule that holds.
+ * What TCP answers to any segment in any state: RFC 9293 3.10.7 written as a table, first rule that
+ * holds.
  *
- * - `by` names the step of RFC 9293 3.10.7 (3.10.7.1 CLOSED, .2 LISTEN, .3 SYN-SENT, .4 the rest: "1st" check sequence
- *   number ... "8th" check the FIN bit), or the RFC that has changed it: 5961 (blind attacks), 1337 (TIME-WAIT), 6191.
- * - `deviates` says where we do something else than the letter, and why; the test counts that each such rule is used.
- * - A segment is described by where it begins (`at`, relative to RCV.NXT), not by numbers: the test has them begin
- *   below the wrap.
+ * - `by` names the step of RFC 9293 3.10.7 (3.10.7.1 CLOSED, .2 LISTEN, .3 SYN-SENT, .4 the rest:
+ *   "1st" check sequence number ... "8th" check the FIN bit), or the RFC that has changed it: 5961
+ *   (blind attacks), 1337 (TIME-WAIT), 6191.
+ * - `deviates` says where we do something else than the letter, and why; the test counts that each
+ *   such rule is used.
+ * - A segment is described by where it begins (`at`, relative to RCV.NXT), not by numbers: the test
+ *   has them begin below the wrap.
  * - Nothing here is shared with src/: the acceptance test is the RFC's own four lines.
  *
  * Used by state-table.test.ts. Read first: RFC 9293 3.10.7.
@@ -20,8 +23,9 @@ export const FLAGS = [
 ] as const; // biome-ignore format: without ACK, with ACK
 export const DATA = [0, 10] as const;
 /**
- * Options: none agreed and none there; none agreed, and each that there is; timestamps and SACK agreed, and there; agreed, and
- * missing. They change no answer: whatever else a segment is, it is judged by its flags and numbers (RFC 9293 3.1, 3.10.7).
+ * Options: none agreed and none there; none agreed, and each that there is; timestamps and SACK
+ * agreed, and there; agreed, and missing. They change no answer: whatever else a segment is, it is
+ * judged by its flags and numbers (RFC 9293 3.1, 3.10.7).
  */
 export const OPTIONS = ['none', 'added', 'agreed', 'missing'] as const;
 /** A payload that is wholly or partly there already. */
@@ -35,7 +39,10 @@ export type Options = (typeof OPTIONS)[number];
 export interface Case {
   readonly flags: string;
   readonly position: Position;
-  /** Of what: 'ancient' is beyond the window ever offered, 'old' before SND.UNA, 'future' beyond SND.MAX. */
+  /**
+   * Of what: 'ancient' is beyond the window ever offered, 'old' before SND.UNA, 'future' beyond
+   * SND.MAX.
+   */
   readonly ack: Ack | 'none';
   readonly data: number;
   /** SEG.SEQ - RCV.NXT, and RCV.WND. */
@@ -107,11 +114,14 @@ export function isAcceptable(c: Case): boolean {
   return inWindow(c.at) || inWindow(c.at + size - 1);
 }
 
-/** "If the RCV.WND is zero, ... special allowance should be made to accept valid ACKs, URGs, and RSTs." */
+/**
+ * "If the RCV.WND is zero, ... special allowance should be made to accept valid ACKs, URGs, and
+ * RSTs."
+ */
 const isAllowance = (c: Case): boolean => c.window === 0 && c.at === 0 && length(c) > 0;
 /**
- * The table would refuse what stands at RCV.NXT + RCV.WND. That is SND.NXT of a peer that has filled our window, and so where
- * its acknowledgements stand: an allowance of our own.
+ * The table would refuse what stands at RCV.NXT + RCV.WND. That is SND.NXT of a peer that has
+ * filled our window, and so where its acknowledgements stand: an allowance of our own.
  */
 const isFull = (c: Case): boolean =>
   length(c) === 0 && c.at === c.window && has('A')(c) && lacks('R')(c);
@@ -120,7 +130,10 @@ const refused = (c: Case): boolean => !isAcceptable(c) && !isAllowance(c) && !is
 const isRepetition = (c: Case): boolean =>
   refused(c) && c.at < 0 && lacks('S')(c) && lacks('R')(c) && c.ack === 'all';
 
-/** Payload that is new and has room, when it is in order; and whether the FIN behind it is in order too. */
+/**
+ * Payload that is new and has room, when it is in order; and whether the FIN behind it is in order
+ * too.
+ */
 const fresh = (c: Case): number => (c.at > 0 ? 0 : Math.max(0, Math.min(c.at + c.data, c.window)));
 const isInOrder = (c: Case): boolean => c.at <= 0;
 const hasText = (c: Case): boolean => c.data > 0 || has('F')(c);
@@ -189,7 +202,10 @@ function text(state: string, fin: string): Rule[] {
   ];
 }
 
-/** Data for a flow that the application has closed (RFC 9293 3.6.1): the peer must know that it is lost. */
+/**
+ * Data for a flow that the application has closed (RFC 9293 3.6.1): the peer must know that it is
+ * lost.
+ */
 function textAfterClose(state: string, fin: string): Rule[] {
   return [
     {
@@ -201,7 +217,10 @@ function textAfterClose(state: string, fin: string): Rule[] {
   ];
 }
 
-/** "This should not occur since a FIN has been received from the remote side. Ignore the segment text." */
+/**
+ * "This should not occur since a FIN has been received from the remote side. Ignore the segment
+ * text."
+ */
 const ignoreText = (state: string): Rule => ({
   by: '7th: text behind a FIN is ignored',
   when: always,

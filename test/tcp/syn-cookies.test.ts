@@ -1,4 +1,7 @@
-/** SYN cookies: connections through a full backlog, what they keep of the SYN, and what is not believed. */
+/**
+ * SYN cookies: connections through a full backlog, what they keep of the SYN, and what is not
+ * believed.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT } from '../../src/gate/abi.ts';

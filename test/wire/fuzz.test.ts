@@ -1,12 +1,15 @@
 /**
- * Every parser under fuzzing, from a kept corpus: corpus/*.hex, one Ethernet frame each (32 bytes a line).
+ * Every parser under fuzzing, from a kept corpus: corpus/*.hex, one Ethernet frame each (32 bytes a
+ * line).
  *
- * - The corpus has a frame for every header, option, message and extension that src/wire and src/net read, the crooked ones
- *   that break others' parsers, and segments of a Linux kernel. A frame that ever breaks something is added to it.
- * - Frames go through the whole stack, TCP included (listening on port 7, with flows open), under VERIFY. None may throw, go
- *   uncounted or keep memory.
- * - Mutations: bits, bytes at their edges, lengths off by one, cuts, growth, splices; with checksums made right in most, so
- *   that what lies behind them is reached. ROUNDS and SEED as elsewhere.
+ * - The corpus has a frame for every header, option, message and extension that src/wire and
+ *   src/net read, the crooked ones that break others' parsers, and segments of a Linux kernel. A
+ *   frame that ever breaks something is added to it.
+ * - Frames go through the whole stack, TCP included (listening on port 7, with flows open), under
+ *   VERIFY. None may throw, go uncounted or keep memory.
+ * - Mutations: bits, bytes at their edges, lengths off by one, cuts, growth, splices; with
+ *   checksums made right in most, so that what lies behind them is reached. ROUNDS and SEED as
+ *   elsewhere.
  */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -61,7 +64,9 @@ function deliver(host: Host, frame: Uint8Array): void {
   host.env.nic.takeSent();
 }
 
-/** A flow of the stack as its peer sees it: Ethernet to TCP header of what the peer would send next. */
+/**
+ * A flow of the stack as its peer sees it: Ethernet to TCP header of what the peer would send next.
+ */
 interface Open {
   template: Uint8Array;
   seq: number;
@@ -239,7 +244,8 @@ test('corpus_mutated_countedAndNothingHeld', (t) => {
   const seen = (name: Parameters<Host['count']>[0]): boolean => host.count(name) > 0;
   const reached = ['tcpOpened', 'tcpBadOption', 'udpIn', 'icmpEchoIn', 'icmp6EchoIn', 'ndpIn', 'ip6BadOption', 'ipFragmentsIn', 'arpIn'] as const; // biome-ignore format: one line
   for (const name of reached) assert.ok(seen(name), `${name}: what lies behind was reached`);
-  // A half-open flow whose peer keeps saying something is given up late: its SYN-ACK backs off to a minute.
+  // A half-open flow whose peer keeps saying something is given up late: its SYN-ACK backs off to a
+  // minute.
   for (let minute = 0; minute < 12; minute++) {
     host.pass(60_000);
     host.turn();

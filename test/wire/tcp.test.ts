@@ -110,7 +110,8 @@ test('options_anyBytes_neverReadBeyondTheirEnd', (t) => {
       random.pick([0, 1, 2, 3, 4, 5, 8, 10, random.below(256)]),
     );
     const reader = new OptionReader();
-    reader.read(new DataView(bytes.buffer), 0, bytes.length); // a view that ends where they end: else it would throw
+    // a view that ends where they end: else it would throw
+    reader.read(new DataView(bytes.buffer), 0, bytes.length);
     assert.ok(reader.scale >= -1 && reader.scale <= 14);
   }
 });

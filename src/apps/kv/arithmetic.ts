@@ -52,7 +52,8 @@ export class Arithmetic {
     const length = images.dataLengthOf(item);
     const flags = images.flagsOf(item);
     if (length === 0 || !fitsChunk(images.keyLengthOf(item), flags, length)) return NON_NUMERIC;
-    // Of a chained item the first chunk: digits after more than 16 KiB of blanks are no number here.
+    // Of a chained item the first chunk: digits after more than 16 KiB of blanks are no number
+    // here.
     const first = store.pieces.lengthAt(item);
     if (!numbers.parseU64(images.dataOf(item), first)) return NON_NUMERIC;
     if (isIncrement) numbers.add(deltaLo, deltaHi);

@@ -5,9 +5,10 @@
  * - Bucket by bucket of the hash table, which never grows: what is stored and deleted meanwhile may
  *   be in it or not, everything else is in it once (but for the bucket that it stopped in, if that
  *   has changed).
- * - As far as the connection takes answers at a time: who reads slowly gets it slowly. And no further
- *   than GO_COST at a time, so that nobody waits for who asks a large store for next to nothing: the
- *   connection is paused, and resumed by a timer, one at a time. Where it stopped is in its record.
+ * - As far as the connection takes answers at a time: who reads slowly gets it slowly. And no
+ *   further than GO_COST at a time, so that nobody waits for who asks a large store for next to
+ *   nothing: the connection is paused, and resumed by a timer, one at a time. Where it stopped is
+ *   in its record.
  * - Keys are percent-encoded, lines end in a bare LF, as memcached's do.
  *
  * Called by Commands, Replies and kv.ts. Read first: memcached's doc/protocol.txt, crawler.c.
@@ -135,7 +136,10 @@ export class Dump {
     });
   }
 
-  /** Lets the one that has waited longest go on. By the timer, and once a second where that was refused. */
+  /**
+   * Lets the one that has waited longest go on. By the timer, and once a second where that was
+   * refused.
+   */
   resumeOne(): void {
     for (const [record, c] of this.#paused) {
       this.#paused.delete(record);

@@ -3,10 +3,10 @@
  *
  * - What is dead is freed; what is alive moves to another page of its class while that has a free
  *   chunk, and is evicted when it has none. A piece that cannot move costs its whole item.
- * - A page with anything on it that is referenced or being filled is left alone: such memory may not
- *   move.
- * - Emptying a page of the smallest items is 10,900 moves or unlinkings: one or two milliseconds, the
- *   longest thing this store ever does.
+ * - A page with anything on it that is referenced or being filled is left alone: such memory may
+ *   not move.
+ * - Emptying a page of the smallest items is 10,900 moves or unlinkings: one or two milliseconds,
+ *   the longest thing this store ever does.
  *
  * Called by Eviction. Read first: memcached's slabs.c `slab_rebalance_move`.
  */

@@ -2,8 +2,8 @@
  * Who is thrown out when memory is full.
  *
  * - Nobody, as long as memory is to be had without: the dead item at the tail of the class's own
- *   list; a page of any class on which nothing is alive (crawler.ts); a page of a class with a page's
- *   worth of free chunks, whose items move together (evacuation.ts).
+ *   list; a page of any class on which nothing is alive (crawler.ts); a page of a class with a
+ *   page's worth of free chunks, whose items move together (evacuation.ts).
  * - Then the tail of the class's own list, the least recently used item. One that was hit since it
  *   came to the head goes back there once instead; a referenced one always does.
  * - Every search is bounded: SEARCH_MAX items of the own class; PAGES_TRIED pages of each of
@@ -108,7 +108,10 @@ export class Eviction {
     return -1;
   }
 
-  /** Empties a page of a class that has a page's worth of free chunks elsewhere; looks not every time. */
+  /**
+   * Empties a page of a class that has a page's worth of free chunks elsewhere; looks not every
+   * time.
+   */
   #takeSparePage(index: number): boolean {
     const { slabs, clock } = this.#store;
     this.#calls = (this.#calls + 1) & 0x7fffffff;
@@ -234,9 +237,9 @@ export class Eviction {
   }
 
   /**
-   * Empties the first page, from the tail of the class's list, that holds nothing referenced. Chained
-   * items have their pieces on many pages: there the least recently used ones go first, until what
-   * is on the page finds room elsewhere.
+   * Empties the first page, from the tail of the class's list, that holds nothing referenced.
+   * Chained items have their pieces on many pages: there the least recently used ones go first,
+   * until what is on the page finds room elsewhere.
    */
   #takePageFrom(index: number): boolean {
     const store = this.#store;

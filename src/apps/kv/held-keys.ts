@@ -6,8 +6,9 @@
  *   keys come; what it cannot answer waits here, so that input goes on and libix holds nothing.
  * - Text as it came, without the LF, in blocks that are chained: the first word of each is the next
  *   one's offset. Where a connection's text begins and ends is in its record.
- * - A connection has at most HELD_MAX, and never more blocks than are free: whoever takes much leaves
- *   as much to the others. Who needs more is refused (Retrieval), counted as `long_lines_refused`.
+ * - A connection has at most HELD_MAX, and never more blocks than are free: whoever takes much
+ *   leaves as much to the others. Who needs more is refused (Retrieval), counted as
+ *   `long_lines_refused`.
  * - A block that was never taken has not been touched: there is no memory behind it.
  *
  * Called by Retrieval.
@@ -37,7 +38,9 @@ export const heldBytes = (mebibytes: number): number =>
   Math.min(ALL_MAX, (mebibytes * MEBIBYTE) / 4) + SCRATCH_BYTES;
 
 export class HeldKeys {
-  /** The key that `peek` found; whether it is the line's last; and whether by a NUL, not by the end. */
+  /**
+   * The key that `peek` found; whether it is the line's last; and whether by a NUL, not by the end.
+   */
   readonly key: number;
   isLast = false;
   isCut = false;

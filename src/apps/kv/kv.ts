@@ -6,9 +6,9 @@
  * - Options: `m`, the memory for items in MiB (default 64); `port` (default 11211); `idle_timeout`,
  *   the seconds after which a silent connection is closed (0, the default: never). Items of up to
  *   1 MiB (with `-m 1`, of 1,044,000 bytes).
- * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, up to 8 MiB for keys
- *   of unfinished get lines, and a few KiB. What does not fit is an error at start that says how
- *   much is missing.
+ * - Application memory: m pages of 1 MiB, hash buckets of at most 1/32 of that, up to 8 MiB for
+ *   keys of unfinished get lines, and a few KiB. What does not fit is an error at start that says
+ *   how much is missing.
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
@@ -105,7 +105,9 @@ export interface Kv {
   held: HeldKeys;
   stats: StatsReport;
   handlers: KvHandlers;
-  /** Once a second: looks at the time, for a store that nobody talks to, and at who stands still. */
+  /**
+   * Once a second: looks at the time, for a store that nobody talks to, and at who stands still.
+   */
   tick(): void;
 }
 

@@ -80,8 +80,8 @@ export const PIECE_CHUNK_BYTES = 2 ** 14;
 /** At the end of a chained item's first chunk: the first piece. */
 export const LINK_BYTES = 8;
 /**
- * The longest image text before the data: "VALUE " + key + " " + 10 digits of flags + " " + 7 digits
- * of length + CRLF.
+ * The longest image text before the data: "VALUE " + key + " " + 10 digits of flags + " " + 7
+ * digits of length + CRLF.
  */
 const IMAGE_TEXT_MAX = 6 + KEY_MAX + 1 + 10 + 1 + 7 + CRLF_BYTES;
 assert(

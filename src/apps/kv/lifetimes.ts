@@ -3,12 +3,13 @@
  * without looking at items.
  *
  * - `soonest`: no item of the page expires before. `latest`: none lives longer, as far as is known.
- *   Both are noted when an item is linked or touched, and made exact again when the crawler has gone
- *   through the page. What they say is checked before anything is done about it: `latest` is a hint.
+ *   Both are noted when an item is linked or touched, and made exact again when the crawler has
+ *   gone through the page. What they say is checked before anything is done about it: `latest` is a
+ *   hint.
  * - flush_all makes both "already over" for all pages.
- * - A page is worth a visit when its soonest second is here; one where little was found is left alone
- *   for twice as long as the last time, up to WAIT_MAX, so that a cache of mixed lifetimes is not
- *   crawled all day.
+ * - A page is worth a visit when its soonest second is here; one where little was found is left
+ *   alone for twice as long as the last time, up to WAIT_MAX, so that a cache of mixed lifetimes is
+ *   not crawled all day.
  *
  * Called by Store, Crawler.
  */

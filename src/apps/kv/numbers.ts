@@ -46,8 +46,8 @@ export class Numbers {
   }
 
   /**
-   * strtol into 32 bits: a signed 64-bit number, of which memcached keeps the low half, in `lo`. Who
-   * must not be told less than was said looks at `hi`, too.
+   * strtol into 32 bits: a signed 64-bit number, of which memcached keeps the low half, in `lo`.
+   * Who must not be told less than was said looks at `hi`, too.
    */
   parseI32(offset: number, length: number): boolean {
     const value = this.#parseDigits(offset, length);

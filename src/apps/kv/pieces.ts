@@ -9,7 +9,8 @@
  * - The tail (`\r\nEND\r\n`) is never cut: the last piece has all of it, and possibly no data.
  * - Pieces are taken one by one, when there is data for them (Store.extend).
  *
- * Called by Store, Writer, Replies, Eviction. Read first: memcached's items.c `do_item_alloc_chunk`.
+ * Called by Store, Writer, Replies, Eviction. Read first: memcached's items.c
+ * `do_item_alloc_chunk`.
  */
 import type { Memory } from './host.ts';
 import type { Images } from './image.ts';
@@ -70,8 +71,8 @@ export class Pieces {
   }
 
   /**
-   * Makes a fresh chunk the piece behind `last`, for as much of `left` bytes of data as it holds; the
-   * tail is written if they are all.
+   * Makes a fresh chunk the piece behind `last`, for as much of `left` bytes of data as it holds;
+   * the tail is written if they are all.
    */
   append(item: number, last: number, piece: number, left: number): void {
     const word = piece >> 2;

@@ -7,8 +7,8 @@
  * - Data is data: a request of the binary protocol ends its connection at its first byte, and the
  *   value of a refused storage line is never read as commands (refusals.ts).
  * - A peer may be one that writes all its requests before it reads an answer: a connection that is
- *   not writable gets its short answers all the same, up to UNREAD_MAX, and is read in the middle of
- *   a request. Beyond that its input waits in the receive pool, and its own peer with it.
+ *   not writable gets its short answers all the same, up to UNREAD_MAX, and is read in the middle
+ *   of a request. Beyond that its input waits in the receive pool, and its own peer with it.
  * - An answer that libix could not queue is in the record; the last byte of its command then stays
  *   unconsumed, so that we are called again when there is room.
  * - Nothing is allocated here per message; integers only.

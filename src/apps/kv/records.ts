@@ -21,17 +21,24 @@ export const LO = 6;
 export const HI = 7;
 /** The second of the clock that gat gives. */
 export const EXPIRY = 8;
-/** Of an upload into a chained item: the chunk being written, where, and how much it still takes. */
+/**
+ * Of an upload into a chained item: the chunk being written, where, and how much it still takes.
+ */
 export const CHUNK = 9;
 export const AT = 10;
 export const ROOM = 11;
 /** Swallowing: the reply that is due when all is swallowed, + 1; 0: none (it was given at once). */
 export const DUE = 12;
-/** An answer half sent: the item (with a reference), the chunk that goes on, and whether END follows. */
+/**
+ * An answer half sent: the item (with a reference), the chunk that goes on, and whether END
+ * follows.
+ */
 export const SENT_ITEM = 13;
 export const SENT_CHUNK = 14;
 export const SENT_LAST = 15;
-/** Of an upload: bytes of memory it holds (0: not one), its neighbours (record + 1), last progress. */
+/**
+ * Of an upload: bytes of memory it holds (0: not one), its neighbours (record + 1), last progress.
+ */
 export const HELD = 16;
 export const OLDER = 17;
 export const NEWER = 18;

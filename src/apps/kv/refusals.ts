@@ -24,7 +24,9 @@ import { REPLY, type Replies } from './replies.ts';
 const C_SWALLOWED = COUNT.blocks_swallowed;
 const C_UNREADABLE = COUNT.blocks_unreadable;
 const R_ERROR = REPLY.error;
-/** Word that is the length: `set <key> <flags> <exptime> <length>`, `ms <key> <length> <flags>*`. */
+/**
+ * Word that is the length: `set <key> <flags> <exptime> <length>`, `ms <key> <length> <flags>*`.
+ */
 const LENGTH_WORD = 4;
 const META_LENGTH_WORD = 2;
 

@@ -140,9 +140,9 @@ export class Replies {
   }
 
   /**
-   * Answers with a constant line, and then closes. It resets with an answer half out, or without room for
-   * this one: nothing is left unconsumed with which it could be tried again. What else arrives is
-   * dropped.
+   * Answers with a constant line, and then closes. It resets with an answer half out, or without
+   * room for this one: nothing is left unconsumed with which it could be tried again. What else
+   * arrives is dropped.
    */
   refuse(c: KvConnection, record: number, reply: number): void {
     this.begin();

@@ -1,8 +1,8 @@
 /**
  * The slab allocator: pages of 1 MiB, cut into equal chunks for one size class at a time.
  *
- * - Classes grow by a factor of 1.25 from 96 bytes to CHUNK_MAX; chunk sizes are stretched so that a
- *   page has no rest. Behind them comes one more class, for all chunks of all chained items.
+ * - Classes grow by a factor of 1.25 from 96 bytes to CHUNK_MAX; chunk sizes are stretched so that
+ *   a page has no rest. Behind them comes one more class, for all chunks of all chained items.
  * - Free chunks are listed by page, pages with a free chunk by class. A page whose last chunk is
  *   freed goes back to the pool of free pages: that is how memory moves between classes (see
  *   eviction.ts).

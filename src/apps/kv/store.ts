@@ -8,10 +8,10 @@
  * - Every link gives the item a new cas, 64 bits in two words. flush_all is "every cas up to now is
  *   dead".
  * - Memory: a chunk of the class; else the class's least recently used item if it is dead; else a
- *   free page; else what is dead or unused elsewhere; else the class's least recently used items are
- *   evicted; else a page of another class. Referenced items are never evicted; when nothing else is
- *   left, `allocate` returns NO_MEMORY. Who is thrown out is eviction.ts; who finds the dead is
- *   crawler.ts.
+ *   free page; else what is dead or unused elsewhere; else the class's least recently used items
+ *   are evicted; else a page of another class. Referenced items are never evicted; when nothing
+ *   else is left, `allocate` returns NO_MEMORY. Who is thrown out is eviction.ts; who finds the
+ *   dead is crawler.ts.
  *
  * Called by the command files. Read first: memcached's items.c.
  */
@@ -170,8 +170,8 @@ export class Store {
   }
 
   /**
-   * A piece behind `last`, the last chunk of an item that is not linked, for as much of `left` bytes
-   * of data as it holds; or NO_MEMORY.
+   * A piece behind `last`, the last chunk of an item that is not linked, for as much of `left`
+   * bytes of data as it holds; or NO_MEMORY.
    */
   extend(item: number, last: number, left: number): number {
     const piece = this.#chunk(this.slabs.pieceClass);
@@ -242,7 +242,10 @@ export class Store {
     return refs;
   }
 
-  /** Bytes of memory that an item holds, nearly: of a chained one the rest of its last piece is not counted. */
+  /**
+   * Bytes of memory that an item holds, nearly: of a chained one the rest of its last piece is not
+   * counted.
+   */
   #holds(item: number): number {
     const index = this.classOf(item);
     return index === this.slabs.pieceClass

@@ -2,10 +2,10 @@
  * set, add, replace, append, prepend, cas: the line, the value as it arrives, and what becomes of
  * it.
  *
- * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each stretch of the
- *   value to where it will be sent from; nothing of it is ever on the JavaScript heap.
- * - Memory is taken as the value arrives: at once up to CHUNK_MAX, above that a piece at a time. What
- *   does not arrive in one delivery is an upload, and uploads have a ceiling (uploads.ts).
+ * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each stretch of
+ *   the value to where it will be sent from; nothing of it is ever on the JavaScript heap.
+ * - Memory is taken as the value arrives: at once up to CHUNK_MAX, above that a piece at a time.
+ *   What does not arrive in one delivery is an upload, and uploads have a ceiling (uploads.ts).
  * - A value that cannot be stored is swallowed: its length is known. What becomes of the value of a
  *   line that cannot be read is in refusals.ts.
  * - Whether the key exists is looked at when the value is complete.
@@ -112,8 +112,8 @@ export class Updates {
   }
 
   /**
-   * A storage line: `verb key flags exptime bytes [cas] [noreply]`, with `waiting` bytes here behind
-   * it.
+   * A storage line: `verb key flags exptime bytes [cas] [noreply]`, with `waiting` bytes here
+   * behind it.
    */
   begin(c: KvConnection, record: number, verb: number, line: Line, waiting: number): void {
     const wanted = verb === CAS ? 6 : 5;
@@ -217,8 +217,8 @@ export class Updates {
   }
 
   /**
-   * A word more is `noreply` or, as for memcached, no matter what; but not a number: then a blank in
-   * the key has moved the others, and the length is not where it seems to be.
+   * A word more is `noreply` or, as for memcached, no matter what; but not a number: then a blank
+   * in the key has moved the others, and the length is not where it seems to be.
    */
   #isMoved(line: Line, wanted: number): boolean {
     if (line.count === wanted) return false;

@@ -3,9 +3,9 @@
  *
  * - A list through the connections' records (indexes of a record's first word; 0 would be a record,
  *   so neighbours are stored + 1).
- * - All together hold at most a share of the store's memory; what is beyond it costs the upload that
- *   has waited longest for bytes (Updates.dropStalled), never the one whose bytes are being taken,
- *   so that a lone one always fits.
+ * - All together hold at most a share of the store's memory; what is beyond it costs the upload
+ *   that has waited longest for bytes (Updates.dropStalled), never the one whose bytes are being
+ *   taken, so that a lone one always fits.
  * - A value that arrives with its command never comes here: the way of small sets is as it was.
  */
 import { COUNT } from './counters.ts';

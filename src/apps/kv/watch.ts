@@ -2,16 +2,16 @@
  * Ends what keeps memory and does nothing: an idle limit for all connections, and a rule for when
  * memory is short.
  *
- * - `idleSeconds`: a connection from which nothing came, and which took nothing, for longer than that
- *   is closed; reset if it is in the middle of something. 0 (the default): never, as memcached's
- *   `idle_timeout`.
- * - Unread answers pin the items they are sent from. When these are more than a share of the memory,
- *   or a value was refused for want of memory, connections that have taken nothing for
+ * - `idleSeconds`: a connection from which nothing came, and which took nothing, for longer than
+ *   that is closed; reset if it is in the middle of something. 0 (the default): never, as
+ *   memcached's `idle_timeout`.
+ * - Unread answers pin the items they are sent from. When these are more than a share of the
+ *   memory, or a value was refused for want of memory, connections that have taken nothing for
  *   STALLED_SECONDS are reset, the most stalled first, as many as it needs.
  * - Uploads that got nothing for as long are given up as soon as living items are evicted. (Their
  *   ceiling is another thing: uploads.ts.)
- * - Once a second, by the timer: no packet waits for it. It looks at every connection only when there
- *   is one to end.
+ * - Once a second, by the timer: no packet waits for it. It looks at every connection only when
+ *   there is one to end.
  *
  * Called by kv.ts.
  */

@@ -5,8 +5,8 @@
  *   says that an upload stands, `suspend` writes that into the record.
  * - `left` is what is still to be written of the data. An upload's own CRLF is written behind it,
  *   over the tail's, so `append` takes these two bytes as well.
- * - `append`, `fill` and `finish` return false when there is no memory for the next piece; the item is then
- *   the caller's to release.
+ * - `append`, `fill` and `finish` return false when there is no memory for the next piece; the item
+ *   is then the caller's to release.
  *
  * Called by Updates and Arithmetic.
  */

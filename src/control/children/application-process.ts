@@ -1,12 +1,13 @@
 /**
- * The application's own process, and its life: started when the dataplane is attached, restarted when it ends
- * although nobody asked it to.
+ * The application's own process, and its life: started when the dataplane is attached, restarted
+ * when it ends although nobody asked it to.
  *
- * - An end is first told to the dataplane (its flows are reset, everything it held comes back), then the application
- *   starts again, after a while (backoff.ts).
- * - An application that cannot start the first time, or not within START_MS, is the command's failure.
- * - One that hangs (application-watch.ts) is killed, and started again like any other. Who ended, and why, is reported
- *   (incidents.ts).
+ * - An end is first told to the dataplane (its flows are reset, everything it held comes back),
+ *   then the application starts again, after a while (backoff.ts).
+ * - An application that cannot start the first time, or not within START_MS, is the command's
+ *   failure.
+ * - One that hangs (application-watch.ts) is killed, and started again like any other. Who ended,
+ *   and why, is reported (incidents.ts).
  * - An application that stops itself (`ix.stop`) is not restarted.
  *
  * Called by control/service/life.ts.
@@ -54,8 +55,8 @@ export interface ApplicationPlan extends Omit<ApplicationConfig, 'threads'> {
 }
 
 /**
- * Starts the process at once, so that Node starts while the dataplane does. It loads the application when `attached` is
- * known: when everything shared is mapped and sealed.
+ * Starts the process at once, so that Node starts while the dataplane does. It loads the
+ * application when `attached` is known: when everything shared is mapped and sealed.
  */
 export function launchApplication(
   plan: ApplicationPlan,

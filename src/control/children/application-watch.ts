@@ -1,10 +1,12 @@
 /**
- * Looks at an application from outside, through the counters of its dataplane: is it back from its batch, has it run into
- * a quota?
+ * Looks at an application from outside, through the counters of its dataplane: is it back from its
+ * batch, has it run into a quota?
  *
- * - Costs the dataplane nothing, and cannot be told anything by the application: it cannot write the counters.
- * - `applicationLate` is counted when the dataplane goes on without the application, `applicationBack` when that is over.
- *   A thread whose two differ, and stay as they are, has an application that hangs.
+ * - Costs the dataplane nothing, and cannot be told anything by the application: it cannot write
+ *   the counters.
+ * - `applicationLate` is counted when the dataplane goes on without the application,
+ *   `applicationBack` when that is over. A thread whose two differ, and stay as they are, has an
+ *   application that hangs.
  * - A quota is reported when it first refuses something, then at most every QUOTA_REPORT_MS.
  *
  * Called by control/service/service.ts. Read first: src/domain/process.ts (the watchdog).

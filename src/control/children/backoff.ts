@@ -1,6 +1,6 @@
 /**
- * How long to wait before something that ended is started again: at once, nearly, the first time, then twice the last
- * delay. What has run for a while is forgiven.
+ * How long to wait before something that ended is started again: at once, nearly, the first time,
+ * then twice the last delay. What has run for a while is forgiven.
  *
  * Called by control/service/service.ts (dataplanes) and application-process.ts.
  */

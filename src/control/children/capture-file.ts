@@ -1,11 +1,13 @@
 /**
- * The file of `--capture`, opened with a control plane's privileges under a name that others may know or guess.
+ * The file of `--capture`, opened with a control plane's privileges under a name that others may
+ * know or guess.
  *
- * - The first life of a service overwrites the file that the user has named, if it is one: a regular file of our own, with no
- *   other name. Not what a link leads to, nor a file that somebody else has put there, who would get to read every frame.
- * - A life after the first has a file of its own, FILE.1 or the next number that is free: what the last one saw before it died
- *   stays, and nothing that is there already is opened. The last KEPT of them are kept: a service that dies again and again does
- *   not fill the disk.
+ * - The first life of a service overwrites the file that the user has named, if it is one: a
+ *   regular file of our own, with no other name. Not what a link leads to, nor a file that somebody
+ *   else has put there, who would get to read every frame.
+ * - A life after the first has a file of its own, FILE.1 or the next number that is free: what the
+ *   last one saw before it died stays, and nothing that is there already is opened. The last KEPT
+ *   of them are kept: a service that dies again and again does not fill the disk.
  *
  * Called by control/service/life.ts and cli/demonstration.ts.
  */

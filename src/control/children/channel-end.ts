@@ -1,12 +1,16 @@
 /**
- * The control plane's end of a channel: lines of JSON from a child, lines to it. The child may be hostile.
+ * The control plane's end of a channel: lines of JSON from a child, lines to it. The child may be
+ * hostile.
  *
- * - The child holds a copy of this end (child.ts), and with it the flags of the descriptor: it could make reads and writes
- *   wait. So every call here says MSG_DONTWAIT itself, and nothing that it does can hold us up.
- * - A line longer than LINE_BYTES_MAX is no message: it is told, nothing more is read, and the child should be ended.
- * - What is no JSON, or is nested deeper than DEPTH_MAX, is dropped: whoever works on a message may walk through it by recursion.
- * - Whoever hears a message may throw: it is said on standard error, and the next one is heard. A child that makes us
- *   fail in a way we did not think of does not end everybody's control plane.
+ * - The child holds a copy of this end (child.ts), and with it the flags of the descriptor: it
+ *   could make reads and writes wait. So every call here says MSG_DONTWAIT itself, and nothing that
+ *   it does can hold us up.
+ * - A line longer than LINE_BYTES_MAX is no message: it is told, nothing more is read, and the
+ *   child should be ended.
+ * - What is no JSON, or is nested deeper than DEPTH_MAX, is dropped: whoever works on a message may
+ *   walk through it by recursion.
+ * - Whoever hears a message may throw: it is said on standard error, and the next one is heard. A
+ *   child that makes us fail in a way we did not think of does not end everybody's control plane.
  * - A child that does not read is not waited for: beyond PENDING_BYTES_MAX our lines are dropped.
  *
  * Called by child.ts. The other end: src/child/channel.ts.
@@ -20,7 +24,9 @@ import { EAGAIN, EINTR, must, sys, type Watch } from '../../native/sys.ts';
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const CHUNK_BYTES = 65_536;
-/** Reads of one turn of the event loop: whoever talks without end does not keep us from the rest. */
+/**
+ * Reads of one turn of the event loop: whoever talks without end does not keep us from the rest.
+ */
 const READS_MAX = 16;
 const PENDING_BYTES_MAX = 1 << 20;
 const RETRY_MS = 10;

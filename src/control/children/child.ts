@@ -1,12 +1,17 @@
 /**
- * A child process of the control plane: a dataplane, or an application. Descriptors in, one line of JSON each way.
+ * A child process of the control plane: a dataplane, or an application. Descriptors in, one line of
+ * JSON each way.
  *
- * - The child gets /dev/null to read, pipes for standard output and error (output.ts), the channel as descriptor 3, and from 4 on
- *   what was opened for it; `pass` answers which number a descriptor of ours will have there.
- * - The last of these is a copy of our own end of the channel: it keeps the channel open when we die, and is where the
- *   control plane that adopts the child finds it (`adoptChild`). The child never uses it.
- * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which stops it in order.
- * - With a `confinement` it confines itself before it becomes `main` (confine/confine.ts), and `confined` is what it said of that.
+ * - The child gets /dev/null to read, pipes for standard output and error (output.ts), the channel
+ *   as descriptor 3, and from 4 on what was opened for it; `pass` answers which number a descriptor
+ *   of ours will have there.
+ * - The last of these is a copy of our own end of the channel: it keeps the channel open when we
+ *   die, and is where the control plane that adopts the child finds it (`adoptChild`). The child
+ *   never uses it.
+ * - It is in a session of its own: a Ctrl-C at the terminal reaches the control plane only, which
+ *   stops it in order.
+ * - With a `confinement` it confines itself before it becomes `main` (confine/confine.ts), and
+ *   `confined` is what it said of that.
  * - An end is both: the exit, and the channel read to its last line.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -80,8 +85,9 @@ export interface Child {
 }
 
 /**
- * Starts `main` with `words` under this Node, with `flags` beside the usual ones; `onMessage` gets every line of the channel that is
- * JSON. A `config` that comes later is waited for; should it never come, somebody kills the child.
+ * Starts `main` with `words` under this Node, with `flags` beside the usual ones; `onMessage` gets
+ * every line of the channel that is JSON. A `config` that comes later is waited for; should it
+ * never come, somebody kills the child.
  */
 export function startChild(
   main: string,
@@ -108,7 +114,8 @@ export function startChild(
     else onMessage(message);
   };
   const channel = openChannel(ours, hear, () => signal('SIGKILL'));
-  // Not before our caller has put it on record: who dies in between leaves a child that nobody knows, and that does nothing.
+  // Not before our caller has put it on record: who dies in between leaves a child that nobody
+  // knows, and that does nothing.
   Promise.resolve(config).then(
     // It learns its own number by this: in a PID namespace it is 1 to itself.
     (known) => channel.write(JSON.stringify({ ...(known as object), pid: child.pid })),
@@ -171,7 +178,9 @@ async function drained(exited: Promise<string>, outputs: readonly Output[]): Pro
   return how;
 }
 
-/** Readable when the process has ended; it stays open, so that a signal can never reach another one. */
+/**
+ * Readable when the process has ended; it stays open, so that a signal can never reach another one.
+ */
 function exitByDescriptor(pidfd: number): Promise<string> {
   return new Promise((resolve) => {
     const watch = sys.watch(pidfd, () => {
@@ -211,7 +220,10 @@ function forkAndExec(
   return inOwnPidNamespace(confinement.isStrict, () => start(all, env));
 }
 
-/** What a child needs of our environment: nothing but its own switches. Of IX_ only these: the others name what is not its business. */
+/**
+ * What a child needs of our environment: nothing but its own switches. Of IX_ only these: the
+ * others name what is not its business.
+ */
 function environment(): NodeJS.ProcessEnv {
   const wanted = Object.entries(process.env).filter(([name]) =>
     /^(IX_VERIFY|IX_SOURCE|PATH|TZ)$/.test(name),

@@ -1,18 +1,23 @@
 /**
- * What the control plane says of an application that misbehaves, of a dataplane that dies, and of a link that changes: one
- * line for people, one object for programs (--json). The formats are stable.
+ * What the control plane says of an application that misbehaves, of a dataplane that dies, and of a
+ * link that changes: one line for people, one object for programs (--json). The formats are stable.
  *
- * - `ended`: it died, failed or was killed, and is started again in `restartInSeconds`; `restarts` counts from 1.
+ * - `ended`: it died, failed or was killed, and is started again in `restartInSeconds`; `restarts`
+ *   counts from 1.
  * - `restarted`: it is up again, under a new pid.
- * - `hanging`: it has not returned from a batch for so long; the dataplane goes on without it. At `restartAfterSeconds`
- *   it is killed (cause 'hang'); absent: never.
- * - `quota`: it has asked for more than it may have; `refused` is how often since this was last said. Of `perSource` it is
- *   its peers that have asked: one or more of them has as many connections as a source may have.
+ * - `hanging`: it has not returned from a batch for so long; the dataplane goes on without it. At
+ *   `restartAfterSeconds` it is killed (cause 'hang'); absent: never.
+ * - `quota`: it has asked for more than it may have; `refused` is how often since this was last
+ *   said. Of `perSource` it is its peers that have asked: one or more of them has as many
+ *   connections as a source may have.
  * - `dataplane-ended`, `dataplane-restarted`: the same of the dataplane that it ran on.
- * - `link`, `link-renamed`: what became of a link, by name; `seconds` is how long it was what it was before.
- * - `checksums`: how many packets were refused for a checksum that their sender has left to hardware.
+ * - `link`, `link-renamed`: what became of a link, by name; `seconds` is how long it was what it
+ *   was before.
+ * - `checksums`: how many packets were refused for a checksum that their sender has left to
+ *   hardware.
  *
- * Made by application-process.ts, control/service/life.ts, control/service/service.ts and control/service/link-care.ts, printed by cli/serve.ts.
+ * Made by application-process.ts, control/service/life.ts, control/service/service.ts and
+ * control/service/link-care.ts, printed by cli/serve.ts.
  */
 import type { Quotas } from '../../limits.ts';
 import { printable } from '../../printable.ts';

@@ -1,14 +1,16 @@
 /**
  * Starts a dataplane as a process of its own and listens to what it says.
  *
- * - `launch` replaces our descriptor numbers in the configuration by those that the child will have.
+ * - `launch` replaces our descriptor numbers in the configuration by those that the child will
+ *   have.
  * - `attached` settles when its drivers are bound and wait for `go`; `ready` when an inline
  *   application listens. Both fail with the reason when it ends before.
- * - One that does not answer `dropApplication` within APPLICATION_GONE_MS hangs: it is killed, and `ended` says why.
+ * - One that does not answer `dropApplication` within APPLICATION_GONE_MS hangs: it is killed, and
+ *   `ended` says why.
  * - `ended` settles when it is gone; by itself or because of `stop`.
  * - `adoptDataplane` is the same for one that serves already and whose control plane has died.
- * - What is asked carries a number, and so does its answer: several may ask at once, and an answer to who asked before an
- *   adoption is not taken for ours.
+ * - What is asked carries a number, and so does its answer: several may ask at once, and an answer
+ *   to who asked before an adoption is not taken for ours.
  *
  * Called by control/service/life.ts. The other end of the channel is src/child/channel.ts.
  */
@@ -63,7 +65,10 @@ export interface Dataplane {
   go(): void;
   /** Its link is up again: it sends what waits, and announces itself. */
   linkUp(): void;
-  /** The application's process has ended; settles when all it held is back, fails when the dataplane ends instead. */
+  /**
+   * The application's process has ended; settles when all it held is back, fails when the dataplane
+   * ends instead.
+   */
   dropApplication(): Promise<void>;
   /** What its pools hold, one entry a thread. */
   state(): Promise<ThreadState[]>;
@@ -173,7 +178,10 @@ function converse(
 
 /** What was asked and is not answered yet. */
 class Questions {
-  /** No number is used twice, by nobody who ever talks to this dataplane: they begin at the time of day. */
+  /**
+   * No number is used twice, by nobody who ever talks to this dataplane: they begin at the time of
+   * day.
+   */
   #next = Date.now();
   readonly #open = new Map<
     number,

@@ -1,14 +1,17 @@
 /**
  * What a child prints, on its way to our own standard output and error.
  *
- * - A child gets the ends to write of two pipes, never what we print to ourselves: a terminal is open for reading, too, and whoever
- *   has it reads what is typed to us; a file could be cut or made set-user-ID, a socket shut down. And its ends have flags of
- *   their own.
- * - Nobody waits for anybody for ever. We never wait for who reads what we print (a stopped terminal): as long as he does not read,
- *   we do not, and in the end the child waits, in its own write(2). When we die, a write of the child's is EPIPE, which is no
- *   reason to end (`liveOn` in src/child/channel.ts): what an orphan prints is lost, until it is adopted.
- * - Who adopts it opens the pipe again, by the child's end in /proc, if that is still the pipe it was (`outputsAgain`).
- * - On a terminal, control characters are shown as escapes (printable.ts); elsewhere bytes are passed on as they are.
+ * - A child gets the ends to write of two pipes, never what we print to ourselves: a terminal is
+ *   open for reading, too, and whoever has it reads what is typed to us; a file could be cut or
+ *   made set-user-ID, a socket shut down. And its ends have flags of their own.
+ * - Nobody waits for anybody for ever. We never wait for who reads what we print (a stopped
+ *   terminal): as long as he does not read, we do not, and in the end the child waits, in its own
+ *   write(2). When we die, a write of the child's is EPIPE, which is no reason to end (`liveOn` in
+ *   src/child/channel.ts): what an orphan prints is lost, until it is adopted.
+ * - Who adopts it opens the pipe again, by the child's end in /proc, if that is still the pipe it
+ *   was (`outputsAgain`).
+ * - On a terminal, control characters are shown as escapes (printable.ts); elsewhere bytes are
+ *   passed on as they are.
  *
  * Called by child.ts. Read first: man 7 pipe, man 5 proc (/proc/pid/fd).
  */
@@ -27,7 +30,9 @@ const POLLOUT = 4;
 const CHUNK_BYTES = 65_536;
 /** PIPE_BUF: a pipe that can be written to takes as much at once. */
 const PIECE_BYTES = 4096;
-/** Reads of one turn of the event loop: whoever prints without end does not keep us from the rest. */
+/**
+ * Reads of one turn of the event loop: whoever prints without end does not keep us from the rest.
+ */
 const READS_MAX = 4;
 const RETRY_MS = 20;
 /** Of what a child that has ended has left in its pipe, at most. */
@@ -121,7 +126,10 @@ export class Output {
   }
 }
 
-/** A descriptor of our own for what `stream` leads to, on which no write waits; or itself, where there can be no other. */
+/**
+ * A descriptor of our own for what `stream` leads to, on which no write waits; or itself, where
+ * there can be no other.
+ */
 function withoutWaiting(stream: number): number {
   try {
     if (fstatSync(stream).isFile()) return stream; // another one would have another position in it
@@ -160,7 +168,10 @@ export function makeOutputs(): Outputs {
   return { theirs: pipes.map(({ write }) => write), ours: pipes.map(({ output }) => output) };
 }
 
-/** The pipes of a child that another control plane has started, as far as they are still what `known` says. */
+/**
+ * The pipes of a child that another control plane has started, as far as they are still what
+ * `known` says.
+ */
 export function outputsAgain(pid: number, known: readonly string[]): Output[] {
   return known.flatMap((what, i) => {
     const stream = i + 1;

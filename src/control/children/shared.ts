@@ -1,15 +1,18 @@
 /**
- * What a dataplane and an application in another process share, made by the control plane: per elastic thread four
- * memfds and two pipes.
+ * What a dataplane and an application in another process share, made by the control plane: per
+ * elastic thread four memfds and two pipes.
  *
- * - The dataplane gives the memfds their size and maps them; then `seal` makes that final: no memfd can change its
- *   size, and of the receive pool and the event array nobody can make a writable mapping any more, whoever holds the
- *   descriptor (F_SEAL_FUTURE_WRITE keeps the dataplane's own mapping). No seal can be taken off (F_SEAL_SEAL).
- * - Each side wakes the other by a pipe, of which it has its own end only: the flags of an end are shared by all who hold it,
- *   and who could clear O_NONBLOCK of the dataplane's could make it wait for ever. (An eventfd has no ends.) The dataplane
- *   keeps the application's ends for a control plane that adopts it, and never uses them.
+ * - The dataplane gives the memfds their size and maps them; then `seal` makes that final: no memfd
+ *   can change its size, and of the receive pool and the event array nobody can make a writable
+ *   mapping any more, whoever holds the descriptor (F_SEAL_FUTURE_WRITE keeps the dataplane's own
+ *   mapping). No seal can be taken off (F_SEAL_SEAL).
+ * - Each side wakes the other by a pipe, of which it has its own end only: the flags of an end are
+ *   shared by all who hold it, and who could clear O_NONBLOCK of the dataplane's could make it wait
+ *   for ever. (An eventfd has no ends.) The dataplane keeps the application's ends for a control
+ *   plane that adopts it, and never uses them.
  *
- * Called by control/service/life.ts. Read first: man 2 memfd_create, man 7 pipe, man 2 fcntl (file sealing).
+ * Called by control/service/life.ts. Read first: man 2 memfd_create, man 7 pipe, man 2 fcntl (file
+ * sealing).
  */
 import { closeSync } from 'node:fs';
 import type { ApplicationDescriptors, SharedDescriptors } from '../../child/config.ts';

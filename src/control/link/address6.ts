@@ -1,10 +1,11 @@
 /**
- * The dataplane's IPv6 addresses: what the user gives, what follows from it, and the host's side of it.
+ * The dataplane's IPv6 addresses: what the user gives, what follows from it, and the host's side of
+ * it.
  *
- * - Beside 10.77.N.M stands fd77::N:M (fd77::2 beside 10.77.0.2), unless the user says otherwise; beside other IPv4
- *   addresses nothing.
- * - The link-local address has an interface identifier of its own, made from the MAC address and the configured address:
- *   never the kernel's, whose interface it may be (RFC 7217's idea).
+ * - Beside 10.77.N.M stands fd77::N:M (fd77::2 beside 10.77.0.2), unless the user says otherwise;
+ *   beside other IPv4 addresses nothing.
+ * - The link-local address has an interface identifier of its own, made from the MAC address and
+ *   the configured address: never the kernel's, whose interface it may be (RFC 7217's idea).
  *
  * Called by the control plane only.
  */

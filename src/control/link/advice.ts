@@ -1,6 +1,6 @@
 /**
- * What the kernel keeps beside a frame, and AF_XDP does not hand over: for each, whether it works anyway, or one line that says
- * what to switch off.
+ * What the kernel keeps beside a frame, and AF_XDP does not hand over: for each, whether it works
+ * anyway, or one line that says what to switch off.
  *
  * | beside the frame | what we do |
  * |---|---|
@@ -9,9 +9,11 @@
  * | VLAN tag taken off | a line: tagged frames would look like untagged ones. On a link of our own it is switched off |
  * | checksum found right, hash, timestamp | not needed |
  *
- * - On a link of our own everything is switched off at the host's end (control/service/holdings.ts), and nothing is said.
+ * - On a link of our own everything is switched off at the host's end
+ *   (control/service/holdings.ts), and nothing is said.
  *
- * Called by control/service/holdings.ts and control/service/service.ts. Read first: Documentation/networking/checksum-offloads.rst; ethtool(8) -K.
+ * Called by control/service/holdings.ts and control/service/service.ts. Read first:
+ * Documentation/networking/checksum-offloads.rst; ethtool(8) -K.
  */
 import { readSync } from 'node:fs';
 import { STATISTICS_BYTES } from '../../child/config.ts';
@@ -58,7 +60,10 @@ export function adviceFor(name: string, kind: string, mode: XdpMode): string[] {
   return lines;
 }
 
-/** Looks at the counters for checksums of that shape on a link that is not known for them; tells it once. */
+/**
+ * Looks at the counters for checksums of that shape on a link that is not known for them; tells it
+ * once.
+ */
 export class PartialChecksumWatch {
   readonly #statisticsFd: number;
   readonly #cells: Float64Array;

@@ -1,9 +1,12 @@
 /**
- * What the kernel says of links without being asked: a netlink socket in the group of link notifications.
+ * What the kernel says of links without being asked: a netlink socket in the group of link
+ * notifications.
  *
- * - `changed` is told once for all that was read in a turn of the event loop, if it was about one of `links`: who is told
- *   asks for their state itself (netlink.ts), because several messages make one change, and some may be lost (ENOBUFS).
- * - `removed` comes before it, for each link that is no longer in this network namespace: deleted, or moved to another.
+ * - `changed` is told once for all that was read in a turn of the event loop, if it was about one
+ *   of `links`: who is told asks for their state itself (netlink.ts), because several messages make
+ *   one change, and some may be lost (ENOBUFS).
+ * - `removed` comes before it, for each link that is no longer in this network namespace: deleted,
+ *   or moved to another.
  * - Works on the network namespace in which it was made.
  *
  * Called by watch.ts. Read first: man 7 rtnetlink; man 7 netlink, "RTMGRP_LINK".

@@ -1,8 +1,10 @@
 /**
- * Group membership on an interface that we share with the kernel: the NIC's filter must let through what is sent to the
- * solicited-node groups of the dataplane's addresses, and switches must forward it.
+ * Group membership on an interface that we share with the kernel: the NIC's filter must let through
+ * what is sent to the solicited-node groups of the dataplane's addresses, and switches must forward
+ * it.
  *
- * - The kernel joins on our behalf: it sets the filter, and reports to MLD as long as the socket is open.
+ * - The kernel joins on our behalf: it sets the filter, and reports to MLD as long as the socket is
+ *   open.
  *
  * Called by network.ts. Read first: man 7 ipv6 (IPV6_ADD_MEMBERSHIP).
  */

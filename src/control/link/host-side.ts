@@ -1,12 +1,14 @@
 /**
  * The host's side of a link of our own: its addresses, and the routes to ours.
  *
- * - The first instance of a network gives the host an address in it. Further ones share that address, and get a route to
- *   their own address that is more specific than the network's.
- * - Gives what is missing and leaves what is there, so it also mends: the kernel drops IPv6 addresses and all routes of a
- *   link that goes down, and gives back only some of them when it is up again.
+ * - The first instance of a network gives the host an address in it. Further ones share that
+ *   address, and get a route to their own address that is more specific than the network's.
+ * - Gives what is missing and leaves what is there, so it also mends: the kernel drops IPv6
+ *   addresses and all routes of a link that goes down, and gives back only some of them when it is
+ *   up again.
  *
- * Called by network.ts, and by control/service/link-care.ts when a link is up again. Read first: ip-sysctl.rst, keep_addr_on_down.
+ * Called by network.ts, and by control/service/link-care.ts when a link is up again. Read first:
+ * ip-sysctl.rst, keep_addr_on_down.
  */
 import { hostAddressFor, type Subnet } from './address.ts';
 import { hostAddress6For, isSameAddress, type Subnet6 } from './address6.ts';

@@ -1,10 +1,13 @@
 /**
- * One question to the kernel by netlink, and its own words when it refuses (extended acknowledgement).
+ * One question to the kernel by netlink, and its own words when it refuses (extended
+ * acknowledgement).
  *
- * - `errno` 0: granted. `words` is what the kernel or the driver says of it, often empty; where granted, a warning.
+ * - `errno` 0: granted. `words` is what the kernel or the driver says of it, often empty; where
+ *   granted, a warning.
  * - A socket of its own, in the network namespace of the calling thread. Set-up code.
  *
- * Called by xdp-words.ts and xdp-features.ts. Read first: man 7 netlink (NETLINK_EXT_ACK); linux/netlink.h `nlmsgerr_attrs`.
+ * Called by xdp-words.ts and xdp-features.ts. Read first: man 7 netlink (NETLINK_EXT_ACK);
+ * linux/netlink.h `nlmsgerr_attrs`.
  */
 import { must, SOCK_RAW_CLOEXEC, SYS, sys } from '../../native/sys.ts';
 import { type Message, messagesIn, readAttributes, textOf } from './netlink-message.ts';

@@ -11,8 +11,8 @@
  *   left, refuses an address that somebody has, and records the instance before it makes the first
  *   link; all under one lock.
  *
- * Called by control/service/holdings.ts; the host's side of our own links is host-side.ts. Read first: man 7 rtnetlink; Documentation/networking/tuntap.rst;
- * ip-sysctl.rst (arp_ignore).
+ * Called by control/service/holdings.ts; the host's side of our own links is host-side.ts. Read
+ * first: man 7 rtnetlink; Documentation/networking/tuntap.rst; ip-sysctl.rst (arp_ignore).
  */
 
 import { closeSync, writeFileSync } from 'node:fs';
@@ -126,7 +126,10 @@ export function sweepLinks(netlink: Netlink): string[] {
   return sweep((name, indexes) => removeLink(netlink, name, indexes));
 }
 
-/** Only kinds that we make, and only under a number that it had, if that is known: the name may be something else's by now. */
+/**
+ * Only kinds that we make, and only under a number that it had, if that is known: the name may be
+ * something else's by now.
+ */
 function removeLink(netlink: Netlink, name: string, indexes?: readonly number[]): boolean {
   const link = netlink.link(name);
   if (!link || (link.kind !== 'veth' && link.kind !== 'tun')) return false;
@@ -292,7 +295,9 @@ function takeInterface(netlink: Netlink, plan: NetworkPlan, instance: Instance):
   };
 }
 
-/** What arrives on a queue that no thread has goes to the kernel, which would reset the connection. */
+/**
+ * What arrives on a queue that no thread has goes to the kernel, which would reset the connection.
+ */
 function checkQueues(name: string, threads: number): void {
   const queues = readQueues(name);
   if (queues === undefined || queues === threads) return;
@@ -339,7 +344,10 @@ function guardHost(hostName: string): void {
   );
 }
 
-/** The host's side of a link of our own, and the dataplane's IPv6 there; undefined: none was asked for, or can be had. */
+/**
+ * The host's side of a link of our own, and the dataplane's IPv6 there; undefined: none was asked
+ * for, or can be had.
+ */
 function privateIpv6(
   netlink: Netlink,
   index: number,

@@ -1,15 +1,18 @@
 /**
  * The links of a service, as the kernel says they are: up, down, without carrier, renamed, gone.
  *
- * - A service has one state: that of the worst of its links (a veth of our own has two). Each change is told once, with the
- *   link that is its reason; so is a state other than up that is found at the beginning.
- * - Gone is for ever: removed, or in another network namespace, where neither our socket nor our addresses follow.
+ * - A service has one state: that of the worst of its links (a veth of our own has two). Each
+ *   change is told once, with the link that is its reason; so is a state other than up that is
+ *   found at the beginning.
+ * - Gone is for ever: removed, or in another network namespace, where neither our socket nor our
+ *   addresses follow.
  * - `renamed` is told before the state that came with it.
- * - `looked` is told after every look that found all of them up: a link that went down and up again between two looks has lost
- *   addresses and routes although its state is what it was.
+ * - `looked` is told after every look that found all of them up: a link that went down and up again
+ *   between two looks has lost addresses and routes although its state is what it was.
  *
- * Called by control/service/service.ts. The dataplane finds out by itself, by its driver's refusals (nic/link-backoff.ts): this is for
- * people, for what only privilege can mend, and for waking a thread that sleeps.
+ * Called by control/service/service.ts. The dataplane finds out by itself, by its driver's refusals
+ * (nic/link-backoff.ts): this is for people, for what only privilege can mend, and for waking a
+ * thread that sleeps.
  */
 import { LINK_STATES, type LinkState } from '../record/instances.ts';
 import { LinkEvents } from './events.ts';
@@ -17,7 +20,10 @@ import { IFF_UP, type Link, Netlink } from './netlink.ts';
 
 /** linux/if.h: there is a carrier. */
 const IFF_LOWER_UP = 0x10000;
-/** A link is out of the list before its removal is told, which says where to: that is waited for, but not for ever. */
+/**
+ * A link is out of the list before its removal is told, which says where to: that is waited for,
+ * but not for ever.
+ */
 const REMOVAL_LOOK_MS = 50;
 const REMOVAL_LOOKS = 10;
 

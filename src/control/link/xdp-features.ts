@@ -1,9 +1,11 @@
 /**
- * What the drivers of this machine's interfaces have of XDP, for `ix doctor`: asked, not tried, so nothing is disturbed.
+ * What the drivers of this machine's interfaces have of XDP, for `ix doctor`: asked, not tried, so
+ * nothing is disturbed.
  *
- * - Linux 6.3 and newer say it (generic netlink, family netdev); before, and of a driver that says nothing, it shows only
- *   when a service starts.
- * - What a driver has, a device may still refuse (virtio-net without ACCESS_PLATFORM): `serve` says what came of it.
+ * - Linux 6.3 and newer say it (generic netlink, family netdev); before, and of a driver that says
+ *   nothing, it shows only when a service starts.
+ * - What a driver has, a device may still refuse (virtio-net without ACCESS_PLATFORM): `serve` says
+ *   what came of it.
  *
  * Read first: Documentation/netlink/specs/netdev.yaml.
  */

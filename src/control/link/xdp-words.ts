@@ -1,11 +1,12 @@
 /**
  * Why the kernel does not attach an XDP program, in its own words.
  *
- * - bpf(2) answers with a number alone; the same refused by netlink comes with what the driver says ("Peer MTU is too large
- *   to set XDP"). So what was refused there is asked for once more here.
+ * - bpf(2) answers with a number alone; the same refused by netlink comes with what the driver says
+ *   ("Peer MTU is too large to set XDP"). So what was refused there is asked for once more here.
  * - Should it be granted now, it is taken back at once.
  *
- * Called by nic/privileged/attach.ts, by way of control/service/holdings.ts. Read first: net/core/dev.c `dev_xdp_attach`.
+ * Called by nic/privileged/attach.ts, by way of control/service/holdings.ts. Read first:
+ * net/core/dev.c `dev_xdp_attach`.
  */
 import { askKernel, NETLINK_ROUTE, NLM_F_ACK, NLM_F_REQUEST } from './netlink-ask.ts';
 import { Message } from './netlink-message.ts';

@@ -1,10 +1,14 @@
 /**
- * `--xdp`: where the XDP program runs and how frames reach the sockets. What is asked for, what came of it, and the words.
+ * `--xdp`: where the XDP program runs and how frames reach the sockets. What is asked for, what
+ * came of it, and the words.
  *
- * - auto takes what is best and known to work, and says why it is not more: the kernel's words where it refused.
- * - native, native-copy, zerocopy and generic are that or nothing: what the kernel refuses then is the command's failure.
+ * - auto takes what is best and known to work, and says why it is not more: the kernel's words
+ *   where it refused.
+ * - native, native-copy, zerocopy and generic are that or nothing: what the kernel refuses then is
+ *   the command's failure.
  *
- * Called by control/service/holdings.ts and control/service/life.ts; said by cli/serve.ts, cli/stat.ts and cli/doctor.ts.
+ * Called by control/service/holdings.ts and control/service/life.ts; said by cli/serve.ts,
+ * cli/stat.ts and cli/doctor.ts.
  */
 import type { Copied, XdpState } from '../../child/config.ts';
 import { OptionError } from '../../errors.ts';
@@ -18,11 +22,13 @@ export const XDP_CHOICES = ['auto', 'native', 'generic', 'native-copy', 'zerocop
 export type XdpChoice = (typeof XDP_CHOICES)[number];
 
 /**
- * Without a mode: native, or generic where the driver has no native mode. Native mode on a veth copies every frame into a
- * page of the driver's first: between two AF_XDP ends generic mode is faster (64 connections 453,000 against 353,000
- * messages a second, one 6.2 against 8.8 us a round trip). It needs a peer without offloads, as ours is. But in generic
- * mode a frame's queue on a veth is the one before the peer's transmit queue (the first stays the first): with as many
- * queues at either end the last gets nothing, and of two the first gets all. So several threads need native mode.
+ * Without a mode: native, or generic where the driver has no native mode. Native mode on a veth
+ * copies every frame into a page of the driver's first: between two AF_XDP ends generic mode is
+ * faster (64 connections 453,000 against 353,000 messages a second, one 6.2 against 8.8 us a round
+ * trip). It needs a peer without offloads, as ours is. But in generic mode a frame's queue on a
+ * veth is the one before the peer's transmit queue (the first stays the first): with as many queues
+ * at either end the last gets nothing, and of two the first gets all. So several threads need
+ * native mode.
  */
 export function attachModeFor(
   { hostName }: Pick<Network, 'hostName'>,

@@ -1,11 +1,15 @@
 /**
- * Descriptors across processes: what one is, and how a control plane takes one from a child that another one started.
+ * Descriptors across processes: what one is, and how a control plane takes one from a child that
+ * another one started.
  *
- * - A child holds a copy of whatever must live on when its control plane dies. The record says under which number, and
- *   what it was: a child that has put something else there (F_DUPFD is not refused) is not believed.
- * - Taking is pidfd_getfd(2): the caller must be allowed to trace the child; the child does nothing and is not asked.
+ * - A child holds a copy of whatever must live on when its control plane dies. The record says
+ *   under which number, and what it was: a child that has put something else there (F_DUPFD is not
+ *   refused) is not believed.
+ * - Taking is pidfd_getfd(2): the caller must be allowed to trace the child; the child does nothing
+ *   and is not asked.
  *
- * Called by control/children/child.ts and control/service/holdings.ts. Read first: man 2 pidfd_getfd, man 5 proc_pid_fdinfo.
+ * Called by control/children/child.ts and control/service/holdings.ts. Read first: man 2
+ * pidfd_getfd, man 5 proc_pid_fdinfo.
  */
 import { closeSync, fstatSync, readFileSync, readlinkSync } from 'node:fs';
 import * as v from 'valibot';
@@ -40,8 +44,9 @@ export function identityOf(fd: number): string {
 }
 
 /**
- * Of a process that is still who it was, and one of `users`; the caller closes it. Opened first, then looked at: if the number
- * had changed hands before, what we see is not what was meant; if it does later, the descriptor is still the one we looked at.
+ * Of a process that is still who it was, and one of `users`; the caller closes it. Opened first,
+ * then looked at: if the number had changed hands before, what we see is not what was meant; if it
+ * does later, the descriptor is still the one we looked at.
  */
 export function openProcess(process: ProcessName, users: readonly number[]): number {
   const pidfd = sys.syscall(SYS.pidfd_open, process.pid, 0);

@@ -3,16 +3,20 @@
  *
  * - The file is written before anything is made, so that whatever ends an instance (`kill -9`
  *   included), the next start knows what to take away (sweep.ts).
- * - An instance whose control plane has died while its dataplane goes on is an *orphan*: it serves, keeps
- *   its address and its links, and can be adopted (control/service/adopt.ts); its file says what an adopter needs
- *   (`Estate`). One that did not serve yet is no orphan: it cannot, and is swept.
+ * - An instance whose control plane has died while its dataplane goes on is an *orphan*: it serves,
+ *   keeps its address and its links, and can be adopted (control/service/adopt.ts); its file says
+ *   what an adopter needs (`Estate`). One that did not serve yet is no orphan: it cannot, and is
+ *   swept.
  * - An address belongs to one live instance per network namespace: the file is named by both.
  * - Starts exclude each other with a lock on the directory from sweep to claim (`withLock`).
- * - What is shown may be another user's. What holds an address against us is ours or root's; what is swept, adopted, or has its
- *   links removed is ours. Whom we signal is ours; for root any user's, as long as the process is that user's.
- * - A file that says of a living process what is not so (its user, what it runs) is a lie, and not looked at.
+ * - What is shown may be another user's. What holds an address against us is ours or root's; what
+ *   is swept, adopted, or has its links removed is ours. Whom we signal is ours; for root any
+ *   user's, as long as the process is that user's.
+ * - A file that says of a living process what is not so (its user, what it runs) is a lie, and not
+ *   looked at.
  *
- * Called by control/link/network.ts (claim), control/service/holdings.ts (record), cli/stat.ts and cli/stop.ts (list).
+ * Called by control/link/network.ts (claim), control/service/holdings.ts (record), cli/stat.ts and
+ * cli/stop.ts (list).
  */
 import { closeSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -105,7 +109,10 @@ export const isOurs = ({ owner = ourselves() }: Instance): boolean => owner === 
 /** Whether we may end it: our own, or as root anybody's. */
 export const mayEnd = (instance: Instance): boolean => isOurs(instance) || isRoot();
 
-/** Who has addresses in this network namespace, orphans included: what another user claims does not keep anybody from one. */
+/**
+ * Who has addresses in this network namespace, orphans included: what another user claims does not
+ * keep anybody from one.
+ */
 export function holders(): Instance[] {
   const namespace = networkNamespace();
   return [...liveInstances(), ...orphans()].filter(

@@ -1,8 +1,10 @@
 /**
- * What an instance writes down of itself: the form of a record, and what must be true of it before it is looked at any closer.
+ * What an instance writes down of itself: the form of a record, and what must be true of it before
+ * it is looked at any closer.
  *
- * - A record is read by programs with more privileges than its writer may have had: every field is bounded, names are of a
- *   form that has nothing to hide, or, as what may be any text, printed by `printable` only.
+ * - A record is read by programs with more privileges than its writer may have had: every field is
+ *   bounded, names are of a form that has nothing to hide, or, as what may be any text, printed by
+ *   `printable` only.
  * - Who may be believed at all is state.ts's; what of it, instances.ts's.
  */
 import * as v from 'valibot';
@@ -17,7 +19,10 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const text = v.pipe(v.string(), v.maxLength(4096));
 const word = v.pipe(v.string(), v.regex(/^[\w.:-]{0,64}$/));
 
-/** Of any interface, ours too, which may be renamed: as the kernel takes them (dev_valid_name). To be printed by `printable`. */
+/**
+ * Of any interface, ours too, which may be renamed: as the kernel takes them (dev_valid_name). To
+ * be printed by `printable`.
+ */
 const linkName = v.pipe(v.string(), v.regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/));
 
 export const LINK_STATES = ['up', 'no carrier', 'down', 'gone'] as const;
@@ -101,7 +106,10 @@ export const Instance = v.object({
   app: text,
   ports: v.pipe(v.array(count), v.maxLength(4096)),
   nic: text,
-  /** Where its XDP program runs and how frames get to it, once a dataplane is attached; absent for a tap. */
+  /**
+   * Where its XDP program runs and how frames get to it, once a dataplane is attached; absent for a
+   * tap.
+   */
   xdp: v.optional(XdpState),
   /** Links this instance made, by the names that they have now. */
   links: v.pipe(v.array(linkName), v.maxLength(64)),

@@ -1,16 +1,18 @@
 /**
  * The state directory: where it is written who serves what, and whose word is taken for it.
  *
- * - Ours, to write: IX_STATE_DIR, or of root /run/ix, of a user $XDG_RUNTIME_DIR/ix, else <tmp>/ix-UID. It is a directory of our
- *   own that nobody else can write to, or it is not used.
- * - To read: ours and root's; root reads every user's besides. A file counts if it belongs to who its directory belongs to;
- *   of a user's file root believes what it says of that user's processes, and nothing else (instances.ts).
- * - Names of others lead anywhere. Directories are pinned by a descriptor before they are looked into; files are opened without
- *   following a link and without waiting (a FIFO has no writer), must be files, and are read up to a bound. (Whatever Node
- *   opens is O_CLOEXEC.)
+ * - Ours, to write: IX_STATE_DIR, or of root /run/ix, of a user $XDG_RUNTIME_DIR/ix, else
+ *   <tmp>/ix-UID. It is a directory of our own that nobody else can write to, or it is not used.
+ * - To read: ours and root's; root reads every user's besides. A file counts if it belongs to who
+ *   its directory belongs to; of a user's file root believes what it says of that user's processes,
+ *   and nothing else (instances.ts).
+ * - Names of others lead anywhere. Directories are pinned by a descriptor before they are looked
+ *   into; files are opened without following a link and without waiting (a FIFO has no writer),
+ *   must be files, and are read up to a bound. (Whatever Node opens is O_CLOEXEC.)
  * - The lock is for its owner only: whoever could read it could hold it, and make every start wait.
  *
- * Called by instances.ts and statistics.ts. Read first: man 2 open (O_NOFOLLOW, O_NONBLOCK), man 5 proc (/proc/pid/fd).
+ * Called by instances.ts and statistics.ts. Read first: man 2 open (O_NOFOLLOW, O_NONBLOCK), man 5
+ * proc (/proc/pid/fd).
  */
 import {
   closeSync,

@@ -4,8 +4,8 @@
  *
  * - Made by the control plane, sealed so that it keeps its size; one page-aligned block of float64
  *   cells a thread.
- * - Readers open it through /proc/<pid>/fd of the control plane, of an orphan through its dataplane's: they
- *   need the same user (or root), and no cooperation.
+ * - Readers open it through /proc/<pid>/fd of the control plane, of an orphan through its
+ *   dataplane's: they need the same user (or root), and no cooperation.
  */
 import { closeSync, constants, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { STATISTICS_BYTES } from '../../child/config.ts';
@@ -38,8 +38,9 @@ function whereIs(instance: Instance): { process: ProcessName; fd: number } {
 }
 
 /**
- * What is behind that number may be anything. Nothing that opening would wait for is opened; only memory that nobody can make
- * smaller is read; and the process was who it should be when we had opened it, so that it was before.
+ * What is behind that number may be anything. Nothing that opening would wait for is opened; only
+ * memory that nobody can make smaller is read; and the process was who it should be when we had
+ * opened it, so that it was before.
  */
 function openStatistics(instance: Instance): number {
   const { process, fd: number } = whereIs(instance);
@@ -55,8 +56,8 @@ function openStatistics(instance: Instance): number {
 }
 
 /**
- * The counters of a dataplane that has ended go on in the next one. What counts pairs must be even first: its application
- * is no longer away from anything (control/children/application-watch.ts).
+ * The counters of a dataplane that has ended go on in the next one. What counts pairs must be even
+ * first: its application is no longer away from anything (control/children/application-watch.ts).
  */
 export function settleStatistics({ statisticsFd, threads }: Instance): void {
   const cell = new Float64Array(1);

@@ -1,13 +1,16 @@
 /**
  * What dead instances left, and how it goes.
  *
- * - Dead is an instance whose control plane has ended and that is no orphan: its dataplane has ended, too, or never came
- *   to serve. What is left of its processes is killed, its links are removed, its file is forgotten.
- * - Orphans are left alone: they serve. Whoever starts the same service adopts them, `ix stop` ends them.
- * - Links of another network namespace cannot be seen from here: a start in there sweeps them. When nobody is in there
- *   any more the kernel has taken them away, and the file goes.
+ * - Dead is an instance whose control plane has ended and that is no orphan: its dataplane has
+ *   ended, too, or never came to serve. What is left of its processes is killed, its links are
+ *   removed, its file is forgotten.
+ * - Orphans are left alone: they serve. Whoever starts the same service adopts them, `ix stop` ends
+ *   them.
+ * - Links of another network namespace cannot be seen from here: a start in there sweeps them. When
+ *   nobody is in there any more the kernel has taken them away, and the file goes.
  *
- * Only what our own user has written down is swept: state.ts and instances.ts say what of it is believed.
+ * Only what our own user has written down is swept: state.ts and instances.ts say what of it is
+ * believed.
  *
  * Called by control/link/network.ts and cli/stop.ts, under `withLock`.
  */
@@ -21,8 +24,8 @@ import { type Instance, isOrphan, ownInstances, usersOf } from './instances.ts';
 const NAMED = ['/run/netns', '/var/run/netns'];
 
 /**
- * `removeLink` is asked for every link that a dead instance made and no other one has; `indexes` are its links' numbers, if
- * they were made. Returns what was removed.
+ * `removeLink` is asked for every link that a dead instance made and no other one has; `indexes`
+ * are its links' numbers, if they were made. Returns what was removed.
  */
 export function sweep(
   removeLink: (name: string, indexes?: readonly number[]) => boolean,
@@ -53,7 +56,10 @@ function killLeft(instance: Instance): void {
   }
 }
 
-/** Whether a process that we may look into is in it, or a name stands for it. Other users' have none of our links. */
+/**
+ * Whether a process that we may look into is in it, or a name stands for it. Other users' have none
+ * of our links.
+ */
 function namespaceExists(inode: string): boolean {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;

@@ -1,12 +1,15 @@
 /**
  * Services whose control plane has died: who may have them, and how they end.
  *
- * - `mayAdopt`: whether who dies here can be replaced at all. In a user namespace nobody may be left who could go back
- *   into its network; without CAP_SYS_PTRACE nobody gets at the descriptors. There, control plane and service die together.
- * - `claim` makes this process the control plane of the orphan at an address, if what is asked for now is what was
- *   asked for then (`wishOf`); nobody else can then. It only writes the record; service.ts `adoptService` does the rest.
- * - `endOrphan` ends one in order, as Ctrl-C at its control plane would have: SIGTERM to the application, then to
- *   the dataplane, which resets its connections; SIGKILL to who does not listen. Then its links go, and its record.
+ * - `mayAdopt`: whether who dies here can be replaced at all. In a user namespace nobody may be
+ *   left who could go back into its network; without CAP_SYS_PTRACE nobody gets at the descriptors.
+ *   There, control plane and service die together.
+ * - `claim` makes this process the control plane of the orphan at an address, if what is asked for
+ *   now is what was asked for then (`wishOf`); nobody else can then. It only writes the record;
+ *   service.ts `adoptService` does the rest.
+ * - `endOrphan` ends one in order, as Ctrl-C at its control plane would have: SIGTERM to the
+ *   application, then to the dataplane, which resets its connections; SIGKILL to who does not
+ *   listen. Then its links go, and its record.
  *
  * Called by cli/serve.ts and cli/stop.ts.
  */
@@ -35,7 +38,10 @@ import {
 import type { Application } from '../wish/applications.ts';
 import type { RunOptions } from '../wish/options.ts';
 
-/** What the parts of a service must understand alike: who was started from other files is not adopted. */
+/**
+ * What the parts of a service must understand alike: who was started from other files is not
+ * adopted.
+ */
 const SPOKEN = [
   '../../gate/abi.ts',
   '../../counters.ts',
@@ -51,7 +57,10 @@ const SIGTERM = 15;
 
 export const mayAdopt = (): boolean => hasAllUsers() && hasCapability('CAP_SYS_PTRACE');
 
-/** What is asked for, in full: the application as it is on the disk now, and every option but how to print. */
+/**
+ * What is asked for, in full: the application as it is on the disk now, and every option but how to
+ * print.
+ */
 export function wishOf(app: Application, options: RunOptions, nic: string): string {
   const { json: _json, tied: _tied, ...rest } = options;
   const { mtimeMs, size } = statSync(app.module);
@@ -65,8 +74,8 @@ function digestOf(files: readonly string[]): string {
 }
 
 /**
- * The orphan of ours that has `address` in this network namespace. Root does not adopt another user's: what it would take over,
- * links and descriptors included, is what that user has written.
+ * The orphan of ours that has `address` in this network namespace. Root does not adopt another
+ * user's: what it would take over, links and descriptors included, is what that user has written.
  */
 export function orphanAt(address: string): Instance | undefined {
   const namespace = networkNamespace();
@@ -87,7 +96,10 @@ export function claim(orphan: Instance): boolean {
   });
 }
 
-/** Its links stay if they are in another network namespace, or another user's: a start in there, or of theirs, sweeps them. */
+/**
+ * Its links stay if they are in another network namespace, or another user's: a start in there, or
+ * of theirs, sweeps them.
+ */
 export async function endOrphan(orphan: Instance): Promise<void> {
   const { application, dataplane, namespace } = orphan;
   if (application) await endProcess(application, usersOf(orphan));

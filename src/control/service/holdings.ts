@@ -1,12 +1,14 @@
 /**
- * What a service holds across the lives of its dataplanes: its record, its links, its counters, the XDP program.
+ * What a service holds across the lives of its dataplanes: its record, its links, its counters, the
+ * XDP program.
  *
- * - `makeHoldings` makes them, `adoptHoldings` takes them over from a control plane that has died: out of the record,
- *   and copies of the descriptors out of the dataplane that has kept them. If either throws, nothing is left (made) or
- *   nothing was touched (adopted).
- * - `release` is synchronous, may be called at any time and twice: it takes away everything, record included.
- * - The record always says what an adopter needs to know now: each life notes its processes as it starts them, and its
- *   estate when it serves.
+ * - `makeHoldings` makes them, `adoptHoldings` takes them over from a control plane that has died:
+ *   out of the record, and copies of the descriptors out of the dataplane that has kept them. If
+ *   either throws, nothing is left (made) or nothing was touched (adopted).
+ * - `release` is synchronous, may be called at any time and twice: it takes away everything, record
+ *   included.
+ * - The record always says what an adopter needs to know now: each life notes its processes as it
+ *   starts them, and its estate when it serves.
  *
  * Called by service.ts; a life (life.ts) is lived on them.
  */
@@ -64,7 +66,9 @@ export interface Holdings {
   readonly statisticsFd: number;
   /** What the host's end of a link of our own is given. */
   readonly hostSide: HostSide;
-  /** Lines to say when it serves: what should be switched off on an interface that was there before. */
+  /**
+   * Lines to say when it serves: what should be switched off on an interface that was there before.
+   */
   readonly advice: readonly string[];
   release(): void;
 }
@@ -112,7 +116,10 @@ const adviceOn = (
 ): string[] =>
   attachment && hostName === undefined ? adviceFor(ifname, linkKind, attachment.mode) : [];
 
-/** An interface that is there already has a network of its own: there IPv6 is only what the user asks for. */
+/**
+ * An interface that is there already has a network of its own: there IPv6 is only what the user
+ * asks for.
+ */
 function networkPlanOf(options: RunOptions, nic: string): NetworkPlan {
   const isPrivate = nic === 'veth' || nic === 'tap';
   const asked = options.ip6 ?? (isPrivate ? ipv6Beside(options.ip) : undefined);
@@ -222,7 +229,10 @@ const eachOf = <From, To>(all: OfShared<From>, to: (one: From) => To): OfShared<
   theirBell: to(all.theirBell),
 });
 
-/** Who its children may be from now on, beside those of before: they are noted before they have become who they will be. */
+/**
+ * Who its children may be from now on, beside those of before: they are noted before they have
+ * become who they will be.
+ */
 export function noteUsers(instance: Instance, users: readonly (number | undefined)[]): void {
   const known = users.filter((user) => user !== undefined);
   instance.users = [...new Set([...instance.users, ...known])];

@@ -1,14 +1,15 @@
 /**
- * One life of a service: a dataplane and, in domain process, its application, on what the service holds (holdings.ts).
+ * One life of a service: a dataplane and, in domain process, its application, on what the service
+ * holds (holdings.ts).
  *
- * - `startLife` returns when the application serves. Whatever it made that must not stay is in `undo`, also when it
- *   throws, and at any time before.
+ * - `startLife` returns when the application serves. Whatever it made that must not stay is in
+ *   `undo`, also when it throws, and at any time before.
  * - The privileged steps are all here: the dataplane is handed descriptors.
  * - An AF_XDP socket may enter the XDP program's map only when the dataplane has given it its
  *   rings, so frames flow from `go` on; then our own copy of the socket is closed, since an open
  *   one keeps the queue busy.
- * - `adoptLife` goes on with a life that another control plane began. Its application may have ended meanwhile: it is
- *   started again.
+ * - `adoptLife` goes on with a life that another control plane began. Its application may have
+ *   ended meanwhile: it is started again.
  *
  * Called by service.ts.
  */
@@ -50,8 +51,8 @@ import { type Adopted, estateOf, type Holdings, noteChild, noteUsers } from './h
 import type { Undo } from './undo.ts';
 
 /**
- * Application memory for `-m`: the values, 1/32 of that for their index, something for constants; and
- * the buffers of libix, which take up to 3/16 of all of it.
+ * Application memory for `-m`: the values, 1/32 of that for their index, something for constants;
+ * and the buffers of libix, which take up to 3/16 of all of it.
  */
 const applicationMiB = (memory: number): number => Math.ceil(((memory * 33) / 32 + 16) * (16 / 13));
 
@@ -75,7 +76,10 @@ export interface Life extends Ready {
   readonly dataplane: Dataplane;
   /** Domain process only. */
   readonly application: Supervised | undefined;
-  /** It has ended although nobody asked it to: the dataplane died, or the application stopped itself. */
+  /**
+   * It has ended although nobody asked it to: the dataplane died, or the application stopped
+   * itself.
+   */
   readonly ended: Promise<End>;
   /** Application, then dataplane, in order. */
   stop(): Promise<void>;
@@ -228,7 +232,9 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   return application;
 }
 
-/** Names the application when it hangs or runs into a quota; restarts one that hangs for too long. */
+/**
+ * Names the application when it hangs or runs into a quota; restarts one that hangs for too long.
+ */
 function watchApplication(
   { statisticsFd }: Holdings,
   { app, options, incident }: LifePlan,

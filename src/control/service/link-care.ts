@@ -1,12 +1,15 @@
 /**
  * What a service does about its links, on behalf of every life that is lived on them.
  *
- * - Every change is on record (`stat` says it) and an incident: down and without carrier are waited out, since the dataplane
- *   and its connections live on. A link that is up again has the host's addresses and routes restored, and the dataplane is
- *   woken to send what waits and to announce itself.
+ * - Every change is on record (`stat` says it) and an incident: down and without carrier are waited
+ *   out, since the dataplane and its connections live on. A link that is up again has the host's
+ *   addresses and routes restored, and the dataplane is woken to send what waits and to announce
+ *   itself.
  * - A link that is gone takes the service with it: `gone` is told why.
- * - A record that cannot be written (a full disk) is said, and no reason to end: this runs as links change, not as one starts.
- * - Checksums that a sender has left to hardware on a link that is not known for them are an incident, once.
+ * - A record that cannot be written (a full disk) is said, and no reason to end: this runs as links
+ *   change, not as one starts.
+ * - Checksums that a sender has left to hardware on a link that is not known for them are an
+ *   incident, once.
  *
  * Called by service.ts.
  */

@@ -1,17 +1,18 @@
 /**
- * One running instance: what it holds, and the dataplane that lives on it, brought up in order and taken
- * down in reverse.
+ * One running instance: what it holds, and the dataplane that lives on it, brought up in order and
+ * taken down in reverse.
  *
  * - `startService` returns when the application serves. If it throws, nothing that was made is
  *   left.
- * - With `restarts`, a dataplane that dies is reported, what was its is cleaned up (its application, too), and another
- *   one starts on the same link, address and counters, after a while (control/children/backoff.ts): its peers see resets.
+ * - With `restarts`, a dataplane that dies is reported, what was its is cleaned up (its
+ *   application, too), and another one starts on the same link, address and counters, after a while
+ *   (control/children/backoff.ts): its peers see resets.
  * - A link that goes down is waited for; one that is gone ends it (link-care.ts).
- * - With a `wish`, dataplane and application go on when the control plane dies, by a signal or an exception that nobody
- *   caught, and `adoptService` goes on with them.
+ * - With a `wish`, dataplane and application go on when the control plane dies, by a signal or an
+ *   exception that nobody caught, and `adoptService` goes on with them.
  * - Without them it ends with either: benchmarks, tests, `--tied`.
- * - `takeDown` is synchronous and may be called at any time, also from an exit handler: processes, links, XDP
- *   program, record.
+ * - `takeDown` is synchronous and may be called at any time, also from an exit handler: processes,
+ *   links, XDP program, record.
  *
  * Called by cli/serve.ts and the benchmarks.
  */
@@ -47,8 +48,8 @@ export interface Service extends Ready {
   /** Domain process only. */
   application: Supervised | undefined;
   /**
-   * Settles when it has ended although nobody asked it to: the application stopped itself; or the dataplane died and is
-   * not, or cannot be, started again.
+   * Settles when it has ended although nobody asked it to: the application stopped itself; or the
+   * dataplane died and is not, or cannot be, started again.
    */
   ended: Promise<End>;
   /** Stops application and dataplane in order; `takeDown` comes after it. */

@@ -1,5 +1,6 @@
 /**
- * Steps that take back what was done, run in reverse: once each, and every one of them even if one fails.
+ * Steps that take back what was done, run in reverse: once each, and every one of them even if one
+ * fails.
  *
  * Called wherever the control plane makes things that a process does not lose by ending.
  */

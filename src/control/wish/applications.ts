@@ -32,8 +32,8 @@ export function checkThreads(app: Application, threads: number): void {
 }
 
 /**
- * Seconds of a client's silence after which an application of ours has it asked whether it is there: kv as memcached, which
- * sets keepalive and leaves the times to Linux.
+ * Seconds of a client's silence after which an application of ours has it asked whether it is
+ * there: kv as memcached, which sets keepalive and leaves the times to Linux.
  */
 const KEEPALIVE: Record<string, number> = { kv: 7200 };
 

@@ -49,7 +49,10 @@ const paths = (option: string) =>
     v.transform((given) => realPaths(option, given)),
   );
 
-/** 'loss=0.01,reorder=0.01,seed=1': probabilities a frame, in both directions (src/nic/around/impair.ts). */
+/**
+ * 'loss=0.01,reorder=0.01,seed=1': probabilities a frame, in both directions
+ * (src/nic/around/impair.ts).
+ */
 function parseImpairment(text: string): Impaired {
   const given: Record<string, number> = {};
   for (const word of text.split(',')) {
@@ -108,14 +111,20 @@ const RunOptions = v.object({
   idle: v.optional(oneOf(IDLE_POLICIES), 'adaptive'),
   congestion: v.optional(oneOf(CONGESTION_NAMES)),
   ecn: v.optional(oneOf(ECN_OPTIONS)),
-  /** Seconds of a peer's silence until it is asked whether it is there; 0: never. Absent: as the application has it. */
+  /**
+   * Seconds of a peer's silence until it is asked whether it is there; 0: never. Absent: as the
+   * application has it.
+   */
   keepalive: v.optional(integer(0, 1_000_000)),
   cpu: v.optional(integer(0, 1023)),
   /** Placement split; absent: the core after `cpu`. */
   appCpu: v.optional(integer(0, 1023)),
   memory: v.optional(integer(1, VALUES_MIB_MAX)),
   port: v.optional(integer(1, 65_535)),
-  /** Where the XDP program runs and how frames get to it; auto: the best that is known to work (control/link/xdp.ts). */
+  /**
+   * Where the XDP program runs and how frames get to it; auto: the best that is known to work
+   * (control/link/xdp.ts).
+   */
   xdp: v.optional(oneOf(XDP_CHOICES), 'auto'),
   /** B of the paper. */
   batch: v.optional(integer(1, BATCH_MAX)),
@@ -128,7 +137,9 @@ const RunOptions = v.object({
   allowRead: v.optional(paths('--allow-read'), []),
   allowWrite: v.optional(paths('--allow-write'), []),
   unconfined: v.optional(v.boolean(), false),
-  /** Seconds after which an application that has not returned from a batch is restarted; 0: never. */
+  /**
+   * Seconds after which an application that has not returned from a batch is restarted; 0: never.
+   */
   hangTimeout: v.optional(
     v.pipe(
       v.string(),

@@ -1,6 +1,6 @@
 /**
- * `--connect`: whom an application may speak to first, as people write it: `none`, `any`, or ranges of addresses,
- * '10.0.0.0/8,fd00::/8,192.0.2.7'.
+ * `--connect`: whom an application may speak to first, as people write it: `none`, `any`, or ranges
+ * of addresses, '10.0.0.0/8,fd00::/8,192.0.2.7'.
  *
  * Called by options.ts and control/service/life.ts. Enforced by src/net/both/egress.ts.
  */
@@ -42,6 +42,9 @@ function parseRange(text: string): EgressRange {
   return { words: [0, 0, 0xffff, v4], prefixLength: MAPPED_BITS + given };
 }
 
-/** What holds when nothing was said: servers of ours open no connections; what else an application is for, who knows. */
+/**
+ * What holds when nothing was said: servers of ours open no connections; what else an application
+ * is for, who knows.
+ */
 export const rangesFor = (app: Application, given?: Ranges): Ranges =>
   given ?? (app.isBuiltIn ? [] : 'any');

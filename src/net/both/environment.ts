@@ -1,8 +1,8 @@
 /**
  * What every part of the stack shares: one object per elastic thread, made at start-up.
  *
- * - The stack knows no driver (it has a `Nic`) and no clock (`clock` is set from outside once a batch), so the
- *   same code runs on AF_XDP, on TAP and in a simulator under virtual time.
+ * - The stack knows no driver (it has a `Nic`) and no clock (`clock` is set from outside once a
+ *   batch), so the same code runs on AF_XDP, on TAP and in a simulator under virtual time.
  * - Nothing here is shared between threads.
  */
 import type { Arena } from '../../arena/arena.ts';
@@ -21,7 +21,10 @@ export interface NetConfig {
   prefixLength: number;
   /** 0: none. */
   gateway: number;
-  /** Two secret words for the tables' hashes, and a key for whatever leaves the machine (arena/siphash.ts). */
+  /**
+   * Two secret words for the tables' hashes, and a key for whatever leaves the machine
+   * (arena/siphash.ts).
+   */
   secret0: number;
   secret1: number;
   wireKey: WireKey;
@@ -37,9 +40,15 @@ export interface Ipv6Config {
   prefixLength: number;
   /** All 0: whoever says of itself that it is one (router advertisements). */
   gateway: number[];
-  /** In fe80::/64. Its last two words are the interface identifier of every address that is made here. */
+  /**
+   * In fe80::/64. Its last two words are the interface identifier of every address that is made
+   * here.
+   */
   linkLocal: number[];
-  /** Ask first whether somebody has our addresses (RFC 4862 5.4); not on a link with nobody else on it. */
+  /**
+   * Ask first whether somebody has our addresses (RFC 4862 5.4); not on a link with nobody else on
+   * it.
+   */
   detectsDuplicates: boolean;
   /** Make addresses from advertised prefixes (RFC 4862 5.5). */
   slaac: boolean;
@@ -59,8 +68,8 @@ export interface Environment {
 }
 
 /**
- * Timer indexes of the one wheel, by range: [0, flows) are flows; then one for each application timer, one for each
- * neighbour of either protocol, and the stack's own.
+ * Timer indexes of the one wheel, by range: [0, flows) are flows; then one for each application
+ * timer, one for each neighbour of either protocol, and the stack's own.
  */
 export const timerRanges = (limits: Limits) => {
   const application = limits.flows;

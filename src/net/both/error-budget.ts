@@ -1,13 +1,16 @@
 /**
  * How many ICMP errors may leave: token buckets, one for all and one for each destination.
  *
- * - Who makes us report errors uses up his own destination's tokens first: DESTINATION_BURST at once, ten a second. An IPv6
- *   destination is a /64, because whoever has one address of it has all. All together: 1000 a second, 50 at once.
- * - What is taken is random, one on average. Else whoever sends datagrams in somebody's name and has errors for himself
- *   counts in them how many the other was sent: which of its ports are open (as with Linux's limit before CVE-2020-25705).
+ * - Who makes us report errors uses up his own destination's tokens first: DESTINATION_BURST at
+ *   once, ten a second. An IPv6 destination is a /64, because whoever has one address of it has
+ *   all. All together: 1000 a second, 50 at once.
+ * - What is taken is random, one on average. Else whoever sends datagrams in somebody's name and
+ *   has errors for himself counts in them how many the other was sent: which of its ports are open
+ *   (as with Linux's limit before CVE-2020-25705).
  * - Bounded: destinations share CELLS buckets by a keyed hash.
  *
- * Called by net/v4/icmp.ts and net/v6/icmpv6.ts, each with a budget of its own. Read first: RFC 1812 4.3.2.8; RFC 4443 2.4 (f).
+ * Called by net/v4/icmp.ts and net/v6/icmpv6.ts, each with a budget of its own. Read first: RFC
+ * 1812 4.3.2.8; RFC 4443 2.4 (f).
  */
 
 import type { Clock } from '../../arena/clock.ts';
@@ -50,7 +53,8 @@ export class ErrorBudget {
     const all = this.#refill(0, ERROR_MS, ERROR_BURST);
     if (left <= 0 || all <= 0) return false;
     const random = this.#random.next();
-    this.#buckets[own] = left - ((random & 0xffff) % 3); // perhaps one too many, which is earned first
+    // perhaps one too many, which is earned first
+    this.#buckets[own] = left - ((random & 0xffff) % 3);
     this.#buckets[0] = all - ((random >>> 16) % 3);
     return true;
   }

@@ -1,5 +1,6 @@
 /**
- * One timer of the wheel for many deadlines in milliseconds: it is armed for the earliest that anybody named.
+ * One timer of the wheel for many deadlines in milliseconds: it is armed for the earliest that
+ * anybody named.
  *
  * - `armFor` never moves the timer later. Who handles its expiry names what is still to come again.
  *

@@ -3,16 +3,17 @@
  * matters now. ARP has one and neighbour discovery another: an address is one word, IPv4's own or a
  * token (net/v6/destinations.ts).
  *
- * - Policy-free but for one rule, who has to go when it is full (`replace`); net/v4/arp.ts and net/v6/ndp.ts decide
- *   the rest.
+ * - Policy-free but for one rule, who has to go when it is full (`replace`); net/v4/arp.ts and
+ *   net/v6/ndp.ts decide the rest.
  * - An index is a hint: `isFor` says whether it still means the address that the caller has in
  *   mind. Entries are reused without telling anybody. Address 0 means a free entry; no next hop is
  *   0.
- * - An INCOMPLETE entry holds a few frames, the newest ones, in order (RFC 1122 2.3.2.2 asks for one); all entries
- *   together an eighth of the transmit pool, and one each.
+ * - An INCOMPLETE entry holds a few frames, the newest ones, in order (RFC 1122 2.3.2.2 asks for
+ *   one); all entries together an eighth of the transmit pool, and one each.
  * - `remove` frees the held frames.
- * - Whoever is on the link can make entries, so nothing here walks the table: each entry has a timer of its own, and who has
- *   to go is found among the first LOOKS of a list. `steps` counts them under VERIFY.
+ * - Whoever is on the link can make entries, so nothing here walks the table: each entry has a
+ *   timer of its own, and who has to go is found among the first LOOKS of a list. `steps` counts
+ *   them under VERIFY.
  *
  * Called by net/v4/arp.ts and net/v6/ndp.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
@@ -86,13 +87,18 @@ export const PROBE = 4;
 /** Used after a while; asked again unless it is heard of soon (neighbour discovery only). */
 export const DELAY = 5;
 
-/** The two lists: who was asked and never answered, by age; and the others, by their last use, to PLACE_MS. */
+/**
+ * The two lists: who was asked and never answered, by age; and the others, by their last use, to
+ * PLACE_MS.
+ */
 const ASKED = 0;
 const KNOWN = 1;
 const LISTS = 2;
 /** Most entries that are looked at to find who has to go. */
 export const LOOKS = 16;
-/** Who is in use moves to the end of its list so often at most: it is not worth it for every frame. */
+/**
+ * Who is in use moves to the end of its list so often at most: it is not worth it for every frame.
+ */
 const PLACE_MS = 100;
 /** The wheel takes deadlines below 2^31 us; longer waits are made of several. */
 const WAIT_MAX_MS = 1_000_000;
@@ -245,8 +251,9 @@ export class Neighbours {
   }
 
   /**
-   * Makes room: an entry that was not used for long goes. Once a quarter of the table waits for first answers, it is the
-   * oldest of those, so that a scan of addresses that do not exist cannot push out who is really there.
+   * Makes room: an entry that was not used for long goes. Once a quarter of the table waits for
+   * first answers, it is the oldest of those, so that a scan of addresses that do not exist cannot
+   * push out who is really there.
    */
   replace(): void {
     const asked = this.#lists.first(ASKED);
@@ -261,7 +268,10 @@ export class Neighbours {
     return (this.#clock.ms - this.#i32[this.at(neighbour) + USED]!) & 0x7fff_ffff;
   }
 
-  /** Who has answered and was used longest ago, as far as LOOKS go; -1: none. Who was used meanwhile goes to the end. */
+  /**
+   * Who has answered and was used longest ago, as far as LOOKS go; -1: none. Who was used meanwhile
+   * goes to the end.
+   */
   #leastUsed(): number {
     let victim = -1;
     for (let looks = 0; looks < LOOKS; looks++) {
@@ -276,7 +286,10 @@ export class Neighbours {
     return victim;
   }
 
-  /** Keeps a frame for an address that has not answered yet, in an old one's place if need be. Consumes it. */
+  /**
+   * Keeps a frame for an address that has not answered yet, in an old one's place if need be.
+   * Consumes it.
+   */
   hold(entry: number, frame: number, length: number): void {
     const i32 = this.#i32;
     const held = i32[entry + HELD]!;
@@ -291,7 +304,9 @@ export class Neighbours {
     this.#held = (this.#held + 1) | 0;
   }
 
-  /** The oldest held frame is the caller's now: its offset, or 0. Its length stands in HELD_BYTES. */
+  /**
+   * The oldest held frame is the caller's now: its offset, or 0. Its length stands in HELD_BYTES.
+   */
   takeHeld(entry: number): number {
     const i32 = this.#i32;
     const left = i32[entry + HELD]! - 1;

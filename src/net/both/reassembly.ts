@@ -1,12 +1,14 @@
 /**
  * Reassembly of fragments in a fixed number of 64 KiB buffers; IPv4 and IPv6 have one each.
  *
- * - A datagram is known by source, destination and one more word, as its protocol makes it. A bit per 8 bytes says what has
- *   arrived.
- * - An exact duplicate is dropped alone; any other overlap drops the whole datagram (RFC 5722; RFC 8200 4.5: there is no
- *   honest reason for one). So does a length that contradicts an earlier fragment.
- * - Some time after the first fragment the datagram is dropped, and `timedOut` told if its first fragment was there. When
- *   all buffers are in use, the oldest datagram is dropped; a sender that has a quarter of them loses its own oldest.
+ * - A datagram is known by source, destination and one more word, as its protocol makes it. A bit
+ *   per 8 bytes says what has arrived.
+ * - An exact duplicate is dropped alone; any other overlap drops the whole datagram (RFC 5722; RFC
+ *   8200 4.5: there is no honest reason for one). So does a length that contradicts an earlier
+ *   fragment.
+ * - Some time after the first fragment the datagram is dropped, and `timedOut` told if its first
+ *   fragment was there. When all buffers are in use, the oldest datagram is dropped; a sender that
+ *   has a quarter of them loses its own oldest.
  * - `add` borrows the fragment and answers with the complete datagram, which stays until `release`.
  * - Buffers are touched only as far as fragments reach: an idle table costs address space, no
  *   memory.
@@ -116,9 +118,10 @@ export class Reassembly {
   }
 
   /**
-   * One fragment that is right by itself: `bytes` (> 0) at `at`, which belong `start` bytes into the payload; its packet's
-   * header, `headerBytes` at `header`, is kept if it is the first. -> index of the datagram that it completes, or -1.
-   * `headerOf` names its bytes, and `release` must follow.
+   * One fragment that is right by itself: `bytes` (> 0) at `at`, which belong `start` bytes into
+   * the payload; its packet's header, `headerBytes` at `header`, is kept if it is the first. ->
+   * index of the datagram that it completes, or -1. `headerOf` names its bytes, and `release` must
+   * follow.
    */
   add(
     source: number,
@@ -151,7 +154,10 @@ export class Reassembly {
     return this.#isComplete(row) ? index : -1;
   }
 
-  /** Arena offset of a complete datagram: its first fragment's header, as it came, then the whole payload. */
+  /**
+   * Arena offset of a complete datagram: its first fragment's header, as it came, then the whole
+   * payload.
+   */
   headerOf(index: number): number {
     return this.#payload(index) - this.headerBytesOf(index);
   }

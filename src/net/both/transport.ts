@@ -2,7 +2,8 @@
  * What IP and ICMP ask of TCP: the lower side of src/tcp/tcp.ts, so that net/ knows nothing else
  * of it.
  *
- * - Addresses are big-endian int32, or tokens of IPv6 addresses (net/v6/destinations.ts), ports 0..65535, offsets arena bytes.
+ * - Addresses are big-endian int32, or tokens of IPv6 addresses (net/v6/destinations.ts), ports
+ *   0..65535, offsets arena bytes.
  * - Errors come in the words of IPv4's ICMP, whoever sent them (net/v6/icmpv6.ts).
  */
 import type { EventSink } from '../../gate/arrays.ts';

@@ -93,7 +93,10 @@ export class Arp {
     return neighbour;
   }
 
-  /** What is sent there does not seem to arrive: its next use asks again, at most once a second (RFC 1122 2.3.2.1 (4)). */
+  /**
+   * What is sent there does not seem to arrive: its next use asks again, at most once a second (RFC
+   * 1122 2.3.2.1 (4)).
+   */
   doubt(neighbour: number): void {
     const i32 = this.#i32;
     const entry = this.#neighbours.at(neighbour);

@@ -1,8 +1,8 @@
 /**
  * Fragments of IPv4: what must be right about one, and what a complete datagram's header becomes.
  *
- * - A datagram is known by source, destination, ID and protocol. It is given up after 30 seconds (RFC 1122 3.3.2), and ICMP
- *   "time exceeded" says so if its first fragment was there (RFC 792).
+ * - A datagram is known by source, destination, ID and protocol. It is given up after 30 seconds
+ *   (RFC 1122 3.3.2), and ICMP "time exceeded" says so if its first fragment was there (RFC 792).
  *
  * Called by net/ipv4-input.ts. Read first: RFC 791 3.2; net/both/reassembly.ts.
  */
@@ -92,7 +92,10 @@ export class Ipv4Fragments {
     return index;
   }
 
-  /** Arena offset of a complete datagram's IP header: as sent, except that it is no fragment any more. */
+  /**
+   * Arena offset of a complete datagram's IP header: as sent, except that it is no fragment any
+   * more.
+   */
   ipOf(index: number): number {
     return this.#reassembly.headerOf(index);
   }

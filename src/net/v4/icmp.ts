@@ -5,12 +5,14 @@
  *   buffer), so `ping -s` works up to 65,507 bytes, the largest datagram there is; the answer is
  *   never longer than the question.
  * - Errors go out only about a datagram that is whole or a first fragment, was sent to our own
- *   unicast address, and is no ICMP error itself (RFC 1122 3.2.2); net/both/error-budget.ts bounds them.
+ *   unicast address, and is no ICMP error itself (RFC 1122 3.2.2); net/both/error-budget.ts bounds
+ *   them.
  * - Errors that come in must quote a packet that we could have sent (RFC 5927); TCP checks the
  *   sequence number. Source quench (RFC 6633) and redirects are ignored.
  * - `input` borrows its bytes; nothing here keeps a frame.
  *
- * Called by net/ipv4-input.ts, net/udp.ts, net/both/reassembly.ts. Read first: RFC 792, RFC 1122 3.2.2, RFC 5927.
+ * Called by net/ipv4-input.ts, net/udp.ts, net/both/reassembly.ts. Read first: RFC 792, RFC 1122
+ * 3.2.2, RFC 5927.
  */
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';

@@ -12,8 +12,8 @@
  * - What is IPv4's own (address arithmetic, header layout, ARP) stays in ipv4*.ts and arp.ts; TCP
  *   and UDP only pass addresses on, and net/ip.ts chooses between this and net/v6/ipv6.ts.
  *
- * Called by net/ip.ts, UDP, ICMP. Read first: RFC 791, RFC 1122 3.3.1, RFC 6864 (what the ID field is
- * for).
+ * Called by net/ip.ts, UDP, ICMP. Read first: RFC 791, RFC 1122 3.3.1, RFC 6864 (what the ID field
+ * is for).
  */
 
 import type { Frames } from '../../arena/frames.ts';
@@ -139,7 +139,10 @@ export class Ipv4 {
     this.#write(frame, destination, source, protocol, tos, payloadBytes, IP_DONT_FRAGMENT);
   }
 
-  /** Another TTL in a header that `writeHeader` has written; its checksum follows (RFC 1624 3, equation 3). */
+  /**
+   * Another TTL in a header that `writeHeader` has written; its checksum follows (RFC 1624 3,
+   * equation 3).
+   */
   setHops(frame: number, hops: number): void {
     const view = this.#view;
     const ip = frame + ETH_HEADER_BYTES;

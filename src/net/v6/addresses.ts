@@ -1,13 +1,14 @@
 /**
  * Our IPv6 addresses: which there are, which may be used, and from which one a packet leaves.
  *
- * - An address is known by a small number from 1 up, its *local token*: what TCP keeps as the local address, as it keeps
- *   an IPv4 address. It never changes its meaning while the dataplane runs.
+ * - An address is known by a small number from 1 up, its *local token*: what TCP keeps as the local
+ *   address, as it keeps an IPv4 address. It never changes its meaning while the dataplane runs.
  * - 1 is the link-local address, 2 the configured one; those made from advertised prefixes follow.
- * - A TENTATIVE address is not ours yet (RFC 4862 5.4): `find` does not know it, only neighbour discovery asks for it by
- *   `findAny`. A DUPLICATED one is somebody else's and never becomes ours.
- * - `sourceFor` is RFC 6724 5 as far as it matters with one interface: link-local to link-local, else the address whose
- *   prefix the destination shares longest, one that is preferred if there is any, and the link-local one when no other is ours.
+ * - A TENTATIVE address is not ours yet (RFC 4862 5.4): `find` does not know it, only neighbour
+ *   discovery asks for it by `findAny`. A DUPLICATED one is somebody else's and never becomes ours.
+ * - `sourceFor` is RFC 6724 5 as far as it matters with one interface: link-local to link-local,
+ *   else the address whose prefix the destination shares longest, one that is preferred if there is
+ *   any, and the link-local one when no other is ours.
  *
  * Called by net/. Read first: RFC 4862 5.4 and 5.5.4; RFC 6724 5.
  */

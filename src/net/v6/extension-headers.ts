@@ -1,12 +1,15 @@
 /**
  * The chain of extension headers between the IPv6 header and what it carries.
  *
- * - `walk` checks every header and stands on the first that is none, or on a fragment header: `next` says what it is, `at`
- *   where. It answers 0, or the counter of the reason to drop the packet; `problem` then says whether the sender is told
- *   (a code of ICMPv6's "parameter problem", or SILENT) and `pointer` where the problem lies.
- * - Bounded: EXTENSION_HEADERS_MAX headers, EXTENSION_OPTIONS_MAX options of one header that are no padding (RFC 8504 5.3).
- * - Hop-by-hop options come first or not at all. A routing header with segments left is refused, of whatever type: we route
- *   nothing, and type 0 is an attack (RFC 5095). One without is over: it is skipped.
+ * - `walk` checks every header and stands on the first that is none, or on a fragment header:
+ *   `next` says what it is, `at` where. It answers 0, or the counter of the reason to drop the
+ *   packet; `problem` then says whether the sender is told (a code of ICMPv6's "parameter problem",
+ *   or SILENT) and `pointer` where the problem lies.
+ * - Bounded: EXTENSION_HEADERS_MAX headers, EXTENSION_OPTIONS_MAX options of one header that are no
+ *   padding (RFC 8504 5.3).
+ * - Hop-by-hop options come first or not at all. A routing header with segments left is refused, of
+ *   whatever type: we route nothing, and type 0 is an attack (RFC 5095). One without is over: it is
+ *   skipped.
  * - A fragment header of a whole packet (an atomic fragment) is skipped (RFC 6946).
  * - Unknown options say themselves what is to be done with them (RFC 8200 4.2).
  * - One object for all: `walk` overwrites it.
@@ -40,7 +43,10 @@ const C_ATOMIC = COUNTER.ip6AtomicFragments;
 /** Nobody is told. */
 export const SILENT = -1;
 
-/** Every extension header but the fragment header says its length so: units of 8 bytes beyond the first. */
+/**
+ * Every extension header but the fragment header says its length so: units of 8 bytes beyond the
+ * first.
+ */
 const LENGTH_AT = 1;
 const UNIT_BYTES = 8;
 const ROUTING_TYPE_AT = 2;
@@ -110,8 +116,8 @@ export class ExtensionHeaders {
   }
 
   /**
-   * The same for a packet that another has quoted, as far as `end`: stands on what it carries, and judges nothing. False:
-   * that is not there.
+   * The same for a packet that another has quoted, as far as `end`: stands on what it carries, and
+   * judges nothing. False: that is not there.
    */
   walkQuoted(ip: number, end: number): boolean {
     const u8 = this.#u8;
@@ -151,7 +157,10 @@ export class ExtensionHeaders {
     return this.#refuse(C_ROUTING, PROBLEM_FIELD, at + ROUTING_TYPE_AT);
   }
 
-  /** RFC 8200 4.2: type, length, value; padding is not counted, but it must not be longer than a header needs. */
+  /**
+   * RFC 8200 4.2: type, length, value; padding is not counted, but it must not be longer than a
+   * header needs.
+   */
   #options(header: number, bytes: number, isToGroup: boolean): number {
     const u8 = this.#u8;
     const end = header + bytes;

@@ -1,12 +1,14 @@
 /**
  * Fragments of IPv6: what must be right about one, and what a complete packet's header becomes.
  *
- * - A packet is known by source, destination and a 32-bit ID. It is given up after 60 seconds, and ICMPv6 "time exceeded"
- *   says so if its first fragment was there (RFC 8200 4.5).
- * - Fragments whose length is no multiple of 8, or that reach beyond 65,535 bytes, are refused with a "parameter problem".
- * - The first fragment must hold all headers up to the transport's (RFC 7112): else nobody in between could have judged it.
- * - Of the headers before the fragment header only IPv6's own goes with the complete packet; the others were judged in each
- *   fragment.
+ * - A packet is known by source, destination and a 32-bit ID. It is given up after 60 seconds, and
+ *   ICMPv6 "time exceeded" says so if its first fragment was there (RFC 8200 4.5).
+ * - Fragments whose length is no multiple of 8, or that reach beyond 65,535 bytes, are refused with
+ *   a "parameter problem".
+ * - The first fragment must hold all headers up to the transport's (RFC 7112): else nobody in
+ *   between could have judged it.
+ * - Of the headers before the fragment header only IPv6's own goes with the complete packet; the
+ *   others were judged in each fragment.
  *
  * Called by net/ipv6-input.ts. Read first: RFC 8200 4.5; net/both/reassembly.ts.
  */
@@ -64,8 +66,9 @@ export class Ipv6Fragments {
   }
 
   /**
-   * One fragment, whose fragment header stands at `fragment` in the packet at `ip` that ends at `end`, for our address
-   * `local`. -> index of the packet that it completes, or -1. `ipOf` names its bytes, and `release` must follow.
+   * One fragment, whose fragment header stands at `fragment` in the packet at `ip` that ends at
+   * `end`, for our address `local`. -> index of the packet that it completes, or -1. `ipOf` names
+   * its bytes, and `release` must follow.
    */
   add(ip: number, fragment: number, end: number, local: number): number {
     const view = this.#view;

@@ -1,13 +1,16 @@
 /**
- * ICMP for IPv6: answers echo, reports what cannot be delivered, hands reported errors to TCP and neighbour discovery its
- * messages.
+ * ICMP for IPv6: answers echo, reports what cannot be delivered, hands reported errors to TCP and
+ * neighbour discovery its messages.
  *
- * - As net/v4/icmp.ts: echo is answered from the bytes that asked; errors leave about whole packets and first fragments only, never
- *   about ICMP errors, never to or about groups (but for a "parameter problem" that an option asks for), and
- *   net/both/error-budget.ts bounds them. They quote as much as 1280 bytes hold (RFC 4443 2.4 c).
- * - Errors that come in must quote a packet that we could have sent; TCP checks the sequence number. They reach TCP in
- *   IPv4's words (RFC 7915 4.2 and 5.2 translate the same way), so that it need not know both.
- * - "Packet too big" about UDP or ICMP lowers the path's MTU, which those ask when they make fragments; TCP has its own.
+ * - As net/v4/icmp.ts: echo is answered from the bytes that asked; errors leave about whole packets
+ *   and first fragments only, never about ICMP errors, never to or about groups (but for a
+ *   "parameter problem" that an option asks for), and net/both/error-budget.ts bounds them. They
+ *   quote as much as 1280 bytes hold (RFC 4443 2.4 c).
+ * - Errors that come in must quote a packet that we could have sent; TCP checks the sequence
+ *   number. They reach TCP in IPv4's words (RFC 7915 4.2 and 5.2 translate the same way), so that
+ *   it need not know both.
+ * - "Packet too big" about UDP or ICMP lowers the path's MTU, which those ask when they make
+ *   fragments; TCP has its own.
  * - `input` borrows its bytes; nothing here keeps a frame.
  *
  * Called by net/ipv6-input.ts, net/udp.ts. Read first: RFC 4443; RFC 5927; RFC 8201.
@@ -75,8 +78,8 @@ export class Icmp6 {
   }
 
   /**
-   * One message: `bytes` at `icmp`, of the valid packet at `ip`, for our address `local` (0: for a group of ours). May be
-   * patched in place.
+   * One message: `bytes` at `icmp`, of the valid packet at `ip`, for our address `local` (0: for a
+   * group of ours). May be patched in place.
    */
   input(ip: number, icmp: number, bytes: number, local: number): void {
     const counters = this.#counters;
@@ -123,7 +126,9 @@ export class Icmp6 {
     }
   }
 
-  /** Reports that fragments stayed away; `available` bytes of the first one's packet are at `ip`. */
+  /**
+   * Reports that fragments stayed away; `available` bytes of the first one's packet are at `ip`.
+   */
   reassemblyTimeExceeded(ip: number, available: number): void {
     const code = wire.EXCEEDED6_REASSEMBLY;
     if (this.#sendError(wire.ICMP6_TIME_EXCEEDED, code, 0, ip, available, false)) {
@@ -135,7 +140,10 @@ export class Icmp6 {
     return this.#view.getUint16(ip + ip6.IP6_LENGTH) + ip6.IP6_HEADER_BYTES;
   }
 
-  /** RFC 4443 4.2: the type becomes 129, and the checksum follows it (RFC 1624). The rest goes back as it came. */
+  /**
+   * RFC 4443 4.2: the type becomes 129, and the checksum follows it (RFC 1624). The rest goes back
+   * as it came.
+   */
   #echo(ip: number, icmp: number, bytes: number, local: number): void {
     const view = this.#view;
     this.#counters.bump(C_ECHO_IN);
@@ -185,13 +193,17 @@ export class Icmp6 {
     );
   }
 
-  /** Which of our addresses a quoted packet left from, if we could have sent it and it is quoted far enough; else 0. */
+  /**
+   * Which of our addresses a quoted packet left from, if we could have sent it and it is quoted far
+   * enough; else 0.
+   */
   #quotedLocal(quote: number, end: number): number {
     const quoted = this.#quoted;
     if (quote + ip6.IP6_HEADER_BYTES > end || this.#view.getUint8(quote) >> 4 !== 6) return 0;
     if (!quoted.walkQuoted(quote, end) || quoted.at + QUOTED_BYTES > end) return 0;
     const { next } = quoted;
-    const isPlain = quoted.at === quote + ip6.IP6_HEADER_BYTES; // our segments have no other headers
+    // our segments have no other headers
+    const isPlain = quoted.at === quote + ip6.IP6_HEADER_BYTES;
     if (next === PROTOCOL_TCP ? !isPlain : next !== PROTOCOL_UDP && next !== ip6.PROTOCOL_ICMP6) {
       return 0;
     }

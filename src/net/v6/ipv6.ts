@@ -2,11 +2,11 @@
  * IPv6, the way out: next hops, headers, fragments.
  *
  * - Addresses are tokens (destinations.ts) and local tokens (addresses.ts).
- * - As in net/v4/ipv4.ts a neighbour index is a hint, `transmit` consumes its frame always, nothing is sent to a group, and there
- *   is no loopback.
- * - `writeHeader` is for packets that fit the path (TCP). `sendDatagram` is for UDP and ICMP: what does not fit the path's
- *   MTU leaves in fragments, which only a sender may make (RFC 8200 4.5). The path's MTU is the link's until a router says
- *   less (RFC 8201).
+ * - As in net/v4/ipv4.ts a neighbour index is a hint, `transmit` consumes its frame always, nothing
+ *   is sent to a group, and there is no loopback.
+ * - `writeHeader` is for packets that fit the path (TCP). `sendDatagram` is for UDP and ICMP: what
+ *   does not fit the path's MTU leaves in fragments, which only a sender may make (RFC 8200 4.5).
+ *   The path's MTU is the link's until a router says less (RFC 8201).
  * - The flow label is 0: nobody here balances by it.
  *
  * Called by net/ip.ts, net/udp.ts, icmpv6.ts. Read first: RFC 8200 3 and 4.5; RFC 4861 5.2.
@@ -66,7 +66,9 @@ export class Ipv6 {
   readonly #routers: Routers;
   readonly #mtu: number;
   readonly #macHigh: number;
-  /** Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire. */
+  /**
+   * Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire.
+   */
   readonly #macLowAndType: number;
   readonly #ids: Identifications;
 
@@ -126,7 +128,10 @@ export class Ipv6 {
     return hop;
   }
 
-  /** Index of the next hop's neighbour entry, which is made and asked for when it is new; or CODE.NO_ROUTE. */
+  /**
+   * Index of the next hop's neighbour entry, which is made and asked for when it is new; or
+   * CODE.NO_ROUTE.
+   */
   neighbourFor(token: number): number {
     const hop = this.#hopOf(token);
     if (hop === 0 || this.#isOurs(token)) {
@@ -200,9 +205,10 @@ export class Ipv6 {
   }
 
   /**
-   * Sends `headerBytes` at `header` (a multiple of 8, or 0) followed by `bytes` at `offset` as the payload of one packet
-   * from our `local` address, in fragments when it does not fit the path. The bytes are copied before this returns.
-   * -> CODE.OK, NO_ROUTE, TOO_LONG, or AGAIN when the frames for all of it are not there.
+   * Sends `headerBytes` at `header` (a multiple of 8, or 0) followed by `bytes` at `offset` as the
+   * payload of one packet from our `local` address, in fragments when it does not fit the path. The
+   * bytes are copied before this returns. -> CODE.OK, NO_ROUTE, TOO_LONG, or AGAIN when the frames
+   * for all of it are not there.
    */
   sendDatagram(
     token: number,

@@ -1,10 +1,11 @@
 /**
- * ICMPv6 messages to this link, whose Ethernet destination is known or follows from the group: what neighbour discovery
- * and group membership send.
+ * ICMPv6 messages to this link, whose Ethernet destination is known or follows from the group: what
+ * neighbour discovery and group membership send.
  *
- * - `begin` gives a zeroed message in a transmit frame, the caller fills it in, `toGroup` or `toNeighbour` consumes it.
- * - The hop limit is 255, which nobody off the link can imitate (RFC 4861 3.1). `toGroup` can put a router alert before
- *   the message, as group membership must (RFC 3810 5).
+ * - `begin` gives a zeroed message in a transmit frame, the caller fills it in, `toGroup` or
+ *   `toNeighbour` consumes it.
+ * - The hop limit is 255, which nobody off the link can imitate (RFC 4861 3.1). `toGroup` can put a
+ *   router alert before the message, as group membership must (RFC 3810 5).
  *
  * Called by ndp.ts, dad.ts, routers.ts, mld.ts. Read first: RFC 4861 4; RFC 2464 7 for 33:33.
  */
@@ -157,7 +158,10 @@ export class LinkMessages {
     this.#nic.transmit(frame, eth.ETH_HEADER_BYTES + ip6.IP6_HEADER_BYTES + payloadBytes);
   }
 
-  /** The solicited-node group of the address at word `words`: its last word (the third is SOLICITED_2). */
+  /**
+   * The solicited-node group of the address at word `words`: its last word (the third is
+   * SOLICITED_2).
+   */
   solicitedOf(words: number): number {
     return ip6.SOLICITED_3 | (this.#i32[words + 3]! & 0xff_ffff);
   }

@@ -1,8 +1,9 @@
 /**
  * Options of neighbour discovery messages: one walk that notes where each known one stands.
  *
- * - An option of length 0, or one that ends behind the message, makes the whole message bad (RFC 4861 4.6). Unknown
- *   options are skipped. Of a kind that comes twice the first counts; prefixes are walked by `nextPrefix`.
+ * - An option of length 0, or one that ends behind the message, makes the whole message bad (RFC
+ *   4861 4.6). Unknown options are skipped. Of a kind that comes twice the first counts; prefixes
+ *   are walked by `nextPrefix`.
  * - One object for all: `read` overwrites it.
  *
  * Called by discovery.ts and routers.ts. Read first: RFC 4861 4.6.
@@ -55,7 +56,9 @@ export class NdOptions {
     return true;
   }
 
-  /** A group address is nobody's (RFC 4861 7.2.3 leaves it open; RFC 1812 3.3.2 does not for ARP). */
+  /**
+   * A group address is nobody's (RFC 4861 7.2.3 leaves it open; RFC 1812 3.3.2 does not for ARP).
+   */
   #mac(at: number, type: number): boolean {
     const high = macHigh(this.#view, at);
     const low = macLow(this.#view, at);

@@ -1,12 +1,14 @@
 /**
- * Neighbour discovery's cache: which MAC address stands behind a neighbour's IPv6 address, and whether it still hears us.
+ * Neighbour discovery's cache: which MAC address stands behind a neighbour's IPv6 address, and
+ * whether it still hears us.
  *
- * - As ARP here, with RFC 4861's states: INCOMPLETE (asked, a few frames held) -> REACHABLE (an answer less than about 30 s
- *   ago) -> STALE -> on its next use DELAY (5 s for the peer to ask or answer by itself) -> PROBE (asked by unicast, three
- *   times) -> gone. Unused for 5 minutes: gone.
+ * - As ARP here, with RFC 4861's states: INCOMPLETE (asked, a few frames held) -> REACHABLE (an
+ *   answer less than about 30 s ago) -> STALE -> on its next use DELAY (5 s for the peer to ask or
+ *   answer by itself) -> PROBE (asked by unicast, three times) -> gone. Unused for 5 minutes: gone.
  * - Addresses are tokens (destinations.ts), which entries hold.
- * - What may be learnt: a sender that solicits one of our addresses, as STALE; what an advertisement says of somebody we
- *   asked for. An unsolicited advertisement changes an entry only if it says "override", and confirms nothing.
+ * - What may be learnt: a sender that solicits one of our addresses, as STALE; what an
+ *   advertisement says of somebody we asked for. An unsolicited advertisement changes an entry only
+ *   if it says "override", and confirms nothing.
  * - `transmit` consumes its frame, always. Messages come here checked (discovery.ts).
  *
  * Called by ipv6.ts and discovery.ts. Read first: RFC 4861 7.2 and 7.3.
@@ -67,7 +69,10 @@ export class Ndp {
   readonly #clock: Clock;
   readonly #parts: NdpParts;
   readonly #neighbours: row.Neighbours;
-  /** Between a half and one and a half of what is meant, so that not all hosts ask at once (RFC 4861 6.3.2). */
+  /**
+   * Between a half and one and a half of what is meant, so that not all hosts ask at once (RFC 4861
+   * 6.3.2).
+   */
   readonly #spread: number;
   #reachableMs: number;
   #retransmitMs = RETRANSMIT_MS;
@@ -112,7 +117,10 @@ export class Ndp {
     return neighbour;
   }
 
-  /** What is sent there does not seem to arrive: its next use leads to a probe, unless it was confirmed a moment ago. */
+  /**
+   * What is sent there does not seem to arrive: its next use leads to a probe, unless it was
+   * confirmed a moment ago.
+   */
   doubt(neighbour: number): void {
     const i32 = this.#i32;
     const entry = this.#neighbours.at(neighbour);
@@ -143,7 +151,10 @@ export class Ndp {
     this.#nic.transmit(frame, length);
   }
 
-  /** Somebody at a MAC address solicits us, or a router advertises itself: worth knowing, no proof (RFC 4861 7.2.3). */
+  /**
+   * Somebody at a MAC address solicits us, or a router advertises itself: worth knowing, no proof
+   * (RFC 4861 7.2.3).
+   */
   hear(token: number, high: number, low: number): void {
     const i32 = this.#i32;
     let neighbour = this.#neighbours.find(token);
@@ -201,7 +212,10 @@ export class Ndp {
     this.#counters.bump(C_ADVERTISEMENTS_OUT);
   }
 
-  /** Writes a neighbour's MAC address, if it is known, into a message's Ethernet header: for an answer to it. */
+  /**
+   * Writes a neighbour's MAC address, if it is known, into a message's Ethernet header: for an
+   * answer to it.
+   */
   macOf(token: number): number {
     const neighbour = this.#neighbours.find(token);
     if (neighbour < 0) return 0;
@@ -274,7 +288,9 @@ export class Ndp {
     }
   }
 
-  /** One solicitation: to the solicited-node group, or to the MAC address that answered last time. */
+  /**
+   * One solicitation: to the solicited-node group, or to the MAC address that answered last time.
+   */
   #ask(entry: number): void {
     const i32 = this.#i32;
     const { addresses, destinations, messages } = this.#parts;

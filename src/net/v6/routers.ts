@@ -1,16 +1,19 @@
 /**
  * Who routes for us, what is on our link, and the addresses made from what routers advertise.
  *
- * - `hopFor`: an address with a prefix of our link is its own next hop; others go by the default router: the configured one,
- *   else the first that advertises itself and still answers. None: 0.
- * - What a router says to be on our link is believed for networks of 64 bits and more, and not at all where a gateway is
- *   configured: else one advertisement of ::/1 would draw everything that is meant for the gateway to whoever answers for
- *   addresses on the link. What is not on the link goes by the router, who knows (RFC 5942 3: no hint means off-link).
+ * - `hopFor`: an address with a prefix of our link is its own next hop; others go by the default
+ *   router: the configured one, else the first that advertises itself and still answers. None: 0.
+ * - What a router says to be on our link is believed for networks of 64 bits and more, and not at
+ *   all where a gateway is configured: else one advertisement of ::/1 would draw everything that is
+ *   meant for the gateway to whoever answers for addresses on the link. What is not on the link
+ *   goes by the router, who knows (RFC 5942 3: no hint means off-link).
  * - `routes` changes whenever an answer of `hopFor` may: destinations note their next hop with it.
- * - At most ROUTERS6_MAX routers and PREFIXES6_MAX prefixes are kept; more are ignored, and counted. Lifetimes are kept to
- *   20 days, which a router renews long before.
- * - Addresses are made (SLAAC) only when the configuration says so, from prefixes of 64 bits that allow it.
- * - Router solicitations: three, 4 s apart, as soon as our link-local address is ours, until somebody answers.
+ * - At most ROUTERS6_MAX routers and PREFIXES6_MAX prefixes are kept; more are ignored, and
+ *   counted. Lifetimes are kept to 20 days, which a router renews long before.
+ * - Addresses are made (SLAAC) only when the configuration says so, from prefixes of 64 bits that
+ *   allow it.
+ * - Router solicitations: three, 4 s apart, as soon as our link-local address is ours, until
+ *   somebody answers.
  *
  * Called by discovery.ts and ipv6.ts. Read first: RFC 4861 6.3; RFC 4862 5.5.3.
  */
@@ -61,7 +64,10 @@ import type { LinkMessages } from './link-messages.ts';
 const C_SOLICITATIONS_OUT = COUNTER.ndpRouterSolicitationsOut;
 const C_PREFIX_IGNORED = COUNTER.ndpPrefixIgnored;
 
-/** Every link's interface identifiers have 64 bits (RFC 4291 2.5.1): a shorter prefix is a network of links. */
+/**
+ * Every link's interface identifiers have 64 bits (RFC 4291 2.5.1): a shorter prefix is a network
+ * of links.
+ */
 const ON_LINK_BITS_MIN = 64;
 const SOLICITATIONS_MAX = 3;
 const SOLICITATION_INTERVAL_MS = 4000;
@@ -70,7 +76,10 @@ const TWO_HOURS_S = 7200;
 
 /** Words of a router: its token (0: no entry), Clock.ms until which it routes. */
 const ROUTER_WORDS = 2;
-/** Words of a prefix: four of the address, bits (0: no entry), for ever or not, Clock.ms until which it holds. */
+/**
+ * Words of a prefix: four of the address, bits (0: no entry), for ever or not, Clock.ms until which
+ * it holds.
+ */
 const BITS = 4;
 const IS_LIMITED = 5;
 const UNTIL = 6;
@@ -164,8 +173,8 @@ export class Routers {
   }
 
   /**
-   * `token` routes for `lifetimeS`; 0: no more, whether it says so itself as a router or only is none any more
-   * (RFC 4861 6.3.4, 7.3.3).
+   * `token` routes for `lifetimeS`; 0: no more, whether it says so itself as a router or only is
+   * none any more (RFC 4861 6.3.4, 7.3.3).
    */
   advertised(token: number, lifetimeS: number, isRouter: boolean): void {
     if (isRouter) this.#solicitations = SOLICITATIONS_MAX;

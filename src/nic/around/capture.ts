@@ -46,7 +46,10 @@ export class Capture extends AroundNic {
   #fill = 0;
   #file: number;
   readonly #isOurs: boolean;
-  /** The clock when last read, and the time of day then. Until the first frame the clock has not been read. */
+  /**
+   * The clock when last read, and the time of day then. Until the first frame the clock has not
+   * been read.
+   */
   #lastUs = 0;
   #isRunning = false;
   #seconds: number;

@@ -1,12 +1,16 @@
 /**
- * A driver around a driver, on an interface shared with the kernel: what is for everybody there is heard, too.
+ * A driver around a driver, on an interface shared with the kernel: what is for everybody there is
+ * heard, too.
  *
- * - The driver inside has what is ours alone. What the XDP program leaves to the kernel and the stack needs as well (a
- *   neighbour that has moved, a broadcast, what routers say to all nodes) comes by a packet socket that copies it
- *   (nic/privileged/packet-socket.ts): the kernel has its own all the same.
- * - A read is a system call, so a busy thread looks once a millisecond; a sleeping one is woken by the descriptor. That batch
- *   has room for it, however much has come for the driver inside: a flood must not keep us from what others say.
- * - Every thread has a socket of its own, and all hear everything: nothing of it is told to siblings.
+ * - The driver inside has what is ours alone. What the XDP program leaves to the kernel and the
+ *   stack needs as well (a neighbour that has moved, a broadcast, what routers say to all nodes)
+ *   comes by a packet socket that copies it (nic/privileged/packet-socket.ts): the kernel has its
+ *   own all the same.
+ * - A read is a system call, so a busy thread looks once a millisecond; a sleeping one is woken by
+ *   the descriptor. That batch has room for it, however much has come for the driver inside: a
+ *   flood must not keep us from what others say.
+ * - Every thread has a socket of its own, and all hear everything: nothing of it is told to
+ *   siblings.
  *
  * Called by dataplane/nics.ts. Read first: packet(7).
  */

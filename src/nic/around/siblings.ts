@@ -1,16 +1,19 @@
 /**
- * A driver around a driver, for a dataplane of several threads: what arrives on one queue and concerns them all is told to
- * the others.
+ * A driver around a driver, for a dataplane of several threads: what arrives on one queue and
+ * concerns them all is told to the others.
  *
- * - A NIC spreads frames over its queues by addresses and ports. An answer to one thread's ARP request or neighbour
- *   solicitation, a router's advertisement and an ICMP error about somebody's flow have none, or not the flow's: they
- *   arrive anywhere. Each thread has its own tables (nothing is shared), so each gets a copy.
+ * - A NIC spreads frames over its queues by addresses and ports. An answer to one thread's ARP
+ *   request or neighbour solicitation, a router's advertisement and an ICMP error about somebody's
+ *   flow have none, or not the flow's: they arrive anywhere. Each thread has its own tables
+ *   (nothing is shared), so each gets a copy.
  * - What asks something (ARP request, solicitation, echo) is answered by who gets it, once.
- * - Bounded on both sides: TOLD_MAX frames each TOLD_MS, HEARD_MAX that wait; what is more is dropped and counted
- *   (`siblingsLimited`). A neighbour that floods costs the others no more than that.
+ * - Bounded on both sides: TOLD_MAX frames each TOLD_MS, HEARD_MAX that wait; what is more is
+ *   dropped and counted (`siblingsLimited`). A neighbour that floods costs the others no more than
+ *   that.
  * - `tell` allocates: only what is rare is told.
  *
- * Called by dataplane/nics.ts; the way between the threads is dataplane/main.ts. Read first: OSDI'14 section 4.4.
+ * Called by dataplane/nics.ts; the way between the threads is dataplane/main.ts. Read first:
+ * OSDI'14 section 4.4.
  */
 import type { Arena } from '../../arena/arena.ts';
 import type { Clock } from '../../arena/clock.ts';

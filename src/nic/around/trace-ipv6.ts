@@ -1,7 +1,8 @@
 /**
  * An IPv6 packet in words, for trace.ts: its extension headers by name, ICMPv6 by what it says.
  *
- * - `fd77::1 > fd77::2 icmp6 echo request len 64`, `fe80::1 > ff02::1:ff00:2 icmp6 neighbour solicitation fd77::2`.
+ * - `fd77::1 > fd77::2 icmp6 echo request len 64`, `fe80::1 > ff02::1:ff00:2 icmp6 neighbour
+ *   solicitation fd77::2`.
  * - Works on any bytes, however short or broken; a chain of headers is followed for eight.
  */
 import {

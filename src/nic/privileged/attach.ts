@@ -3,8 +3,8 @@
  * sockets.
  *
  * - `attachXdp` needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF in the namespace that owns the
- *   interface; what it hands out (`openSocket`: a descriptor) needs no privilege to use: nic/afxdp.ts
- *   is given it, here or in another process.
+ *   interface; what it hands out (`openSocket`: a descriptor) needs no privilege to use:
+ *   nic/afxdp.ts is given it, here or in another process.
  * - Order: attachXdp -> openSocket -> new AfXdp(...) (registers memory, binds) -> enable(queue,
  *   socket). A socket can enter the map only when it has its rings, so `enable` comes last; until
  *   then frames go to the kernel.
@@ -42,7 +42,10 @@ export interface AttachOptions extends OurAddresses {
   mode?: XdpMode;
   /** Why `mode` is generic. */
   why?: string;
-  /** What else the kernel says of a program, an interface and one of XDP_MODE that it has refused; '': nothing. */
+  /**
+   * What else the kernel says of a program, an interface and one of XDP_MODE that it has refused;
+   * '': nothing.
+   */
   explain?: (programFd: number, ifindex: number, mode: number) => string;
 }
 

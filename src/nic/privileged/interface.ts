@@ -4,7 +4,8 @@
  * - Works in the network namespace of the calling thread (sysfs shows the namespace it was mounted
  *   in).
  * - `setOffloads` is needed on the kernel's end of a veth: frames would otherwise come to us with
- *   partial checksums, up to 64 KiB long, and their VLAN tag beside them. Setting needs CAP_NET_ADMIN.
+ *   partial checksums, up to 64 KiB long, and their VLAN tag beside them. Setting needs
+ *   CAP_NET_ADMIN.
  *
  * Called by set-up and control code. Read first: netdevice(7); include/uapi/linux/ethtool.h.
  */

@@ -4,7 +4,8 @@
  *
  * - The arena must be the bound one. `close` takes the frames home and detaches the program.
  *
- * Called by tests and benchmarks; for services the control plane does one half and the dataplane the other.
+ * Called by tests and benchmarks; for services the control plane does one half and the dataplane
+ * the other.
  */
 import type { Arena } from '../../arena/arena.ts';
 import type { Clock } from '../../arena/clock.ts';

@@ -1,15 +1,17 @@
 /**
- * The privileged half of overhearing (nic/around/overheard.ts): a packet socket that sees what the XDP program leaves to the kernel, and a
- * filter that lets through what the stack needs of it, too.
+ * The privileged half of overhearing (nic/around/overheard.ts): a packet socket that sees what the
+ * XDP program leaves to the kernel, and a filter that lets through what the stack needs of it, too.
  *
- * - Of an interface shared with the kernel the XDP program takes only what is ours alone (xdp-program.ts). What is for everybody
- *   must reach both, and XDP cannot copy; the kernel can.
- * - Let through: every ARP packet (one that is not for us may still say that a neighbour has moved, RFC 826); UDP to a
- *   broadcast address; neighbour and router advertisements to all nodes (RFC 4861 7.2.6, 6.2.4; RFC 4862 5.4.4).
+ * - Of an interface shared with the kernel the XDP program takes only what is ours alone
+ *   (xdp-program.ts). What is for everybody must reach both, and XDP cannot copy; the kernel can.
+ * - Let through: every ARP packet (one that is not for us may still say that a neighbour has moved,
+ *   RFC 826); UDP to a broadcast address; neighbour and router advertisements to all nodes (RFC
+ *   4861 7.2.6, 6.2.4; RFC 4862 5.4.4).
  * - Frames of a VLAN (not priority tags, VID 0) and frames that this machine sends are not.
  * - The filter is locked: who is handed the descriptor cannot listen to more. Needs CAP_NET_RAW.
  *
- * Called by the control plane, one a thread. Read first: packet(7); Documentation/networking/filter.rst; linux/filter.h.
+ * Called by the control plane, one a thread. Read first: packet(7);
+ * Documentation/networking/filter.rst; linux/filter.h.
  */
 import { SYS, sys } from '../../native/sys.ts';
 import { ARP_BYTES } from '../../wire/arp.ts';
@@ -105,7 +107,9 @@ class Filter {
   }
 }
 
-/** `broadcast` is our network's, beside 255.255.255.255; with `hasIpv6` also what is for all nodes. */
+/**
+ * `broadcast` is our network's, beside 255.255.255.255; with `hasIpv6` also what is for all nodes.
+ */
 export function overhearingFilter(
   broadcast: number,
   hasIpv6: boolean,

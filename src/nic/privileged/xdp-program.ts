@@ -4,8 +4,9 @@
  * - Ours: IPv4 (fragments included) to one of our addresses; ARP that asks for or answers one of
  *   our addresses; IPv6 to one of our addresses or its solicited-node multicast address (RFC 4291
  *   2.7.1: NDP asks there). Behind a priority tag (VID 0), too.
- * - Everything else, frames of a VLAN and truncated ones included, is XDP_PASS. What is for everybody is among it, because
- *   XDP cannot copy: the kernel gets it, and hands us a copy of what we need (packet-socket.ts).
+ * - Everything else, frames of a VLAN and truncated ones included, is XDP_PASS. What is for
+ *   everybody is among it, because XDP cannot copy: the kernel gets it, and hands us a copy of what
+ *   we need (packet-socket.ts).
  * - Ours goes to the AF_XDP socket of the queue it came in on; with no socket there, to the kernel.
  * - `everything` takes all frames: for an interface that is ours alone.
  * - Addresses are immediates: a change of address is a new program.

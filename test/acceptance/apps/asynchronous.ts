@@ -1,6 +1,7 @@
 /**
- * Answers lines late, from Node's event loop: `timer N`, `file N` and `promise N` with what they say, after a timer, after a
- * file has been read, after a chain of promises; `echo N` at once. It reads its own source, which it may.
+ * Answers lines late, from Node's event loop: `timer N`, `file N` and `promise N` with what they
+ * say, after a timer, after a file has been read, after a chain of promises; `echo N` at once. It
+ * reads its own source, which it may.
  */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';

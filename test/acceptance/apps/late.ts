@@ -1,6 +1,7 @@
 /**
- * Does what each line says half a second later, when its client may be gone and another one there: `write WORD`, `close`,
- * `abort`; by a timer of Node, of libix, or an await. `report KIND` reports what cannot be, at once.
+ * Does what each line says half a second later, when its client may be gone and another one there:
+ * `write WORD`, `close`, `abort`; by a timer of Node, of libix, or an await. `report KIND` reports
+ * what cannot be, at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Application, Connection, Ix } from '../../../src/libix/index.ts';

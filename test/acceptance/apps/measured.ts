@@ -1,11 +1,14 @@
 /**
- * Another application, measured from inside: what its isolate allocates on the JavaScript heap per message.
+ * Another application, measured from inside: what its isolate allocates on the JavaScript heap per
+ * message.
  *
  *     ix run measured.ts module=/path/of/app.ts messages=1000000 bytes=64 ...
  *
  * - A message is `bytes` received bytes. After every `messages` of them (a window) it reports
- *   `{ kind: 'allocation', messages, bytes }`, the bytes allocated; the report's own cost is in the next window.
- * - Domain inline: the isolate is the elastic thread's, stack and libix included. Domain process: the application's.
+ *   `{ kind: 'allocation', messages, bytes }`, the bytes allocated; the report's own cost is in the
+ *   next window.
+ * - Domain inline: the isolate is the elastic thread's, stack and libix included. Domain process:
+ *   the application's.
  */
 import { pathToFileURL } from 'node:url';
 import { getHeapStatistics } from 'node:v8';

@@ -1,6 +1,7 @@
 /**
- * Echoes lines, and misbehaves when it is told to: `hang` never returns, `exit` ends the process, `throw` from outside a
- * handler, `fault` from inside, also when its connection closes, `crash` writes to memory that is mapped read-only, `open` connects to itself as often as it can.
+ * Echoes lines, and misbehaves when it is told to: `hang` never returns, `exit` ends the process,
+ * `throw` from outside a handler, `fault` from inside, also when its connection closes, `crash`
+ * writes to memory that is mapped read-only, `open` connects to itself as often as it can.
  */
 import type { Application } from '../../../src/libix/index.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Echoes, and reports how each connection ends and after how many ms of silence. Of the peer's silence: `userTimeout=MS` is
- * how long to bear it, `keepalive=IDLE,INTERVAL,COUNT` how to ask.
+ * Echoes, and reports how each connection ends and after how many ms of silence. Of the peer's
+ * silence: `userTimeout=MS` is how long to bear it, `keepalive=IDLE,INTERVAL,COUNT` how to ask.
  */
 import { DEAD } from '../../../src/gate/abi.ts';
 import type { Application } from '../../../src/libix/index.ts';

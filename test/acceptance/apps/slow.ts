@@ -1,4 +1,7 @@
-/** Echoes, but thinks about every message for `ms` milliseconds first, holding its core all the time. */
+/**
+ * Echoes, but thinks about every message for `ms` milliseconds first, holding its core all the
+ * time.
+ */
 import type { Application } from '../../../src/libix/index.ts';
 
 const slow: Application = (ix, options) => {

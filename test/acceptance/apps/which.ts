@@ -1,4 +1,7 @@
-/** Answers with the number of the elastic thread that serves the connection; ends the service when it is told `stop`. */
+/**
+ * Answers with the number of the elastic thread that serves the connection; ends the service when
+ * it is told `stop`.
+ */
 import type { Application } from '../../../src/libix/index.ts';
 
 const S = 's'.charCodeAt(0);

@@ -1,6 +1,6 @@
 /**
- * Memory of what is dead comes back: for the same size, for another size, and in the accounts. All in
- * virtual time.
+ * Memory of what is dead comes back: for the same size, for another size, and in the accounts. All
+ * in virtual time.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** `lru_crawler metadump`: what it lists, for readers of every speed; memcached's own tool ends on it. */
+/**
+ * `lru_crawler metadump`: what it lists, for readers of every speed; memcached's own tool ends on
+ * it.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { accessSync } from 'node:fs';

@@ -139,7 +139,10 @@ test('setBehindAnswersNotTaken_valueComesInPieces_isReadToItsEnd', () => {
   assertAllHome(kv);
 });
 
-/** Sends keys that are hits without ever taking an answer, until it is closed; returns the bytes it sent. */
+/**
+ * Sends keys that are hits without ever taking an answer, until it is closed; returns the bytes it
+ * sent.
+ */
 function flood(c: FakeConnection, key: string, max: number): number {
   c.isEager = false;
   c.deliver('get ');

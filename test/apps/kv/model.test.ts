@@ -73,7 +73,8 @@ const value = fc.oneof(
   fc.string({ maxLength: 40 }).map((text) => `_${text.replace(/[^ -~]/g, '')}`),
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
   fc.nat(30_000).map((length) => 'z'.repeat(length)),
-  // Chained items: of any length, and around the places where a piece, or only the tail, is one more.
+  // Chained items: of any length, and around the places where a piece, or only the tail, is one
+  // more.
   fc.integer({ min: 60_000, max: 300_000 }).map(wide),
   fc
     .tuple(fc.integer({ min: 4, max: 9 }), fc.integer({ min: -60, max: 400 }), fc.boolean())

@@ -4,8 +4,9 @@
  * - Normalised: cas numbers. Not compared: stats, delayed flush_all, meta commands.
  * - No gat with too long a key behind others: memcached touches those before it refuses the line;
  *   ours has no effect.
- * - Where ours refuses a storage line it swallows the value or closes (refusals.ts); memcached reads
- *   the value as commands, and so is sent the line alone: its answer to that must be the same.
+ * - Where ours refuses a storage line it swallows the value or closes (refusals.ts); memcached
+ *   reads the value as commands, and so is sent the line alone: its answer to that must be the
+ *   same.
  * - No length above 31 bits (memcached cuts it to 32, ours refuses it), and no number behind the
  *   words of a storage line (memcached does not look at it, to ours the key had a blank in it).
  * - One request at a time where memcached's answer depends on whether an earlier one has left

@@ -1,6 +1,6 @@
 /**
- * Clients that write all their requests before they read an answer (pymemcache's set_many of 100,000
- * does): answered as by memcached, whose answers wait in the kernel's buffers; bounded.
+ * Clients that write all their requests before they read an answer (pymemcache's set_many of
+ * 100,000 does): answered as by memcached, whose answers wait in the kernel's buffers; bounded.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

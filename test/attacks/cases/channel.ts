@@ -1,4 +1,7 @@
-/** What it shares with its control plane and its dataplane besides memory: the channel, and the descriptors that wake. */
+/**
+ * What it shares with its control plane and its dataplane besides memory: the channel, and the
+ * descriptors that wake.
+ */
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
 import { CHANNEL_FD } from '../../../src/child/channel.ts';
 import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
@@ -34,7 +37,9 @@ function makeBlocking(fd: number): void {
   call('ioctl', fd, FIONBIO, new Uint8Array(8));
 }
 
-/** As much as fits: the next write would wait. By its name, too, should it be an end to read only. */
+/**
+ * As much as fits: the next write would wait. By its name, too, should it be an end to read only.
+ */
 function fill(fd: number): void {
   call('fcntl', fd, F_SETFL, O_NONBLOCK);
   const most = new Uint8Array(BigUint64Array.of(0xffff_ffff_ffff_fffen).buffer);

@@ -1,6 +1,7 @@
 /**
- * Past the rule that says whom the application may speak to first (`--connect`). For a service that may speak to ALLOWED only, which
- * is one of the victims: the host, which hears all of it, must hear nothing.
+ * Past the rule that says whom the application may speak to first (`--connect`). For a service that
+ * may speak to ALLOWED only, which is one of the victims: the host, which hears all of it, must
+ * hear nothing.
  */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';

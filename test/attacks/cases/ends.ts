@@ -1,4 +1,7 @@
-/** Ends: in the middle of a batch, by every way there is, with connections open. Everything comes back, the next start serves. */
+/**
+ * Ends: in the middle of a batch, by every way there is, with connections open. Everything comes
+ * back, the next start serves.
+ */
 import { fileURLToPath } from 'node:url';
 import { callNumber } from '../../../src/confine/seccomp-numbers.ts';
 import { CALL, EVENT } from '../../../src/gate/abi.ts';

@@ -1,6 +1,7 @@
 /**
- * What an application may leave in the one directory that it was given, and what it may learn or hold up by files that others use,
- * too: modes that make whoever runs a file somebody else, watches, locks, descriptors of the control plane.
+ * What an application may leave in the one directory that it was given, and what it may learn or
+ * hold up by files that others use, too: modes that make whoever runs a file somebody else,
+ * watches, locks, descriptors of the control plane.
  */
 import assert from 'node:assert/strict';
 import {

@@ -1,4 +1,7 @@
-/** Forged, stale and foreign handles, and calls in the wrong state: each gets its code, and what is live stays alive. */
+/**
+ * Forged, stale and foreign handles, and calls in the wrong state: each gets its code, and what is
+ * live stays alive.
+ */
 import { CALL, CODE, EVENT, LISTEN_KNOCK_AT_SYN } from '../../../src/gate/abi.ts';
 import { ANY, type Case, distinct, INT_MAX, INT_MIN, mapped, open } from '../case.ts';
 import type { HostileGate } from '../hostile/gate.ts';

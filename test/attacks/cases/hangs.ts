@@ -1,6 +1,7 @@
 /**
- * Never returning, or returning late: the dataplane goes on without the application, its control plane says so, and in the end kills
- * and restarts it. For a service that is told to wait HANG_SECONDS.
+ * Never returning, or returning late: the dataplane goes on without the application, its control
+ * plane says so, and in the end kills and restarts it. For a service that is told to wait
+ * HANG_SECONDS.
  */
 import { CALL, CODE } from '../../../src/gate/abi.ts';
 import {
@@ -13,7 +14,10 @@ import {
 import { type Case, mapped, open, sleep } from '../case.ts';
 import { raced } from '../hostile/racer.ts';
 
-/** A hang is reported after one second, looked for every half: so that every hang is reported before it is the last. */
+/**
+ * A hang is reported after one second, looked for every half: so that every hang is reported before
+ * it is the last.
+ */
 export const HANG_SECONDS = 2.6;
 
 const HUNG = { cause: 'hang' } as const;

@@ -1,4 +1,7 @@
-/** What the kernel would do for anybody else: sockets, files, other processes, privilege. Asked for by system call, not by Node. */
+/**
+ * What the kernel would do for anybody else: sockets, files, other processes, privilege. Asked for
+ * by system call, not by Node.
+ */
 import assert from 'node:assert/strict';
 import {
   openSync,
@@ -270,7 +273,8 @@ export const cases: Case[] = [
   {
     name: 'forkBomb_doesNotBegin',
     run: () => {
-      const flags = [17, 0, 0x4111, 0x10000000 | 17, 0x20000000 | 0x10000]; // SIGCHLD, VFORK, NEWUSER, NEWPID | THREAD
+      // SIGCHLD, VFORK, NEWUSER, NEWPID | THREAD
+      const flags = [17, 0, 0x4111, 0x10000000 | 17, 0x20000000 | 0x10000];
       const clones = flags.map((each) => call('clone', each, 0, 0, 0, 0));
       return [
         distinct([...clones, call('fork'), call('vfork')]),
@@ -348,7 +352,8 @@ export const cases: Case[] = [
     name: 'filters_loosened_isRefused',
     run: () => [
       answers('seccomp', 'landlock_create_ruleset', 'landlock_restrict_self'),
-      // SET_SECCOMP, SET_NO_NEW_PRIVS, PDEATHSIG, DUMPABLE, PTRACER, CAPBSET, SECUREBITS, AMBIENT, SUBREAPER, MDWE
+      // SET_SECCOMP, SET_NO_NEW_PRIVS, PDEATHSIG, DUMPABLE, PTRACER, CAPBSET, SECUREBITS, AMBIENT,
+      // SUBREAPER, MDWE
       distinct(
         [22, 38, 1, 4, 0x59616d61, 24, 28, 47, 36, 65].map((option) =>
           call('prctl', option, 0, 0, 0, 0),
@@ -361,7 +366,8 @@ export const cases: Case[] = [
     name: 'limits_raised_isRefused',
     run: (_gate, given) => {
       const more = new Uint8Array(BigUint64Array.of(1n << 20n, 1n << 20n).buffer);
-      const own = [6, 7, 8, 12, 4].map((resource) => call('prlimit64', 0, resource, more, 0)); // NPROC, NOFILE, ...
+      // NPROC, NOFILE, ...
+      const own = [6, 7, 8, 12, 4].map((resource) => call('prlimit64', 0, resource, more, 0));
       return distinct([...own, ...toEach(given, (pid) => call('prlimit64', pid, 7, more, 0))]);
     },
     expects: allEperm,
@@ -393,8 +399,10 @@ export const cases: Case[] = [
     name: 'terminalAndSignalsByDescriptor_areRefused',
     run: (gate) => {
       const fds = [0, 1, 2, 3, gate.shared.bell, gate.shared.wake];
-      const ioctls = [0x5412, 0x540e, 0x541c, 0x8901, 0x8902]; // TIOCSTI, TIOCSCTTY, TIOCLINUX, FIOSETOWN, SIOCSPGRP
-      const fcntls = [8, 10, 15, 1024, 1026, 1031]; // SETOWN, SETSIG, SETOWN_EX, SETLEASE, NOTIFY, SETPIPE_SZ
+      // TIOCSTI, TIOCSCTTY, TIOCLINUX, FIOSETOWN, SIOCSPGRP
+      const ioctls = [0x5412, 0x540e, 0x541c, 0x8901, 0x8902];
+      // SETOWN, SETSIG, SETOWN_EX, SETLEASE, NOTIFY, SETPIPE_SZ
+      const fcntls = [8, 10, 15, 1024, 1026, 1031];
       return distinct(
         fds.flatMap((fd) => [
           ...ioctls.map((command) => call('ioctl', fd, command, new Uint8Array(8))),

@@ -1,4 +1,7 @@
-/** Memory that may only be read, and the descriptors behind it: written, remapped, reopened, resized, unsealed. */
+/**
+ * Memory that may only be read, and the descriptors behind it: written, remapped, reopened,
+ * resized, unsealed.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
@@ -138,7 +141,8 @@ export const cases: Case[] = [
         readOnly(gate).map(({ fd }) => {
           const copy = sys.map(PAGE, PROT_READ, MAP_SHARED, fd, 0) as ArrayBuffer;
           const bytes = new Uint8Array(copy);
-          const moved = call('mremap', bytes, 0, PAGE, MREMAP_MAYMOVE); // a second mapping of the same
+          // a second mapping of the same
+          const moved = call('mremap', bytes, 0, PAGE, MREMAP_MAYMOVE);
           return moved > 0 ? call('mprotect', BigInt(moved), PAGE, PROT_READ | PROT_WRITE) : moved;
         }),
       ),
@@ -167,7 +171,8 @@ export const cases: Case[] = [
           ...[call('sendfile', fd, gate.shared.memory, 0, 64)],
           ...[call('copy_file_range', zero, 0, fd, 0, 64, 0)],
         ]),
-      ).filter((result) => result !== EINVAL); // sendfile and copy_file_range from what they cannot read
+        // sendfile and copy_file_range from what they cannot read
+      ).filter((result) => result !== EINVAL);
     },
     expects: [EPERM],
   },
@@ -228,7 +233,8 @@ export const cases: Case[] = [
   {
     name: 'readOnlyMemory_removedByAdvice_isRefused',
     run: (gate) =>
-      distinct(readOnly(gate).map(({ offset }) => call('madvise', page(gate, offset), PAGE, 9))), // MADV_REMOVE
+      // MADV_REMOVE
+      distinct(readOnly(gate).map(({ offset }) => call('madvise', page(gate, offset), PAGE, 9))),
     expects: [EACCES],
   },
   {
@@ -272,7 +278,8 @@ export const cases: Case[] = [
   {
     name: 'newMemory_toStandInForTheShared_isItsOwn',
     run: (gate) => {
-      // Its own view of the call array becomes anonymous memory: the dataplane sees no calls, and goes on.
+      // Its own view of the call array becomes anonymous memory: the dataplane sees no calls, and
+      // goes on.
       const { calls } = gate.layout;
       gate.hold();
       const flags = MAP_PRIVATE | 0x20; // MAP_ANONYMOUS
@@ -326,7 +333,8 @@ export const cases: Case[] = [
   {
     name: 'handedBackBytes_readForEver_areStillReadOnly',
     run: (gate, { flow }) => {
-      // What others sent before may be read in the pool (it is this application's own pool); it cannot be held.
+      // What others sent before may be read in the pool (it is this application's own pool); it
+      // cannot be held.
       const { offset } = gate.layout.receivePool;
       return [
         gate.u8.slice(offset, offset + PAGE).length,

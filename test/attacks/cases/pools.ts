@@ -1,4 +1,7 @@
-/** Pools used up, and calls by the thousand: a defined answer, everything back afterwards, and nobody waits for it. */
+/**
+ * Pools used up, and calls by the thousand: a defined answer, everything back afterwards, and
+ * nobody waits for it.
+ */
 import assert from 'node:assert/strict';
 import { CALL, CODE, EVENT } from '../../../src/gate/abi.ts';
 import { GATE_AGAIN } from '../../../src/gate/arrays.ts';

@@ -1,4 +1,7 @@
-/** Every quota used up: a defined answer, a line that names who wanted more, and everything back. For a service with QUOTA. */
+/**
+ * Every quota used up: a defined answer, a line that names who wanted more, and everything back.
+ * For a service with QUOTA.
+ */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';

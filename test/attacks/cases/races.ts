@@ -1,4 +1,7 @@
-/** Descriptors, headers and bytes that another thread of the application rewrites while the dataplane reads them. */
+/**
+ * Descriptors, headers and bytes that another thread of the application rewrites while the
+ * dataplane reads them.
+ */
 import assert from 'node:assert/strict';
 import { CALL, CALL_RESULT, CODE, EVENT, SENDV_VECTOR, WORD } from '../../../src/gate/abi.ts';
 import {
@@ -28,7 +31,10 @@ import { raced, type Write } from '../hostile/racer.ts';
 const RACE_MS = 150;
 const MARK = 0x4d;
 
-/** Batches of sends on one flow for a while; the results that there were. What is acknowledged makes room. */
+/**
+ * Batches of sends on one flow for a while; the results that there were. What is acknowledged makes
+ * room.
+ */
 function sending(gate: HostileGate, flow: number, words: readonly number[]): number[] {
   const seen = new Set<number>();
   const end = performance.now() + RACE_MS;
@@ -47,7 +53,10 @@ function sending(gate: HostileGate, flow: number, words: readonly number[]): num
 const inEvery = (gate: HostileGate, word: number, values: number[]): Write[] =>
   Array.from({ length: 64 }, (_, i) => ({ word: gate.callAt(i) + word, values }));
 
-/** All of application memory that a race may name, filled with one byte: whatever else arrives was not the application's. */
+/**
+ * All of application memory that a race may name, filled with one byte: whatever else arrives was
+ * not the application's.
+ */
 function markMemory({ u8, layout }: HostileGate): { offset: number; bytes: number } {
   const { offset, bytes } = layout.memory;
   const usable = bytes - 2 ** 21;

@@ -1,4 +1,7 @@
-/** Offsets, lengths, counts, ports and addresses at and past every edge: refused, and nothing but the application's bytes is sent. */
+/**
+ * Offsets, lengths, counts, ports and addresses at and past every edge: refused, and nothing but
+ * the application's bytes is sent.
+ */
 import assert from 'node:assert/strict';
 import {
   CALL,
@@ -33,7 +36,10 @@ const sends = (
   pairs: readonly (readonly [number, number])[],
 ): number[] => gate.calls(pairs.map(([at, length]) => [CALL.sendv, flow, 1, at, length]));
 
-/** One datagram of a given size from itself: through the host is not needed, the stack refuses or sends. */
+/**
+ * One datagram of a given size from itself: through the host is not needed, the stack refuses or
+ * sends.
+ */
 const bind = (gate: HostileGate, port: number): number => gate.call(CALL.udp_bind, 1, ...ANY, port);
 
 const sinkGot =

@@ -1,8 +1,10 @@
 /**
- * A hostile application: whoever connects to port 7 says in a line of JSON which attack it shall try, and gets a line with what
- * came of it. That it can still answer shows that its own dataplane is as before.
+ * A hostile application: whoever connects to port 7 says in a line of JSON which attack it shall
+ * try, and gets a line with what came of it. That it can still answer shows that its own dataplane
+ * is as before.
  *
- * - It never returns to src/application/worker.ts: from its first instruction on the gate is its own (gate.ts).
+ * - It never returns to src/application/worker.ts: from its first instruction on the gate is its
+ *   own (gate.ts).
  * - What the attack leaves open is given back after the answer.
  *
  * Started by `serve` in domain process, confined as any application. The attacks are in ../cases.

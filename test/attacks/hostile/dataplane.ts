@@ -1,11 +1,14 @@
 /**
- * A dataplane that has turned: it starts as a real one does, with its driver, its memory and its lock-down, and then tries one
- * attack after the other, each time it is asked for its state; what it saw goes to its control plane as a report.
+ * A dataplane that has turned: it starts as a real one does, with its driver, its memory and its
+ * lock-down, and then tries one attack after the other, each time it is asked for its state; what
+ * it saw goes to its control plane as a report.
  *
- * - Frames are real: they leave through its AF_XDP queue. System calls are made by number, Node is not asked.
+ * - Frames are real: they leave through its AF_XDP queue. System calls are made by number, Node is
+ *   not asked.
  * - The application's setting `last` chooses one after which nothing comes, instead of the others.
  *
- * Started by control.ts in place of src/dataplane/main.ts. Its cases are in ../dataplane.live.test.ts.
+ * Started by control.ts in place of src/dataplane/main.ts. Its cases are in
+ * ../dataplane.live.test.ts.
  */
 import { writeSync } from 'node:fs';
 import { CHANNEL_FD, Channel, endWithParent, readConfig } from '../../../src/child/channel.ts';
@@ -285,7 +288,8 @@ const ATTACKS: (() => unknown)[] = [
   function descriptorsOfFramesThatAreNotItsOwn() {
     // Straight into its transmit ring, past its driver: the kernel must refuse each.
     const fd = config.nics[0]!.kind === 'afxdp' ? config.nics[0]!.socketFd : -1;
-    const offsets = new BigUint64Array(16); // struct xdp_mmap_offsets: receive ring, transmit ring, ...
+    // struct xdp_mmap_offsets: receive ring, transmit ring, ...
+    const offsets = new BigUint64Array(16);
     const size = new Uint8Array(Uint32Array.of(128).buffer);
     call('getsockopt', fd, SOL_XDP, XDP_MMAP_OFFSETS, new Uint8Array(offsets.buffer), size);
     const ring = arena.segment('tx ring').offset;
@@ -295,7 +299,8 @@ const ATTACKS: (() => unknown)[] = [
     const places = [umem, umem - 1n, umem + 4096n, 1n << 31n, 1n << 47n, (1n << 64n) - 1n];
     const at = Atomics.load(arena.i32, producer);
     places.forEach((place, i) => {
-      const w = first + ((at + i) & (limits.ringEntries - 1)) * 4; // struct xdp_desc: address, length, options
+      // struct xdp_desc: address, length, options
+      const w = first + ((at + i) & (limits.ringEntries - 1)) * 4;
       arena.i32.set([Number(place & 0xffffffffn) | 0, Number(place >> 32n) | 0, 60, 0], w);
     });
     Atomics.store(arena.i32, producer, at + places.length);

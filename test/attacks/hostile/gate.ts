@@ -1,10 +1,14 @@
 /**
- * The gate in hostile hands: an application that takes its turns itself, without libix and without src/domain/turns.ts.
+ * The gate in hostile hands: an application that takes its turns itself, without libix and without
+ * src/domain/turns.ts.
  *
- * - Everything is synchronous: `calls` writes a batch, hands it over and waits for the turn that brings its results, so that an
- *   attack reads from top to bottom. Its thread never goes back to its event loop.
- * - Nothing is checked: what an attack writes is what the dataplane finds. Words, offsets and descriptors are there for it.
- * - Handles that calls return are remembered, so that `cleanUp` can give everything back after an attack.
+ * - Everything is synchronous: `calls` writes a batch, hands it over and waits for the turn that
+ *   brings its results, so that an attack reads from top to bottom. Its thread never goes back to
+ *   its event loop.
+ * - Nothing is checked: what an attack writes is what the dataplane finds. Words, offsets and
+ *   descriptors are there for it.
+ * - Handles that calls return are remembered, so that `cleanUp` can give everything back after an
+ *   attack.
  *
  * Used by the attacks of this directory. The honest one is src/domain/turns.ts.
  */
@@ -56,7 +60,10 @@ export class HostileGate {
   #done: number;
   #turn = 0;
   #isHeld = false;
-  /** What it has: handles by the call that gives them back (the same number can be a handle of each kind). */
+  /**
+   * What it has: handles by the call that gives them back (the same number can be a handle of each
+   * kind).
+   */
   readonly #mine = new Map(Object.values(BACK).map((back) => [back, new Set<number>()]));
 
   constructor(buffer: ArrayBufferLike, layout: Layout, shared: ApplicationDescriptors) {

@@ -1,7 +1,9 @@
 /**
- * A second thread of the hostile application: writes into the shared arrays while the dataplane reads them.
+ * A second thread of the hostile application: writes into the shared arrays while the dataplane
+ * reads them.
  *
- * - `words` are written over and over, each with its next value of `values`, until `stop`: no lock, no pause.
+ * - `words` are written over and over, each with its next value of `values`, until `stop`: no lock,
+ *   no pause.
  */
 import { Worker } from 'node:worker_threads';
 import type { HostileGate } from './gate.ts';

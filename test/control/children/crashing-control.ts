@@ -1,5 +1,6 @@
 /**
- * `ix serve echo --nic tap` whose control plane throws where nobody catches it, on SIGUSR2. Not a test itself.
+ * `ix serve echo --nic tap` whose control plane throws where nobody catches it, on SIGUSR2. Not a
+ * test itself.
  */
 
 import { startService } from '../../../src/control/service/service.ts';

@@ -1,4 +1,7 @@
-/** What the control plane says of an application that misbehaves, and how it sees that from the counters. */
+/**
+ * What the control plane says of an application that misbehaves, and how it sees that from the
+ * counters.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -105,7 +105,8 @@ const ASKED = `const { createInterface } = await import('node:readline');
   });`;
 
 test('launch_twoQuestionsAtOnce_eachGetsItsAnswer', async () => {
-  // The second is answered first; and what nobody asked (or somebody before an adoption) is nobody's answer.
+  // The second is answered first; and what nobody asked (or somebody before an adoption) is
+  // nobody's answer.
   const body = `readConfig(); ${ASKED} ${READY}
     const answer = () => {
       send({ type: 'state', question: 1, threads: threads(99) });

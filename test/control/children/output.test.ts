@@ -1,6 +1,7 @@
 /**
- * What a child prints, and what it cannot do by that: a control plane in a process of its own, on a terminal or before a reader
- * who does not read, with a small program in the dataplane's place. What it finds it writes into a file.
+ * What a child prints, and what it cannot do by that: a control plane in a process of its own, on a
+ * terminal or before a reader who does not read, with a small program in the dataplane's place.
+ * What it finds it writes into a file.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';

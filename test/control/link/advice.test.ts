@@ -1,4 +1,7 @@
-/** Checksums left to hardware on a link that is not known for them are told once, whichever thread saw them. */
+/**
+ * Checksums left to hardware on a link that is not known for them are told once, whichever thread
+ * saw them.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, writeSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** What a dataplane that was taken over can make the host's kernel believe: a router's advertisement, a false source. */
+/**
+ * What a dataplane that was taken over can make the host's kernel believe: a router's
+ * advertisement, a false source.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';

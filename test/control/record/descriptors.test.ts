@@ -1,4 +1,7 @@
-/** What a control plane takes out of a process that it did not start, tried on ourselves and on a child. */
+/**
+ * What a control plane takes out of a process that it did not start, tried on ourselves and on a
+ * child.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,5 +1,6 @@
 /**
- * Records that another user has written, as root reads them: a user who is not root makes the files and runs the processes.
+ * Records that another user has written, as root reads them: a user who is not root makes the files
+ * and runs the processes.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';

@@ -40,7 +40,8 @@ function stat(...words: string[]) {
 }
 
 describe('service', { skip: needsRoot, timeout: 120_000 }, () => {
-  // The kernel takes a tap away when the last process that had it is gone, a moment after its end is known.
+  // The kernel takes a tap away when the last process that had it is gone, a moment after its end
+  // is known.
   afterEach(() => until(() => linkNames().length === 0));
 
   test('stopped_leavesNothing', async () => {

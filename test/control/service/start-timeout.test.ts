@@ -1,4 +1,7 @@
-/** `--start-timeout` beyond the control plane: how long its children wait for what they are told when all are ready. */
+/**
+ * `--start-timeout` beyond the control plane: how long its children wait for what they are told
+ * when all are ready.
+ */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { after, test } from 'node:test';

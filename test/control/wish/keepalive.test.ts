@@ -1,4 +1,6 @@
-/** `--keepalive`, and what applications of ours have without it, on the way to the dataplane's TCP. */
+/**
+ * `--keepalive`, and what applications of ours have without it, on the way to the dataplane's TCP.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { baseConfig } from '../../../src/control/service/life.ts';

@@ -30,7 +30,10 @@ test('next_otherKey_otherNumbers', () => {
   assert.ok(same <= 1, `${same} are the same`);
 });
 
-/** Steps between what an observer is sent, while `between` datagrams go to others, as a share of 2^bits. */
+/**
+ * Steps between what an observer is sent, while `between` datagrams go to others, as a share of
+ * 2^bits.
+ */
 function steps(f: Fixture, observed: () => number, other: () => void, bits: number): number[] {
   const size = 2 ** bits;
   const seen: number[] = [];

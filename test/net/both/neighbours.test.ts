@@ -1,4 +1,7 @@
-/** The neighbour table under those who make entries: what one more costs does not depend on how many there are. */
+/**
+ * The neighbour table under those who make entries: what one more costs does not depend on how many
+ * there are.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { timerRanges } from '../../../src/net/both/environment.ts';

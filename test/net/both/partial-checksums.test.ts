@@ -1,4 +1,7 @@
-/** Checksums that hold the pseudo-header's sum alone: taken where the link is known for them, nowhere else. */
+/**
+ * Checksums that hold the pseudo-header's sum alone: taken where the link is known for them,
+ * nowhere else.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT } from '../../../src/gate/abi.ts';
@@ -17,7 +20,9 @@ const pseudoSum = (addresses: number[], protocol: number, length: number): numbe
 const V4 = [10, 77, 0, 1, 10, 77, 0, 2];
 const V6 = [...bytes6(HOST6), ...bytes6(OURS6)];
 
-/** Everything of a connection's life: SYN, data of odd and even lengths and of a whole segment, FIN. */
+/**
+ * Everything of a connection's life: SYN, data of odd and even lengths and of a whole segment, FIN.
+ */
 function live(choices: EnvironmentChoices): Peer {
   const p = new Peer({ environment: choices });
   p.host.tcp.listen(9, 0, 7, 16, 0);

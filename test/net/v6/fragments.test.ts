@@ -1,4 +1,7 @@
-/** Fragments of IPv6: any order is one packet, anything dishonest is none, and nobody keeps all buffers for himself. */
+/**
+ * Fragments of IPv6: any order is one packet, anything dishonest is none, and nobody keeps all
+ * buffers for himself.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fixture } from '../fixture.ts';
