@@ -12,7 +12,7 @@
  * - Says on the channel what was done, and what could not be; a refused step ends it if the plan is
  *   strict.
  *
- * Started by control/children/child.ts. Read first: docs/SECURITY.md.
+ * Started by the command line that confine.ts makes. Read first: docs/SECURITY.md.
  */
 import { existsSync, writeFileSync, writeSync } from 'node:fs';
 import { must, sys } from '../native/sys.ts';

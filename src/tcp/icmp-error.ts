@@ -9,7 +9,7 @@
  * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent
  *   again in smaller pieces.
  *
- * Called by net/v4/icmp.ts and net/v6/icmpv6.ts through the facade. Read first: RFC 5927; RFC 1122
+ * Called through TcpLayer by net/v4/icmp.ts and net/v6/icmpv6.ts. Read first: RFC 5927; RFC 1122
  * 4.2.3.9; RFC 1191.
  */
 import { DEAD } from '../gate/abi.ts';

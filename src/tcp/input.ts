@@ -8,8 +8,8 @@
  * - Input sends at once only what must go at once: acknowledgements of out-of-order and
  *   unacceptable segments, challenges, resets. Else it marks flows for `flush` and `emit`.
  *
- * Called by net/ipv4-input.ts and net/ipv6-input.ts. Read first: RFC 9293 3.10.7; Van Jacobson's
- * header prediction (tcp_input.c, 4.4BSD).
+ * Called through TcpLayer by net/ipv4-input.ts and net/ipv6-input.ts. Read first: RFC 9293 3.10.7;
+ * Van Jacobson's header prediction (tcp_input.c, 4.4BSD).
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';

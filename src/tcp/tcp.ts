@@ -19,8 +19,8 @@
  *   application's calls; `emit` once an iteration before them.
  * - Nothing is allocated after construction.
  *
- * Called by dataplane/stack.ts, net/ipv4-input.ts, net/v4/icmp.ts, dataplane/gate.ts. Read first:
- * RFC 9293.
+ * Called by dataplane/stack.ts and dataplane/gate.ts, and through TcpLayer by what is below it.
+ * Read first: RFC 9293.
  */
 import type { EventSink } from '../gate/arrays.ts';
 import type { Environment } from '../net/both/environment.ts';

@@ -11,7 +11,7 @@
  *   sequence number. Source quench (RFC 6633) and redirects are ignored.
  * - `input` borrows its bytes; nothing here keeps a frame.
  *
- * Called by net/ipv4-input.ts, net/udp.ts, net/both/reassembly.ts. Read first: RFC 792, RFC 1122
+ * Called by net/ipv4-input.ts, net/udp.ts and fragments.ts. Read first: RFC 792, RFC 1122
  * 3.2.2, RFC 5927.
  */
 import type { Frames } from '../../arena/frames.ts';

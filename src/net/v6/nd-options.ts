@@ -6,7 +6,7 @@
  *   are walked by `nextPrefix`.
  * - One object for all: `read` overwrites it.
  *
- * Called by discovery.ts and routers.ts. Read first: RFC 4861 4.6.
+ * Called by discovery.ts. Read first: RFC 4861 4.6.
  */
 import { macHigh, macLow } from '../../wire/ethernet.ts';
 import {
