@@ -1,7 +1,8 @@
 /**
  * The plan of rooms as docs/ARCHITECTURE.md draws it: the drawing is the list, there is no other.
  *
- * - One floor a line, the top one first; on a floor rooms stand side by side and do not know each other.
+ * - One floor a line, the top one first; on a floor rooms stand side by side and do not know each
+ *   other.
  * - A room is a folder of src, without the folders inside it, or a file of src itself.
  * - A room may use what stands on a lower floor, and itself.
  */
@@ -44,7 +45,10 @@ export class Plan {
   }
 }
 
-/** 'src/net/v4/arp.ts' is in net/v4, 'src/limits.ts' is limits; what is outside of src is in no room of the plan. */
+/**
+ * 'src/net/v4/arp.ts' is in net/v4, 'src/limits.ts' is limits; what is outside of src is in no room
+ * of the plan.
+ */
 export function roomOf(path: string): string {
   if (!path.startsWith('src/')) return '';
   const folder = dirname(path);

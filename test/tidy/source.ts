@@ -1,8 +1,10 @@
 /**
- * The sources as the tidy test sees them: every file's text, what it imports, its comments and its functions.
+ * The sources as the tidy test sees them: every file's text, what it imports, its comments and its
+ * functions.
  *
- * - Parsed, not searched: a string that looks like an import is none. Types are blanked first, as Node does it, so every
- *   position is the source's; what is imported for its type alone is therefore found by its words.
+ * - Parsed, not searched: a string that looks like an import is none. Types are blanked first, as
+ *   Node does it, so every position is the source's; what is imported for its type alone is
+ *   therefore found by its words.
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';

@@ -59,7 +59,10 @@ test('lines_fitInto100Columns', { todo: 'the last long strings' }, () => {
   );
 });
 
-/** A string that stands alone is not broken: who searches for it shall find it. Tables are laid out by hand, and say so. */
+/**
+ * A string that stands alone is not broken: who searches for it shall find it. Tables are laid out
+ * by hand, and say so.
+ */
 function longLines(lines: readonly string[]): number[] {
   const long: number[] = [];
   let tableIndent = -1;
@@ -134,14 +137,20 @@ test('documents_everyPathNamed_isThere', () => {
   );
 });
 
-/** Files of ours in a text: `arp.ts`, `net/v4/arp.ts`, `src/net/v4/arp.ts`; NAME.ts and *.ts are no files. */
+/**
+ * Files of ours in a text: `arp.ts`, `net/v4/arp.ts`, `src/net/v4/arp.ts`; NAME.ts and *.ts are no
+ * files.
+ */
 function pathsIn(text: string): string[] {
   return [
     ...text.matchAll(/(?<![\w./*<{}-])(?:[a-z][\w.-]*\/)*[a-z][\w-]*(?:\.(?:live|test))*\.ts\b/g),
   ].map(([path]) => path);
 }
 
-/** As it is written: from the root, from src, test or the file's own folder; a bare name may be any one file's. */
+/**
+ * As it is written: from the root, from src, test or the file's own folder; a bare name may be any
+ * one file's.
+ */
 function filesNamed(named: string, from: string): string[] {
   const places = [named, `src/${named}`, `test/${named}`, join(dirname(from), named)];
   const at = places.filter(exists);

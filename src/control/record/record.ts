@@ -92,7 +92,7 @@ const Estate = v.object({
 });
 export type Estate = v.InferOutput<typeof Estate>;
 
-export const Instance = v.object({
+const Fields = v.object({
   control: ProcessName,
   /** Users that its processes may be. */
   users: v.pipe(v.array(count), v.maxLength(64)),
@@ -129,6 +129,17 @@ export const Instance = v.object({
   /** Lasting services, while they serve. */
   estate: v.optional(Estate),
 });
+
+/**
+ * A name that we give says itself that its link is ours; one that was given later needs the numbers
+ * beside it.
+ */
+const OUR_LINK = /^ix\d+$/;
+
+export const Instance = v.pipe(
+  Fields,
+  v.check(({ links, link }) => link !== undefined || links.every((name) => OUR_LINK.test(name))),
+);
 export type Instance = v.InferOutput<typeof Instance> & {
   /** Whose file it was read from. */
   owner?: number;
