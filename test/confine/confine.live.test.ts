@@ -203,7 +203,7 @@ describe('confinement', { skip: needsRoot, timeout: 180_000 }, () => {
       }
       assert.match(
         running.errors,
-        /^ix: application confine-application \(pid \d+\): killed by SIGSEGV, restarted in 0.1 s \(1st time\)/,
+        /^ix: application application \(pid \d+\): killed by SIGSEGV, restarted in 0.1 s \(1st time\)/,
       );
       assert.ok(threadsOf(dataplane)['Uid']);
       assert.throws(() => threadsOf(application!));
