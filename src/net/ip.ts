@@ -111,7 +111,7 @@ export class Ip {
    */
   doubt(remote: number, neighbour: number): void {
     if (isToken(remote)) this.v6.doubt(neighbour);
-    else this.v4.arp.doubt(neighbour);
+    else this.v4.doubt(neighbour);
   }
 
   /** Which of our addresses talks to `remote`; 0: none. */

@@ -187,7 +187,7 @@ test('stack_asksForTheKernel_sends_what_it_held', { skip }, async (t) => {
   const got: Buffer[] = [];
   socket.on('message', (message) => got.push(message));
   ours.stack.arp.close(); // forget everybody
-  assert.equal(ours.stack.arp.count, 0);
+  assert.equal(ours.stack.arp.neighbours.count, 0);
   const at = ours.place(pattern(100));
   const sent = ours.stack.udp.send(ours.echo, at, 100, address(HOST), socket.address().port);
   assert.equal(sent, 100);

@@ -3,8 +3,8 @@
  * matters now. ARP has one and neighbour discovery another: an address is one word, IPv4's own or a
  * token (net/v6/destinations.ts).
  *
- * - Policy-free but for one rule, who has to go when it is full (`replace`); net/v4/arp.ts and
- *   net/v6/ndp.ts decide the rest.
+ * - Policy-free but for one rule, who has to go when it is full (`replace`); neighbour-cache.ts
+ *   decides the rest.
  * - An index is a hint: `isFor` says whether it still means the address that the caller has in
  *   mind. Entries are reused without telling anybody. Address 0 means a free entry; no next hop is
  *   0.
@@ -15,7 +15,7 @@
  *   timer of its own, and who has to go is found among the first LOOKS of a list. `steps` counts
  *   them under VERIFY.
  *
- * Called by net/v4/arp.ts and net/v6/ndp.ts. Read first: RFC 4861 7.3.2, whose states these are.
+ * Called by neighbour-cache.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
 
 import type { Clock } from '../../arena/clock.ts';
@@ -23,7 +23,7 @@ import type { Frames } from '../../arena/frames.ts';
 import { FreeList, IndexList } from '../../arena/list.ts';
 import { Table } from '../../arena/table.ts';
 import type { Wheel } from '../../arena/wheel.ts';
-import { COUNTER, type Counters } from '../../counters.ts';
+import type { Counters } from '../../counters.ts';
 import { VERIFY } from '../../verify.ts';
 import type { Environment } from './environment.ts';
 
@@ -40,16 +40,6 @@ export interface NeighbourKind {
   begun(address: number): void;
   ended(address: number): void;
 }
-
-export const arpNeighbours = (timer: number): NeighbourKind => ({
-  name: 'neighbour',
-  timer,
-  replaced: COUNTER.arpReplaced,
-  heldReplaced: COUNTER.arpHeldReplaced,
-  unresolved: COUNTER.arpUnresolved,
-  begun: () => {},
-  ended: () => {},
-});
 
 /** Words of an entry: 128 bytes, of which a resolved one uses the first line. */
 const ENTRY_SHIFT = 5;
@@ -84,7 +74,7 @@ export const REACHABLE = 2;
 export const STALE = 3;
 /** Asked again, by unicast. */
 export const PROBE = 4;
-/** Used after a while; asked again unless it is heard of soon (neighbour discovery only). */
+/** Used after a while; asked again unless it is heard of soon. */
 export const DELAY = 5;
 
 /**

@@ -1,133 +1,77 @@
 /**
- * ARP: which MAC address stands behind a neighbour's IPv4 address.
+ * ARP: how the neighbours of IPv4 (net/both/neighbour-cache.ts) are asked, and what a packet of
+ * theirs proves.
  *
- * - INCOMPLETE (asked, a few frames held) -> REACHABLE (an answer less than 60 s ago) -> STALE (its
- *   next use starts a probe, and nothing waits for it) -> PROBE (asked by unicast) -> gone. Unused
- *   for 5 minutes more: gone.
- * - Asks once a second, three times (RFC 1122 2.3.2.1); an address that never answers loses its
- *   held frames.
- * - Learns a new sender only from a request for us, on our link; any packet may update an entry
- *   that exists (RFC 826), but only one for us confirms it. A table that is full learns nobody
- *   unasked.
- * - `transmit` consumes its frame, always.
+ * - An answer holds 60 s, and who is used after that is asked at once by unicast: with ARP nobody
+ *   answers unasked.
+ * - A new sender is learnt only from a request for us, on our link; any packet may update an entry
+ *   that exists (RFC 826), but only one for us confirms it.
+ * - A packet that is not whole changes nothing and is answered by nobody.
  *
  * Called by ipv4.ts and dataplane/stack.ts. Read first: RFC 826, RFC 1122 2.3.2, RFC 5227.
  */
 
-import type { Clock } from '../../arena/clock.ts';
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
 import { TRANSMIT_HEADROOM } from '../../limits.ts';
 import type { Nic } from '../../nic/nic.ts';
-import { assert, VERIFY } from '../../verify.ts';
 import * as wire from '../../wire/arp.ts';
 import * as eth from '../../wire/ethernet.ts';
 import { isNeverHost, maskOf } from '../../wire/ipv4.ts';
 import { type Environment, timerRanges } from '../both/environment.ts';
-import * as row from '../both/neighbours.ts';
+import { NeighbourCache } from '../both/neighbour-cache.ts';
 
 const C_IN = COUNTER.arpIn;
 const C_BAD = COUNTER.arpBad;
 const C_CONFLICT = COUNTER.arpConflict;
-const C_TABLE_FULL = COUNTER.arpTableFull;
 const C_REQUESTS_OUT = COUNTER.arpRequestsOut;
 const C_REPLIES_OUT = COUNTER.arpRepliesOut;
 const C_NO_FRAME = COUNTER.txNoFrame;
 
-const RETRY_MS = 1000;
-const TRIES_MAX = 3;
 const REACHABLE_MS = 60_000;
-const STALE_MS = 300_000;
 
 export class Arp {
-  readonly #i32: Int32Array;
+  readonly neighbours: NeighbourCache;
   readonly #view: DataView;
   readonly #frames: Frames;
   readonly #nic: Nic;
   readonly #counters: Counters;
-  readonly #clock: Clock;
-  readonly #neighbours: row.Neighbours;
   readonly #address: number;
   readonly #mask: number;
   readonly #gateway: number;
   readonly #macHigh: number;
   readonly #macLow: number;
-  readonly #onFailed: (neighbour: number) => void;
 
   /** `onFailed` is told of a neighbour that never answered, while its index still means it. */
   constructor(env: Environment, onFailed: (neighbour: number) => void) {
     const { config, nic } = env;
     const mac = new DataView(nic.mac.buffer, nic.mac.byteOffset, 6);
-    this.#i32 = env.arena.i32;
     this.#view = env.arena.view;
     this.#frames = env.frames;
     this.#nic = nic;
     this.#counters = env.counters;
-    this.#clock = env.clock;
-    this.#neighbours = new row.Neighbours(env, row.arpNeighbours(timerRanges(env.limits).arp));
     this.#address = config.address | 0;
     this.#mask = maskOf(config.prefixLength);
     this.#gateway = config.gateway | 0;
     this.#macHigh = eth.macHigh(mac, 0);
     this.#macLow = eth.macLow(mac, 0);
-    this.#onFailed = onFailed;
-  }
-
-  /** Entries in use. */
-  get count(): number {
-    return this.#neighbours.used;
-  }
-
-  /** Whether `neighbour` is now the entry of `address`. Any int32 may be asked about. */
-  isFor(neighbour: number, address: number): boolean {
-    return this.#neighbours.isFor(neighbour, address);
-  }
-
-  /** Index of an on-link address's entry, which is made and asked for when it is new. */
-  neighbourFor(address: number): number {
-    const found = this.#neighbours.find(address);
-    if (found >= 0) return found;
-    if (this.#neighbours.isFull) this.#neighbours.replace();
-    const neighbour = this.#neighbours.make(address);
-    this.#ask(this.#neighbours.at(neighbour));
-    return neighbour;
-  }
-
-  /**
-   * What is sent there does not seem to arrive: its next use asks again, at most once a second (RFC
-   * 1122 2.3.2.1 (4)).
-   */
-  doubt(neighbour: number): void {
-    const i32 = this.#i32;
-    const entry = this.#neighbours.at(neighbour);
-    if (i32[entry + row.STATE] !== row.REACHABLE) return;
-    const left = (i32[entry + row.DEADLINE]! - this.#clock.ms) | 0;
-    if (left > REACHABLE_MS - RETRY_MS) return;
-    i32[entry + row.STATE] = row.STALE;
-    this.#neighbours.due(entry, STALE_MS);
-  }
-
-  /** Consumes a frame of `length` bytes whose destination MAC is still missing. */
-  transmit(neighbour: number, frame: number, length: number): void {
-    const i32 = this.#i32;
-    const entry = this.#neighbours.at(neighbour);
-    const state = i32[entry + row.STATE]!;
-    this.#neighbours.use(entry);
-    if (state !== row.REACHABLE) {
-      if (VERIFY) assert(state !== row.FREE, 'arp: transmit to a free entry');
-      if (state === row.INCOMPLETE) {
-        this.#neighbours.hold(entry, frame, length);
-        return;
-      }
-      if (state === row.STALE) {
-        i32[entry + row.STATE] = row.PROBE;
-        i32[entry + row.TRIES] = 0;
-        this.#ask(entry);
-      }
-    }
-    const high = i32[entry + row.MAC_HIGH]!;
-    eth.setMac(this.#view, frame + eth.ETH_DESTINATION, high, i32[entry + row.MAC_LOW]!);
-    this.#nic.transmit(frame, length);
+    this.neighbours = new NeighbourCache(env, {
+      name: 'neighbour',
+      timer: timerRanges(env.limits).arp,
+      replaced: COUNTER.arpReplaced,
+      heldReplaced: COUNTER.arpHeldReplaced,
+      unresolved: COUNTER.arpUnresolved,
+      tableFull: COUNTER.arpTableFull,
+      reachableMs: REACHABLE_MS,
+      delayMs: 0,
+      begun: () => {},
+      ended: () => {},
+      ask: (address) => this.#ask(address, eth.MAC_BROADCAST_HIGH, eth.MAC_BROADCAST_LOW),
+      probe: (address, high, low) => this.#ask(address, high, low),
+      failed: (neighbour, _address, hasAnswered) => {
+        if (!hasAnswered) onFailed(neighbour);
+      },
+    });
   }
 
   /** One ARP packet; the caller frees the frame. */
@@ -165,15 +109,14 @@ export class Arp {
     this.#send(wire.ARP_REQUEST, everybody, eth.MAC_BROADCAST_LOW, 0, 0, this.#address);
   }
 
-  /** An entry's timer: when its time is up it takes its next step. */
+  /** A neighbour's timer. */
   expire(neighbour: number): void {
-    const entry = this.#neighbours.at(neighbour);
-    if (this.#neighbours.isDue(entry)) this.#expireEntry(neighbour, entry);
+    this.neighbours.expire(neighbour);
   }
 
   /** Frees held frames and forgets everybody. */
   close(): void {
-    this.#neighbours.clear();
+    this.neighbours.close();
   }
 
   #isSound(arp: number): boolean {
@@ -193,58 +136,18 @@ export class Arp {
 
   /** RFC 826's merge: updates an entry; makes one only for a neighbour who asks for us. */
   #merge(address: number, high: number, low: number, isForUs: boolean, isRequest: boolean): void {
-    const i32 = this.#i32;
-    let neighbour = this.#neighbours.find(address);
-    if (neighbour < 0) {
-      if (!isForUs || !isRequest || !this.#isOnLink(address)) return;
-      if (this.#neighbours.isFull) {
-        this.#counters.bump(C_TABLE_FULL);
-        return;
-      }
-      neighbour = this.#neighbours.make(address);
-    }
-    const entry = this.#neighbours.at(neighbour);
-    const isFirst = i32[entry + row.STATE] === row.INCOMPLETE;
-    const isSame = i32[entry + row.MAC_HIGH] === high && i32[entry + row.MAC_LOW] === low;
-    if (!isForUs && isSame && !isFirst) return; // nothing new, and no proof that it hears us
-    const isConfirmed = isForUs || isFirst;
-    this.#neighbours.resolve(entry, high, low, isConfirmed ? row.REACHABLE : row.STALE);
-    this.#neighbours.due(entry, isConfirmed ? REACHABLE_MS : STALE_MS);
-    const neighbours = this.#neighbours;
-    for (let held = neighbours.takeHeld(entry); held !== 0; held = neighbours.takeHeld(entry)) {
-      this.transmit(neighbour, held, i32[entry + row.HELD_BYTES]!);
-    }
+    if (isForUs && isRequest && this.#isOnLink(address)) {
+      this.neighbours.heard(address, high, low, true);
+    } else this.neighbours.told(address, high, low, isForUs, true);
   }
 
   #isOnLink(address: number): boolean {
     return ((address ^ this.#address) & this.#mask) === 0 || address === this.#gateway;
   }
 
-  #expireEntry(neighbour: number, entry: number): void {
-    const i32 = this.#i32;
-    const state = i32[entry + row.STATE]!;
-    if (state === row.REACHABLE) {
-      i32[entry + row.STATE] = row.STALE;
-      this.#neighbours.due(entry, STALE_MS);
-    } else if (state !== row.STALE && i32[entry + row.TRIES]! < TRIES_MAX) this.#ask(entry);
-    else {
-      if (state === row.INCOMPLETE) this.#onFailed(neighbour);
-      this.#neighbours.remove(neighbour);
-    }
-  }
-
-  /**
-   * One request: to everybody, or to the MAC address that answered last time (RFC 1122 2.3.2.1
-   * (2)).
-   */
-  #ask(entry: number): void {
-    const i32 = this.#i32;
-    const isProbe = i32[entry + row.STATE] === row.PROBE;
-    const high = isProbe ? i32[entry + row.MAC_HIGH]! : eth.MAC_BROADCAST_HIGH;
-    const low = isProbe ? i32[entry + row.MAC_LOW]! : eth.MAC_BROADCAST_LOW;
-    i32[entry + row.TRIES] = i32[entry + row.TRIES]! + 1;
-    this.#neighbours.due(entry, RETRY_MS);
-    this.#send(wire.ARP_REQUEST, high, low, 0, 0, i32[entry + row.ADDRESS]!);
+  /** RFC 1122 2.3.2.1 (2): by unicast whom we know. */
+  #ask(address: number, high: number, low: number): void {
+    this.#send(wire.ARP_REQUEST, high, low, 0, 0, address);
     this.#counters.bump(C_REQUESTS_OUT);
   }
 

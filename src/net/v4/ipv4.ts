@@ -47,6 +47,7 @@ import {
 import type { Kernels } from '../../wire/kernels.ts';
 import type { Environment } from '../both/environment.ts';
 import type { Identifications } from '../both/identification.ts';
+import type { NeighbourCache } from '../both/neighbour-cache.ts';
 import type { Arp } from './arp.ts';
 
 const C_NO_ROUTE = COUNTER.noRoute;
@@ -55,7 +56,6 @@ const C_FRAGMENTS_OUT = COUNTER.ipFragmentsOut;
 const C_NO_FRAME = COUNTER.txNoFrame;
 
 export class Ipv4 {
-  readonly arp: Arp;
   readonly address: number;
   readonly mask: number;
   readonly network: number;
@@ -65,6 +65,7 @@ export class Ipv4 {
    * /32).
    */
   readonly broadcast: number;
+  readonly #neighbours: NeighbourCache;
   readonly #view: DataView;
   readonly #frames: Frames;
   readonly #counters: Counters;
@@ -80,7 +81,7 @@ export class Ipv4 {
   constructor(env: Environment, arp: Arp, ids: Identifications) {
     const { config, nic } = env;
     const mac = new DataView(nic.mac.buffer, nic.mac.byteOffset, 6);
-    this.arp = arp;
+    this.#neighbours = arp.neighbours;
     this.address = config.address | 0;
     this.mask = maskOf(config.prefixLength);
     this.network = this.address & this.mask;
@@ -121,7 +122,12 @@ export class Ipv4 {
       this.#counters.bump(C_NO_ROUTE);
       return CODE.NO_ROUTE;
     }
-    return this.arp.neighbourFor(hop);
+    return this.#neighbours.neighbourFor(hop);
+  }
+
+  /** What goes by way of this neighbour does not arrive. */
+  doubt(neighbour: number): void {
+    this.#neighbours.doubt(neighbour);
   }
 
   /**
@@ -208,7 +214,7 @@ export class Ipv4 {
   transmit(frame: number, ipBytes: number, neighbour: number): void {
     const destination = this.#view.getInt32(frame + ETH_HEADER_BYTES + IP_DESTINATION);
     const hop = (destination & this.mask) === this.network ? destination : this.gateway;
-    if (!this.arp.isFor(neighbour, hop)) {
+    if (!this.#neighbours.isFor(neighbour, hop)) {
       neighbour = this.neighbourFor(destination);
       if (neighbour < 0) {
         this.#frames.free(frame);
@@ -216,7 +222,7 @@ export class Ipv4 {
       }
     }
     this.#counters.bump(C_OUT);
-    this.arp.transmit(neighbour, frame, ipBytes + ETH_HEADER_BYTES);
+    this.#neighbours.transmit(neighbour, frame, ipBytes + ETH_HEADER_BYTES);
   }
 
   /**

@@ -203,9 +203,10 @@ export class Discovery {
       ndp.answer(local, token, options.macHigh, options.macLow);
       return;
     }
-    const entry = ndp.macOf(token);
-    if (entry !== 0) ndp.answer(local, token, ndp.highOf(entry), ndp.lowOf(entry));
-    else this.#counters.bump(C_BAD);
+    const { neighbours } = ndp;
+    const entry = neighbours.entryOf(token);
+    if (entry === 0) this.#counters.bump(C_BAD);
+    else ndp.answer(local, token, neighbours.highOf(entry), neighbours.lowOf(entry));
   }
 
   /** RFC 4861 7.1.2 and 7.2.5, RFC 4862 5.4.4. */

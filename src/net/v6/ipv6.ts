@@ -43,10 +43,10 @@ import {
 import type { Kernels } from '../../wire/kernels.ts';
 import type { Environment } from '../both/environment.ts';
 import type { Identifications } from '../both/identification.ts';
+import type { NeighbourCache } from '../both/neighbour-cache.ts';
 import type { Addresses6 } from './addresses.ts';
 import type { Destinations } from './destinations.ts';
 import type { Discovery } from './discovery.ts';
-import type { Ndp } from './ndp.ts';
 import type { Routers } from './routers.ts';
 
 const C_NO_ROUTE = COUNTER.noRoute;
@@ -62,7 +62,7 @@ export class Ipv6 {
   readonly #frames: Frames;
   readonly #counters: Counters;
   readonly #kernels: Kernels;
-  readonly #ndp: Ndp;
+  readonly #neighbours: NeighbourCache;
   readonly #routers: Routers;
   readonly #mtu: number;
   readonly #macHigh: number;
@@ -88,7 +88,7 @@ export class Ipv6 {
     this.#frames = env.frames;
     this.#counters = env.counters;
     this.#kernels = env.arena.kernels;
-    this.#ndp = discovery.ndp;
+    this.#neighbours = discovery.ndp.neighbours;
     this.#routers = discovery.routers;
     this.#mtu = Math.min(nic.mtu, ETHERNET_MTU);
     this.#macHigh = macHigh(mac, 0);
@@ -138,11 +138,12 @@ export class Ipv6 {
       this.#counters.bump(C_NO_ROUTE);
       return CODE.NO_ROUTE;
     }
-    return this.#ndp.neighbourFor(hop);
+    return this.#neighbours.neighbourFor(hop);
   }
 
+  /** What goes by way of this neighbour does not arrive. */
   doubt(neighbour: number): void {
-    this.#ndp.doubt(neighbour);
+    this.#neighbours.doubt(neighbour);
   }
 
   #isOurs(token: number): boolean {
@@ -193,7 +194,7 @@ export class Ipv6 {
   /** Consumes a frame that `writeHeader` began, for `token`; `ipBytes` is header and payload. */
   transmit(frame: number, ipBytes: number, neighbour: number, token: number): void {
     const hop = this.#hopOf(token);
-    if (hop === 0 || !this.#ndp.isFor(neighbour, hop)) {
+    if (hop === 0 || !this.#neighbours.isFor(neighbour, hop)) {
       neighbour = this.neighbourFor(token);
       if (neighbour < 0) {
         this.#frames.free(frame);
@@ -201,7 +202,7 @@ export class Ipv6 {
       }
     }
     this.#counters.bump(C_OUT);
-    this.#ndp.transmit(neighbour, frame, ipBytes + ETH_HEADER_BYTES);
+    this.#neighbours.transmit(neighbour, frame, ipBytes + ETH_HEADER_BYTES);
   }
 
   /**

@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { COUNTER } from '../../../src/counters.ts';
 import { timerRanges } from '../../../src/net/both/environment.ts';
-import { arpNeighbours, LOOKS, Neighbours, REACHABLE } from '../../../src/net/both/neighbours.ts';
+import { LOOKS, Neighbours, REACHABLE } from '../../../src/net/both/neighbours.ts';
 import { Fixture } from '../fixture.ts';
 import { makeEnvironment, passTime } from '../harness.ts';
 import { icmp, ipFrame } from '../packets.ts';
@@ -14,7 +15,15 @@ const COUNT = 1024;
 
 function make() {
   const env = makeEnvironment({ limits: { neighbours: COUNT } });
-  const table = new Neighbours(env, arpNeighbours(timerRanges(env.limits).arp));
+  const table = new Neighbours(env, {
+    name: 'neighbour of the test',
+    timer: timerRanges(env.limits).ndp,
+    replaced: COUNTER.ndpReplaced,
+    heldReplaced: COUNTER.ndpHeldReplaced,
+    unresolved: COUNTER.ndpUnresolved,
+    begun: () => {},
+    ended: () => {},
+  });
   /** Whoever is new makes room for himself. */
   const meet = (address: number, isThere: boolean): number => {
     const before = table.steps;
@@ -78,9 +87,9 @@ test('manyAbsent_eachHasATimerOfItsOwn_allAreForgottenInTime', () => {
       }),
     );
   }
-  assert.ok(f.stack.arp.count > 1000);
+  assert.ok(f.stack.arp.neighbours.count > 1000);
   for (let second = 0; second < 4; second++) f.pass(1001);
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   assert.ok(f.tcp.failed.length > 1000);
   assert.equal(f.env.wheel.armed, 0);
   f.close();

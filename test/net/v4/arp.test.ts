@@ -48,14 +48,14 @@ test('unknown_request_for_another_is_neither_answered_nor_learned', () => {
   const f = new Fixture();
   f.deliver(arp({ target: '10.77.0.9' }));
   assert.equal(f.sent().length, 0);
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   f.close();
 });
 
 test('unknown_unsolicitedReply_is_not_learned', () => {
   const f = new Fixture();
   f.deliver(arp({ operation: 2 }, { to: OUR_MAC }));
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   f.close();
 });
 
@@ -64,7 +64,7 @@ test('unknown_probe_is_answered_without_learning', () => {
   f.deliver(arp({ sender: '0.0.0.0' }));
   const [reply] = f.sent();
   assert.equal(parseArp(reply!).target, '0.0.0.0');
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   f.close();
 });
 
@@ -72,7 +72,7 @@ test('unknown_requestFromOffLink_is_answered_without_learning', () => {
   const f = new Fixture();
   f.deliver(arp({ sender: '192.168.1.1' }));
   assert.equal(f.sent().length, 1);
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   f.close();
 });
 
@@ -139,7 +139,7 @@ test('incomplete_noAnswer_asks_three_times_and_forgets', () => {
   assert.deepEqual(asked, [1, 1, 1, 0, 0]);
   assert.equal(f.counted().arpUnresolved, 1);
   assert.deepEqual(f.tcp.failed, [neighbour], 'TCP is told');
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   assert.ok(f.env.frames.allHome());
   assert.ok(
     !f.env.wheel.isArmed(f.env.limits.flows + f.env.limits.timers),
@@ -172,7 +172,7 @@ test('reachable_after60Seconds_probesByUnicastOnUse_andStaysWhenAnswered', () =>
 test('reachable_doubted_asksByUnicastOnUse_atMostOnceASecond', () => {
   const f = new Fixture();
   f.meetHost();
-  const { arp: table } = f.stack;
+  const table = f.stack.arp.neighbours;
   const neighbour = table.neighbourFor(address(HOST));
   table.doubt(neighbour);
   send(f, HOST);
@@ -194,7 +194,7 @@ test('probe_noAnswer_is_removed_and_asked_anew', () => {
   send(f, HOST);
   for (let i = 0; i < 35; i++) f.pass(100);
   assert.equal(f.sent().filter(isArp).length, 3);
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   send(f, HOST);
   const [request] = f.sent();
   assert.equal(parseArp(request!).to, EVERYBODY);
@@ -206,9 +206,9 @@ test('stale_unusedFor5Minutes_is_forgotten', () => {
   f.meetHost();
   f.pass(60_100);
   f.pass(299_000);
-  assert.equal(f.stack.arp.count, 1);
+  assert.equal(f.stack.arp.neighbours.count, 1);
   f.pass(2_000);
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   f.close();
 });
 
@@ -243,7 +243,7 @@ test('full_requestForUs_is_answered_but_not_learned', () => {
   const f = new Fixture({ limits: { neighbours: 4 } });
   for (let i = 1; i <= 5; i++) f.deliver(arp({ sender: `10.77.0.${i * 10}` }));
   assert.equal(f.sent().length, 5);
-  assert.equal(f.stack.arp.count, 4);
+  assert.equal(f.stack.arp.neighbours.count, 4);
   assert.equal(f.counted().arpTableFull, 1);
   f.close();
 });
@@ -284,11 +284,11 @@ test('reused_transmitByOldIndex_goes_to_the_right_neighbour', () => {
   const f = new Fixture({ limits: { neighbours: 4 } });
   const old = send(f, '10.77.0.50');
   for (let i = 0; i < 40; i++) f.pass(100);
-  assert.equal(f.stack.arp.count, 0);
+  assert.equal(f.stack.arp.neighbours.count, 0);
   const mac = '02:00:00:00:00:60';
   f.deliver(arp({ sender: '10.77.0.60', senderMac: mac }));
   f.sent();
-  assert.ok(f.stack.arp.isFor(old, address('10.77.0.60')), 'the index was reused');
+  assert.ok(f.stack.arp.neighbours.isFor(old, address('10.77.0.60')), 'the index was reused');
   const frame = f.env.frames.takeTransmit() + TRANSMIT_HEADROOM;
   f.stack.ip.v4.writeHeader(frame, address('10.77.0.50'), f.stack.ip.v4.address, 6, 0, 20);
   f.stack.ip.v4.transmit(frame, 40, old);

@@ -89,7 +89,7 @@ test('any_solicitationForAnother_isNotOurs', () => {
   f.deliver(solicitation('fd78::2', { destination: solicited6(OURS6) }));
   assert.deepEqual(kindsOf(f), []);
   assert.deepEqual(f.counted(), { icmp6In: 1, ndpIn: 1 });
-  assert.equal(f.stack.discovery.ndp.count, 0);
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 0);
   f.close();
 });
 
@@ -121,7 +121,7 @@ test('any_brokenMessages_are_dropped_by_name', () => {
     assert.deepEqual(f.counted(), { icmp6In: 1, ndpIn: 1, [name]: 1 });
   }
   assert.deepEqual(kindsOf(f), []);
-  assert.equal(f.stack.discovery.ndp.count, 0, 'nobody was learnt');
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 0, 'nobody was learnt');
   f.deliver(icmp6Frame(137, 0, [0, 0, 0, 0, ...bytes6(HOST6), ...bytes6('fd78::1')]));
   assert.equal(f.counted().ndpRedirectIgnored, 1);
   f.close();
@@ -154,7 +154,7 @@ test('incomplete_noAnswer_isGivenUpAfterThree', () => {
   f.pass(200);
   assert.equal(f.tcp.failed.length, 1);
   assert.equal(f.counted().ndpUnresolved, 1);
-  assert.equal(f.stack.discovery.ndp.count, 0);
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 0);
   assert.equal(f.stack.ip.v6.destinations.held, 0);
   f.close();
 });
@@ -171,7 +171,7 @@ test('incomplete_advertisementWithoutMac_tellsNothing', () => {
 test('unasked_advertisement_makesNoEntry', () => {
   const f = fresh();
   f.deliver(advertisement());
-  assert.equal(f.stack.discovery.ndp.count, 0);
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 0);
   f.close();
 });
 
@@ -208,7 +208,7 @@ test('stale_use_asksAfterFiveSecondsByUnicastAndGivesUp', () => {
   assert.deepEqual(kindsOf(f), [`135 ${HOST_MAC}`]);
   for (let i = 0; i < 4; i++) f.pass(1001);
   assert.deepEqual(kindsOf(f), [`135 ${HOST_MAC}`, `135 ${HOST_MAC}`]);
-  assert.equal(f.stack.discovery.ndp.count, 0);
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 0);
   assert.deepEqual(f.tcp.failed, [], 'it had answered once: flows find out themselves');
   f.close();
 });
@@ -236,14 +236,14 @@ test('probe_answer_isReachableAgain', () => {
   f.deliver(advertisement(HOST6, 0x40, {}, []));
   f.pass(4000);
   assert.deepEqual(kindsOf(f), []);
-  assert.equal(f.stack.discovery.ndp.count, 1);
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 1);
   f.close();
 });
 
 test('unused_neighbour_isForgotten', () => {
   const f = reachable();
   for (let i = 0; i < 36; i++) f.pass(10_000);
-  assert.equal(f.stack.discovery.ndp.count, 0);
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 0);
   assert.equal(f.stack.ip.v6.destinations.held, 0);
   f.close();
 });
@@ -259,7 +259,7 @@ test('full_newNeighbours_replaceTheOldest_strangersAreNotLearnt', () => {
   assert.equal(f.counted().ndpTableFull, 1);
   sendTo(f, 'fd77::1:ff');
   assert.equal(f.counted().ndpReplaced, 1);
-  assert.equal(f.stack.discovery.ndp.count, 16);
+  assert.equal(f.stack.discovery.ndp.neighbours.count, 16);
   f.close();
 });
 
