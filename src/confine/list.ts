@@ -15,8 +15,9 @@
  *   instead. And no child gives a file set-user-ID, set-group-ID or sticky bits: whoever ran such a
  *   file would be the child's user, or in the group of all applications.
  *
- * The hot calls come first; those without conditions cost the same wherever they stand
- * (seccomp.ts).
+ * Nothing that the loop calls has conditions: what is allowed whatever its arguments are costs the
+ * same wherever it stands (seccomp.ts). So the doorbell is a write(2), not a sendto(2) of which one
+ * would have to ask that it carries nothing to nobody: the channel is a socket, too.
  */
 import type { Condition, Rule } from './seccomp.ts';
 import type { CallName } from './seccomp-numbers.ts';
@@ -79,7 +80,7 @@ export const START: readonly Rule[] = [
 const HOT: readonly CallName[] = [
   'futex', // the hand-over between the domains; V8's and Node's locks
   'read', // tap frames, eventfds, files, the channel
-  'write',
+  'write', // the same, and the doorbell of an AF_XDP transmit ring
   'epoll_pwait', // the event loop
   'epoll_pwait2',
   'epoll_ctl', // a watch is armed before a sleep
@@ -171,21 +172,8 @@ const THREADS: readonly Rule[] = [
   when('sched_setaffinity', { argument: 0, oneOf: [0] }),
 ];
 
-/**
- * The doorbell of an AF_XDP transmit ring: nothing to send, to nobody. The channel is a socket,
- * too, and by sendto(2) more can be done to it than by write(2). First of all, since it is asked
- * each time.
- */
-const DOORBELL = when(
-  'sendto',
-  { argument: 1, isNull: true },
-  { argument: 2, isNull: true },
-  { argument: 4, isNull: true },
-);
-
 export function rulesFor(profile: Profile, pid: number = process.pid): Rule[] {
   const rules = [...HOT, ...RUNTIME].map(allow);
-  if (profile !== 'application') rules.unshift(DOORBELL);
   rules.push(...conditional(pid), ...START);
   // Statistics of the AF_XDP socket (src/nic/xsk.ts).
   if (profile !== 'application') rules.push(allow('getsockopt'));

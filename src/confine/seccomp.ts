@@ -5,12 +5,13 @@
  * - A filter is a list of rules, first match first: a rule names a call, what its arguments must
  *   be, and the answer. What no rule names gets `otherwise`. Calls of another architecture (32-bit,
  *   x32) end the process: their numbers mean something else.
- * - Conditions compare the lower 32 bits of an argument (descriptors, commands, flags: what the
- *   kernel itself looks at in an `int`), except `isNull`, which is for pointers and sizes. All
- *   conditions of a rule must hold, else the next rule is asked.
+ * - Conditions compare the lower 32 bits of an argument: they are for descriptors, commands, flags,
+ *   what the kernel itself looks at in an `int`, not for pointers and sizes. All conditions of a
+ *   rule must hold, else the next rule is asked.
  * - A call that some rule allows whatever its arguments are costs a bitmap look-up
- *   (kernel/seccomp.c, seccomp_cache_check_allow, Linux 5.11); the others run the program, so the
- *   hottest of them stand first.
+ *   (kernel/seccomp.c, seccomp_cache_check_allow, Linux 5.11), if every filter of the process
+ *   allows it so; the others run the programs of all of them, so nothing that the loop calls has
+ *   conditions.
  * - `install` is for all threads at once (TSYNC) and for ever; it needs no_new_privs or
  *   CAP_SYS_ADMIN. SPEC_ALLOW: kernels before 5.16 would switch off store speculation otherwise,
  *   which costs tens of per cent and protects a process from itself only.
@@ -36,8 +37,6 @@ export interface Condition {
   any?: number;
   /** None of these bits is set. */
   lacks?: number;
-  /** All 64 bits are 0. */
-  isNull?: true;
 }
 
 export interface Rule {
@@ -60,7 +59,6 @@ const INSTRUCTIONS_MAX = 4096;
 const NR = 0;
 const ARCH = 4;
 const lowOf = (argument: number): number => 16 + 8 * argument;
-const highOf = (argument: number): number => 20 + 8 * argument;
 
 const AUDIT_ARCH = { x64: 0xc000003e, arm64: 0xc00000b7 } as const;
 const X32_BIT = 0x40000000;
@@ -79,16 +77,8 @@ type Instruction = [code: number, whenTrue: number, whenFalse: number, value: nu
 
 /** Instructions of one condition; jumps to `failed` (relative to its end) when it does not hold. */
 function conditionCode(condition: Condition): Instruction[] {
-  const { argument, oneOf, has, any, lacks, isNull } = condition;
+  const { argument, oneOf, has, any, lacks } = condition;
   const FAIL = -1; // patched by `ruleCode`
-  if (isNull) {
-    return [
-      [LOAD, 0, 0, lowOf(argument)],
-      [IF_EQUAL, 0, FAIL, 0],
-      [LOAD, 0, 0, highOf(argument)],
-      [IF_EQUAL, 0, FAIL, 0],
-    ];
-  }
   const code: Instruction[] = [[LOAD, 0, 0, lowOf(argument)]];
   if (oneOf) {
     oneOf.forEach((value, i) => {

@@ -38,7 +38,10 @@ export interface Sys {
     fd: number,
     fdOffset: number,
   ): ArrayBuffer | number;
-  /** Doorbell of an AF_XDP transmit ring. 0 or -errno (-EAGAIN: more budget needed, call again). */
+  /**
+   * Doorbell of an AF_XDP transmit ring, whose socket must not block (SOCK_NONBLOCK). 0 or -errno
+   * (-EAGAIN: more budget needed, call again; -EOPNOTSUPP: it blocks).
+   */
   kick(fd: number): number;
   /** Writes two int32 words at `offset`: microseconds, milliseconds (monotonic, modulo 2^32). */
   clock(offset: number): number;
@@ -100,6 +103,7 @@ export const POLLIN = 1;
 export const SIGKILL = 9;
 export const AF_XDP = 44;
 export const SOCK_RAW_CLOEXEC: number = 3 | 0o2000000;
+export const SOCK_NONBLOCK = 0o4000;
 
 /**
  * A refused system call during set-up: `code` is stable, the message names call, errno and remedy.

@@ -81,7 +81,8 @@ export interface XskRing {
 
 export interface XskOptions {
   /**
-   * From Attachment.openSocket. Owned from here on: closed by `release`, and when opening fails.
+   * From Attachment.openSocket, or any that does not block. Owned from here on: closed by
+   * `release`, and when opening fails.
    */
   fd: number;
   ifindex: number;

@@ -18,7 +18,7 @@
  * Called by the control plane. Read first: Documentation/networking/af_xdp.rst.
  */
 
-import { AF_XDP, EBUSY, SOCK_RAW_CLOEXEC, SYS, sys } from '../../native/sys.ts';
+import { AF_XDP, EBUSY, SOCK_NONBLOCK, SOCK_RAW_CLOEXEC, SYS, sys } from '../../native/sys.ts';
 import type { XdpMode } from '../drivers.ts';
 import { ATTACH_MEANINGS, errnoText, granted, MEANINGS, NIC_REFUSED, NicError } from '../errors.ts';
 import {
@@ -70,9 +70,13 @@ export class Attachment {
     return this.#linkFd;
   }
 
-  /** An AF_XDP socket for one queue. The descriptor is the caller's: AfXdp closes it. */
+  /**
+   * An AF_XDP socket for one queue; it does not block, since its doorbell is a write(2). The
+   * descriptor is the caller's: AfXdp closes it.
+   */
   openSocket(): number {
-    return granted(sys.syscall(SYS.socket, AF_XDP, SOCK_RAW_CLOEXEC, 0), 'AF_XDP socket');
+    const type = SOCK_RAW_CLOEXEC | SOCK_NONBLOCK;
+    return granted(sys.syscall(SYS.socket, AF_XDP, type, 0), 'AF_XDP socket');
   }
 
   /** From now on frames of this queue go to the socket, which has its rings. */

@@ -27,6 +27,7 @@ const call = (name: CallName, ...args: Argument[]): number =>
 const distinct = (values: Iterable<number>): number[] => [...new Set(values)].sort((a, b) => a - b);
 
 const FDS = Array.from({ length: 64 }, (_, fd) => fd);
+const O_NONBLOCK = 0o4000;
 const SOL_XDP = 283;
 const XDP_MMAP_OFFSETS = 1;
 const OUTSIDE: CallName[] = [
@@ -197,6 +198,8 @@ const ATTACKS: (() => unknown)[] = [
       const head = '{"type":"report","value":"';
       say(`${head}${'x'.repeat(bytes - head.length - 3)}"}\n`);
     }
+    // Its own doorbell rings without waiting only: what comes next is to be sent.
+    for (const fd of nic.fds) call('fcntl', fd, 4, O_NONBLOCK);
     return 'done';
   },
   function messagesThatLie() {
@@ -243,6 +246,7 @@ const ATTACKS: (() => unknown)[] = [
         call('sendto', fd, bytes, bytes.length, 0x40, 0, 0),
         call('sendto', fd, bytes, 0, 0x40, somebody, 16),
         call('sendto', fd, 0, 0, 0x40, somebody, 16),
+        call('sendto', fd, 0, 0, 0x40, 0, 0),
       ]),
     );
   },
