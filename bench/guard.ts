@@ -131,8 +131,8 @@ function keep(kept: Kept): void {
 function say(judged: readonly Judged[], asJson: boolean, machine: Kept['machine']): void {
   if (asJson) return console.log(JSON.stringify({ bench: 'guard', machine, ratios: judged }));
   for (const { name, verdict, now, before } of judged) {
-    const numbers = `${now ? formatSpread(now) : '-'} now, ${before ? formatSpread(before) : '-'} before`;
-    console.log(`${verdict.padEnd(10)} ${name.padEnd(20)} ${numbers}`);
+    const [is, was] = [now, before].map((spread) => (spread ? formatSpread(spread) : '-'));
+    console.log(`${verdict.padEnd(10)} ${name.padEnd(20)} ${is} now, ${was} before`);
   }
 }
 

@@ -132,7 +132,8 @@ function textOf(report: PaperReport, out: string): string {
   const lines = report.targets.map(({ what, bound, value, ratio, verdict }) => {
     const spread = report.ratios[ratio];
     const measured = spread ? formatSpread(spread) : '-';
-    return `  ${verdict.padEnd(13)} ${measured.padEnd(24)} ${`${bound} ${value}`.padEnd(14)} ${what}`;
+    const wanted = `${bound} ${value}`.padEnd(14);
+    return `  ${verdict.padEnd(13)} ${measured.padEnd(24)} ${wanted} ${what}`;
   });
   return [
     `paper: ${Object.keys(report.results).length} experiments in ${Math.round(report.seconds)} s`,

@@ -58,8 +58,9 @@ export class Endpoint {
   }
 
   get name(): string {
-    const { flow, side } = this;
-    return `flow ${flow.id} (${flow.kind}) ${side === 0 ? 'client' : 'server'} on host ${this.host.index + 1}`;
+    const { flow, host } = this;
+    const role = this.side === 0 ? 'client' : 'server';
+    return `flow ${flow.id} (${flow.kind}) ${role} on host ${host.index + 1}`;
   }
 
   /** The other end's host, and both ports. */
@@ -148,6 +149,12 @@ export class Endpoint {
   describe(): string {
     const of = (a: number, b: number): string => `${a}/${b}`;
     const state = this.isDead ? `dead (${this.reason})` : this.isOpen ? 'open' : 'not open';
-    return `${this.name}: ${state}, sent ${of(this.accepted, this.plan.total)} acknowledged ${this.acked}, received ${of(this.received, this.peer.plan.total)} read ${this.consumed}${this.hasEnded ? ', peer ended' : ''}${this.isClosing ? ', closing' : ''}`;
+    return [
+      `${this.name}: ${state}`,
+      `sent ${of(this.accepted, this.plan.total)} acknowledged ${this.acked}`,
+      `received ${of(this.received, this.peer.plan.total)} read ${this.consumed}`,
+      ...(this.hasEnded ? ['peer ended'] : []),
+      ...(this.isClosing ? ['closing'] : []),
+    ].join(', ');
   }
 }

@@ -164,7 +164,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'delayed acknowledgement never sent',
     file: 'tcp/output.ts',
-    find: 'this.#timers.set(row, TIMER.delack, TCB.delackAt, (this.#clock.us + DELAYED_ACK_US) | 0);',
+    find:
+      'this.#timers.set(row, TIMER.delack, TCB.delackAt, ' +
+      '(this.#clock.us + DELAYED_ACK_US) | 0);',
     replace: 'this.#timers.clear(row, TIMER.delack + DELAYED_ACK_US * 0);',
   },
   {
@@ -218,7 +220,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'larger segment tried than the peer has named',
     file: 'tcp/path-mtu.ts',
-    find: 'return this.#payload(row, Math.min(this.#i32[row + TCB.peerMss]! + this.#headers(row), link));',
+    find:
+      'return this.#payload(row, ' +
+      'Math.min(this.#i32[row + TCB.peerMss]! + this.#headers(row), link));',
     replace: 'return this.#payload(row, link);',
   },
   {
@@ -273,7 +277,10 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'half-open connection not discovered: no challenge to a SYN',
     file: 'tcp/synchronized.ts',
-    find: '    if ((a.flags & SYN) !== 0) {\n      this.challenge(row, CHALLENGE_ACKS_MAX);\n      return FREE_FRAME;',
+    find:
+      '    if ((a.flags & SYN) !== 0) {\n' +
+      '      this.challenge(row, CHALLENGE_ACKS_MAX);\n' +
+      '      return FREE_FRAME;',
     replace: '    if ((a.flags & SYN) !== 0) {\n      return FREE_FRAME;',
   },
   {
@@ -310,7 +317,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'recovery: the window stays open when it ends',
     file: 'tcp/recovery.ts',
-    find: 'i32[row + TCB.cwnd] = Math.max(i32[row + TCB.ssthresh]!, i32[row + TCB.mss]!);\n    }\n    const keep',
+    find:
+      'i32[row + TCB.cwnd] = Math.max(i32[row + TCB.ssthresh]!, i32[row + TCB.mss]!);\n' +
+      '    }\n    const keep',
     replace: 'i32[row + TCB.cwnd] = i32[row + TCB.undoCwnd]!;\n    }\n    const keep',
   },
   {
@@ -401,7 +410,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'cookie: any acknowledgement is one',
     file: 'tcp/syn-cookies.ts',
-    find: 'if (passed > 1 || this.#cookie(a, (a.seq - 1) | 0, period, index) !== iss) return false;',
+    find:
+      'if (passed > 1 || ' +
+      'this.#cookie(a, (a.seq - 1) | 0, period, index) !== iss) return false;',
     replace: 'if (passed > 99) return false;',
   },
   // --- IPv6 ---
@@ -414,7 +425,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'IPv6: an address that is held is counted as used by nobody',
     file: 'net/v6/destinations.ts',
-    find: 'if (this.#i32[users] === 0) this.#idle.remove(token - 1);\n    this.#i32[users] = this.#i32[users]! + 1;',
+    find:
+      'if (this.#i32[users] === 0) this.#idle.remove(token - 1);\n' +
+      '    this.#i32[users] = this.#i32[users]! + 1;',
     replace: 'if (this.#i32[users] === 0) this.#i32[users] = 1;',
   },
 ];

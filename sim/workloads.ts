@@ -84,7 +84,8 @@ const slowReader: Draw = (random, bytes) => {
   const total = Math.min(bytes, 400_000);
   const reads = random.between(3, 40);
   const readChunk = Math.ceil(total / reads);
-  const readGapUs = random.magnitude(1000, (40 * SECOND) / (reads + total / 500)); // an orphan's patience is 60 s
+  // An orphan's patience is 60 s.
+  const readGapUs = random.magnitude(1000, (40 * SECOND) / (reads + total / 500));
   return { client: sender(random, total), server: { ...reader(), readChunk, readGapUs } };
 };
 

@@ -89,7 +89,8 @@ export function makeBenchLink(server: 'kernel' | 'ours'): BenchLink {
  */
 export function steerReceive(cpu: number): void {
   const mask = (2 ** cpu).toString(16);
-  const script = `mount -t sysfs ix /sys && for queue in /sys/class/net/${SERVER_LINK}/queues/rx-*; do
+  const script = `mount -t sysfs ix /sys &&
+  for queue in /sys/class/net/${SERVER_LINK}/queues/rx-*; do
     echo ${mask} >"$queue/rps_cpus" || exit 1
   done`;
   const { status, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script], { encoding: 'utf8' });

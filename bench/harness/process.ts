@@ -85,9 +85,8 @@ export async function measuredBy<T>(cpu: number, command: readonly string[]): Pr
 
 /** Path of a program, or undefined. */
 export function findProgram(name: string): string | undefined {
-  const path = `${process.env['PATH'] ?? ''}${delimiter}/usr/local/bin${delimiter}/usr/bin${delimiter}/usr/sbin`;
-  return path
-    .split(delimiter)
+  const path = (process.env['PATH'] ?? '').split(delimiter);
+  return [...path, '/usr/local/bin', '/usr/bin', '/usr/sbin']
     .filter((directory) => directory !== '')
     .map((directory) => join(directory, name))
     .find((file) => {

@@ -46,8 +46,9 @@ export function ratiosOf(results: Results, plans: readonly RatioPlan[]): Record<
 export function warningsOf(ratios: Record<string, Spread>, machine: Machine): string[] {
   const noisy = Object.entries(ratios).filter(([, spread]) => isNoisy(spread));
   const warnings = noisy.map(([name, { min, max }]) => {
-    const range = `from ${min.toFixed(2)} to ${max.toFixed(2)}`;
-    return `${name} varies ${range} between rounds, more than a factor of ${NOISY_FACTOR}: its median is no claim`;
+    const range = `from ${min.toFixed(2)} to ${max.toFixed(2)} between rounds`;
+    const what = `more than a factor of ${NOISY_FACTOR}: its median is no claim`;
+    return `${name} varies ${range}, ${what}`;
   });
   if (machine.loadAverage > machine.cores / 2) {
     warnings.push(

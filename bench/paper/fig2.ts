@@ -47,7 +47,9 @@ const fig2: Experiment = {
   title: 'NetPIPE: latency and bandwidth over message size (Fig. 2)',
   paper:
     'NetPIPE over TCP between two hosts on 10 GbE: 5.7 us one way for 64 B on IX, 24 us on Linux; half of 10 Gb/s at 20 KB messages on IX, 385 KB on Linux.',
-  ours: "NetPIPE's exchange over a veth pair, one connection: ours to ours, Linux to Linux (C, blocking sockets, two namespaces), and our client to Linux.",
+  ours:
+    "NetPIPE's exchange over a veth pair, one connection: ours to ours, Linux to Linux (C, " +
+    'blocking sockets, two namespaces), and our client to Linux.',
   differs:
     "No wire and no NIC. Between two kernels the veth's offloads are on, so Linux sends segments of up to 64 KB that are never cut; ours sends 1514-byte frames. Bandwidth is what the two cores can do, not a link's.",
   run,

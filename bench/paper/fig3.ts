@@ -41,7 +41,9 @@ const paper =
 const ours =
   'The same with 64 connections, one message in flight each, one server core, one client core, over a veth pair.';
 
-const NO_CORES = `Echo over cores is not measured: a server of two threads and generators for them take four cores, and each of them spins; here are ${availableParallelism()}.`;
+const NO_CORES =
+  'Echo over cores is not measured: a server of two threads and generators for them take four ' +
+  `cores, and each of them spins; here are ${availableParallelism()}.`;
 
 export const fig3messages: Experiment = {
   name: 'fig3b',
@@ -88,7 +90,9 @@ export const fig3sizes: Experiment = {
   name: 'fig3c',
   title: 'Echo: message size (Fig. 3c)',
   paper,
-  ours: `${ours} The bare reflector (AF_XDP, no stack) bounds what any stack could do here; its frames are as long as ours would be.`,
+  ours:
+    `${ours} The bare reflector (AF_XDP, no stack) bounds what any stack could do here; its ` +
+    'frames are as long as ours would be.',
   differs:
     'One client core that is our own stack. Also shown: the application in a process of its own (domain process), which is how IX itself runs applications.',
   run: sizes,

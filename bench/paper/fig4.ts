@@ -37,7 +37,11 @@ const fig4: Experiment = {
   title: 'Open connections: rate and memory (Fig. 4)',
   paper:
     '64 B echo over 10 to 250,000 connections from 18 client machines: the peak is 10x that of Linux; at 250,000 47 % of its own peak remains.',
-  ours: "So many connections open in one process of one core, 64 messages in flight, in turn over all of them. Every connection must answer, or the point does not count. Memory: resident set of the whole dataplane process above that of the same server with room for 1024 connections and none open, per connection; Linux: growth of the kernel's slab.",
+  ours:
+    'So many connections open in one process of one core, 64 messages in flight, in turn over ' +
+    'all of them. Every connection must answer, or the point does not count. Memory: resident ' +
+    'set of the whole dataplane process above that of the same server with room for 1024 ' +
+    "connections and none open, per connection; Linux: growth of the kernel's slab.",
   differs:
     "One client core whose own connection state is as cold as the server's, and part of what is measured. 16 server ports, 16,000 connections each. A fresh server per point. Linux: one process a port where the limit of open files cannot be raised.",
   run,

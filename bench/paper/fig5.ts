@@ -62,8 +62,15 @@ type Workload = 'etc' | 'usr';
 const experiment = (workload: Workload, factor: string, values: string): Experiment => ({
   name: `fig5${workload}`,
   title: `memcached, ${workload.toUpperCase()}: latency against throughput (Fig. 5, Table 2)`,
-  paper: `memcached on IX and on Linux under mutilate's ${workload.toUpperCase()} (${values}): ${factor} the throughput with p99 <= 500 us, and half the tail at low load.`,
-  ours: `kv, memcached -t 1 and a Node store, one server core; open loop, 64 connections of at most ${DEPTH} requests in flight, timed from when a request was due; 20,000 records. The highest rate within the objective is found by halving. A run is cut into ${WINDOWS} windows, and its 99th percentile is one that a quarter of them keep, for everybody ("whole": by the whole run).`,
+  paper:
+    `memcached on IX and on Linux under mutilate's ${workload.toUpperCase()} (${values}): ` +
+    `${factor} the throughput with p99 <= 500 us, and half the tail at low load.`,
+  ours:
+    'kv, memcached -t 1 and a Node store, one server core; open loop, 64 connections of at most ' +
+    `${DEPTH} requests in flight, timed from when a request was due; 20,000 records. The highest ` +
+    `rate within the objective is found by halving. A run is cut into ${WINDOWS} windows, and ` +
+    'its 99th percentile is one that a quarter of them keep, for everybody ("whole": by the ' +
+    'whole run).',
   differs:
     'Our store is not memcached itself. All load comes from one core; where that core falls behind, it counts against the server.',
   run: (context) => run(context, workload),
@@ -143,11 +150,13 @@ async function describeHiccups({ settings }: Context): Promise<string> {
     const command = [compilePeer('hiccups'), `${HICCUPS_MS}`];
     const { share, longestNs } = await measuredBy<Hiccups>(cpu, command);
     const percent = (share * 100).toFixed(2);
-    return `the ${name}'s core ${percent} % of the time (longest ${(longestNs / 1e6).toFixed(1)} ms)`;
+    const longest = (longestNs / 1e6).toFixed(1);
+    return `the ${name}'s core ${percent} % of the time (longest ${longest} ms)`;
   };
   const cores = [look('server', settings.serverCpu), look('client', settings.clientCpu)];
   const said = (await Promise.all(cores)).join(', ');
-  return `With nothing of ours running, this machine took away ${said}, in pieces of more than 0.1 ms`;
+  const when = 'With nothing of ours running, this machine took away';
+  return `${when} ${said}, in pieces of more than 0.1 ms`;
 }
 
 /** Of the warm-up: the rest lets the queues that it left behind drain. */

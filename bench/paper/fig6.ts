@@ -21,7 +21,10 @@ const fig6: Experiment = {
   title: 'The batch bound B (Fig. 6)',
   paper:
     'memcached, USR, B = 1, 2, 8, 16, 64 at most a batch: +29 % throughput from B = 1 to B = 16, flat above; the tail at low load does not change.',
-  ours: 'kv, GETs of 32-byte values (95 % hits): saturation with 256 connections, low load with 4 connections, one request in flight each; and echo at the end of a cable, where no kernel takes its share.',
+  ours:
+    'kv, GETs of 32-byte values (95 % hits): saturation with 256 connections, low load with 4 ' +
+    'connections, one request in flight each; and echo at the end of a cable, where no kernel ' +
+    'takes its share.',
   differs: 'Closed loops. The client is one core of our own stack with B = 64.',
   run,
 };

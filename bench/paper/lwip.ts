@@ -26,7 +26,10 @@ const lwip: Experiment = {
   name: 'lwip',
   title: 'A stack in C at the same place: lwIP on the cable',
   paper: "IX' dataplane is built from lwIP; the paper does not measure lwIP itself.",
-  ours: "Debian's lwIP (C, raw API, one thread, MSS 1460, 64 KiB windows) and our stack behind the same rings of a shared-memory cable; one core each for server and client; echo of 64 B, one message in flight per connection.",
+  ours:
+    "Debian's lwIP (C, raw API, one thread, MSS 1460, 64 KiB windows) and our stack behind the " +
+    'same rings of a shared-memory cable; one core each for server and client; echo of 64 B, one ' +
+    'message in flight per connection.',
   differs:
     'Our client is the limit where the server is faster than it: a ratio near 1 says then that both kept up with it, and lwIP had time left (it polls without rest, so it cannot be said how much).',
   run: async (context) => {

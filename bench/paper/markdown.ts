@@ -24,10 +24,12 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 export function summaryOf(report: PaperReport): string {
   const count = (verdict: string) => report.targets.filter((t) => t.verdict === verdict).length;
   const undecided = count('void') + count('not measured');
+  const run = `${report.settings.level} run, ${Math.round(report.seconds / 60)} minutes`;
   return [
     '# Results: the evaluation of the paper, repeated',
     '',
-    `Written by \`bin/ix bench paper --publish\` on ${report.date} (${report.settings.level} run, ${Math.round(report.seconds / 60)} minutes). ${describeMachine(report)}.`,
+    `Written by \`bin/ix bench paper --publish\` on ${report.date} (${run}). ` +
+      `${describeMachine(report)}.`,
     '',
     'Ours runs beside what a user would pick instead, in turn (A B A B), on the same link, behind the same client. Numbers are',
     'medians of the rounds, in brackets the least and the most. Only ratios within one run are claims; all of it is in',

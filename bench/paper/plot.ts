@@ -108,8 +108,9 @@ export function draw(chart: Chart, all: readonly Series[], path: string): Drawin
   if (drawn.length === 0) return { svg: '', isEmpty: true };
   const body = chart.kind === 'bars' ? drawBars(chart, drawn) : drawLines(chart, drawn);
   const height = chart.kind === 'bars' ? barsHeight(drawn) : HEIGHT;
-  const svg = `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escaped(chart.title)}">
-<text class="title" x="${LEFT}" y="16">${escaped(chart.title)}</text>
+  const title = escaped(chart.title);
+  const svg = `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${title}">
+<text class="title" x="${LEFT}" y="16">${title}</text>
 ${body}</svg>`;
   return { svg, isEmpty: false };
 }
@@ -159,11 +160,19 @@ function line(
   const dots = sorted.map((mark) => {
     const [x, y] = [at(xScale(mark.x)), at(yScale(mark.y))];
     const [top, bottom] = [at(yScale(mark.high)), at(yScale(mark.low))];
-    const text = `${series.title}, ${chart.x.label} ${short(mark.x)}: ${short(mark.y)} ${chart.y.label} (${short(mark.low)} to ${short(mark.high)}); ${mark.path}`;
-    return `<g><title>${escaped(text)}</title><line x1="${x}" x2="${x}" y1="${top}" y2="${bottom}" stroke="${colour}"/><circle cx="${x}" cy="${y}" r="3.2" fill="${colour}"/></g>`;
+    const range = `<line x1="${x}" x2="${x}" y1="${top}" y2="${bottom}" stroke="${colour}"/>`;
+    const dot = `<circle cx="${x}" cy="${y}" r="3.2" fill="${colour}"/>`;
+    return `<g><title>${escaped(hover(series.title, mark, chart))}</title>${range}${dot}</g>`;
   });
-  const dash = DASHES[i % DASHES.length];
-  return `<polyline fill="none" stroke="${colour}" stroke-width="1.8"${dash ? ` stroke-dasharray="${dash}"` : ''} points="${points}"/>${dots.join('')}`;
+  const dashes = DASHES[i % DASHES.length];
+  const dash = dashes ? ` stroke-dasharray="${dashes}"` : '';
+  const stroke = `stroke="${colour}" stroke-width="1.8"${dash}`;
+  return `<polyline fill="none" ${stroke} points="${points}"/>${dots.join('')}`;
+}
+
+function hover(title: string, mark: Mark, { x, y }: Chart): string {
+  const value = `${short(mark.y)} ${y.label} (${short(mark.low)} to ${short(mark.high)})`;
+  return `${title}, ${x.label} ${short(mark.x)}: ${value}; ${mark.path}`;
 }
 
 function legend(title: string, i: number, count: number): string {
@@ -171,7 +180,8 @@ function legend(title: string, i: number, count: number): string {
   const x = LEFT + (i % 4) * step;
   const y = TOP - 6 + Math.floor(i / 4) * 12;
   const colour = COLOURS[i % COLOURS.length]!;
-  return `<circle cx="${at(x)}" cy="${y - 4}" r="4" fill="${colour}"/><text x="${at(x + 8)}" y="${y}">${escaped(title)}</text>`;
+  const dot = `<circle cx="${at(x)}" cy="${y - 4}" r="4" fill="${colour}"/>`;
+  return `${dot}<text x="${at(x + 8)}" y="${y}">${escaped(title)}</text>`;
 }
 
 const BAR = 15;
@@ -198,9 +208,15 @@ function drawBars(chart: Chart, drawn: Drawn): string {
       const value = `${short(mark.y)} ${chart.y.label}`;
       const text = escaped(`${series.title}, ${chart.names?.[x] ?? x}: ${value}; ${mark.path}`);
       const colour = COLOURS[i % COLOURS.length]!;
-      return `<g><title>${text}</title><rect x="${NAME_WIDTH}" y="${y}" width="${at(scale(mark.y))}" height="${BAR - 3}" fill="${colour}"/><text x="${at(NAME_WIDTH + scale(mark.y) + 5)}" y="${y + BAR - 5}">${escaped(value)}</text></g>`;
+      const width = scale(mark.y);
+      const size = `width="${at(width)}" height="${BAR - 3}"`;
+      const bar = `<rect x="${NAME_WIDTH}" y="${y}" ${size} fill="${colour}"/>`;
+      const place = `x="${at(NAME_WIDTH + width + 5)}" y="${y + BAR - 5}"`;
+      const label = `<text ${place}>${escaped(value)}</text>`;
+      return `<g><title>${text}</title>${bar}${label}</g>`;
     });
-    return `<text x="${NAME_WIDTH - 8}" y="${top + BAR - 5}" text-anchor="end">${name}</text>${bars.join('')}`;
+    const [x0, y0] = [NAME_WIDTH - 8, top + BAR - 5];
+    return `<text x="${x0}" y="${y0}" text-anchor="end">${name}</text>${bars.join('')}`;
   };
   return [
     ...groups.map(group),

@@ -32,7 +32,9 @@ const shares: Experiment = {
   title: 'Share of the server core in kernel, stack and application (section 5.5)',
   paper:
     'At peak memcached throughput Linux spends about 75 % of the time in the kernel, IX less than 10 %.',
-  ours: "The server's core while 64 connections keep 4 requests in flight each, from /proc/stat; what is not the kernel's of ours is divided by V8's sampling profiler.",
+  ours:
+    "The server's core while 64 connections keep 4 requests in flight each, from /proc/stat; " +
+    "what is not the kernel's of ours is divided by V8's sampling profiler.",
   differs:
     'Over a veth every frame of ours still crosses AF_XDP and veth code in the kernel, in the system call that sends. A NIC in zero-copy mode has neither.',
   run: async (context) => {
@@ -81,9 +83,8 @@ function describe(name: string, metrics: Record<string, { median: number }>): st
     .map(([metric, { median }]) => [metric.replace('ShareRatio', ''), median] as const)
     .sort((a, b) => b[1] - a[1]);
   if (parts.length <= 2) return [];
-  return [
-    `ours, ${name}: ${parts.map(([part, share]) => `${part} ${(share * 100).toFixed(0)} %`).join(', ')}`,
-  ];
+  const said = parts.map(([part, share]) => `${part} ${(share * 100).toFixed(0)} %`);
+  return [`ours, ${name}: ${said.join(', ')}`];
 }
 
 interface CoreTimes {

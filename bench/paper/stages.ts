@@ -27,7 +27,9 @@ const stages: Experiment = {
   name: 'stages',
   title: 'Where the time of one request goes',
   paper: 'The paper explains latency in prose (sections 4.2, 5.4); it has no such table.',
-  ours: "Echo of 64 B; every step of the elastic thread's cycle under a stopwatch, per received frame, with one request at a time and with 64 connections.",
+  ours:
+    "Echo of 64 B; every step of the elastic thread's cycle under a stopwatch, per received " +
+    'frame, with one request at a time and with 64 connections.',
   differs:
     'The stopwatch costs the server some speed; its own time is taken off each step. "Elsewhere" is the round trip less all steps: the client, the kernel between, and waiting (one connection only).',
   run: async (context) => {

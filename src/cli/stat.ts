@@ -87,7 +87,8 @@ function isReadable(instance: Instance): boolean {
 /** What there is to know of one without a control plane. */
 const whoHas = (i: Instance): string =>
   isOrphan(i)
-    ? `(no control plane since pid ${i.control.pid} died: start it again to adopt it, or: bin/ix stop ${i.address})`
+    ? `(no control plane since pid ${i.control.pid} died: ` +
+      `start it again to adopt it, or: bin/ix stop ${i.address})`
     : `(pid ${i.control.pid})`;
 
 const title = (i: Instance): string =>

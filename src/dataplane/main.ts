@@ -80,7 +80,8 @@ function run(config: DataplaneConfig): void {
     // What it said last has been heard by now: nobody asked for this. A process without it would
     // serve nobody.
     worker.on('exit', (code) => {
-      const message = `thread ${index} ended by itself (exit code ${code}); an application ends with ix.stop`;
+      const what = `thread ${index} ended by itself (exit code ${code})`;
+      const message = `${what}; an application ends with ix.stop`;
       channel.last({ type: 'failed', code: 'IX_WORKER', message }, 1);
     });
     return worker;

@@ -24,11 +24,12 @@ export const CALL = {
   accept: 2,
   /** [handle]: refuses a knocking flow with RST. */
   reject: 3,
-  /** [handle, count, offset, length, ... up to 4 spans], or count = SENDV_VECTOR: [handle, SENDV_VECTOR, offset of
-   * (offset, length) pairs in application memory, pairs]. -> bytes accepted (a prefix; 0, or QUOTA,
-   * only while other flows hold what there is: again after the next `sent` or `dead` of any). Word
-   * SENDV_DONE: received bytes that are consumed, as by a recv_done before it: 0 when that is done;
-   * if they are refused, nothing is sent.
+  /**
+   * [handle, count, offset, length, ... up to 4 spans], or count = SENDV_VECTOR: [handle,
+   * SENDV_VECTOR, offset of (offset, length) pairs in application memory, pairs]. -> bytes accepted
+   * (a prefix; 0, or QUOTA, only while other flows hold what there is: again after the next `sent`
+   * or `dead` of any). Word SENDV_DONE: received bytes that are consumed, as by a recv_done before
+   * it: 0 when that is done; if they are refused, nothing is sent.
    */
   sendv: 4,
   /** [handle, bytes]: received bytes are consumed, in order; reopens the window. */
@@ -55,16 +56,22 @@ export const CALL = {
   timer_cancel: 15,
   /** [handle]: FIN after what is queued; received data still comes (half-close). */
   shutdown: 16,
-  /** [handle, idleMs, intervalMs, count]: asks a peer that has been silent for so long whether it is still there, so many
-   * times, so far apart (0: 75 s and 9, as Linux); without an answer the flow dies (timeout).
-   * idleMs 0: never.
+  /**
+   * [handle, idleMs, intervalMs, count]: asks a peer that has been silent for so long whether it is
+   * still there, so many times, so far apart (0: 75 s and 9, as Linux); without an answer the flow
+   * dies (timeout). idleMs 0: never.
    */
   keepalive: 17,
-  /** [handle, ms]: the flow dies (timeout) when nothing was acknowledged for so long; 0: after the usual retries. Also
-   * right after `connect`, for the handshake. */
+  /**
+   * [handle, ms]: the flow dies (timeout) when nothing was acknowledged for so long; 0: after the
+   * usual retries. Also right after `connect`, for the handshake.
+   */
   user_timeout: 18,
-  /** [handle, hops, class]: the TTL or hop limit (1..255; 0: the usual 64) and the DiffServ code point (0..63) of the
-   * flow's segments from now on. Also right after `connect`, for the SYN, or after `accept`. */
+  /**
+   * [handle, hops, class]: the TTL or hop limit (1..255; 0: the usual 64) and the DiffServ code
+   * point (0..63) of the flow's segments from now on. Also right after `connect`, for the SYN, or
+   * after `accept`.
+   */
   marking: 19,
 } as const;
 
@@ -87,8 +94,10 @@ export const EVENT = {
   knock: 1,
   /** [handle, cookie]: our connect succeeded. */
   connected: 2,
-  /** [handle, cookie, offset, length, bytes, window]: in-order bytes in the receive pool; `bytes` and `window` as in `sent`, when
-   * there is something to say of both (0: not). */
+  /**
+   * [handle, cookie, offset, length, bytes, window]: in-order bytes in the receive pool; `bytes`
+   * and `window` as in `sent`, when there is something to say of both (0: not).
+   */
   recv: 3,
   /** [handle, cookie]: the peer has sent FIN; no more recv. */
   recv_end: 4,
@@ -108,8 +117,10 @@ export const EVENT = {
   udp_sent: 8,
   /** [timer, cookie] */
   timer: 9,
-  /** [handle, cookie, bytes]: the peer calls the next so many bytes of the flow's `recv` urgent (RFC 9293 3.8.5). They come in
-   * line. Again when it calls more urgent. */
+  /**
+   * [handle, cookie, bytes]: the peer calls the next so many bytes of the flow's `recv` urgent (RFC
+   * 9293 3.8.5). They come in line. Again when it calls more urgent.
+   */
   urgent: 10,
 } as const;
 

@@ -67,16 +67,16 @@ export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');
  */
 const NUMBERS = {
   x64: {
-    read: 0, write: 1, close: 3, ioctl: 16, getpid: 39, socket: 41, connect: 42, sendmsg: 46, bind: 49,
-    setsockopt: 54, getsockopt: 55, fcntl: 72, ftruncate: 77, prctl: 157, unshare: 272, epoll_ctl: 233,
-    epoll_pwait: 281, eventfd2: 290, epoll_create1: 291, setns: 308, memfd_create: 319, bpf: 321,
-    pidfd_open: 434, pidfd_getfd: 438, madvise: 28,
+    read: 0, write: 1, close: 3, ioctl: 16, getpid: 39, socket: 41, connect: 42, sendmsg: 46,
+    bind: 49, setsockopt: 54, getsockopt: 55, fcntl: 72, ftruncate: 77, prctl: 157, unshare: 272,
+    epoll_ctl: 233, epoll_pwait: 281, eventfd2: 290, epoll_create1: 291, setns: 308,
+    memfd_create: 319, bpf: 321, pidfd_open: 434, pidfd_getfd: 438, madvise: 28,
   },
   arm64: {
-    read: 63, write: 64, close: 57, ioctl: 29, getpid: 172, socket: 198, connect: 203, sendmsg: 211, bind: 200,
-    setsockopt: 208, getsockopt: 209, fcntl: 25, ftruncate: 46, prctl: 167, unshare: 97, epoll_ctl: 21,
-    epoll_pwait: 22, eventfd2: 19, epoll_create1: 20, setns: 268, memfd_create: 279, bpf: 280,
-    pidfd_open: 434, pidfd_getfd: 438, madvise: 233,
+    read: 63, write: 64, close: 57, ioctl: 29, getpid: 172, socket: 198, connect: 203, sendmsg: 211,
+    bind: 200, setsockopt: 208, getsockopt: 209, fcntl: 25, ftruncate: 46, prctl: 167, unshare: 97,
+    epoll_ctl: 21, epoll_pwait: 22, eventfd2: 19, epoll_create1: 20, setns: 268,
+    memfd_create: 279, bpf: 280, pidfd_open: 434, pidfd_getfd: 438, madvise: 233,
   },
 } as const; // biome-ignore format: a table
 

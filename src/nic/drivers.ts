@@ -47,8 +47,8 @@ export function copyingFor(mode: XdpMode, driver: string): Copying {
   if (driver === 'veth') return { wish: 'copy', why: 'veth has no zero-copy' };
   if (CUTS.includes(driver)) return { wish: 'copy', why: cutsWhy(driver) };
   const name = driver === '' ? 'a driver without a name' : driver;
-  const why = `whether zero-copy of ${name} takes a whole frame is not known; to try: --xdp zerocopy`;
-  return { wish: 'copy', why };
+  const what = `whether zero-copy of ${name} takes a whole frame is not known`;
+  return { wish: 'copy', why: `${what}; to try: --xdp zerocopy` };
 }
 
 /** Why zero-copy cannot be had although it was insisted on; empty: the kernel is to say. */

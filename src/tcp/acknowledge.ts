@@ -127,7 +127,8 @@ export class Acknowledging {
     if ((flags & FLAG.timing) !== 0) {
       const rtt = (this.#clock.us - i32[row + TCB.rttAt]!) | 0;
       sampleRtt(i32, row, rtt);
-      i32[row + TCB.minRtt] = Math.max(rtt, 1); // tells the first flight's retransmissions from late originals
+      // Tells the first flight's retransmissions from late originals.
+      i32[row + TCB.minRtt] = Math.max(rtt, 1);
       i32[row + TCB.minRttMs] = this.#clock.ms;
     } else if (options.hasTimestamps && options.tsEcr !== 0) this.#sampleEcho(row, options.tsEcr);
     i32[row + TCB.flags] = flags & ~FLAG.timing;

@@ -122,7 +122,8 @@ export class IcmpErrors {
    * fail at once, and what waits for them is looked for once.
    */
   neighbourFailed(neighbour: number, isIpv6: boolean): void {
-    this.#failed[(neighbour << 1) | (isIpv6 ? 1 : 0)] = 1; // the other's neighbours have the same numbers
+    // Neighbours of IPv4 and of IPv6 have the same numbers.
+    this.#failed[(neighbour << 1) | (isIpv6 ? 1 : 0)] = 1;
     this.#hasFailures = true;
   }
 

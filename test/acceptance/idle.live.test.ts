@@ -86,9 +86,12 @@ describe('idle', { skip: needs('cc'), timeout: 240_000 }, () => {
       while (good < MAJORITY && bad.length < MAJORITY) {
         const { answerMs, lateMs, plainMs, share } = await round(serving);
         const limitMs = ANSWER_MS_MAX + WAKE_UPS * lateMs + programs * plainMs;
-        const said = `${(share * 100).toFixed(2)} % of a core over ${IDLE_SECONDS} s, then ${answerMs.toFixed(3)} ms`;
-        const machine = `the machine up to ${lateMs.toFixed(3)} ms late, plain Node ${plainMs.toFixed(3)} ms`;
-        const verdict = `${said} of ${limitMs.toFixed(3)}; ${machine}`;
+        const [answer, limit, late, plain] = [answerMs, limitMs, lateMs, plainMs].map((ms) =>
+          ms.toFixed(3),
+        );
+        const idle = `${(share * 100).toFixed(2)} % of a core over ${IDLE_SECONDS} s`;
+        const machine = `the machine up to ${late} ms late, plain Node ${plain} ms`;
+        const verdict = `${idle}, then ${answer} ms of ${limit}; ${machine}`;
         t.diagnostic(verdict);
         assert.ok(share < CORE_SHARE_MAX, `${share * 100} % of a core`);
         if (answerMs < limitMs) good += 1;

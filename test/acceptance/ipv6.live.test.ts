@@ -140,7 +140,8 @@ describe('ipv6', { skip: needs('ping', 'nc', 'ip'), timeout: 120_000 }, () => {
     for (const index of [host, shared]) netlink.setUp(index);
     for (const name of ['ixqa', 'ixqb']) setOffloads(name, false);
     netlink.addAddress(host, parseIpv6('fd99::1')!, 64);
-    netlink.addAddress(shared, parseIpv6('fd99::10')!, 128); // the kernel's own, and no second way to the network
+    // The kernel's own, and no second way to the network.
+    netlink.addAddress(shared, parseIpv6('fd99::10')!, 128);
     const options = ['--nic', 'ixqb', '--ip', '10.99.0.2/24', '--ip6', 'fd99::2/64'];
     await using serving = await Serving.start(['kv', ...options]);
     await new Promise((resolve) => setTimeout(resolve, 1500)); // duplicate address detection

@@ -37,7 +37,8 @@ async function restricted(body: string): Promise<unknown> {
     const call = (name, ...args) => sys.syscall(callNumber(name), ...args);
     const text = (value) => Buffer.from(value + '\\0');
     const unix = (name) => Buffer.from('\\x01\\0\\0' + name, 'latin1');
-    const inet = (port) => Uint8Array.of(2, 0, port >> 8, port & 255, 127, 0, 0, 1, ...Array(8).fill(0));
+    const inet = (port) =>
+      Uint8Array.of(2, 0, port >> 8, port & 255, 127, 0, 0, 1, ...Array(8).fill(0));
     call('prctl', 38, 1, 0, 0, 0);
     restrictPaths([{ path: '${given}', access: READ }]);
     console.log(JSON.stringify(${body}));`;
@@ -69,8 +70,9 @@ test('tcp_boundOrConnected_isRefused', { skip: needs(4) }, async (t) => {
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
   const socket = `call('socket', 2, 1, 0)`;
-  const body = `[call('connect', ${socket}, inet(${port}), 16), call('bind', ${socket}, inet(0), 16)]`;
-  assert.deepEqual(await restricted(body), [EACCES, EACCES]);
+  const connect = `call('connect', ${socket}, inet(${port}), 16)`;
+  const bind = `call('bind', ${socket}, inet(0), 16)`;
+  assert.deepEqual(await restricted(`[${connect}, ${bind}]`), [EACCES, EACCES]);
 });
 
 test('signals_toWhoIsOutside_areRefused', { skip: needs(6) }, async () => {

@@ -188,9 +188,11 @@ describe('gate', () => {
 
   test('keepalive_badRangeOrStale_isRefused', () => {
     const flow = open();
-    for (const [idle, interval, count] of [[-1, 0, 0], [1, -1, 0], [1, 1_000_001, 0], [1, 0, -1], [1, 0, 128]]) {
+    // biome-ignore format: triples
+    const bad = [[-1, 0, 0], [1, -1, 0], [1, 1_000_001, 0], [1, 0, -1], [1, 0, 128]];
+    for (const [idle, interval, count] of bad) {
       assert.deepEqual(g.call([CALL.keepalive, flow, idle!, interval!, count!]), [CODE.BAD_RANGE]);
-    } // biome-ignore format: triples
+    }
     assert.deepEqual(g.call([CALL.keepalive, flow + 1, 1000, 0, 0]), [CODE.BAD_HANDLE]);
   });
 

@@ -43,8 +43,9 @@ export const text6 = (bytes: ArrayLike<number>): string =>
 export const full6 = (text: string): string => text6(bytes6(text));
 
 export const solicited6 = (text: string): string => {
-  const last = bytes6(text).slice(13);
-  return `ff02::1:ff${last[0]!.toString(16).padStart(2, '0')}:${((last[1]! << 8) | last[2]!).toString(16)}`;
+  const [high, middle, low] = bytes6(text).slice(13);
+  const word = ((middle! << 8) | low!).toString(16);
+  return `ff02::1:ff${high!.toString(16).padStart(2, '0')}:${word}`;
 };
 
 /** 33:33 and the last four bytes. */

@@ -42,6 +42,7 @@ const [head6, tail6] = v6.fragments6(v6.udp6(new Uint8Array(2000)), 17, 1, ROOM)
 const broadcast = { to: v4.EVERYBODY };
 const toUs = (destination: string) => v4.udp([1], { destination });
 
+// biome-ignore format: a table
 const UNTAGGED: [name: string, way: Way, frame: Uint8Array][] = [
   ['ARP request for us, broadcast', 'ours', v4.arp()],
   ['ARP request for us, unicast', 'ours', v4.arp({}, { to: v4.OUR_MAC })],
@@ -77,7 +78,7 @@ const UNTAGGED: [name: string, way: Way, frame: Uint8Array][] = [
   ['IPv6 echo request to all nodes', 'kernel', v6.icmp6Frame(128, 0, [0, 1, 0, 2], { destination: v6.ALL_NODES })],
   ['solicitation to the group of somebody else', 'kernel', v6.solicitation(OTHER6)],
   ['another type', 'kernel', v4.ethernet(new Uint8Array(46), { type: 0x88b5, to: PEER_MAC })],
-]; // biome-ignore format: a table
+];
 
 const withTag = (what: string, tci: number, type: number) =>
   UNTAGGED.filter(([, way]) => way !== 'kernel').map(([name, way, frame]): Wanted => {

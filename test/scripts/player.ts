@@ -42,7 +42,8 @@ function describe({ segment: s, at }: Sent): string {
     s.blocks === undefined ? '' : `sack ${s.blocks.map((block) => block.join(':')).join(' ')}`,
   ].filter((text) => text !== '');
   const range = s.length > 0 ? `${s.seq}:${s.seq + s.length}` : `${s.seq}`;
-  return `${at.toFixed(1)} ms > ${s.flags || '-'} ${range} ack ${s.ack} win ${s.window} ecn ${s.ecn} <${options.join(', ')}>`;
+  const header = `${s.flags || '-'} ${range} ack ${s.ack} win ${s.window} ecn ${s.ecn}`;
+  return `${at.toFixed(1)} ms > ${header} <${options.join(', ')}>`;
 }
 
 export class Player {

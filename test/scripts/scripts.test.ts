@@ -14,7 +14,8 @@ for (const file of globSync('*.script', { cwd: FOLDER }).sort()) {
   for (const scenario of parse(file, readFileSync(join(FOLDER, file), 'utf8'))) {
     test(`${basename(file, '.script')}: ${scenario.name}`, async () => {
       new Player(scenario).play();
-      await setImmediate(); // so that the runner's pipe is emptied: with --test-force-exit the rest would be lost
+      // So that the runner's pipe is emptied: with --test-force-exit the rest would be lost.
+      await setImmediate();
     });
   }
 }

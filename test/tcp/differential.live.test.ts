@@ -127,7 +127,8 @@ function difference(sequence: Sequence, mine: string[][], theirs: string[][]): s
   if (at < 0 || (from >= 0 && at >= from)) return undefined;
   const way = names.slice(0, at + 1).join(', ');
   const [we, they] = [ours, linux].map((heard) => heard[at]!.join('; ') || 'nothing');
-  return `${sequence.seed}: ${sequence.handshake.name}: ${way}\n    ours:  ${we}\n    linux: ${they}`;
+  const { seed, handshake } = sequence;
+  return `${seed}: ${handshake.name}: ${way}\n    ours:  ${we}\n    linux: ${they}`;
 }
 
 test('sequences_ourStackAndLinux_answerAlike', { skip, timeout: 60_000 }, async (t) => {

@@ -133,9 +133,10 @@ function describe(peer: Peer, replies: readonly Segment[]): string[] {
     const { seq, ack, length } = s;
     const flags = s.flags.replace('P', '');
     if (!/[SFR]/.test(flags) && length === 0) return [];
-    const options = flags.includes('S')
-      ? ` mss ${s.mss} scale ${s.scale !== undefined} sack ${s.sack === true} ts ${s.ts !== undefined}`
-      : ` ts ${s.ts !== undefined}`;
+    const negotiated = flags.includes('S')
+      ? ` mss ${s.mss} scale ${s.scale !== undefined} sack ${s.sack === true}`
+      : '';
+    const options = `${negotiated} ts ${s.ts !== undefined}`;
     const number = flags.includes('S') ? '' : ` ${seq}`; // another connection's, perhaps
     return [`${flags}${number} ack ${ack} length ${length}${flags.includes('R') ? '' : options}`];
   });

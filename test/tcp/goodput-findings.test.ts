@@ -119,7 +119,8 @@ for (const [name, fields] of Object.entries({ sack: SACK, noSack: { mss: 1000 } 
     const p = new Peer().open(fields);
     p.write(0, 10_000).replies(); // the first window, and nothing behind it
     for (let ack = 1001; ack <= 10_001; ack += 1000) p.pass(1).send('A', { ack });
-    assert.equal(field(p, 'cwnd'), 20_000, 'as Linux; by what is out at each acknowledgement it would be 14');
+    // By what is out at each acknowledgement it would be 14 segments.
+    assert.equal(field(p, 'cwnd'), 20_000, 'as Linux');
     p.write(10_000, 1000).replies();
     p.pass(1).send('A', { ack: 11_001 });
     assert.equal(field(p, 'cwnd'), 20_000, 'a window of which a twentieth is used');

@@ -430,9 +430,10 @@ test('handles_staleForeignAndOfTheOtherKind_badHandle', () => {
   p.open();
   const { tcp } = p.host;
   const all = (handle: number): number[] => [
-    tcp.accept(handle, 1), tcp.reject(handle), tcp.send(handle, p.host.at(0), 1), tcp.recvDone(handle, 1),
-    tcp.close(handle), tcp.abort(handle), tcp.shutdown(handle), tcp.keepalive(handle, 1),
-  ]; // biome-ignore format: two lines
+    tcp.accept(handle, 1), tcp.reject(handle), tcp.close(handle), tcp.abort(handle),
+    tcp.send(handle, p.host.at(0), 1), tcp.recvDone(handle, 1), tcp.shutdown(handle),
+    tcp.keepalive(handle, 1),
+  ]; // biome-ignore format: three lines
   for (const handle of [
     0,
     -1,

@@ -138,6 +138,9 @@ const fresh = (c: Case): number => (c.at > 0 ? 0 : Math.max(0, Math.min(c.at + c
 const isInOrder = (c: Case): boolean => c.at <= 0;
 const hasText = (c: Case): boolean => c.data > 0 || has('F')(c);
 
+const isExactReset = all(has('R'), (c) => c.at === 0);
+const isBareProbe = all(lacks('A'), isAllowance, (c) => c.data > 0);
+
 // --- rules that several states share ---
 
 /** Steps one to five of every state behind SYN-SENT; `state` is where it stays. */
@@ -146,12 +149,12 @@ function checks(state: string, reset: Answer): Rule[] {
   return [
     { by: '1st: not acceptable, RST', when: all(refused, has('R')), answer: stay('nothing') },
     { by: '1st: not acceptable', when: refused, answer: stay('ack') },
-    { by: '2nd; RFC 5961 3: RST at RCV.NXT', when: all(has('R'), (c) => c.at === 0), answer: reset },
+    { by: '2nd; RFC 5961 3: RST at RCV.NXT', when: isExactReset, answer: reset },
     { by: 'RFC 5961 3: RST elsewhere in the window', when: has('R'), answer: stay('ack') },
     { by: '4th; RFC 5961 4: SYN in the window', when: has('S'), answer: stay('ack') },
-    { by: '5th: no ACK, a probe of the closed window', when: all(lacks('A'), isAllowance, (c) => c.data > 0), answer: stay('ack') },
+    { by: '5th: no ACK, a probe of the closed window', when: isBareProbe, answer: stay('ack') },
     { by: '5th: no ACK', when: lacks('A'), answer: stay('nothing') },
-  ]; // biome-ignore format: a table
+  ];
 }
 
 const RESET: Answer = { reply: 'nothing', state: 'closed', dead: 'reset' };
@@ -162,8 +165,10 @@ const repetition = (answer: Answer): Rule => ({
   by: '1st: wholly old, and acknowledges our FIN',
   when: isRepetition,
   answer,
-  deviates: 'dropped by the letter; but its acknowledgement is true, and CLOSING would wait for our FIN to be sent again',
-}); // biome-ignore format: one sentence
+  deviates:
+    'dropped by the letter; but its acknowledgement is true, and CLOSING would wait for our FIN ' +
+    'to be sent again',
+});
 
 /** RFC 5961 5.2: acknowledges what was never sent, or what nobody can still be sending. */
 const badAck = (state: string): Rule => ({
@@ -233,6 +238,8 @@ const finAcked = acks('all');
 
 // --- the table ---
 
+const NOT_BACK = 'not back to LISTEN at once, anyone could do that';
+
 const handshake = (isActive: boolean): Rule[] => [
   {
     by: '4th: the SYN once more',
@@ -256,9 +263,9 @@ const handshake = (isActive: boolean): Rule[] => [
     ...(isActive ? { dead: 'refused' } : {}),
   }).map((rule) =>
     rule.by.startsWith('4th') && !isActive
-      ? { ...rule, deviates: 'passive OPEN: not back to LISTEN at once, anyone could do that; RFC 5961 4 instead' }
+      ? { ...rule, deviates: `passive OPEN: ${NOT_BACK}; RFC 5961 4 instead` }
       : rule,
-  ), // biome-ignore format: a table
+  ),
   {
     by: '5th: SEG.ACK is not of our SYN',
     when: (c) => c.ack !== 'all',
@@ -266,6 +273,11 @@ const handshake = (isActive: boolean): Rule[] => [
   },
   ...text('established', 'closeWait'),
 ];
+
+const badSynAck = all(has('A'), (c) => c.ack !== 'all');
+const UNTOUCHED: Answer = { reply: 'nothing', state: 'synSent' };
+const REFUSED: Answer = { reply: 'nothing', state: 'closed', dead: 'refused' };
+const OPENED: Answer = { reply: 'ack', state: 'established' };
 
 export const TABLE: Readonly<Record<string, readonly Rule[]>> = {
   // 3.10.7.1
@@ -289,14 +301,14 @@ export const TABLE: Readonly<Record<string, readonly Rule[]>> = {
   ],
   // 3.10.7.3; SND.UNA is ISS, so 'una' acknowledges nothing
   SYN_SENT: [
-    { by: '3.10.7.3 1st: bad ACK, RST', when: all(has('A'), has('R'), (c) => c.ack !== 'all'), answer: { reply: 'nothing', state: 'synSent' } },
-    { by: '3.10.7.3 1st: bad ACK', when: (c) => has('A')(c) && c.ack !== 'all', answer: { reply: 'reset', state: 'synSent' } },
-    { by: '3.10.7.3 2nd: RST, ACK', when: all(has('R'), has('A')), answer: { reply: 'nothing', state: 'closed', dead: 'refused' } },
-    { by: '3.10.7.3 2nd: RST', when: has('R'), answer: { reply: 'nothing', state: 'synSent' } },
-    { by: '3.10.7.3 4th: SYN, ACK', when: all(has('S'), has('A')), answer: { reply: 'ack', state: 'established' } },
+    { by: '3.10.7.3 1st: bad ACK, RST', when: all(badSynAck, has('R')), answer: UNTOUCHED },
+    { by: '3.10.7.3 1st: bad ACK', when: badSynAck, answer: { ...UNTOUCHED, reply: 'reset' } },
+    { by: '3.10.7.3 2nd: RST, ACK', when: all(has('R'), has('A')), answer: REFUSED },
+    { by: '3.10.7.3 2nd: RST', when: has('R'), answer: UNTOUCHED },
+    { by: '3.10.7.3 4th: SYN, ACK', when: all(has('S'), has('A')), answer: OPENED },
     { by: '3.10.7.3 4th: SYN', when: has('S'), answer: { reply: 'synAck', state: 'synReceived' } },
-    { by: '3.10.7.3 5th', when: always, answer: { reply: 'nothing', state: 'synSent' } },
-  ], // biome-ignore format: a table
+    { by: '3.10.7.3 5th', when: always, answer: UNTOUCHED },
+  ],
   // 3.10.7.4
   SYN_RECEIVED: handshake(false),
   SYN_RECEIVED_ACTIVE: handshake(true),

@@ -239,7 +239,8 @@ export class StatsReport {
       const key = u8.slice(item + KEY_START, item + KEY_START + images.keyLengthOf(item));
       const exptime = i32[(item >> 2) + EXPTIME]!;
       const time = exptime === 0 ? 0 : clock.unixTime - clock.now + exptime;
-      out += `ITEM ${Buffer.from(key).toString('latin1')} [${images.dataLengthOf(item)} b; ${time} s]\r\n`;
+      const name = Buffer.from(key).toString('latin1');
+      out += `ITEM ${name} [${images.dataLengthOf(item)} b; ${time} s]\r\n`;
       item = lru.after(item);
     }
     return `${out}END\r\n`;

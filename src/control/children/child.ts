@@ -43,8 +43,10 @@ import { makeOutputs, type Output, outputsAgain } from './output.ts';
 /** How long a child may take to end in order after SIGTERM. */
 const STOP_MS = 2000;
 const SIGTERM = 15;
-/** IX_NODE_FLAGS adds Node's own switches, to profile: `--perf-basic-prof`, `--cpu-prof`, `--trace-deopt`. What writes
- * files needs --unconfined. */
+/**
+ * IX_NODE_FLAGS adds Node's own switches, to profile: `--perf-basic-prof`, `--cpu-prof`,
+ * `--trace-deopt`. What writes files needs --unconfined.
+ */
 const NODE_FLAGS = [
   '--disable-warning=ExperimentalWarning',
   ...INLINING_FLAGS,

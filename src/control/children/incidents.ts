@@ -157,8 +157,9 @@ export function describe(incident: Incident): string {
 function happenedToLink(incident: LinkChanged | LinkRenamed | ChecksumsRefused): string {
   if (incident.event === 'link-renamed') return `was ${printable(incident.was)} until now`;
   if (incident.event === 'checksums') {
-    const what = `${incident.refused} packets came with a checksum left to hardware that is not there, and were dropped`;
-    return `${what}; where they are sent: ethtool -K INTERFACE tx off`;
+    const why = 'came with a checksum left to hardware that is not there, and were dropped';
+    const remedy = 'where they are sent: ethtool -K INTERFACE tx off';
+    return `${incident.refused} packets ${why}; ${remedy}`;
   }
   switch (incident.state) {
     case 'up':

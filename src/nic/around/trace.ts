@@ -99,9 +99,11 @@ function describeTcp(view: View, tcp: number, bytes: number, from: string, to: s
   if (bytes < TCP_HEADER_BYTES) return `${from} > ${to} tcp, short`;
   const header = (view.getUint8(tcp + TCP_DATA_OFFSET) >> 4) * 4;
   const flags = view.getUint8(tcp + TCP_FLAGS);
-  const ends = `${from}.${view.getUint16(tcp + TCP_SOURCE_PORT)} > ${to}.${view.getUint16(tcp + TCP_DESTINATION_PORT)}`;
+  const near = `${from}.${view.getUint16(tcp + TCP_SOURCE_PORT)}`;
+  const far = `${to}.${view.getUint16(tcp + TCP_DESTINATION_PORT)}`;
   const numbers = `seq ${view.getUint32(tcp + TCP_SEQUENCE)} ack ${view.getUint32(tcp + TCP_ACK)}`;
-  return `${ends} [${flagsText(flags)}] ${numbers} win ${view.getUint16(tcp + TCP_WINDOW)} len ${bytes - header}`;
+  const sizes = `win ${view.getUint16(tcp + TCP_WINDOW)} len ${bytes - header}`;
+  return `${near} > ${far} [${flagsText(flags)}] ${numbers} ${sizes}`;
 }
 
 function describeTransport(
@@ -130,13 +132,15 @@ function describeIpv4(view: View, ip: number, bytes: number): string {
   const length = total - header;
   if (fragment & (IP_OFFSET_MASK | IP_MORE_FRAGMENTS)) {
     const more = fragment & IP_MORE_FRAGMENTS ? '+' : '';
-    return `${from} > ${to} protocol ${protocol} fragment ${(fragment & IP_OFFSET_MASK) * 8}${more} len ${length}`;
+    const at = `${(fragment & IP_OFFSET_MASK) * 8}${more}`;
+    return `${from} > ${to} protocol ${protocol} fragment ${at} len ${length}`;
   }
   const transport = describeTransport(view, protocol, payload, length, from, to);
   if (transport !== undefined) return transport;
   if (protocol === PROTOCOL_ICMP && length >= ICMP_HEADER_BYTES) {
-    const kind = `type ${view.getUint8(payload + ICMP_TYPE)} code ${view.getUint8(payload + ICMP_CODE)}`;
-    return `${from} > ${to} icmp ${kind} len ${length}`;
+    const type = view.getUint8(payload + ICMP_TYPE);
+    const code = view.getUint8(payload + ICMP_CODE);
+    return `${from} > ${to} icmp type ${type} code ${code} len ${length}`;
   }
   return `${from} > ${to} protocol ${protocol} len ${length}`;
 }

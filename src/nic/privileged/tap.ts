@@ -57,7 +57,8 @@ function openDevice(): number {
       `opening ${DEVICE}`,
       (error as NodeJS.ErrnoException).errno ?? 0,
       isForbidden
-        ? `not permitted for this user; \`sudo chmod 666 ${DEVICE}\`, the usual mode, or run as root`
+        ? 'not permitted for this user; ' +
+            `\`sudo chmod 666 ${DEVICE}\`, the usual mode, or run as root`
         : 'no such device; `sudo modprobe tun`, or give the container that device',
     );
   }

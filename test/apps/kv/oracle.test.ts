@@ -318,6 +318,7 @@ test('randomScripts_inRandomFragments_sameAnswer', { skip }, async () => {
   const exptime = (): string => pick(['0', '0', '100', '-1', '9'.repeat(7), 'x', '2147483648']);
   const quiet = (): string => pick(['', '', '', ' noreply', ' x', '  ']);
   const number = (): string => (random.below(4) === 0 ? pick(NUMBERS) : `${random.below(1000)}`);
+  const keys = (): string => Array.from({ length: 1 + random.below(5) }, key).join(' ');
   const step = (): string => {
     const body = data();
     const length = random.below(15) === 0 ? body.length + random.below(5) - 2 : body.length;
@@ -328,11 +329,17 @@ test('randomScripts_inRandomFragments_sameAnswer', { skip }, async () => {
       case 2:
         return `${store} ${key()} ${number()} ${exptime()} ${length}${quiet()}\r\n${body}\r\n`;
       case 3:
-        return `cas ${pick(['a', 'b'])} ${number()} ${exptime()} ${length} ${pick(['{a}', '{b}', number()])}${quiet()}\r\n${body}\r\n`;
+        return [
+          `cas ${pick(['a', 'b'])} ${number()} ${exptime()} ${length}`,
+          ` ${pick(['{a}', '{b}', number()])}${quiet()}\r\n${body}\r\n`,
+        ].join('');
       case 4:
-        return `${pick(['get', 'gets'])} ${Array.from({ length: 1 + random.below(5) }, key).join(' ')}\r\n`;
+        return `${pick(['get', 'gets'])} ${keys()}\r\n`;
       case 5:
-        return `${pick(['gat', 'gats'])} ${exptime()} ${pick(['a', 'b'])} ${pick(['c', 'd', KEY_250])}\r\n`;
+        return [
+          `${pick(['gat', 'gats'])} ${exptime()}`,
+          ` ${pick(['a', 'b'])} ${pick(['c', 'd', KEY_250])}\r\n`,
+        ].join('');
       case 6:
         return `${pick(['incr', 'decr'])} ${key()} ${number()}${quiet()}\r\n`;
       case 7:

@@ -120,7 +120,12 @@ test('itemHalfSent_roomComesBack_goesOnWhereItStopped', () => {
         kv.c.acknowledge(1);
         answer += kv.c.output();
       }
-      const expected = `${hit('a', ' 1')}END\r\n${hit('a')}${hit('b')}${hit('b')}END\r\n${hit('b', ' 2')}${hit('a', ' 1')}END\r\nVERSION 1.6.18\r\n`;
+      const expected = [
+        `${hit('a', ' 1')}END\r\n`,
+        `${hit('a')}${hit('b')}${hit('b')}END\r\n`,
+        `${hit('b', ' 2')}${hit('a', ' 1')}END\r\n`,
+        'VERSION 1.6.18\r\n',
+      ].join('');
       assertSame(answer, expected, `${bytes} bytes, room for ${roomFor}`);
       assertAllHome(kv);
     }
@@ -195,7 +200,9 @@ test('manyConnections_randomInterleaving_eachSeesItsOwnAnswers', () => {
   const kv = startKv(8);
   const peers = Array.from({ length: 200 }, (_, i) => {
     const value = `${i}`.repeat(1 + (i % 50));
-    const requests = `set k${i} ${i} 0 ${value.length}\r\n${value}\r\nget k${i} none\r\nget k${i}\r\ndelete k${i}\r\nget k${i}\r\n`;
+    const requests =
+      `set k${i} ${i} 0 ${value.length}\r\n${value}\r\n` +
+      `get k${i} none\r\nget k${i}\r\ndelete k${i}\r\nget k${i}\r\n`;
     const hit = `VALUE k${i} ${i} ${value.length}\r\n${value}\r\n`;
     const answers = `STORED\r\n${hit}END\r\n${hit}END\r\nDELETED\r\nEND\r\n`;
     const c = kv.ix.connect();

@@ -26,10 +26,13 @@ test('stats_afterKnownRequests_countsThem', () => {
   other.die();
   const told = stats(kv);
   const expected = {
-    curr_connections: 1, total_connections: 2, cmd_get: 5, get_hits: 3, get_misses: 2, get_expired: 1, cmd_set: 5,
-    cmd_touch: 3, touch_hits: 2, touch_misses: 1, incr_hits: 1, incr_misses: 1, decr_hits: 1, decr_misses: 1,
-    delete_hits: 1, delete_misses: 1, cas_badval: 1, cas_misses: 1, cas_hits: 0, store_too_large: 1, curr_items: 1,
-    total_items: 3, uptime: 2, limit_maxbytes: 4 * 2 ** 20, threads: 1, pointer_size: 64, evictions: 0,
+    curr_connections: 1, total_connections: 2,
+    cmd_get: 5, get_hits: 3, get_misses: 2, get_expired: 1, cmd_set: 5,
+    cmd_touch: 3, touch_hits: 2, touch_misses: 1,
+    incr_hits: 1, incr_misses: 1, decr_hits: 1, decr_misses: 1,
+    delete_hits: 1, delete_misses: 1, cas_badval: 1, cas_misses: 1, cas_hits: 0,
+    store_too_large: 1, curr_items: 1, total_items: 3, evictions: 0,
+    uptime: 2, limit_maxbytes: 4 * 2 ** 20, threads: 1, pointer_size: 64,
   }; // biome-ignore format: a table
   for (const [name, value] of Object.entries(expected))
     assert.equal(told.get(name), `${value}`, name);

@@ -8,8 +8,8 @@ import type { HostileGate } from '../hostile/gate.ts';
 
 const { BAD_HANDLE, BAD_STATE, OK } = CODE;
 const ON_FLOWS = [
-  CALL.accept, CALL.reject, CALL.sendv, CALL.recv_done, CALL.close, CALL.abort, CALL.shutdown, CALL.keepalive, CALL.user_timeout,
-  CALL.marking,
+  CALL.accept, CALL.reject, CALL.sendv, CALL.recv_done, CALL.close, CALL.abort, CALL.shutdown,
+  CALL.keepalive, CALL.user_timeout, CALL.marking,
 ]; // biome-ignore format: a table
 const ON_OTHERS = [
   CALL.unlisten,

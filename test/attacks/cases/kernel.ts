@@ -86,8 +86,9 @@ export const cases: Case[] = [
   {
     name: 'calls_onSockets_areRefused',
     run: () =>
-      answers('connect', 'bind', 'listen', 'accept', 'accept4', 'sendto', 'sendmsg', 'sendmmsg', 'recvfrom',
-        'recvmsg', 'recvmmsg', 'setsockopt', 'getsockopt', 'getsockname'), // biome-ignore format: a list
+      answers('connect', 'bind', 'listen', 'accept', 'accept4', 'sendto', 'sendmsg', 'sendmmsg',
+        'recvfrom', 'recvmsg', 'recvmmsg', 'setsockopt', 'getsockopt', 'getsockname',
+      ), // biome-ignore format: a list
     expects: allEperm,
   },
   {
@@ -108,9 +109,9 @@ export const cases: Case[] = [
     name: 'filesOfTheMachine_opened_areNotThere',
     run: (_gate, { files }) =>
       opening([
-        ...files, '/etc/passwd', '/etc/shadow', '/etc/hostname', '/root', '/home', '/var/log', '/run', '/run/ix',
-        '/sys', '/sys/class/net', '/boot', '/dev/mem', '/dev/kmem', '/dev/net/tun', '/dev/shm', '/dev/ptmx', '/dev/tty',
-        '/dev/vda', '/dev/kvm', '/dev/fuse',
+        ...files, '/etc/passwd', '/etc/shadow', '/etc/hostname', '/root', '/home', '/var/log',
+        '/run', '/run/ix', '/sys', '/sys/class/net', '/boot', '/dev/mem', '/dev/kmem',
+        '/dev/net/tun', '/dev/shm', '/dev/ptmx', '/dev/tty', '/dev/vda', '/dev/kvm', '/dev/fuse',
       ]), // biome-ignore format: a list
     check: refused,
   },
@@ -219,8 +220,9 @@ export const cases: Case[] = [
   {
     name: 'mountsAndRoots_areRefused',
     run: () =>
-      answers('mount', 'umount2', 'pivot_root', 'chroot', 'move_mount', 'mount_setattr', 'setns', 'unshare', 'swapon',
-        'quotactl', 'acct'), // biome-ignore format: a list
+      answers('mount', 'umount2', 'pivot_root', 'chroot', 'move_mount', 'mount_setattr', 'setns',
+        'unshare', 'swapon', 'quotactl', 'acct',
+      ), // biome-ignore format: a list
     expects: allEperm,
   },
   {
@@ -400,8 +402,10 @@ export const cases: Case[] = [
   {
     name: 'partsOfTheKernel_areRefused',
     run: () =>
-      answers('bpf', 'perf_event_open', 'keyctl', 'add_key', 'request_key', 'kexec_load', 'init_module', 'reboot', 'syslog',
-        'userfaultfd', 'memfd_create', 'timerfd_create', 'signalfd4', 'splice', 'tee', 'vmsplice'), // biome-ignore format: a list
+      answers('bpf', 'perf_event_open', 'keyctl', 'add_key', 'request_key', 'kexec_load',
+        'init_module', 'reboot', 'syslog', 'userfaultfd', 'memfd_create', 'timerfd_create',
+        'signalfd4', 'splice', 'tee', 'vmsplice',
+      ), // biome-ignore format: a list
     expects: allEperm,
   },
   {

@@ -270,8 +270,8 @@ export const cases: Case[] = [
       const socket = bind(gate, 510);
       const end = memory.offset + memory.bytes;
       const bad = [
-        [memory.offset - 1, 8], [end - 4, 8], [end, 1], [receivePool.offset, 8], [0, 8], [memory.offset, -1],
-        [memory.offset, INT_MAX], [INT_MAX, INT_MAX], [INT_MIN, 1],
+        [memory.offset - 1, 8], [end - 4, 8], [end, 1], [receivePool.offset, 8], [0, 8],
+        [memory.offset, -1], [memory.offset, INT_MAX], [INT_MAX, INT_MAX], [INT_MIN, 1],
       ]; // biome-ignore format: a table
       const send = ([at = 0, n = 0]: number[]) => [
         CALL.udp_sendv,

@@ -98,7 +98,8 @@ test('launch_diesBeforeReady_rejects', async () => {
 const ASKED = `const { createInterface } = await import('node:readline');
   const { Socket } = await import('node:net');
   const heard = [];
-  const threads = (flows) => [{ flows, timers: 0, receiveHeld: 0, transmitHeld: 0, allocatedBytes: 0, kernelDrops: {} }];
+  const none = { timers: 0, receiveHeld: 0, transmitHeld: 0, allocatedBytes: 0, kernelDrops: {} };
+  const threads = (flows) => [{ flows, ...none }];
   createInterface({ input: new Socket({ fd: 3 }) }).on('line', (line) => {
     heard.push(Number(line.split(' ')[1]));
     if (heard.length === 2) answer();
@@ -152,8 +153,8 @@ test('launch_exitCodesThatAreNone_areNotHeard', async () => {
 });
 
 test('launch_failureOfAMegabyte_isCut', async () => {
-  const body = `send({ type: 'failed', code: 'IX', message: 'x'.repeat(1_000_000) }); process.exit(1);`;
-  const { failure } = await start(body).ended;
+  const say = `send({ type: 'failed', code: 'IX', message: 'x'.repeat(1_000_000) });`;
+  const { failure } = await start(`${say} process.exit(1);`).ended;
   assert.equal(failure?.length, 8192);
 });
 

@@ -170,7 +170,11 @@ describe('output', { timeout: 120_000 }, () => {
 
   test('orphan_printsMoreThanAPipeHolds_neitherEndsNorWaits', async () => {
     const body = `liveOn();
-      setInterval(() => { console.log('x'.repeat(20_000)); console.error('y'.repeat(20_000)); note('alive', '.'); }, 5);`;
+      setInterval(() => {
+        console.log('x'.repeat(20_000));
+        console.error('y'.repeat(20_000));
+        note('alive', '.');
+      }, 5);`;
     const child = start(body, ['ignore', 'pipe', 'pipe']);
     const pid = Number(await until('it is there', () => said('pid')));
     child.stdout!.resume();

@@ -160,7 +160,7 @@ for (const mode of ['native', 'generic'] as const) {
   });
 }
 
-test('a kernel on the other side reaches the kernel on ours past the program, and asks us for our address', {
+test('program_aKernelOnTheOtherSide_reachesTheKernelOnOurs_andAsksUsForOurAddress', {
   skip,
   timeout: 30_000,
 }, async (t) => {
