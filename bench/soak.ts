@@ -19,6 +19,7 @@ import { readStatistics } from '../src/control/record/statistics.ts';
 import { type Service, startService } from '../src/control/service/service.ts';
 import { findApplication } from '../src/control/wish/applications.ts';
 import { parseRunOptions } from '../src/control/wish/options.ts';
+import { planOf } from '../src/control/wish/plan.ts';
 import { readInterface, setOffloads } from '../src/nic/privileged/interface.ts';
 import { formatIpv6 } from '../src/wire/ipv6-text.ts';
 import { progress } from './harness/bench.ts';
@@ -128,7 +129,9 @@ async function soakOn(server: string, options: SoakOptions): Promise<SoakReport>
     memory: '256',
     domain: options.domain,
   };
-  const service = await startService(findApplication('kv'), parseRunOptions(given), SERVER_LINK);
+  const service = await startService(
+    planOf(findApplication('kv'), parseRunOptions(given), SERVER_LINK),
+  );
   // While the server asks whether its IPv6 address is taken, a stranger's question for it means yes
   // (RFC 4862 5.4.3).
   await sleep(ADDRESS_MS);

@@ -18,6 +18,7 @@ import { readStatistics } from '../src/control/record/statistics.ts';
 import { type Service, startService } from '../src/control/service/service.ts';
 import { findApplication } from '../src/control/wish/applications.ts';
 import { parseRunOptions } from '../src/control/wish/options.ts';
+import { planOf } from '../src/control/wish/plan.ts';
 import { readInterface, setOffloads } from '../src/nic/privileged/interface.ts';
 import { progress } from './harness/bench.ts';
 import { peerSource } from './harness/compile.ts';
@@ -164,7 +165,9 @@ async function measure(options: FloodOptions): Promise<Half> {
       memory: '64',
       domain: options.domain,
     };
-    const service = await startService(findApplication('kv'), parseRunOptions(given), SERVER_LINK);
+    const service = await startService(
+      planOf(findApplication('kv'), parseRunOptions(given), SERVER_LINK),
+    );
     try {
       return await clientsAndFlood(service, options);
     } finally {

@@ -14,6 +14,7 @@ import type { Dataplane } from '../../src/control/children/launch.ts';
 import { type Service, startService } from '../../src/control/service/service.ts';
 import { type Application, findApplication } from '../../src/control/wish/applications.ts';
 import { parseRunOptions } from '../../src/control/wish/options.ts';
+import { planOf } from '../../src/control/wish/plan.ts';
 import { DataplaneDiedError, UserError } from '../../src/errors.ts';
 import { isLoadReport, type LoadReport, type LoadResult } from '../../src/load/result.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH, SERVER_LINK } from './network.ts';
@@ -64,7 +65,7 @@ async function startDataplane(
   // A veth pair whose ends have no offloads (network.ts): what `ix serve` chooses on a link of its
   // own.
   const options = parseRunOptions({ xdp: 'generic', ip6: 'none', ...given });
-  return await startService(app, options, link, { report });
+  return await startService(planOf(app, options, link), { report });
 }
 
 async function end(service: Service): Promise<void> {

@@ -13,9 +13,7 @@
 import { closeSync } from 'node:fs';
 import { CaptureFiles } from '../control/children/capture-file.ts';
 import { hostAddressFor } from '../control/link/address.ts';
-import { baseConfig } from '../control/service/life.ts';
-import type { Application } from '../control/wish/applications.ts';
-import type { RunOptions } from '../control/wish/options.ts';
+import type { Plan } from '../control/wish/plan.ts';
 import { DataplaneFailedError, UserError } from '../errors.ts';
 
 interface Beyond {
@@ -65,17 +63,20 @@ class DemonstrationError extends UserError {
 }
 
 export async function demonstrate(
-  app: Application,
-  options: RunOptions,
+  { application, dataplane, network, output }: Plan,
   report: (value: unknown) => void,
 ): Promise<void> {
-  const { capture, ip } = options;
+  const { capture } = output;
+  const { address, prefixLength } = network;
   const captureFd = capture === undefined ? undefined : new CaptureFiles(capture).open(0);
-  const server = { ...baseConfig(app, options), ...(captureFd !== undefined && { captureFd }) };
+  const server = {
+    ...{ ...dataplane, app: application, address, prefixLength },
+    ...(captureFd !== undefined && { captureFd }),
+  };
   // Loaded here: nobody else who serves needs a dataplane in this process.
   const { DEMO_CLIENT_FAILED, DemoError, runDemo } = await import('./demo.ts');
   try {
-    process.exitCode = await runDemo({ server, clientAddress: hostAddressFor(ip), report });
+    process.exitCode = await runDemo({ server, clientAddress: hostAddressFor(network), report });
   } catch (error) {
     if (!(error instanceof DemoError)) throw error;
     const { code, message } = error;

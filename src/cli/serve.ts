@@ -24,7 +24,8 @@ import { describeXdp } from '../control/link/xdp.ts';
 import { claim, endOrphan, mayAdopt, orphanAt, wishOf } from '../control/service/adopt.ts';
 import { adoptService, type Service, startService } from '../control/service/service.ts';
 import { type Application, commandsToTry, findApplication } from '../control/wish/applications.ts';
-import { parseRunOptions, parseSettings, type RunOptions } from '../control/wish/options.ts';
+import { parseRunOptions, parseSettings } from '../control/wish/options.ts';
+import { type Plan, planOf } from '../control/wish/plan.ts';
 import { missingFor, requireKernel } from '../control/wish/privilege.ts';
 import { DataplaneDiedError, LinkGoneError, OptionError, PrivilegeError } from '../errors.ts';
 import { printable } from '../printable.ts';
@@ -42,9 +43,10 @@ export async function serve(
   const options = parseRunOptions(given);
   const app = findApplication(name, parseSettings(settings));
   const nic = options.nic ?? 'veth';
+  const planned = (): Plan => planOf(app, options, nic);
   const beyond = beyondDemonstration(given);
   if (nic === 'cable') {
-    if (beyond === undefined) return demonstrate(app, options, printReport);
+    if (beyond === undefined) return demonstrate(planned(), printReport);
     throw new OptionError(
       `${beyond.option} cannot be with --nic cable, which is server and client in one process`,
       beyond.remedy,
@@ -56,30 +58,33 @@ export async function serve(
     if (options.nic !== undefined || beyond !== undefined) throw refusal;
     console.error(`ix: ${refusal.message}`);
     console.error(`ix: showing ${app.name} with a built-in client instead, in one process`);
-    return demonstrate(app, options, printReport);
+    return demonstrate(planned(), printReport);
   }
   if (nic !== 'tap') requireKernel();
-  await serveUntilStopped(app, options, nic);
+  await serveUntilStopped({ app, plan: planned(), isJson: options.json });
 }
 
 const ignore = (): void => {};
 
-async function serveUntilStopped(
-  app: Application,
-  options: RunOptions,
-  nic: string,
-): Promise<void> {
+interface Asked {
+  readonly app: Application;
+  readonly plan: Plan;
+  /** How to say what comes of it. */
+  readonly isJson: boolean;
+}
+
+async function serveUntilStopped(asked: Asked): Promise<void> {
   const stopped = Promise.withResolvers<'stopped'>();
   const stop = () => stopped.resolve('stopped');
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
   for (const signal of IGNORED_SIGNALS) process.on(signal, ignore);
   try {
-    const starting = adoptOrStart(app, options, nic);
+    const starting = adoptOrStart(asked);
     const begun = await Promise.race([starting, stopped.promise]);
     // A signal before it was ready: the command ends, and the exit handler takes down what there
     // is.
     if (begun === 'stopped') return;
-    announce(app, options, begun);
+    announce(asked, begun);
     const { service } = begun;
     const outcome = await Promise.race([service.ended, stopped.promise]);
     await service.stop();
@@ -101,10 +106,10 @@ interface Begun {
  * What runs at the address without a control plane is adopted if it is what is asked for, and ended
  * if not.
  */
-async function adoptOrStart(app: Application, options: RunOptions, nic: string): Promise<Begun> {
-  const wish = wishOf(app, options, nic);
-  const incident = (each: Incident): void => printIncident(each, options.json);
-  const restarts = !options.tied;
+async function adoptOrStart({ plan, isJson }: Asked): Promise<Begun> {
+  const wish = wishOf(plan);
+  const incident = (each: Incident): void => printIncident(each, isJson);
+  const restarts = !plan.life.isTied;
   const given = {
     report: printReport,
     incident,
@@ -113,14 +118,14 @@ async function adoptOrStart(app: Application, options: RunOptions, nic: string):
   };
   // Who read what we print may go: that is no reason to end.
   if (restarts) for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-  const address = formatAddress(options.ip.address);
+  const address = formatAddress(plan.network.address);
   const orphan = orphanAt(address);
   if (orphan) {
     const from = orphan.control.pid;
     const isSame = given.wish !== undefined && orphan.estate?.wish === wish;
     if (isSame && claim(orphan)) {
       try {
-        return { service: await adoptService(orphan, app, options, given), from };
+        return { service: await adoptService(orphan, plan, given), from };
       } catch (error) {
         sayEnded(orphan.app, address, from, error instanceof Error ? error.message : `${error}`);
         await endOrphan(orphan);
@@ -130,7 +135,7 @@ async function adoptOrStart(app: Application, options: RunOptions, nic: string):
       await endOrphan(orphan);
     }
   }
-  return { service: await startService(app, options, nic, given) };
+  return { service: await startService(plan, given) };
 }
 
 function sayEnded(app: string, address: string, from: number, why: string): void {
@@ -156,12 +161,12 @@ function printIncident(incident: Incident, isJson: boolean): void {
   if (isJson) console.log(JSON.stringify(incident));
 }
 
-function announce(app: Application, options: RunOptions, { service, from }: Begun): void {
+function announce({ app, isJson }: Asked, { service, from }: Begun): void {
   const { address, address6, ports, nic, xdp, dataplane, application, advice } = service;
   for (const line of advice) console.error(`ix: ${line}`);
   const missing = [dataplane, application].flatMap((child) => child?.confined?.missing ?? []);
   const notEnforced = [...new Set(missing)];
-  if (options.json) {
+  if (isJson) {
     const facts = {
       app: app.name,
       address,
@@ -192,7 +197,7 @@ function announce(app: Application, options: RunOptions, { service, from }: Begu
     console.log(`  it went on when pid ${from} died: connections and values are kept`);
   }
   if (xdp) console.log(`  ${nic}: ${describeXdp(xdp)}`);
-  for (const command of commandsToTry(app.name, address, ports)) console.log(`  ${command}`);
+  for (const command of commandsToTry(app, address, ports)) console.log(`  ${command}`);
   if (address6 !== undefined) {
     console.log(`  and at ${port === undefined ? address6 : `[${address6}]:${port}`}`);
   }

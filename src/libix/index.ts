@@ -37,6 +37,7 @@ export type { Handlers } from './handlers.ts';
 export type { ConnectOptions, Ix, ListenOptions, Span } from './ix.ts';
 export { RawGate } from './raw.ts';
 export type { UdpHandlers, UdpSocket } from './udp.ts';
+export type { Wants } from './wants.ts';
 
 import type { Ix } from './ix.ts';
 

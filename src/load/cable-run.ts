@@ -9,6 +9,7 @@ import type { DataplaneConfig } from '../child/config.ts';
 import { type Dataplane, launch } from '../control/children/launch.ts';
 import { makeStatistics } from '../control/record/statistics.ts';
 import { findApplication } from '../control/wish/applications.ts';
+import type { ApplicationPart, DataplanePart } from '../control/wish/plan.ts';
 import { DataplaneDiedError } from '../errors.ts';
 import { parseAddress } from '../libix/address.ts';
 import { ETHERNET_MTU } from '../limits.ts';
@@ -19,6 +20,8 @@ import type { LoadReport } from './result.ts';
 const SERVER_ADDRESS = '10.77.0.2';
 const GENERATOR_ADDRESS = '10.77.0.1';
 const ENTRIES = 4096;
+const SERVER_MIB = 768;
+const SERVER_VALUES_MIB = '512';
 
 export interface CableCarrier {
   /** The server is started with the generator. */
@@ -35,16 +38,14 @@ export const CABLE_HOST = SERVER_ADDRESS;
 interface EndPlan {
   side: CableSide;
   address: string;
-  cpu: number | undefined;
-  memoryMiB: number;
-  flows: number;
-  app: DataplaneConfig['app'];
+  app: ApplicationPart;
+  dataplane: DataplanePart;
 }
 
 export async function runOnCable(
-  generator: DataplaneConfig['app'],
+  generator: ApplicationPart,
   { app, cpu, serverCpu }: CableCarrier,
-  limits: { memoryMiB: number; flows: number },
+  limits: { applicationMiB: number; flows: number },
   hear: (value: unknown) => void,
   reported: PromiseWithResolvers<LoadReport>,
 ): Promise<Generating> {
@@ -55,12 +56,18 @@ export async function runOnCable(
     closeCable(cable);
   };
   try {
-    const { name, module, options } = findApplication(app, app === 'kv' ? { m: '512' } : {});
-    const served = { name, module, options };
-    const server = { side: 0, address: SERVER_ADDRESS, cpu: serverCpu, app: served } as const;
-    running.push(await start(cable, { ...server, ...limits, memoryMiB: 768 }, 'adaptive'));
-    const client = { side: 1, address: GENERATOR_ADDRESS, cpu, app: generator } as const;
-    running.push(await start(cable, { ...client, ...limits }, 'spin', hear));
+    const served = findApplication(app);
+    // Values for whoever keeps some, in the memory that every server has here.
+    if (served.wants.memory) served.options['m'] = SERVER_VALUES_MIB;
+    const server = { side: 0, address: SERVER_ADDRESS, app: served } as const;
+    const serving = { ...limits, applicationMiB: SERVER_MIB };
+    running.push(
+      await start(cable, { ...server, dataplane: dataplaneOf('adaptive', serving, serverCpu) }),
+    );
+    const client = { side: 1, address: GENERATOR_ADDRESS, app: generator } as const;
+    running.push(
+      await start(cable, { ...client, dataplane: dataplaneOf('spin', limits, cpu) }, hear),
+    );
     for (const dataplane of running) {
       void dataplane.ended.then(({ how, failure }) =>
         reported.reject(new DataplaneDiedError(`an end of the cable ended: ${failure ?? how}`)),
@@ -73,10 +80,15 @@ export async function runOnCable(
   }
 }
 
+const dataplaneOf = (
+  idle: DataplanePart['idle'],
+  limits: DataplanePart['limits'],
+  cpu: number | undefined,
+): DataplanePart => ({ idle, ...(cpu !== undefined && { cpu }), limits, trace: false });
+
 async function start(
   cable: CableParts,
-  { side, address, cpu, memoryMiB, flows, app }: EndPlan,
-  idle: DataplaneConfig['idle'],
+  { side, address, app, dataplane: given }: EndPlan,
   report?: (value: unknown) => void,
 ): Promise<Dataplane> {
   const mac = [2, 0x69, 0x78, 0, 0, side + 1];
@@ -87,12 +99,9 @@ async function start(
     address: parseAddress(address),
     prefixLength: 24,
     gateway: 0,
-    idle,
-    ...(cpu === undefined ? {} : { cpu }),
-    app,
-    limits: { applicationMiB: memoryMiB, flows },
+    ...given,
+    app: { name: app.name, module: app.module, options: app.options },
     statisticsFd,
-    trace: false,
   };
   const dataplane = launch(config, undefined, report);
   try {

@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { startService } from '../control/service/service.ts';
 import { findApplication } from '../control/wish/applications.ts';
 import { parseRunOptions } from '../control/wish/options.ts';
+import { planOf } from '../control/wish/plan.ts';
 import { DataplaneDiedError, UserError } from '../errors.ts';
 import { type CableCarrier, runOnCable } from './cable-run.ts';
 import {
@@ -137,17 +138,18 @@ async function start(
   }
   const application = findApplication(GENERATOR, settings);
   if (carrier.via === 'cable') {
-    const limits = { memoryMiB: memoryMiB * 2, flows };
+    const limits = { applicationMiB: memoryMiB * 2, flows };
     return runOnCable(application, carrier, limits, hear, reported);
   }
   const { nic, ip, cpu, xdp } = carrier;
-  const run = parseRunOptions({
+  const asked = parseRunOptions({
     ...{ ip, ip6: 'none', idle: 'spin', domain: 'inline', flows: `${flows}` },
     memory: `${memoryMiB}`,
     ...(cpu === undefined ? {} : { cpu: `${cpu}` }),
     ...(xdp === undefined ? {} : { xdp }),
   });
-  const service = await startService(application, run, nic, { report: hear });
+  const plan = planOf(application, asked, nic);
+  const service = await startService(plan, { report: hear });
   void service.dataplane.ended.then(({ how, failure }) =>
     reported.reject(new DataplaneDiedError(`the generator ended: ${failure ?? how}`)),
   );

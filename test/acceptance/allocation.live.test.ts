@@ -26,6 +26,7 @@ import {
 import { type Service, startService } from '../../src/control/service/service.ts';
 import { findApplication } from '../../src/control/wish/applications.ts';
 import { parseRunOptions } from '../../src/control/wish/options.ts';
+import { planOf } from '../../src/control/wish/plan.ts';
 import { enterNamespace } from '../control/namespace.ts';
 import { needs } from './programs.ts';
 import { DOMAINS } from './serving.ts';
@@ -73,7 +74,7 @@ async function startClient(app: keyof typeof APPS, host: string): Promise<Servic
   const given = { ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`, cpu: '0', domain: 'inline' };
   const load = findApplication(here(`../../src/load/${client}`), settings);
   const report = (value: unknown) => assert.fail(`the client ended: ${JSON.stringify(value)}`);
-  return await startService(load, parseRunOptions(given), CLIENT_LINK, { report });
+  return await startService(planOf(load, parseRunOptions(given), CLIENT_LINK), { report });
 }
 
 async function end(service: Service): Promise<void> {
@@ -111,7 +112,7 @@ async function measureAt(server: string, app: keyof typeof APPS, domain: string)
   const settings = { module: here(`../../src/apps/${module}`), messages: `${MESSAGES}`, bytes };
   const given = { ip: `${server}/${PREFIX_LENGTH}`, cpu: '1', domain, idle: 'spin' };
   const application = findApplication(here('apps/measured.ts'), settings);
-  const service = await startService(application, parseRunOptions(given), SERVER_LINK, {
+  const service = await startService(planOf(application, parseRunOptions(given), SERVER_LINK), {
     report: (value) => void onWindow(value as Window).catch(done.reject),
   });
   try {

@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { startService } from '../../src/control/service/service.ts';
 import { findApplication } from '../../src/control/wish/applications.ts';
 import { parseRunOptions, parseSettings } from '../../src/control/wish/options.ts';
+import { planOf } from '../../src/control/wish/plan.ts';
 
 const [, , module = '', ip = '', main, options = '{}', ...settings] = process.argv;
 
@@ -20,7 +21,7 @@ const say = (message: unknown): void => void process.stdout.write(`${JSON.string
 const { restarts = false, ...rest } = JSON.parse(options);
 const given = { ip, domain: 'process', ...rest };
 const app = findApplication(module, parseSettings(settings));
-const service = await startService(app, parseRunOptions(given), 'veth', {
+const service = await startService(planOf(app, parseRunOptions(given), 'veth'), {
   main: main || undefined,
   restarts,
   report: (value) => say({ type: 'report', value }),

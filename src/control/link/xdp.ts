@@ -7,7 +7,7 @@
  * - native, native-copy, zerocopy and generic are that or nothing: what the kernel refuses then is
  *   the command's failure.
  *
- * Called by control/service/holdings.ts and control/service/life.ts; said by cli/serve.ts,
+ * Called by control/wish/plan.ts and control/service/life.ts; said by cli/serve.ts,
  * cli/stat.ts and cli/doctor.ts.
  */
 import type { Copied, XdpState } from '../../child/config.ts';
@@ -16,13 +16,18 @@ import type { XdpMode } from '../../nic/drivers.ts';
 import { type Copying, copyingFor, zeroCopyRefusal } from '../../nic/drivers.ts';
 import type { Attachment } from '../../nic/privileged/attach.ts';
 import { printable } from '../../printable.ts';
-import type { Network } from './network.ts';
 
 export const XDP_CHOICES = ['auto', 'native', 'generic', 'native-copy', 'zerocopy'] as const;
 export type XdpChoice = (typeof XDP_CHOICES)[number];
 
+/** Absent: the best mode that the interface has. `why` it is not a better one. */
+export interface AttachMode {
+  readonly mode?: XdpMode;
+  readonly why?: string;
+}
+
 /**
- * Without a mode: native, or generic where the driver has no native mode. Native mode on a veth
+ * `isOurs`: a link that we make. Without a mode: native, or generic where the driver has no native mode. Native mode on a veth
  * copies every frame into a page of the driver's first: between two AF_XDP ends generic mode is
  * faster (64 connections 453,000 against 353,000 messages a second, one 6.2 against 8.8 us a round
  * trip). It needs a peer without offloads, as ours is. But in generic mode a frame's queue on a
@@ -31,12 +36,12 @@ export type XdpChoice = (typeof XDP_CHOICES)[number];
  * native mode.
  */
 export function attachModeFor(
-  { hostName }: Pick<Network, 'hostName'>,
+  isOurs: boolean,
   { xdp, threads }: { xdp: XdpChoice; threads: number },
-): { mode?: XdpMode; why?: string } {
+): AttachMode {
   if (xdp === 'generic') return { mode: 'generic', why: 'generic mode was asked for' };
   if (xdp !== 'auto') return { mode: 'native' };
-  if (hostName === undefined) return {};
+  if (!isOurs) return {};
   if (threads > 1) return { mode: 'native' };
   return { mode: 'generic', why: 'generic mode is the faster one on a veth of our own' };
 }

@@ -35,8 +35,7 @@ import {
   usersOf,
   withLock,
 } from '../record/instances.ts';
-import type { Application } from '../wish/applications.ts';
-import type { RunOptions } from '../wish/options.ts';
+import type { Plan } from '../wish/plan.ts';
 
 /**
  * What the parts of a service must understand alike: who was started from other files is not
@@ -57,14 +56,10 @@ const SIGTERM = 15;
 
 export const mayAdopt = (): boolean => hasAllUsers() && hasCapability('CAP_SYS_PTRACE');
 
-/**
- * What is asked for, in full: the application as it is on the disk now, and every option but how to
- * print.
- */
-export function wishOf(app: Application, options: RunOptions, nic: string): string {
-  const { json: _json, tied: _tied, ...rest } = options;
-  const { mtimeMs, size } = statSync(app.module);
-  return JSON.stringify({ spoken: digestOf(SPOKEN), ...app, mtimeMs, size, nic, ...rest });
+/** What is asked for, in full: the plan, and the application as it is on the disk now. */
+export function wishOf(plan: Plan): string {
+  const { mtimeMs, size } = statSync(plan.application.module);
+  return JSON.stringify({ spoken: digestOf(SPOKEN), mtimeMs, size, plan });
 }
 
 function digestOf(files: readonly string[]): string {

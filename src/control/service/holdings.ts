@@ -16,7 +16,6 @@ import { closeSync } from 'node:fs';
 import type { SharedDescriptors } from '../../child/config.ts';
 import type { Confined } from '../../confine/confine.ts';
 import { COUNTER_NAMES } from '../../counters.ts';
-import { OptionError } from '../../errors.ts';
 import { networkNamespace, processName } from '../../native/process.ts';
 import { Attachment, attachXdp } from '../../nic/privileged/attach.ts';
 import { readInterface, setOffloads } from '../../nic/privileged/interface.ts';
@@ -24,7 +23,7 @@ import { formatIpv6 } from '../../wire/ipv6-text.ts';
 import type { Inherited } from '../children/child.ts';
 import type { Attached } from '../children/launch.ts';
 import { formatAddress } from '../link/address.ts';
-import { ipv6Beside, ipv6Matches } from '../link/address6.ts';
+import { ipv6Matches } from '../link/address6.ts';
 import { adviceFor } from '../link/advice.ts';
 import type { HostSide } from '../link/host-side.ts';
 import {
@@ -34,7 +33,6 @@ import {
   type Network,
   type NetworkPlan,
 } from '../link/network.ts';
-import { attachModeFor } from '../link/xdp.ts';
 import { xdpWords } from '../link/xdp-words.ts';
 import { type Held, openProcess, takeDescriptor } from '../record/descriptors.ts';
 import {
@@ -46,8 +44,7 @@ import {
 } from '../record/instances.ts';
 import { ourselves } from '../record/state.ts';
 import { makeStatistics, settleStatistics } from '../record/statistics.ts';
-import type { Application } from '../wish/applications.ts';
-import type { RunOptions } from '../wish/options.ts';
+import type { NetworkPart } from '../wish/plan.ts';
 import { Undo } from './undo.ts';
 
 /** A child as the record wants to know it. */
@@ -73,13 +70,13 @@ export interface Holdings {
   release(): void;
 }
 
-export function makeHoldings(app: Application, options: RunOptions, nic: string): Holdings {
+/** `name`: of the application, for the record. */
+export function makeHoldings(name: string, plan: NetworkPart): Holdings {
   const undo = new Undo();
   try {
-    const statisticsFd = makeStatistics(options.threads);
+    const statisticsFd = makeStatistics(plan.queues);
     undo.push(() => closeSync(statisticsFd));
-    const instance = describe(app, options, nic, statisticsFd);
-    const plan = networkPlanOf(options, nic);
+    const instance = describe(name, plan, statisticsFd);
     const network = makeNetwork(plan, instance);
     if (network.ipv6) instance.address6 = formatIpv6(network.ipv6.address);
     undo.push(network.remove);
@@ -87,7 +84,7 @@ export function makeHoldings(app: Application, options: RunOptions, nic: string)
     const hostSide = hostSideOf(plan, network);
     // Frames of the host must come with whole checksums and no longer than the MTU.
     if (network.hostName !== undefined) setOffloads(network.hostName, false);
-    const attachment = network.fd === undefined ? attach(network, options) : undefined;
+    const attachment = network.fd === undefined ? attach(network, plan) : undefined;
     if (attachment) undo.push(() => attachment.detach());
     const advice = adviceOn(network, attachment);
     const release = (): void => undo.run();
@@ -116,29 +113,11 @@ const adviceOn = (
 ): string[] =>
   attachment && hostName === undefined ? adviceFor(ifname, linkKind, attachment.mode) : [];
 
-/**
- * An interface that is there already has a network of its own: there IPv6 is only what the user
- * asks for.
- */
-function networkPlanOf(options: RunOptions, nic: string): NetworkPlan {
-  const isPrivate = nic === 'veth' || nic === 'tap';
-  const asked = options.ip6 ?? (isPrivate ? ipv6Beside(options.ip) : undefined);
-  const ip6 = asked === 'none' ? undefined : asked;
-  const { slaac } = options;
-  if (slaac && (!ip6 || !isPrivate)) {
-    throw new OptionError(
-      '--slaac needs IPv6 on a link of our own',
-      'use --nic veth or tap, or --ip6',
-    );
-  }
-  return { ...options.ip, nic, queues: options.threads, slaac, ...(ip6 && { ip6 }) };
-}
-
-function attach(network: Network, options: RunOptions): Attachment {
+function attach(network: Network, plan: NetworkPart): Attachment {
   const { ifname } = network;
   return attachXdp({
-    ...{ ifname, ipv4: [options.ip.address], explain: xdpWords },
-    ...attachModeFor(network, options),
+    ...{ ifname, ipv4: [plan.address], explain: xdpWords },
+    ...plan.attach,
     ...(network.ipv6 && { ipv6: ipv6Matches(network.ipv6) }),
     // Nobody else is behind a link of our own: the stack sees all of it, as over a tap.
     ...(network.hostName !== undefined && { everything: true }),
@@ -146,9 +125,8 @@ function attach(network: Network, options: RunOptions): Attachment {
 }
 
 function describe(
-  app: Application,
-  options: RunOptions,
-  nic: string,
+  name: string,
+  { nic, address, queues }: NetworkPart,
   statisticsFd: number,
 ): Instance {
   const control = processName(process.pid);
@@ -157,14 +135,14 @@ function describe(
     control,
     users: [ourselves()],
     namespace: networkNamespace(),
-    address: formatAddress(options.ip.address),
-    app: app.name,
+    address: formatAddress(address),
+    app: name,
     ports: [],
     nic,
     links: [],
     statisticsFd,
     counters: [...COUNTER_NAMES],
-    threads: options.threads,
+    threads: queues,
   };
 }
 
@@ -175,7 +153,7 @@ export interface Adopted extends Holdings {
 }
 
 /** `instance` is an orphan that was claimed (adopt.ts). */
-export function adoptHoldings(instance: Instance, options: RunOptions): Adopted {
+export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
   const { dataplane, estate } = instance;
   if (!dataplane || !estate) throw new Error('claimed, so it has both');
   const taken = new Undo();
@@ -198,7 +176,7 @@ export function adoptHoldings(instance: Instance, options: RunOptions): Adopted 
       maps &&
       new Attachment(readInterface(ifname), xdp.mode, xdp.fallback, maps.map, maps.link);
     const network = adoptNetwork(instance, estate.network, deviceFd);
-    const hostSide = hostSideOf(networkPlanOf(options, instance.nic), network);
+    const hostSide = hostSideOf(plan, network);
     instance.statisticsFd = statisticsFd;
     record(instance);
     const release = (): void => {

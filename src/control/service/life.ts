@@ -44,22 +44,12 @@ import { broadcastOf } from '../link/address.ts';
 import { handsOverPartialChecksums } from '../link/advice.ts';
 import { copyingOf, xdpStateOf } from '../link/xdp.ts';
 import { record, usersOf } from '../record/instances.ts';
-import { type Application, keepaliveOf } from '../wish/applications.ts';
-import { applicationCpu, type RunOptions } from '../wish/options.ts';
-import { rangesFor } from '../wish/ranges.ts';
+import type { NetworkPart, Plan } from '../wish/plan.ts';
 import { type Adopted, estateOf, type Holdings, noteChild, noteUsers } from './holdings.ts';
 import type { Undo } from './undo.ts';
 
-/**
- * Application memory for `-m`: the values, 1/32 of that for their index, something for constants;
- * and the buffers of libix, which take up to 3/16 of all of it.
- */
-const applicationMiB = (memory: number): number => Math.ceil(((memory * 33) / 32 + 16) * (16 / 13));
-
 /** What all lives of a service have in common. */
-export interface LifePlan {
-  readonly app: Application;
-  readonly options: RunOptions;
+export interface LifePlan extends Omit<Plan, 'confinement' | 'output'> {
   readonly confinements: Confinements | undefined;
   /** What an adopter must ask for; absent: the dataplane dies with us. */
   readonly wish: string | undefined;
@@ -68,8 +58,6 @@ export interface LifePlan {
   readonly captures: CaptureFiles | undefined;
   readonly report: (value: unknown) => void;
   readonly incident: (incident: Incident) => void;
-  /** How long dataplane and application may take to start. */
-  readonly startMs: number;
 }
 
 export interface Life extends Ready {
@@ -92,15 +80,19 @@ export async function startLife(
   undo: Undo,
   number: number,
 ): Promise<Life> {
-  const { app, options, confinements, wish, main, report, startMs } = plan;
+  const { application: app, confinements, wish, main, report } = plan;
+  const { startMs } = plan.life;
   const { network, instance, statisticsFd, attachment } = holdings;
   const captureFd = plan.captures?.open(number);
   if (captureFd !== undefined) undo.push(() => closeSync(captureFd));
-  const drivers = openDrivers(holdings, options, undo);
-  const shared = options.domain === 'process' ? openShared(options.threads, undo) : undefined;
+  const drivers = openDrivers(holdings, plan.network, undo);
+  const shared = plan.process && openShared(plan.network.queues, undo);
+  const { address, prefixLength } = plan.network;
   const config: DataplaneConfig = {
-    ...baseConfig(app, options),
-    ...(shared && { shared, placement: options.placement, onCrash: options.onCrash }),
+    ...plan.dataplane,
+    app,
+    ...{ address, prefixLength },
+    ...(shared && { shared }),
     ...(wish === undefined ? {} : { lasting: true }),
     startMs: Math.ceil(startMs),
     nics: drivers.configs,
@@ -202,14 +194,12 @@ interface ApplicationParts {
 /** Domain process: the application's process, started at once; or the one that is there already. */
 async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   const { holdings, plan, undo, dataplane, attached, shared } = parts;
-  const { app, options, confinements, wish, report, startMs } = plan;
+  const { application: app, confinements, wish, report } = plan;
+  const { startMs } = plan.life;
   const { instance } = holdings;
   const lasting = wish === undefined ? {} : { lasting: true };
   const theirs = shared.map(forApplication);
-  const { idle, placement } = options;
-  const cpu = applicationCpu(options);
-  const given = { app: appConfig(app, options), ...lasting, idle, placement };
-  const config = { ...given, shared: theirs, cpu, startMs };
+  const config = { ...plan.process, app, ...lasting, shared: theirs, startMs };
   let there = instance.application;
   let current: ApplicationProcess | undefined;
   undo.push(() => current?.kill());
@@ -237,16 +227,15 @@ async function startApplication(parts: ApplicationParts): Promise<Supervised> {
  */
 function watchApplication(
   { statisticsFd }: Holdings,
-  { app, options, incident }: LifePlan,
+  { application: { name: application }, network, life, incident }: LifePlan,
   undo: Undo,
   who: () => Supervised | Dataplane,
 ): void {
-  const { threads, hangTimeout } = options;
-  const application = app.name;
+  const { hangSeconds } = life;
   const watch = new ApplicationWatch({
-    ...{ statisticsFd, threads, hangMs: hangTimeout * 1000 },
+    ...{ statisticsFd, threads: network.queues, hangMs: hangSeconds * 1000 },
     hanging: (ms) => {
-      const limit = hangTimeout > 0 ? { restartAfterSeconds: hangTimeout } : {};
+      const limit = hangSeconds > 0 ? { restartAfterSeconds: hangSeconds } : {};
       const { pid } = who();
       incident({ event: 'hanging', application, pid, seconds: ms / 1000, ...limit });
     },
@@ -273,20 +262,20 @@ interface Drivers {
   enable(): void;
 }
 
-function openDrivers({ network, attachment }: Holdings, options: RunOptions, undo: Undo): Drivers {
+function openDrivers({ network, attachment }: Holdings, plan: NetworkPart, undo: Undo): Drivers {
   const { ifname, ifindex, mac, mtu } = network;
   if (network.fd !== undefined) {
     return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
   }
   if (!attachment) throw new Error('a link has an XDP program');
-  const { threads, ip } = options;
-  const sockets = openSockets(threads, undo, () => attachment.openSocket());
+  const { queues } = plan;
+  const sockets = openSockets(queues, undo, () => attachment.openSocket());
   const isShared = network.hostName === undefined;
-  const overheard = openSockets(isShared ? threads : 0, undo, () =>
-    openOverhearing(ifindex, broadcastOf(ip), network.ipv6 !== undefined),
+  const overheard = openSockets(isShared ? queues : 0, undo, () =>
+    openOverhearing(ifindex, broadcastOf(plan), network.ipv6 !== undefined),
   );
   const { mode } = attachment;
-  const { wish: copy, why: copyWhy } = copyingOf(mode, options.xdp, readDriver(ifname));
+  const { wish: copy, why: copyWhy } = copyingOf(mode, plan.xdp, readDriver(ifname));
   const copying = { mode, copy, copyWhy };
   return {
     configs: sockets.map((socketFd, queue) => {
@@ -310,39 +299,4 @@ function openSockets(count: number, undo: Undo, open: () => number): number[] {
   });
   for (let i = 0; i < count; i++) sockets.push(open());
   return sockets;
-}
-
-function appConfig(app: Application, { memory, port }: RunOptions): DataplaneConfig['app'] {
-  const given: Record<string, string> = { ...app.options };
-  if (port !== undefined) given['port'] = `${port}`;
-  if (memory !== undefined) given['m'] = `${memory}`;
-  return { name: app.name, module: app.module, options: given };
-}
-
-/** What the user decides about a dataplane, on whatever network. */
-export function baseConfig(app: Application, options: RunOptions) {
-  const { ip, idle, cpu, memory, batch, flows, trace, impair, quota, congestion, ecn } = options;
-  const egress = rangesFor(app, options.connect);
-  const keepalive = options.keepalive ?? keepaliveOf(app);
-  const tcp = {
-    ...(congestion && { congestion }),
-    ...(ecn && { ecn }),
-    ...(keepalive > 0 && { keepaliveMs: keepalive * 1000 }),
-  };
-  return {
-    ...ip,
-    idle,
-    tcp,
-    ...(cpu === undefined ? {} : { cpu }),
-    ...(batch === undefined ? {} : { batchMax: batch }),
-    trace,
-    ...(impair === undefined ? {} : { impair: { ...impair } }),
-    app: appConfig(app, options),
-    ...(egress !== 'any' && { egress: egress.map((range) => ({ ...range })) }),
-    limits: {
-      ...(memory === undefined ? {} : { applicationMiB: applicationMiB(memory) }),
-      ...(flows === undefined ? {} : { flows }),
-      ...(quota === undefined ? {} : { quotas: quota }),
-    },
-  } satisfies Partial<DataplaneConfig>;
 }

@@ -17,7 +17,7 @@
  * Called by cli/serve.ts and the benchmarks.
  */
 import type { XdpState } from '../../child/config.ts';
-import { planConfinement, refuseOwn } from '../../confine/plan.ts';
+import { planConfinement } from '../../confine/plan.ts';
 import type { Supervised } from '../children/application-process.ts';
 import { Backoff } from '../children/backoff.ts';
 import { CaptureFiles } from '../children/capture-file.ts';
@@ -29,9 +29,8 @@ import {
 } from '../children/incidents.ts';
 import type { Dataplane, End, Ready } from '../children/launch.ts';
 import { linkName } from '../link/network.ts';
-import { type Instance, stateDirectory } from '../record/instances.ts';
-import { type Application, checkThreads } from '../wish/applications.ts';
-import type { RunOptions } from '../wish/options.ts';
+import type { Instance } from '../record/instances.ts';
+import type { Plan } from '../wish/plan.ts';
 import { adoptHoldings, type Holdings, makeHoldings, noteEnd } from './holdings.ts';
 import { adoptLife, type Life, type LifePlan, startLife } from './life.ts';
 import { LinkCare } from './link-care.ts';
@@ -69,36 +68,27 @@ export interface LaunchOptions {
   wish?: string;
   /** What had to be dealt with; default: one line each on standard error. */
   incident?: (incident: Incident) => void;
-  /** How long dataplane and application may take to start, if not as long as the options say. */
-  startMs?: number;
 }
 
 const printIncident = (incident: Incident): void => console.error(`ix: ${explain(incident)}`);
 
-export async function startService(
-  app: Application,
-  options: RunOptions,
-  nic: string,
-  given: LaunchOptions = {},
-): Promise<Service> {
-  checkThreads(app, options.threads);
-  const plan = planOf(app, options, nic, given);
-  const holdings = makeHoldings(app, options, nic);
-  const running = new Running(holdings, plan, given.restarts);
-  return await running.begin((undo) => startLife(holdings, plan, undo, 0));
+export async function startService(plan: Plan, given: LaunchOptions = {}): Promise<Service> {
+  const lives = livesOf(plan, given);
+  const holdings = makeHoldings(plan.application.name, plan.network);
+  const running = new Running(holdings, lives, given.restarts);
+  return await running.begin((undo) => startLife(holdings, lives, undo, 0));
 }
 
 /** `instance` was claimed (adopt.ts). If it throws, what it was may be left: the caller ends it. */
 export async function adoptService(
   instance: Instance,
-  app: Application,
-  options: RunOptions,
+  plan: Plan,
   given: LaunchOptions,
 ): Promise<Service> {
-  const plan = planOf(app, options, instance.nic, given);
-  const holdings = adoptHoldings(instance, options);
-  const running = new Running(holdings, plan, given.restarts);
-  return await running.begin((undo) => adoptLife(holdings, plan, undo));
+  const lives = livesOf(plan, given);
+  const holdings = adoptHoldings(instance, plan.network);
+  const running = new Running(holdings, lives, given.restarts);
+  return await running.begin((undo) => adoptLife(holdings, lives, undo));
 }
 
 class Running implements Service {
@@ -194,10 +184,10 @@ class Running implements Service {
   }
 
   #careForLinks(): void {
-    const { app, incident } = this.#plan;
+    const { application, incident } = this.#plan;
     this.#links = new LinkCare({
       holdings: this.#holdings,
-      ...{ application: app.name, incident },
+      ...{ application: application.name, incident },
       wake: () => this.#life?.dataplane.linkUp(),
       gone: (why) => this.#linkGone(why),
     });
@@ -263,7 +253,7 @@ class Running implements Service {
   }
 
   #tell(incident: Omit<DataplaneEnded, Told> | Omit<DataplaneRestarted, Told>): void {
-    const application = this.#plan.app.name;
+    const application = this.#plan.application.name;
     const { address } = this;
     const restarts = this.#restarts;
     this.#plan.incident({ application, address, restarts, ...incident } as Incident);
@@ -273,23 +263,11 @@ class Running implements Service {
 /** What all incidents of a service's dataplane have in common. */
 type Told = 'application' | 'address' | 'restarts';
 
-function planOf(
-  app: Application,
-  options: RunOptions,
-  nic: string,
-  given: LaunchOptions,
+function livesOf(
+  { confinement, output, ...parts }: Plan,
+  { main, report = () => {}, wish, incident = printIncident }: LaunchOptions,
 ): LifePlan {
-  if (!options.unconfined) refuseOwn('--allow-write', options.allowWrite, stateDirectory());
-  const { main, report = () => {}, wish, incident = printIncident } = given;
-  const startMs = given.startMs ?? options.startTimeout * 1000;
-  const confinements = options.unconfined
-    ? undefined
-    : planConfinement({
-        domain: options.domain,
-        module: app.module,
-        given: { read: options.allowRead, write: options.allowWrite },
-        locksMemory: nic !== 'tap',
-      });
-  const captures = options.capture === undefined ? undefined : new CaptureFiles(options.capture);
-  return { app, options, confinements, wish, main, captures, report, incident, startMs };
+  const confinements = confinement && planConfinement(confinement);
+  const captures = output.capture === undefined ? undefined : new CaptureFiles(output.capture);
+  return { ...parts, confinements, captures, main, wish, report, incident };
 }

@@ -1,74 +1,58 @@
 /**
- * Which module an application's name means, and what to tell people about the built-in ones.
+ * Which module an application's name means, and what that application says of itself.
  *
- * - A name is `src/apps/<name>.ts` or `src/apps/<name>/index.ts`; anything with a slash or an
- *   extension is a path.
+ * - A name is one of src/apps/built-in.ts; anything with a slash or an extension is a path.
+ * - An application of ours is that by whatever way it was found, so a path to it is as good as its
+ *   name. Every other module says nothing: none of it is read here.
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { BUILT_IN } from '../../apps/built-in.ts';
 import { OptionError } from '../../errors.ts';
+import type { Wants } from '../../libix/wants.ts';
 
 export interface Application {
-  name: string;
+  readonly name: string;
   /** Absolute path. */
-  module: string;
-  options: Record<string, string>;
-  /** One of src/apps. */
-  isBuiltIn: boolean;
+  readonly module: string;
+  readonly options: Record<string, string>;
+  readonly wants: Wants;
 }
 
-const APPS = fileURLToPath(new URL('../../apps/', import.meta.url));
-
-/** Why an application of ours cannot be several, each with the connections of one thread. */
-const ONE_THREAD: Record<string, string> = {
-  kv: 'kv keeps its values in one thread, where every connection must find them',
-};
-
-/** Throws an OptionError for an application that is one thread's. */
-export function checkThreads(app: Application, threads: number): void {
-  const why = threads > 1 && app.isBuiltIn ? ONE_THREAD[app.name] : undefined;
-  if (why) throw new OptionError(why, 'use --threads 1, or an address for each kv');
-}
-
-/**
- * Seconds of a client's silence after which an application of ours has it asked whether it is
- * there: kv as memcached, which sets keepalive and leaves the times to Linux.
- */
-const KEEPALIVE: Record<string, number> = { kv: 7200 };
-
-/** Of an application whose user does not say (`--keepalive`); 0: never. */
-export const keepaliveOf = (app: Application): number =>
-  (app.module.startsWith(APPS) ? KEEPALIVE[app.name] : undefined) ?? 0;
-
-/** Commands to try against a built-in application, in order of interest. */
-const TRY: Record<string, (address: string, port: number) => string[]> = {
-  kv: (address, port) => [
-    `printf 'set a 0 0 5\\r\\nhello\\r\\nget a\\r\\nquit\\r\\n' | nc ${address} ${port}`,
-    'bin/ix stat',
-  ],
-  echo: (address, port) => [`echo hello | nc -N ${address} ${port}`, 'bin/ix stat'],
-};
+/** How many names an error offers. */
+const OFFERED = 2;
 
 export function findApplication(name: string, options: Record<string, string> = {}): Application {
   const isPath = name.includes('/') || extname(name) !== '';
-  const candidates = isPath
-    ? [resolve(name)]
-    : [`${APPS}${name}.ts`, `${APPS}${name}/index.ts`, `${APPS}${name}/${name}.ts`];
-  const module = candidates.find((path) => existsSync(path));
-  if (!module) {
+  const module = isPath ? resolve(name) : pathOf(name);
+  if (module === undefined || !existsSync(module)) {
+    const offered = Object.keys(BUILT_IN).slice(0, OFFERED).join(', ');
     throw new OptionError(
       isPath ? `there is no file ${name}` : `there is no application ${name}`,
-      isPath ? 'give the path of a TypeScript module' : 'use kv, echo or the path of a module',
+      isPath ? 'give the path of a TypeScript module' : `use ${offered} or the path of a module`,
     );
   }
   // Its real path: a confined application does not see the links on the way.
   const real = realpathSync(module);
-  const isBuiltIn = real.startsWith(APPS);
-  return { name: basename(name, extname(name)), module: real, options, isBuiltIn };
+  return { name: basename(name, extname(name)), module: real, options, wants: wantsOf(real) };
 }
 
-export function commandsToTry(name: string, address: string, ports: readonly number[]): string[] {
-  const [port] = ports;
-  return (port !== undefined && TRY[name]?.(address, port)) || ['bin/ix stat'];
+const pathOf = (name: string): string | undefined =>
+  Object.hasOwn(BUILT_IN, name) ? fileURLToPath(BUILT_IN[name]!.module) : undefined;
+
+function wantsOf(real: string): Wants {
+  const names = Object.keys(BUILT_IN);
+  const name = names.find((each) => realpathSync(pathOf(each)!) === real);
+  return name === undefined ? {} : BUILT_IN[name]!.wants;
+}
+
+/** What people may try, now that it serves. */
+export function commandsToTry(
+  { wants }: Application,
+  address: string,
+  [port]: readonly number[],
+): string[] {
+  if (port === undefined || !wants.tries) return ['bin/ix stat'];
+  return wants.tries.map((line) => line.replace('ADDRESS', address).replace('PORT', `${port}`));
 }

@@ -4,6 +4,8 @@
  * - Every wrong value is an `OptionError`: one line that names the option and what it takes.
  * - What is right by itself but not in this version is refused here too, so that nothing else has
  *   to.
+ * - Nobody but the command and plan.ts, which divides them among those who carry them out, sees
+ *   them.
  */
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
@@ -242,12 +244,6 @@ function checkPlacement(options: RunOptions, cores: number): void {
   if (cpu === undefined || cpu === appCpu) {
     throw new OptionError('--app-cpu needs a --cpu that is another core', 'give both');
   }
-}
-
-/** Core of the application's first thread; undefined: not pinned. */
-export function applicationCpu({ placement, cpu, appCpu }: RunOptions): number | undefined {
-  if (placement !== 'split' || cpu === undefined) return cpu;
-  return appCpu ?? (cpu + 1) % availableParallelism();
 }
 
 /** `name=value` arguments, for the application. */

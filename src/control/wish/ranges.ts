@@ -2,14 +2,13 @@
  * `--connect`: whom an application may speak to first, as people write it: `none`, `any`, or ranges
  * of addresses, '10.0.0.0/8,fd00::/8,192.0.2.7'.
  *
- * Called by options.ts and control/service/life.ts. Enforced by src/net/both/egress.ts.
+ * Called by options.ts. Enforced by src/net/both/egress.ts.
  */
 
 import { OptionError } from '../../errors.ts';
 import type { EgressRange } from '../../net/both/egress.ts';
 import { parseIpv4 } from '../../wire/ipv4-text.ts';
 import { parseIpv6 } from '../../wire/ipv6-text.ts';
-import type { Application } from './applications.ts';
 
 export type Ranges = readonly EgressRange[] | 'any';
 
@@ -41,10 +40,3 @@ function parseRange(text: string): EgressRange {
   if (v4 === undefined) return { words: v6!, prefixLength: given };
   return { words: [0, 0, 0xffff, v4], prefixLength: MAPPED_BITS + given };
 }
-
-/**
- * What holds when nothing was said: servers of ours open no connections; what else an application
- * is for, who knows.
- */
-export const rangesFor = (app: Application, given?: Ranges): Ranges =>
-  given ?? (app.isBuiltIn ? [] : 'any');

@@ -10,6 +10,7 @@ import { liveInstances, withLock } from '../../../src/control/record/instances.t
 import { startService } from '../../../src/control/service/service.ts';
 import { findApplication } from '../../../src/control/wish/applications.ts';
 import { parseRunOptions } from '../../../src/control/wish/options.ts';
+import { planOf } from '../../../src/control/wish/plan.ts';
 import { isAlive, processName } from '../../../src/native/process.ts';
 import { enterNamespace, linkNames, needsRoot } from '../namespace.ts';
 
@@ -129,11 +130,10 @@ describe('service', { skip: needsRoot, timeout: 300_000 }, () => {
     test(`start_neverBecomes${what}_oneErrorWithARemedyAndNothingLeft`, async () => {
       const endless = fileURLToPath(new URL('../children/endless-application.ts', import.meta.url));
       for (const domain of ['inline', 'process']) {
-        const options = parseRunOptions({ nic: 'tap', domain });
-        const starting = startService(findApplication(endless), options, 'tap', {
-          main: module,
-          startMs: module === undefined ? 8000 : 500,
-        });
+        const startTimeout = module === undefined ? '8' : '0.5';
+        const options = parseRunOptions({ nic: 'tap', domain, startTimeout });
+        const plan = planOf(findApplication(endless), options, 'tap');
+        const starting = startService(plan, { main: module });
         await assert.rejects(starting, (error: Error & { exitCode: number; code: string }) => {
           assert.deepEqual([error.code, error.exitCode], ['IX_START_TIMEOUT', 1]);
           assert.match(

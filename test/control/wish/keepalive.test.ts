@@ -3,12 +3,12 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { baseConfig } from '../../../src/control/service/life.ts';
 import { findApplication } from '../../../src/control/wish/applications.ts';
 import { parseRunOptions } from '../../../src/control/wish/options.ts';
+import { planOf } from '../../../src/control/wish/plan.ts';
 
 const configured = (name: string, given: Record<string, string>): number | undefined =>
-  baseConfig(findApplication(name), parseRunOptions({ nic: 'tap', ...given })).tcp.keepaliveMs;
+  planOf(findApplication(name), parseRunOptions(given), 'tap').dataplane.tcp?.keepaliveMs;
 
 test('kv_noOption_twoHours', () => {
   assert.equal(configured('kv', {}), 7_200_000, 'as memcached, which leaves the time to Linux');
