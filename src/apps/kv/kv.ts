@@ -12,8 +12,8 @@
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
- * refusals / commands / stats / dump, replies; store (items by key), eviction, crawler, evacuation,
- * arithmetic; uploads, writer, pieces; table, lru, slabs, image,
+ * refusals / commands / stats / dump, replies; store (items by key), eviction, crawler, crawl-timer,
+ * evacuation, arithmetic; uploads, writer, pieces; table, lru, slabs, image,
  * layout (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
@@ -22,6 +22,7 @@ import { Arithmetic } from './arithmetic.ts';
 import { StoreClock } from './clock.ts';
 import { Commands } from './commands.ts';
 import { COUNT, Counts } from './counters.ts';
+import { CrawlTimer } from './crawl-timer.ts';
 import { Dump } from './dump.ts';
 import { KeyHash } from './hash.ts';
 import { HeldKeys, heldBytes } from './held-keys.ts';
@@ -48,8 +49,6 @@ const PORT_DEFAULT = 11211;
 const IDLE_SECONDS_MAX = 31_536_000;
 /** A second, as the store's clock counts. */
 const TICK_US = 1_000_000;
-/** Between two steps of the crawler while it has work: 800,000 chunks a second at most. */
-const CRAWL_US = 5000;
 /**
  * Control blocks that are kept free, if there are so many: one of 16, at most 64. A connection that
  * is one too many gets one of them for the time of its answer; where none is left its SYN is not
@@ -171,15 +170,8 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     clock.run(host.nowMs(), Date.now());
     if (clock.update(host.nowMs())) store.onSecond();
   };
-  let isCrawling = false;
-  const crawl = (): void => {
-    isCrawling = store.crawler.step();
-    if (isCrawling) host.timer(CRAWL_US, crawl);
-  };
-  store.onCrawl = () => {
-    if (!isCrawling) host.timer(CRAWL_US, crawl);
-    isCrawling = true;
-  };
+  const crawlTimer = new CrawlTimer(host, store.crawler);
+  store.onCrawl = () => crawlTimer.start();
   const handlers: KvHandlers = {
     pooled: true,
     opened(c) {
@@ -213,6 +205,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     look();
     watch.look();
     dump.resumeOne();
+    crawlTimer.tick();
   };
   return { store, held, stats, handlers, tick };
 }

@@ -205,3 +205,19 @@ test('randomSizesLifetimesAndReaders_underPressure_whatIsFoundIsRight', () => {
     { seed, numRuns: Number(process.env['IX_RUNS'] ?? 60) },
   );
 });
+
+test('storeExpired_timerRefused_stepsOnceASecond_andOftenAgainOnceOneIsGranted', () => {
+  const kv = startKv(8, { hasTimers: false });
+  const items = (): number => kv.store.counts.get('curr_items');
+  fill(kv, 'old', 40_000, 100, 10);
+  kv.ix.run(14.5);
+  const left = items();
+  assert.ok(left < 40_000 && left > 20_000, `${left} items`);
+  kv.ix.run(12);
+  assert.equal(items(), 0);
+  kv.ix.hasTimers = true;
+  fill(kv, 'again', 40_000, 100, 10);
+  kv.ix.run(12.5);
+  assert.equal(items(), 0);
+  assertAllHome(kv);
+});

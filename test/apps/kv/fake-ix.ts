@@ -46,7 +46,8 @@ export class FakeIx implements KvHost {
   readonly ticks: (() => void)[] = [];
   readonly flows: number;
   readonly pid = 4242;
-  readonly #hasTimers: boolean;
+  /** As FakeOptions; may change. */
+  hasTimers: boolean;
   #timers: { atMs: number; intervalMs: number; callback: () => void }[] = [];
   handlers!: KvHandlers;
   port = 0;
@@ -65,7 +66,7 @@ export class FakeIx implements KvHost {
     this.highWater = options.highWater ?? 262_144;
     this.roomFor = options.roomFor ?? Number.POSITIVE_INFINITY;
     this.flows = options.flows ?? 1024;
-    this.#hasTimers = options.hasTimers ?? true;
+    this.hasTimers = options.hasTimers ?? true;
     this.#next = POOL_BYTES;
   }
 
@@ -109,7 +110,7 @@ export class FakeIx implements KvHost {
   }
 
   timer(delayUs: number, callback: () => void): void {
-    if (!this.#hasTimers) return;
+    if (!this.hasTimers) return;
     this.#timers.push({ atMs: this.ms + delayUs / 1000, intervalMs: 0, callback });
   }
 
