@@ -10,8 +10,8 @@
  *   src/child/channel.ts): what an orphan prints is lost, until it is adopted.
  * - Who adopts it opens the pipe again, by the child's end in /proc, if that is still the pipe it
  *   was (`outputsAgain`).
- * - On a terminal, control characters are shown as escapes (printable.ts); elsewhere bytes are
- *   passed on as they are.
+ * - On a terminal, control characters are shown as escapes (printable.ts), and what is no UTF-8 as
+ *   U+FFFD; elsewhere bytes are passed on as they are.
  *
  * Called by child.ts. Read first: man 7 pipe, man 5 proc (/proc/pid/fd).
  */
@@ -25,6 +25,7 @@ import { identityOf } from '../record/descriptors.ts';
 
 const { O_NOCTTY, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
 const F_SETFL = 4;
 const POLLOUT = 4;
 const CHUNK_BYTES = 65_536;
@@ -88,8 +89,7 @@ export class Output {
       return false;
     }
     const bytes = this.#chunk.subarray(0, length);
-    const text = this.#decoder?.write(bytes);
-    this.#pending = text === undefined ? bytes : Buffer.from(printableText(text));
+    this.#pending = this.#decoder ? shown(this.#decoder.write(bytes)) : bytes;
     if (length > 0) return true;
     this.#close();
     return false;
@@ -119,12 +119,19 @@ export class Output {
   #close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    // A character of which only the beginning has come is shown, too.
+    if (this.#decoder && this.#print()) {
+      this.#pending = shown(this.#decoder.end());
+      this.#print();
+    }
     clearTimeout(this.#retry);
     sys.armWatch(this.#watch, false);
     closeSync(this.#fd);
     if (this.#to > 2) closeSync(this.#to);
   }
 }
+
+const shown = (text: string): Buffer => Buffer.from(printableText(text));
 
 /**
  * A descriptor of our own for what `stream` leads to, on which no write waits; or itself, where
@@ -176,12 +183,24 @@ export function outputsAgain(pid: number, known: readonly string[]): Output[] {
   return known.flatMap((what, i) => {
     const stream = i + 1;
     try {
-      const fd = openSync(`/proc/${pid}/fd/${stream}`, O_RDONLY | O_NONBLOCK);
-      if (identityOf(fd) === what) return [new Output(fd, stream)];
-      closeSync(fd);
+      const fd = pipeAgain(`/proc/${pid}/fd/${stream}`, what);
+      return fd === undefined ? [] : [new Output(fd, stream)];
     } catch {
-      // It has closed it: there is nothing to be heard.
+      return []; // It has closed it: there is nothing to be heard.
     }
-    return [];
   });
+}
+
+/**
+ * Opens what is there to read, if it is the pipe that it was. That is known before, by a descriptor
+ * that opens nothing: to open a terminal, a device or a pipe of somebody's may be to do something.
+ */
+function pipeAgain(path: string, what: string): number | undefined {
+  const place = openSync(path, O_PATH);
+  try {
+    if (!fstatSync(place).isFIFO() || identityOf(place) !== what) return undefined;
+    return openSync(`/proc/self/fd/${place}`, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  } finally {
+    closeSync(place);
+  }
 }

@@ -208,4 +208,41 @@ describe('output', { timeout: 120_000 }, () => {
     process.kill(-child.pid!, 'SIGKILL');
     for (const output of found) output.drain();
   });
+
+  test('child_endsInTheMiddleOfACharacter_itsBeginningIsShown', { skip: noTerminal }, async () => {
+    const { master, slave } = terminal();
+    start(`writeSync(1, Buffer.from([0x61, 0xe2, 0x82])); process.exit(0);`, [
+      'ignore',
+      slave,
+      slave,
+    ]);
+    let text = '';
+    await until('it has ended', () => {
+      text += readAll(master);
+      return said('end');
+    });
+    text += readAll(master);
+    assert.equal(Buffer.from(text, 'latin1').toString(), 'a\ufffd');
+    for (const fd of [master, slave]) closeSync(fd);
+  });
+
+  test('outputsAgain_terminalInPlaceOfThePipe_isNotEvenOpened', { skip: noTerminal }, async () => {
+    const { master, slave } = terminal();
+    const child = spawn('sleep', ['60'], { stdio: ['ignore', slave, slave], detached: true });
+    children.push(child);
+    // The leader of a session without a terminal: whichever it opens becomes its own.
+    const source = `import { readFileSync } from 'node:fs';
+      const { outputsAgain } = await import('${href('control/children/output.ts')}');
+      const found = outputsAgain(${child.pid}, ['another', ${JSON.stringify(identityOf(slave))}]);
+      const terminal = readFileSync('/proc/self/stat', 'latin1').split(') ')[1].split(' ')[4];
+      console.log(found.length, terminal);
+      process.exit(0);`;
+    const leader = spawn(process.execPath, ['--input-type=module', '-e', source], {
+      ...{ stdio: ['ignore', 'pipe', 'inherit'], detached: true },
+    });
+    children.push(leader);
+    const [found] = await once(leader.stdout!, 'data');
+    assert.equal(`${found}`, '0 0\n');
+    for (const fd of [master, slave]) closeSync(fd);
+  });
 });
