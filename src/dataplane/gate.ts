@@ -15,6 +15,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import {
+  BOUND_PORT,
   CALL,
   CALL_RESULT,
   CODE,
@@ -173,13 +174,13 @@ export class Gate {
         if (address === NOT_OURS) return CODE.NO_ROUTE;
         const flags = i32[w + 8]!;
         if ((flags & ~LISTEN_KNOCK_AT_SYN) !== 0) return CODE.BAD_CALL;
-        return this.#tcp.listen(handle, address, i32[w + 6]!, i32[w + 7]!, flags);
+        return this.#listen(w, handle, address, flags);
       }
       case CALL.unlisten:
         return this.#tcp.unlisten(handle);
       case CALL.udp_bind: {
         const address = this.#local(w + 2);
-        return address === NOT_OURS ? CODE.NO_ROUTE : this.#udp.bind(address, i32[w + 6]!, handle);
+        return address === NOT_OURS ? CODE.NO_ROUTE : this.#bind(w, handle, address);
       }
       case CALL.udp_sendv:
         return this.#udpSendv(w, handle);
@@ -237,6 +238,21 @@ export class Gate {
       }
     }
     return accepted;
+  }
+
+  /** A port that was picked is written where it was asked for. */
+  #listen(w: number, cookie: number, address: number, flags: number): number {
+    const port = this.#i32[w + BOUND_PORT]!;
+    const handle = this.#tcp.listen(cookie, address, port, this.#i32[w + 7]!, flags);
+    if (port === 0 && handle > 0) this.#i32[w + BOUND_PORT] = this.#tcp.listenerPort(handle);
+    return handle;
+  }
+
+  #bind(w: number, cookie: number, address: number): number {
+    const port = this.#i32[w + BOUND_PORT]!;
+    const handle = this.#udp.bind(address, port, cookie);
+    if (port === 0 && handle > 0) this.#i32[w + BOUND_PORT] = this.#udp.portOf(handle);
+    return handle;
   }
 
   #connect(w: number, cookie: number): number {

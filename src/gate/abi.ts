@@ -38,11 +38,16 @@ export const CALL = {
   close: 6,
   /** [handle]: RST now. Ends in `dead`. */
   abort: 7,
-  /** [cookie, address x4 (all 0: any), port, backlog, flags] -> listener handle. */
+  /**
+   * [cookie, address x4 (all 0: any), port, backlog, flags] -> listener handle. Port 0: the stack
+   * picks, and the port is written in its place (word BOUND_PORT).
+   */
   listen: 8,
   /** [listener]: no new knocks; flows that knocked live on. */
   unlisten: 9,
-  /** [cookie, address x4 (all 0: any), port (0: the stack picks)] -> UDP handle. */
+  /**
+   * [cookie, address x4 (all 0: any), port] -> UDP handle. Port 0: the stack picks, as for listen.
+   */
   udp_bind: 10,
   /** [udp, offset, length, address x4, port] -> bytes or code; later `udp_sent`. */
   udp_sendv: 11,
@@ -82,6 +87,8 @@ export const SENDV_SPANS_MAX = 4;
 export const SENDV_VECTOR = 255;
 export const SENDV_VECTOR_MAX = 256;
 export const SENDV_DONE = 11;
+/** listen and udp_bind: word of the port, where one that the stack picked is written. */
+export const BOUND_PORT = 6;
 /**
  * listen flag: knock at SYN (so that `reject` can refuse before SYN-ACK) instead of at handshake
  * completion.
@@ -90,9 +97,9 @@ export const LISTEN_KNOCK_AT_SYN = 1;
 
 /** Word 0 of an event. */
 export const EVENT = {
-  /** [handle, listener cookie, remote address x4, ports] */
+  /** [handle, listener cookie, remote address x4, ports, local address x4] */
   knock: 1,
-  /** [handle, cookie]: our connect succeeded. */
+  /** [handle, cookie, local address x4, ports]: our connect succeeded. */
   connected: 2,
   /**
    * [handle, cookie, offset, length, bytes, window]: in-order bytes in the receive pool; `bytes`
@@ -184,6 +191,11 @@ export const WORD = {
   f: 8,
   g: 9,
 } as const;
+
+/** Words of a knock. */
+export const KNOCK = { remote: 3, ports: 7, local: 8 } as const;
+/** Words of a connected. */
+export const CONNECTED = { local: 3, ports: 7 } as const;
 
 /** The first three words of an IPv4-mapped address. */
 export const MAPPED_V4 = 0xffff;

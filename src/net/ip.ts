@@ -174,4 +174,10 @@ export class Ip {
     const words = this.v6.destinations.wordsOf(remote);
     for (let i = 0; i < 4; i++) into[w + i] = this.#i32[words + i]!;
   }
+
+  /** The same of an address of ours, into the arena: for applications. */
+  describeLocal(local: number, w: number): void {
+    if (isToken(local)) this.v6.addresses.describe(local, w);
+    else describeIpv4(local, w, this.#i32);
+  }
 }

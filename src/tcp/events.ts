@@ -12,7 +12,7 @@
  */
 
 import { COUNTER, type Counters } from '../counters.ts';
-import { EVENT, WORD } from '../gate/abi.ts';
+import { CONNECTED, EVENT, KNOCK, WORD } from '../gate/abi.ts';
 import type { EventSink } from '../gate/arrays.ts';
 import type { Environment } from '../net/both/environment.ts';
 import { HELD, type ReceiveQueue } from './receive-queue.ts';
@@ -110,14 +110,18 @@ export class Events {
     i32[row + TCB.pending] = pending & ~(PENDING.knock | PENDING.connected);
     const handle = this.#flows.handle(row);
     const cookie = i32[row + TCB.cookie]!;
+    const remoteFirst = i32[row + TCB.ports]!;
+    const ports = (remoteFirst << 16) | (remoteFirst >>> 16);
     if ((pending & PENDING.connected) !== 0) {
-      sink.push(EVENT.connected, handle, cookie);
+      const w = sink.push(EVENT.connected, handle, cookie);
+      this.#ip.describeLocal(i32[row + TCB.local]!, w + CONNECTED.local);
+      i32[w + CONNECTED.ports] = ports;
       return;
     }
     const w = sink.push(EVENT.knock, handle, cookie);
-    const ports = i32[row + TCB.ports]!;
-    this.#ip.describe(i32[row + TCB.remote]!, w + WORD.a);
-    i32[w + WORD.e] = (ports << 16) | (ports >>> 16);
+    this.#ip.describe(i32[row + TCB.remote]!, w + KNOCK.remote);
+    i32[w + KNOCK.ports] = ports;
+    this.#ip.describeLocal(i32[row + TCB.local]!, w + KNOCK.local);
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.knocked;
   }
 

@@ -17,6 +17,7 @@ import { CODE, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import type { Environment } from '../net/both/environment.ts';
 import { assert } from '../verify.ts';
+import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
 import type { IpLayer } from './segment.ts';
 import { FLAG, TCB } from './tcb.ts';
 
@@ -47,6 +48,7 @@ export class Listeners {
   constructor(env: Environment, ip: IpLayer) {
     const { limits } = env;
     assert(limits.flows + limits.listeners <= 1 << FLOW_INDEX_BITS, 'tcp: too many listeners');
+    assert(limits.listeners < EPHEMERAL_COUNT, 'tcp: more listeners than ports to pick from');
     this.#count = limits.listeners;
     this.#ip = ip;
     this.#rows = new Int32Array(limits.listeners * FIELDS);
@@ -57,9 +59,13 @@ export class Listeners {
     for (let i = 0; i < this.#count; i++) this.#rows[i * FIELDS + GENERATION] = 1;
   }
 
-  /** -> handle, BAD_RANGE, NO_ROUTE (not our address), IN_USE, NO_FLOW, QUOTA. Address 0: any. */
-  open(cookie: number, address: number, port: number, backlog: number, flags: number): number {
-    if (port <= 0 || port > 0xffff) return CODE.BAD_RANGE;
+  /**
+   * -> handle, BAD_RANGE, NO_ROUTE (not our address), IN_USE, NO_FLOW, QUOTA. Address 0: any. Port
+   * 0: picked here (`portOf`).
+   */
+  open(cookie: number, address: number, asked: number, backlog: number, flags: number): number {
+    if (asked < 0 || asked > 0xffff) return CODE.BAD_RANGE;
+    const port = asked === 0 ? this.#freePort() : asked;
     if (address !== 0 && !this.#ip.isLocal(address)) return CODE.NO_ROUTE;
     const rows = this.#rows;
     let free = -1;
@@ -87,6 +93,31 @@ export class Listeners {
     rows[at + COOKIE] = cookie;
     rows[at + HALF_OPEN] = rows[at + WAITING] = 0;
     return (rows[at + GENERATION]! << FLOW_INDEX_BITS) | (INDEX_LAST - free);
+  }
+
+  /**
+   * The first port of the ephemeral ones on which nobody listens: there are more of them than
+   * listeners. Not a random one, so that the threads of one application, each of which listens for
+   * itself, get the same. Connections of ours may use it at the same time: they are found by their
+   * four-tuple first.
+   */
+  #freePort(): number {
+    let port = EPHEMERAL_FIRST;
+    while (this.#isTaken(port)) port++;
+    return port;
+  }
+
+  #isTaken(port: number): boolean {
+    const rows = this.#rows;
+    for (let at = 0; at < rows.length; at += FIELDS) {
+      if (rows[at + IN_USE] === 1 && rows[at + PORT] === port) return true;
+    }
+    return false;
+  }
+
+  /** What a live listener listens on. */
+  portOf(listener: number): number {
+    return this.#rows[listener * FIELDS + PORT]!;
   }
 
   /** The listener of a live handle, or -1. */

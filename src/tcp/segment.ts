@@ -70,6 +70,7 @@ export type IpLayer = Pick<
   | 'release'
   | 'isLocal'
   | 'describe'
+  | 'describeLocal'
 >;
 
 const WINDOW_FIELD_MAX = 0xffff;

@@ -221,6 +221,10 @@ export class Tcp {
     return this.#calls.listen(cookie, address, port, backlog, flags);
   }
 
+  listenerPort(handle: number): number {
+    return this.#calls.listenerPort(handle);
+  }
+
   unlisten(handle: number): number {
     return this.#calls.unlisten(handle);
   }

@@ -59,6 +59,9 @@ export function makeGate(
       (_words, i) => i32[((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS + CALL_RESULT]!,
     );
   };
+  /** A word of call `index` of the last batch, as it stands now. */
+  const wordOfCall = (index: number, word: number): number =>
+    i32[((calls + GATE_HEADER_BYTES) >> 2) + index * DESCRIPTOR_WORDS + word]!;
   /** Frames arrive, and are run through the stack. */
   const deliver = (...arriving: Uint8Array[]): void => {
     for (const bytes of arriving) {
@@ -90,7 +93,20 @@ export function makeGate(
     careful.execute();
     return reads;
   };
-  return { deliver, env, stack, timers, gate, memory, header, i32, call, countReads, sink };
+  return {
+    deliver,
+    env,
+    stack,
+    timers,
+    gate,
+    memory,
+    header,
+    i32,
+    call,
+    countReads,
+    sink,
+    wordOfCall,
+  };
 }
 
 export const ANY = [0, 0, 0, 0];

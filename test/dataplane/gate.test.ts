@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { CALL, CODE, SENDV_VECTOR } from '../../src/gate/abi.ts';
+import { BOUND_PORT, CALL, CODE, SENDV_VECTOR } from '../../src/gate/abi.ts';
 import { GATE_AGAIN, GATE_COUNT } from '../../src/gate/arrays.ts';
 import { CALLS_MAX } from '../../src/limits.ts';
 import { RARE, TCB } from '../../src/tcp/tcb.ts';
@@ -129,12 +129,39 @@ describe('gate', () => {
     const listen = (words: number[], port: number, flags = 0) =>
       g.call([CALL.listen, 1, ...words, port, 16, flags])[0]!;
     assert.equal(listen(ANY, 7, 2), CODE.BAD_CALL);
-    assert.equal(listen(ANY, 0), CODE.BAD_RANGE);
     assert.equal(listen(ANY, 65_536), CODE.BAD_RANGE);
     assert.equal(listen(ANY, -1), CODE.BAD_RANGE);
     assert.equal(listen(mapped('10.77.0.9'), 7), CODE.NO_ROUTE);
     assert.ok(listen(ANY, 7) > 0);
     assert.equal(listen(ANY, 7), CODE.IN_USE);
+  });
+
+  test('listenOrBind_anyPort_isPickedAndWrittenInTheCall', () => {
+    const port = (): number => g.wordOfCall(0, BOUND_PORT);
+    const kinds = [CALL.listen, CALL.udp_bind];
+    for (const kind of kinds) {
+      const ask = (): number => g.call([kind, 1, ...ANY, 0, 16, 0])[0]!;
+      const picked = new Set<number>();
+      for (let i = 0; i < 3; i++) {
+        assert.ok(ask() > 0);
+        picked.add(port());
+      }
+      assert.equal(picked.size, 3, 'one each');
+      for (const each of picked) {
+        assert.ok(each >= 32_768 && each <= 65_535);
+        assert.deepEqual(g.call([kind, 1, ...ANY, each, 16, 0]), [CODE.IN_USE]);
+        assert.equal(port(), each);
+      }
+    }
+  });
+
+  test('listen_anyPortAgain_isTheOneThatWasGivenUp', () => {
+    const ask = (): number => g.call([CALL.listen, 1, ...ANY, 0, 16, 0])[0]!;
+    const first = ask();
+    const port = g.wordOfCall(0, BOUND_PORT);
+    assert.deepEqual(g.call([CALL.unlisten, first]), [CODE.OK]);
+    assert.ok(ask() > 0);
+    assert.equal(g.wordOfCall(0, BOUND_PORT), port, 'every thread of an application gets the same');
   });
 
   test('timers_exhausted_isQuotaAndCancelGivesBack', () => {

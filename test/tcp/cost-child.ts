@@ -35,6 +35,7 @@ const ip = {
   release: () => {},
   isLocal: () => true,
   describe: () => {},
+  describeLocal: () => {},
   writeHeader: () => {},
   setHops: () => {},
   transmit(frame: number) {

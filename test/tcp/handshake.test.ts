@@ -86,7 +86,7 @@ test('listen_rstOrDataOrSynFin_ignored', () => {
 test('listen_onAnotherAddress_noRoute', () => {
   const p = new Peer();
   assert.equal(p.host.tcp.listen(9, ADDRESS, 7, 4, 0), CODE.NO_ROUTE);
-  assert.equal(p.host.tcp.listen(9, 0, 0, 4, 0), CODE.BAD_RANGE);
+  assert.equal(p.host.tcp.listen(9, 0, -1, 4, 0), CODE.BAD_RANGE);
   assert.equal(p.host.tcp.listen(9, 0, 65_536, 4, 0), CODE.BAD_RANGE);
   assert.equal(p.host.tcp.listen(9, 0, 7, 4, 2), CODE.BAD_CALL);
   assert.ok(p.host.tcp.listen(9, 0, 7, 4, 0) > 0);
@@ -125,7 +125,20 @@ test('synReceived_ack_knocksWithAddressAndPorts', () => {
   const [knock] = p.eventsOf(EVENT.knock);
   assert.equal(knock!.cookie, 9);
   assert.deepEqual(knock!.words.slice(0, 5), [0, 0, 0xffff, ADDRESS, (7 << 16) | 40_000]);
+  assert.deepEqual(knock!.words.slice(5, 9), [0, 0, 0xffff, p.host.address]);
   assert.equal(p.host.stateOf(knock!.handle), 'established');
+  p.close();
+});
+
+test('synSent_synAck_connectedSaysOurAddressAndPort', () => {
+  const p = new Peer();
+  p.handle = p.host.tcp.connect(55, ADDRESS, (p.port << 16) | p.sourcePort);
+  p.host.turn();
+  p.replies();
+  p.send('SA').expect({ flags: 'A', seq: 1, ack: 1 });
+  const [connected] = p.eventsOf(EVENT.connected);
+  const ports = (p.port << 16) | p.sourcePort;
+  assert.deepEqual(connected!.words.slice(0, 5), [0, 0, 0xffff, p.host.address, ports]);
   p.close();
 });
 

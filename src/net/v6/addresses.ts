@@ -144,6 +144,13 @@ export class Addresses6 {
     return this.#i32[this.at(token) + SUM]!;
   }
 
+  /** Its four words at word `w` of the arena. */
+  describe(token: number, w: number): void {
+    const i32 = this.#i32;
+    const row = this.at(token);
+    for (let i = 0; i < 4; i++) i32[w + i] = i32[row + i]!;
+  }
+
   write(token: number, at: number): void {
     const row = this.at(token);
     for (let i = 0; i < 4; i++) this.#view.setInt32(at + 4 * i, this.#i32[row + i]!);
