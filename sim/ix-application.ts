@@ -109,7 +109,7 @@ export class IxApplication implements Application {
   #opened(c: Connection): void {
     let end = c.state as IxEnd | undefined;
     if (!end) {
-      const e = this.#world.serverOf(this.#host.index, hostOf(c.remoteAddress), c.remotePort);
+      const e = this.#world.serverOf(this.#host.index, hostOf(c.remoteWord(3)), c.remotePort);
       end = e && this.#ends.get(e);
       if (!end) throw new Violation(`host ${this.#host.index + 1}: a knock by nobody`);
       if (end.connection && mayHaveGhosts(this.#host)) {

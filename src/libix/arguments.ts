@@ -71,6 +71,11 @@ export const badAddress = (what: string): IxArgumentError =>
     `${what}: an IPv4 address as an integer, or four words; text only for connect`,
   );
 
+export const badWords = (what: string): IxArgumentError =>
+  new IxArgumentError(
+    `${what}: four words, as in socket.source (a number could be half of an IPv6 address)`,
+  );
+
 export const badSpan = (what: string, offset: unknown, length: unknown): IxArgumentError =>
   new IxArgumentError(
     `${what}(${shown(offset)}, ${shown(length)}): these bytes are not in application memory; ` +

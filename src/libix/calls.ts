@@ -17,15 +17,15 @@
  */
 import { CALL, CALL_RESULT, CODE, DEAD, SENDV_DONE } from '../gate/abi.ts';
 import { CALLS_MAX } from '../limits.ts';
-import { formatWords } from './address.ts';
-import { type Connection, PHASE } from './connection.ts';
 import type { Faults } from './guard.ts';
+import { PHASE } from './inside.ts';
+import type { Life } from './life.ts';
 import type { Outbox } from './outbox.ts';
 import type { RawGate } from './raw.ts';
 import { refusedCall, refusedConnect } from './refusals.ts';
 import type { Session } from './session.ts';
 
-/** Bits of `Connection.wants`. */
+/** Bits of `Inside.wants`. */
 export const WANTS = {
   accept: 1,
   connect: 2,
@@ -66,7 +66,7 @@ export class Calls {
   // --- into the batch ---
 
   /** False when the batch is full: the connection stays dirty. */
-  write(c: Connection): boolean {
+  write(c: Life): boolean {
     if (c.wants & WANTS.connect) return this.#connectCall(c);
     if (c.handle === 0) return true; // `results` marks it again when the handle is known
     if (c.wants & WANTS.accept) {
@@ -88,20 +88,20 @@ export class Calls {
     return c.wants & WANTS.close ? this.#endCall(CALL.close, c, WANTS.close) : true;
   }
 
-  #call(kind: number, c: Connection): number {
+  #call(kind: number, c: Life): number {
     const index = this.#gate.callCount;
     const w = this.#gate.call(kind, c.handle);
     if (w >= 0) this.#owners[index] = c.id;
     return w;
   }
 
-  #endCall(kind: number, c: Connection, want: number): boolean {
+  #endCall(kind: number, c: Life, want: number): boolean {
     if (this.#call(kind, c) < 0) return false;
     c.wants &= ~want;
     return true;
   }
 
-  #recvDoneCall(c: Connection): boolean {
+  #recvDoneCall(c: Life): boolean {
     const w = this.#call(CALL.recv_done, c);
     if (w < 0) return false;
     this.#gate.i32[w + 2] = c.consumed;
@@ -109,7 +109,7 @@ export class Calls {
     return true;
   }
 
-  #keepaliveCall(c: Connection): boolean {
+  #keepaliveCall(c: Life): boolean {
     const w = this.#call(CALL.keepalive, c);
     if (w < 0) return false;
     this.#gate.i32[w + 2] = c.keepaliveMs;
@@ -119,7 +119,7 @@ export class Calls {
     return true;
   }
 
-  #userTimeoutCall(c: Connection): boolean {
+  #userTimeoutCall(c: Life): boolean {
     const w = this.#call(CALL.user_timeout, c);
     if (w < 0) return false;
     this.#gate.i32[w + 2] = c.userTimeoutMs;
@@ -127,7 +127,7 @@ export class Calls {
     return true;
   }
 
-  #markingCall(c: Connection): boolean {
+  #markingCall(c: Life): boolean {
     const w = this.#call(CALL.marking, c);
     if (w < 0) return false;
     this.#gate.i32[w + 2] = c.hops;
@@ -136,21 +136,18 @@ export class Calls {
     return true;
   }
 
-  #connectCall(c: Connection): boolean {
+  #connectCall(c: Life): boolean {
     const w = this.#call(CALL.connect, c);
     if (w < 0) return false;
     const i32 = this.#gate.i32;
     i32[w + 1] = c.id + 1;
-    i32[w + 2] = c.remote0;
-    i32[w + 3] = c.remote1;
-    i32[w + 4] = c.remote2;
-    i32[w + 5] = c.remoteAddress;
-    i32[w + 6] = c.remotePort;
+    for (let i = 0; i < 4; i++) i32[w + 2 + i] = c.remoteWord(i);
+    i32[w + 6] = c.ports;
     c.wants &= ~WANTS.connect;
     return true;
   }
 
-  #sendvCall(c: Connection): boolean {
+  #sendvCall(c: Life): boolean {
     const spans = this.#outbox.spansToSend(c);
     if (spans === 0) return false;
     const w = this.#call(CALL.sendv, c);
@@ -185,7 +182,7 @@ export class Calls {
     }
   }
 
-  #sendvResult(c: Connection, w: number, result: number): void {
+  #sendvResult(c: Life, w: number, result: number): void {
     c.sendPending = false;
     if (result > 0) this.#outbox.accepted(c, result);
     else if (result === CODE.QUOTA || result === CODE.AGAIN) {
@@ -198,7 +195,7 @@ export class Calls {
     } else if (c.wants !== 0) this.#session.markDirty(c);
   }
 
-  #connectResult(c: Connection, result: number): void {
+  #connectResult(c: Life, result: number): void {
     if (result > 0) {
       c.handle = result;
       if (c.wants !== 0) this.#session.markDirty(c);
@@ -208,20 +205,19 @@ export class Calls {
     // A quota that is used up is told by the control plane, which counts how often
     // (src/control/children/incidents.ts).
     if (result !== CODE.QUOTA) {
-      const to = formatWords([c.remote0, c.remote1, c.remote2, c.remoteAddress]);
-      this.#faults.tell(refusedConnect(`${to} port ${c.remotePort & 0xffff}`, result));
+      this.#faults.tell(refusedConnect(`${c.remoteAddress} port ${c.remotePort}`, result));
     }
     this.#session.dead(c, result === CODE.DENIED ? DEAD.denied : DEAD.refused);
   }
 
   /** The call was not made: the batch was longer than it may be. */
-  #again(c: Connection, kind: number, w: number): void {
+  #again(c: Life, kind: number, w: number): void {
     if (kind === CALL.recv_done) return this.#session.consume(c, this.#gate.i32[w + 2]!);
     c.wants |= WANTED_BY[kind]!;
     this.#session.markDirty(c);
   }
 
-  #refused(c: Connection, kind: number, code: number): void {
+  #refused(c: Life, kind: number, code: number): void {
     if (kind === CALL.accept || kind === CALL.abort) {
       // Mostly it died before it was taken, or while it was reset.
       return this.#session.dead(c, kind === CALL.accept ? DEAD.reset : DEAD.aborted);
@@ -238,6 +234,6 @@ export class Calls {
   }
 }
 
-/** What `Connection.refusal` says, in one line. */
+/** What `Inside.refusal` says, in one line. */
 export const refusalText = (refusal: number): string =>
   refusedCall(refusal >> 8, -(refusal & 0xff));

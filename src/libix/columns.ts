@@ -5,17 +5,19 @@
  * - A field of an object is 8 bytes, whether it is used or not; 250,000 open connections had 200
  *   bytes each of them, and have 152 now. Here a value is 4 bytes, and nothing at all while it was
  *   never anything but 0: such a page has no memory behind it.
- * - So 0 is every column's default, and `set` writes only what changes. Connection says it in its
+ * - So 0 is every column's default, and `set` writes only what changes. Inside says it in its
  *   own terms.
+ * - Our own address is mostly the same for all connections of a version, so the first one seen is
+ *   what is usual, and a column says how another differs.
  * - Arrays are made for the most connections that the dataplane gives; beyond (connects that it
  *   will refuse) they grow.
  *
- * Called by connection.ts and session.ts.
+ * Called by inside.ts, and by session.ts (`reach`).
  */
+import { MAPPED_V4 } from '../gate/abi.ts';
+
 export const COLUMN = {
-  /**
-   * Words of the peer's IPv6 address before the last, each as it differs from an IPv4 address's.
-   */
+  /** Words of the peer's address before the last, each as it differs from an IPv4 address's. */
   remote0: 0,
   remote1: 1,
   remote2: 2,
@@ -33,14 +35,23 @@ export const COLUMN = {
   refusal: 14,
   keepaliveIntervalMs: 15,
   keepaliveCount: 16,
+  /** Words of our own address, each as it differs from what is usual. */
+  local0: 17,
+  local1: 18,
+  local2: 19,
+  local3: 20,
 } as const;
 const COLUMNS = Object.keys(COLUMN).length;
-/** Address and port: every connection has them. */
+/** Last word of the peer's address, and the ports: every connection has them. */
 const PEER_WORDS = 2;
+/** The words of an IPv4 address before its own (RFC 4291 2.5.5.2). */
+const BEFORE_IPV4 = [0, 0, MAPPED_V4] as const;
 
 export class Columns {
   #rare: Int32Array;
   #peers: Int32Array;
+  /** The usual address of ours: four words of IPv4, four of IPv6. All 0: none was seen. */
+  readonly #usual = new Int32Array(8);
 
   constructor(connections: number) {
     this.#rare = new Int32Array(connections * COLUMNS);
@@ -65,20 +76,49 @@ export class Columns {
     if (this.#rare[at] !== value) this.#rare[at] = value;
   }
 
-  address(id: number): number {
-    return this.#peers[id * PEER_WORDS]!;
-  }
-
-  port(id: number): number {
+  /** local << 16 | remote. */
+  ports(id: number): number {
     return this.#peers[id * PEER_WORDS + 1]!;
   }
 
-  setAddress(id: number, address: number): void {
-    this.#peers[id * PEER_WORDS] = address;
+  setPorts(id: number, ports: number): void {
+    this.#peers[id * PEER_WORDS + 1] = ports;
   }
 
-  setPort(id: number, port: number): void {
-    this.#peers[id * PEER_WORDS + 1] = port;
+  /** A word of the peer's address, 0 to 3. */
+  remote(id: number, index: number): number {
+    if (index === 3) return this.#peers[id * PEER_WORDS]!;
+    return this.get(id, COLUMN.remote0 + index) ^ BEFORE_IPV4[index]!;
+  }
+
+  /** Four words from `at` on. */
+  setRemote(id: number, words: ArrayLike<number>, at: number): void {
+    for (let i = 0; i < 3; i++) this.set(id, COLUMN.remote0 + i, words[at + i]! ^ BEFORE_IPV4[i]!);
+    this.#peers[id * PEER_WORDS] = words[at + 3]!;
+  }
+
+  /** A word of our address, 0 to 3. */
+  local(id: number, index: number): number {
+    return this.get(id, COLUMN.local0 + index) ^ this.#usual[this.#usualOf(id) + index]!;
+  }
+
+  /** Four words from `at` on, of the version that the peer's has. */
+  setLocal(id: number, words: ArrayLike<number>, at: number): void {
+    const usual = this.#usual;
+    const first = this.#usualOf(id);
+    if ((usual[first + 2]! | usual[first]!) === 0) {
+      for (let i = 0; i < 4; i++) usual[first + i] = words[at + i]!;
+    }
+    for (let i = 0; i < 4; i++) {
+      this.set(id, COLUMN.local0 + i, words[at + i]! ^ usual[first + i]!);
+    }
+  }
+
+  /** Where in `#usual` the version of this connection stands. */
+  #usualOf(id: number): number {
+    const at = id * COLUMNS + COLUMN.remote0;
+    const rare = this.#rare;
+    return (rare[at]! | rare[at + 1]! | rare[at + 2]!) === 0 ? 0 : 4;
   }
 
   /** Every rare column is 0 again. */

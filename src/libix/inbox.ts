@@ -14,8 +14,8 @@
  * Called by session.ts.
  */
 import { FRAME_SHIFT } from '../limits.ts';
-import type { Connection } from './connection.ts';
 import { type Faults, Seldom } from './guard.ts';
+import type { Life } from './life.ts';
 import { type ApplicationMemory, Blocks, GATHER_BYTES } from './memory.ts';
 import type { ArenaAccess } from './outbox.ts';
 import type { Session } from './session.ts';
@@ -57,14 +57,14 @@ export class Inbox {
   }
 
   /** In-order bytes of the receive pool. */
-  received(c: Connection, offset: number, length: number): void {
+  received(c: Life, offset: number, length: number): void {
     if (!c.isOpen) this.#session.consume(c, length);
     else if (c.mayRead && c.pendingHead < 0) this.#deliver(c, offset, length);
     else this.#keep(c, offset, length);
   }
 
   /** Hands one stretch over, behind what was gathered before. */
-  #deliver(c: Connection, offset: number, length: number): void {
+  #deliver(c: Life, offset: number, length: number): void {
     const direct = c.isGathering ? this.#deliverGathered(c, offset, length) : 0;
     if (direct === length) return;
     offset += direct;
@@ -79,7 +79,7 @@ export class Inbox {
   /**
    * Completes the gathered message with bytes of this stretch; returns how many of them were used.
    */
-  #deliverGathered(c: Connection, offset: number, length: number): number {
+  #deliverGathered(c: Life, offset: number, length: number): number {
     let used = 0;
     while (used < length && c.isOpen && c.mayRead) {
       const old = c.gatherLength;
@@ -107,7 +107,7 @@ export class Inbox {
   }
 
   /** What a handler did not take: kept in place while it is blocked, else gathered. */
-  #leftOver(c: Connection, offset: number, length: number): void {
+  #leftOver(c: Life, offset: number, length: number): void {
     if (!c.isOpen) return this.#session.consume(c, length);
     if (!c.mayRead || length > GATHER_BYTES) return this.#keep(c, offset, length);
     if (this.#gathers.free === 0) {
@@ -122,7 +122,7 @@ export class Inbox {
     this.#session.consume(c, length);
   }
 
-  #linkHolder(c: Connection): void {
+  #linkHolder(c: Life): void {
     c.gatherOlder = this.#youngest;
     c.gatherYounger = -1;
     if (this.#youngest < 0) this.#oldest = c.id;
@@ -130,7 +130,7 @@ export class Inbox {
     this.#youngest = c.id;
   }
 
-  #unlinkHolder(c: Connection): void {
+  #unlinkHolder(c: Life): void {
     const { gatherOlder, gatherYounger } = c;
     if (gatherOlder < 0) this.#oldest = gatherYounger;
     else this.#session.byId(gatherOlder).gatherYounger = gatherYounger;
@@ -138,7 +138,7 @@ export class Inbox {
     else this.#session.byId(gatherYounger).gatherOlder = gatherOlder;
   }
 
-  #keep(c: Connection, offset: number, length: number): void {
+  #keep(c: Life, offset: number, length: number): void {
     const words = this.#nodes.words;
     const tail = c.pendingTail;
     // Small payloads are packed behind each other in one frame: one node for all of them, so that
@@ -160,7 +160,7 @@ export class Inbox {
   }
 
   /** Goes on with bytes that were held back, as far as the connection lets it. */
-  resume(c: Connection): void {
+  resume(c: Life): void {
     const words = this.#nodes.words;
     if (c.isGathering && c.isOpen && c.mayRead) this.#retryGather(c);
     while (c.pendingHead >= 0 && c.isOpen && c.mayRead) {
@@ -184,7 +184,7 @@ export class Inbox {
   }
 
   /** The handler left these bytes because it was blocked; now it may go on. */
-  #retryGather(c: Connection): void {
+  #retryGather(c: Life): void {
     const old = c.gatherLength;
     const block = c.gatherBlock;
     const taken = c.handlers.received(c, block, old);
@@ -195,14 +195,14 @@ export class Inbox {
   }
 
   /** Nobody will read what is held: it goes back. */
-  drop(c: Connection): void {
+  drop(c: Life): void {
     this.#dropGather(c);
     const head = c.pendingHead;
     c.pendingHead = c.pendingTail = -1;
     this.#dropPending(c, head);
   }
 
-  #dropPending(c: Connection, head: number): void {
+  #dropPending(c: Life, head: number): void {
     const words = this.#nodes.words;
     for (let node = head; node >= 0; ) {
       const next = words[node]!;
@@ -212,7 +212,7 @@ export class Inbox {
     }
   }
 
-  #dropGather(c: Connection): void {
+  #dropGather(c: Life): void {
     if (!c.isGathering) return;
     this.#gathers.give(c.gatherBlock);
     this.#unlinkHolder(c);

@@ -31,15 +31,23 @@
  * Node program.
  */
 export { CODE, DEAD } from '../gate/abi.ts';
+export type {
+  ConnectOptions,
+  Ix,
+  Knock,
+  Listener,
+  ListenOptions,
+  Span,
+  Timer,
+} from './application.ts';
 export { IxArgumentError } from './arguments.ts';
-export { Connection, HIGH_WATER_BYTES } from './connection.ts';
+export { type Connection, HIGH_WATER_BYTES } from './connection.ts';
 export type { Handlers } from './handlers.ts';
-export type { ConnectOptions, Ix, ListenOptions, Span } from './ix.ts';
 export { RawGate } from './raw.ts';
 export type { UdpHandlers, UdpSocket } from './udp.ts';
 export type { Wants } from './wants.ts';
 
-import type { Ix } from './ix.ts';
+import type { Ix } from './application.ts';
 
 /** The default export of an application module; the same module runs in both protection domains. */
 export type Application = (ix: Ix, options: Record<string, string>) => void | Promise<void>;

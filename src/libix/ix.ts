@@ -5,6 +5,8 @@
  * - `dispatch` is the application's whole turn: results of the last batch, all events, end-of-batch
  *   callbacks, then the next batch. The dataplane calls it (domain inline) or the application's own
  *   process does (domain process).
+ * - What an application sees of it is the interface of the same name in application.ts; the rest
+ *   is for whoever gives it its turns.
  * - Calls that need a result of their own (listen, udp_bind, timer) go through requests.ts: rare,
  *   so they may allocate.
  * - What an application gives is checked when it is given (arguments.ts).
@@ -14,43 +16,29 @@
  *
  * Read first: src/gate/abi.ts, session.ts.
  */
-
 import type { Arena } from '../arena/arena.ts';
-import { CALL, EVENT } from '../gate/abi.ts';
+import { EVENT } from '../gate/abi.ts';
 import { FRAME_BYTES } from '../limits.ts';
-import { formatAddress, formatWords, mapped, parseWords } from './address.ts';
-import { badAddress, callable, handling, integer, isAddress } from './arguments.ts';
+import { formatWords, mapped, parseWords } from './address.ts';
+import type * as application from './application.ts';
+import type { ConnectOptions, Listener, ListenOptions, Span, Timer } from './application.ts';
+import { badAddress, badWords, callable, handling, integer, isAddress } from './arguments.ts';
 import type { Connection } from './connection.ts';
 import { Faults, GuardedHandlers } from './guard.ts';
 import type { Handlers } from './handlers.ts';
+import { Listeners } from './listeners.ts';
 import { ApplicationMemory, GATHER_BYTES, SEND_BLOCK_BYTES } from './memory.ts';
 import { RawGate } from './raw.ts';
-import { type IxCallError, refuse } from './refusals.ts';
+import type { IxCallError } from './refusals.ts';
 import { Reports } from './reports.ts';
 import { Requests } from './requests.ts';
 import { Session, type SessionSizes } from './session.ts';
 import { Timers } from './timers.ts';
-import { type UdpHandlers, type UdpSocket, UdpSockets, writeAddress } from './udp.ts';
+import { type UdpHandlers, type UdpSocket, UdpSockets } from './udp.ts';
 
 const PORT_MAX = 65_535;
 const BACKLOG_DEFAULT = 1024;
 const EXIT_CODE_MAX = 255;
-
-export interface Span {
-  offset: number;
-  length: number;
-}
-
-export interface ListenOptions {
-  /** Half-open and unaccepted connections. Default 1024. */
-  backlog?: number;
-  /** Default: every address of this dataplane. */
-  address?: string;
-}
-
-export interface ConnectOptions {
-  localPort?: number;
-}
 
 export interface IxHooks {
   /** A message to whoever started this dataplane; false: there is no room for it now. */
@@ -95,7 +83,7 @@ function sessionSizesFor(flows: number, memoryBytes: number, receiveBytes: numbe
   };
 }
 
-export class Ix {
+export class Ix implements application.Ix {
   readonly #parts: IxParts;
   readonly #gate: RawGate;
   readonly #memory: ApplicationMemory;
@@ -105,8 +93,7 @@ export class Ix {
    * Guarded, so that those who listen or connect with the same handlers again and again share one.
    */
   readonly #guarded = new WeakMap<Handlers, GuardedHandlers>();
-  readonly #listeners: GuardedHandlers[] = [];
-  readonly #ports: number[] = [];
+  readonly #listeners: Listeners;
   readonly #requests: Requests;
   readonly #udp: UdpSockets;
   readonly #timers: Timers;
@@ -136,9 +123,11 @@ export class Ix {
       wake,
       guard: (own) => this.#guard(own),
     });
+    this.#listeners = new Listeners(this.#gate, this.#requests, this.#session, this.#faults);
   }
 
-  /** Views over the whole arena: an offset from a handler or from `alloc` indexes them directly. */
+  // --- what applications have: application.ts documents it ---
+
   get u8(): Uint8Array {
     return this.#parts.arena.u8;
   }
@@ -159,45 +148,30 @@ export class Ix {
     return this.#memory.free;
   }
 
-  /** Number of this elastic thread: 0 up. */
   get thread(): number {
     return this.#parts.thread;
   }
 
-  /**
-   * Most connections at a time: a further one finds no control block, and its peer is not answered.
-   */
   get flows(): number {
     return this.#parts.flows;
   }
 
-  /**
-   * The process as the machine's other processes see it; to itself it may be number 1 of a
-   * namespace.
-   */
   get pid(): number {
     return this.#parts.pid ?? process.pid;
   }
 
-  /** Ports on which `listen` has succeeded. */
   get ports(): number[] {
-    return this.#ports.slice();
+    return this.#listeners.ports;
   }
 
   get openConnections(): number {
     return this.#session.openCount;
   }
 
-  /** True when libix itself holds nothing of any connection. */
-  allHome(): boolean {
-    return this.#session.allHome();
-  }
-
   alloc(bytes: number, alignment = 8): number {
     return this.#memory.alloc(bytes, alignment);
   }
 
-  /** Constant bytes in application memory, to be sent any number of times. */
   text(constant: string): Span {
     const bytes = Buffer.from(constant, 'latin1');
     const offset = this.alloc(Math.max(1, bytes.length), 8);
@@ -205,7 +179,6 @@ export class Ix {
     return { offset, length: bytes.length };
   }
 
-  /** Time of this batch, modulo 2^32 as int32. */
   nowMs(): number {
     return this.#gate.ms;
   }
@@ -214,10 +187,6 @@ export class Ix {
     return this.#gate.us;
   }
 
-  /**
-   * Says a value to whoever started this service, as JSON; false, and one line says why, when it
-   * cannot be.
-   */
   report(value: unknown): boolean {
     return this.#reports.report(value);
   }
@@ -227,26 +196,13 @@ export class Ix {
     this.#parts.hooks.stop(exitCode);
   }
 
-  listen(port: number, handlers: Handlers, options: ListenOptions = {}): void {
-    const { backlog = BACKLOG_DEFAULT } = options;
-    integer('listen: port', port, 1, PORT_MAX);
+  listen(port: number, handlers: Handlers, options: ListenOptions = {}): Listener {
+    const { backlog = BACKLOG_DEFAULT, accept } = options;
+    integer('listen: port', port, 0, PORT_MAX);
     integer('listen: backlog', backlog, 1);
-    const cookie = this.#listeners.push(this.#guard(handlers));
+    if (accept !== undefined) callable('listen: accept', accept);
     const address = options.address ? parseWords(options.address) : 0;
-    const { i32 } = this.#gate;
-    const write = (): number => {
-      const w = this.#gate.call(CALL.listen, cookie);
-      if (w < 0) return -1;
-      writeAddress(i32, w + 2, address);
-      i32[w + 6] = port;
-      i32[w + 7] = backlog;
-      i32[w + 8] = 0;
-      return w;
-    };
-    this.#requests.add(write, (result) => {
-      refuse(`port ${port}`, result);
-      this.#ports.push(port);
-    });
+    return this.#listeners.listen({ port, address, backlog, accept }, this.#guard(handlers));
   }
 
   connect(
@@ -275,42 +231,42 @@ export class Ix {
     return guarded;
   }
 
-  /** One call of `callback` after `delayUs` microseconds (below 2^31). */
-  timer(delayUs: number, callback: () => void): void {
-    this.#timers.start(delayUs, callback);
-  }
-
-  every(intervalUs: number, callback: () => void): void {
-    this.#timers.every(intervalUs, callback);
-  }
-
-  /** Called after all events of a batch were handled. */
-  onBatchEnd(callback: () => void): void {
-    callable('onBatchEnd', callback);
-    this.#batchEnds.push(callback);
-  }
-
-  /**
-   * A turn in every iteration, event or not, so that `onBatchEnd` comes as often as the thread goes
-   * around: for work that is due by the microsecond (load generators). Meant for idle policy
-   * `spin`.
-   */
-  keepTurning(on: boolean): void {
-    this.#isTurning = on;
-    this.#wake();
-  }
-
   udp(port: number, handlers: UdpHandlers): UdpSocket {
     integer('udp: port', port, 0, PORT_MAX);
     handling('udp', handlers);
     return this.#udp.bind(port, handlers);
   }
 
+  timer(delayUs: number, callback: () => void): Timer {
+    return this.#timers.start(delayUs, callback);
+  }
+
+  every(intervalUs: number, callback: () => void): Timer {
+    return this.#timers.every(intervalUs, callback);
+  }
+
+  onBatchEnd(callback: () => void): void {
+    callable('onBatchEnd', callback);
+    this.#batchEnds.push(callback);
+  }
+
+  keepTurning(on: boolean): void {
+    this.#isTurning = on;
+    this.#wake();
+  }
+
+  formatAddress(address: string | ArrayLike<number>): string {
+    if (typeof address === 'string') return address;
+    if (typeof address === 'object' && isAddress(address)) return formatWords(address);
+    throw badWords('formatAddress');
+  }
+
   // --- the turn ---
 
   /** True when the application has calls to make although no event came. */
   get wantsTurn(): boolean {
-    return this.#session.hasDirty || this.#requests.isWaiting || this.#isTurning;
+    const { hasDirty } = this.#session;
+    return hasDirty || this.#requests.isWaiting || this.#isTurning || this.#listeners.isWaiting;
   }
 
   dispatch(): void {
@@ -318,6 +274,7 @@ export class Ix {
     const gate = this.#gate;
     this.#session.results();
     this.#udp.results();
+    this.#listeners.results();
     this.#requests.settle();
     gate.begin();
     const count = gate.eventCount;
@@ -327,8 +284,9 @@ export class Ix {
       this.#faults.guard(this.#batchEnds[i]!, undefined);
     }
     this.#requests.write();
+    this.#listeners.write();
     this.#session.flushDirty();
-    if (this.#requests.isOpen || this.#isTurning || this.#session.hasDirty) gate.askAgain();
+    if (this.#requests.isOpen || this.wantsTurn) gate.askAgain();
     gate.submit();
     this.#inDispatch = false;
     this.#requests.tellSettled(); // what is asked for in there needs a turn of its own
@@ -360,11 +318,7 @@ export class Ix {
     const i32 = this.#gate.i32;
     const kind = i32[w]!;
     const cookie = i32[w + 2]!;
-    if (kind === EVENT.knock) {
-      const handlers = this.#listeners[cookie - 1];
-      if (handlers) this.#session.accept(i32[w + 1]!, w + 3, i32[w + 7]! & 0xffff, handlers);
-      return;
-    }
+    if (kind === EVENT.knock) return this.#listeners.knocked(w, cookie);
     if (kind === EVENT.timer) return this.#timers.expired(cookie);
     if (kind === EVENT.udp_recv) return this.#udp.received(w, cookie);
     if (kind === EVENT.udp_sent) return this.#udp.sent(w, cookie);
@@ -379,7 +333,7 @@ export class Ix {
       case EVENT.sent:
         return this.#session.sent(c, i32[w + 3]!);
       case EVENT.connected:
-        return this.#session.connected(c);
+        return this.#session.connected(c, w);
       case EVENT.recv_end:
         return this.#session.ended(c);
       case EVENT.urgent:
@@ -402,8 +356,8 @@ export class Ix {
     this.#requests.whenSettled(callback);
   }
 
-  /** For messages. */
-  formatAddress(address: number | ArrayLike<number>): string {
-    return typeof address === 'number' ? formatAddress(address) : formatWords(address);
+  /** True when libix itself holds nothing of any connection. */
+  allHome(): boolean {
+    return this.#session.allHome();
   }
 }

@@ -9,12 +9,12 @@
  *   the result of a sendv is known.
  * - Fair shares: a connection may hold as many spans and blocks as are free, so that a peer that
  *   does not read cannot starve the others.
- * - All fields are the Connection's; nothing is allocated here per message.
+ * - All fields are the connection's; nothing is allocated here per message.
  *
  * Called by session.ts.
  */
 import { SENDV_SPANS_MAX, SENDV_VECTOR, SENDV_VECTOR_MAX } from '../gate/abi.ts';
-import type { Connection } from './connection.ts';
+import type { Life } from './life.ts';
 import { type ApplicationMemory, Blocks, SEND_BLOCK_BYTES } from './memory.ts';
 import { LENGTH, OFFSET, type SpanNodes, TAG } from './spans.ts';
 
@@ -51,7 +51,7 @@ export class Outbox {
    * what it need not answer; or when its own share has room for what it lacked, though others hold
    * all the rest and never give it back.
    */
-  isFed(c: Connection): boolean {
+  isFed(c: Life): boolean {
     const blocks = this.#blocks;
     const nodes = this.#nodes;
     if (blocks.free * 4 >= blocks.count && nodes.free * 4 >= nodes.count) return true;
@@ -60,12 +60,12 @@ export class Outbox {
     return missing <= blocks.free && this.#hasShare(c, missing);
   }
 
-  hasUnsent(c: Connection): boolean {
+  hasUnsent(c: Life): boolean {
     return c.inFlight < c.queuedBytes;
   }
 
   /** Queues a span of the application's; false when the connection's share is used up. */
-  appendSpan(c: Connection, offset: number, length: number, tag: number): boolean {
+  appendSpan(c: Life, offset: number, length: number, tag: number): boolean {
     if (c.spanCount >= this.#nodes.free) {
       c.missing = 0;
       return false;
@@ -75,7 +75,7 @@ export class Outbox {
   }
 
   /** Whether the connection's share has room for so many more blocks. */
-  #hasShare(c: Connection, blocks: number): boolean {
+  #hasShare(c: Life, blocks: number): boolean {
     const after = c.spanCount + blocks;
     return blocks === 0 || (after <= this.#blocks.free + 1 && after <= this.#nodes.free + 1);
   }
@@ -83,7 +83,7 @@ export class Outbox {
   /**
    * Queues a copy, filling the last block first; false, with nothing queued, when blocks are short.
    */
-  appendCopy(c: Connection, offset: number, length: number): boolean {
+  appendCopy(c: Life, offset: number, length: number): boolean {
     const words = this.#nodes.words;
     let end = 0;
     let room = 0;
@@ -117,7 +117,7 @@ export class Outbox {
   }
 
   /** Queues bytes of a JavaScript array; false, with nothing queued, when blocks are short. */
-  appendBytes(c: Connection, bytes: Uint8Array): boolean {
+  appendBytes(c: Life, bytes: Uint8Array): boolean {
     const blocks = Math.ceil(bytes.length / SEND_BLOCK_BYTES);
     if (blocks > this.#blocks.free || !this.#hasShare(c, blocks)) {
       c.missing = blocks;
@@ -132,7 +132,7 @@ export class Outbox {
     return true;
   }
 
-  #append(c: Connection, node: number, length: number): void {
+  #append(c: Life, node: number, length: number): void {
     if (c.sendTail < 0) c.sendHead = node;
     else this.#nodes.words[c.sendTail] = node;
     c.sendTail = node;
@@ -155,7 +155,7 @@ export class Outbox {
    * Spans that the next sendv of this connection names, or 0 when the batch has no room for its
    * vector.
    */
-  spansToSend(c: Connection): number {
+  spansToSend(c: Life): number {
     const words = this.#nodes.words;
     if (c.sendCursorDone === words[c.sendCursor + LENGTH]!) {
       c.sendCursor = words[c.sendCursor]!;
@@ -167,7 +167,7 @@ export class Outbox {
   }
 
   /** Fills in the sendv call whose first word is `w`. */
-  writeSendv(c: Connection, spans: number, w: number): void {
+  writeSendv(c: Life, spans: number, w: number): void {
     const words = this.#nodes.words;
     const i32 = this.#arena.i32;
     let pair = w + 3;
@@ -191,7 +191,7 @@ export class Outbox {
   }
 
   /** The dataplane accepted `bytes` of what the last sendv named. */
-  accepted(c: Connection, bytes: number): void {
+  accepted(c: Life, bytes: number): void {
     const words = this.#nodes.words;
     c.inFlight = (c.inFlight + bytes) | 0;
     let left = bytes;
@@ -208,7 +208,7 @@ export class Outbox {
   }
 
   /** The peer acknowledged `bytes` more: whole spans are released. */
-  acknowledged(c: Connection, bytes: number): void {
+  acknowledged(c: Life, bytes: number): void {
     const words = this.#nodes.words;
     c.inFlight = (c.inFlight - bytes) | 0;
     c.queuedBytes = (c.queuedBytes - bytes) | 0;
@@ -221,12 +221,12 @@ export class Outbox {
   }
 
   /** The connection died: every span is released. */
-  releaseAll(c: Connection): void {
+  releaseAll(c: Life): void {
     while (c.sendHead >= 0) this.#releaseHead(c);
     c.headAcked = c.queuedBytes = c.inFlight = 0;
   }
 
-  #releaseHead(c: Connection): void {
+  #releaseHead(c: Life): void {
     const words = this.#nodes.words;
     const node = c.sendHead;
     const tag = words[node + TAG]!;

@@ -10,16 +10,17 @@
  * - An id whose connection is over stands for `#nobody`, unless its handlers are `pooled`: then the
  *   object waits there for its next life.
  *
- * Called by Ix (dispatch) and Connection. Read first: src/gate/abi.ts, OSDI'14 section 4.3.
+ * Called by ix.ts (dispatch) and life.ts. Read first: src/gate/abi.ts, OSDI'14 section 4.3.
  */
-import { DEAD } from '../gate/abi.ts';
+import { CONNECTED, DEAD, KNOCK, WORD } from '../gate/abi.ts';
 import { badBytes, badSpan, IxArgumentError, isInt, shown } from './arguments.ts';
 import { Calls, refusalText, WANTS } from './calls.ts';
 import { Columns } from './columns.ts';
-import { Connection, PHASE } from './connection.ts';
 import type { Faults } from './guard.ts';
 import type { Handlers } from './handlers.ts';
 import { Inbox } from './inbox.ts';
+import { PHASE } from './inside.ts';
+import { Life } from './life.ts';
 import type { ApplicationMemory } from './memory.ts';
 import { type ArenaAccess, Outbox } from './outbox.ts';
 import type { RawGate } from './raw.ts';
@@ -64,8 +65,8 @@ export class Session {
   /**
    * With room for all that the dataplane gives: an array that grows leaves its smaller ones behind.
    */
-  readonly #connections: Connection[];
-  readonly #nobody: Connection;
+  readonly #connections: Life[];
+  readonly #nobody: Life;
   readonly #calls: Calls;
   #made = 0;
   readonly columns: Columns;
@@ -89,7 +90,7 @@ export class Session {
     this.#parts = parts;
     this.#memory = memory;
     this.#arenaBytes = arena.u8.length;
-    this.#nobody = new Connection(this, -1, DEAF);
+    this.#nobody = new Life(this, -1, DEAF);
     this.#connections = new Array(flows);
     this.columns = new Columns(flows);
     this.#sendNodes = new SpanNodes(sizes.spans);
@@ -115,22 +116,24 @@ export class Session {
     return isNodesHome && this.#outbox.allHome() && this.#inbox.allHome();
   }
 
-  byId(id: number): Connection {
+  byId(id: number): Life {
     return this.#connections[id]!;
   }
 
   /** The connection that an event is about, if it is still that flow's. */
-  byCookie(cookie: number, handle: number): Connection | undefined {
+  byCookie(cookie: number, handle: number): Life | undefined {
     const c = this.#connections[cookie - 1];
     return c !== undefined && c.handle === handle ? c : undefined;
   }
 
-  /** A flow knocked: takes it. `address`: of four words. */
-  accept(handle: number, address: number, port: number, handlers: Handlers): void {
+  /** A flow knocked, by the event at `w`: takes it. */
+  accept(w: number, handlers: Handlers): void {
+    const { i32 } = this.#parts.gate;
     const c = this.#take(handlers, PHASE.open);
-    c.remotePort = port;
-    c.setRemote(this.#parts.gate.i32, address);
-    c.handle = handle;
+    c.handle = i32[w + WORD.handle]!;
+    c.ports = i32[w + KNOCK.ports]!;
+    c.setRemote(i32, w + KNOCK.remote);
+    c.setLocal(i32, w + KNOCK.local);
     c.wants = WANTS.accept;
     this.markDirty(c);
     handlers.opened?.(c);
@@ -139,24 +142,27 @@ export class Session {
   /**
    * `address` is four words (gate/abi.ts), `ports` local << 16 | remote; it opens or dies later.
    */
-  connect(address: ArrayLike<number>, ports: number, handlers: Handlers): Connection {
+  connect(address: ArrayLike<number>, ports: number, handlers: Handlers): Life {
     const c = this.#take(handlers, PHASE.connecting);
-    c.remotePort = ports;
+    c.ports = ports;
     c.setRemote(address);
     c.wants = WANTS.connect;
     this.markDirty(c);
     return c;
   }
 
-  connected(c: Connection): void {
+  /** By the event at `w`. */
+  connected(c: Life, w: number): void {
     if (c.phase !== PHASE.connecting) return;
+    const { i32 } = this.#parts.gate;
     c.phase = PHASE.open;
-    c.remotePort &= 0xffff;
+    c.ports = i32[w + CONNECTED.ports]!;
+    c.setLocal(i32, w + CONNECTED.local);
     if (c.queuedBytes > 0) this.markDirty(c);
     c.handlers.opened?.(c);
   }
 
-  #take(handlers: Handlers, phase: number): Connection {
+  #take(handlers: Handlers, phase: number): Life {
     this.#openCount = (this.#openCount + 1) | 0;
     const id = this.#freeIds.pop() ?? this.#made;
     let c = this.#nobody;
@@ -165,7 +171,7 @@ export class Session {
       this.columns.reach(id);
     } else c = this.#connections[id]!;
     if (c === this.#nobody) {
-      c = new Connection(this, id, handlers);
+      c = new Life(this, id, handlers);
       this.#connections[id] = c;
     }
     c.begin(handlers, phase);
@@ -174,11 +180,11 @@ export class Session {
 
   // --- receiving ---
 
-  received(c: Connection, offset: number, length: number): void {
+  received(c: Life, offset: number, length: number): void {
     this.#inbox.received(c, offset, length);
   }
 
-  resume(c: Connection): boolean {
+  resume(c: Life): boolean {
     if (c.phase === PHASE.free) return false;
     c.isPaused = false;
     this.#inbox.resume(c);
@@ -186,7 +192,7 @@ export class Session {
     return true;
   }
 
-  ended(c: Connection): void {
+  ended(c: Life): void {
     c.hasEnded = true;
     if (c.pendingHead >= 0 || !c.isOpen) return;
     c.endedTold = true;
@@ -195,7 +201,7 @@ export class Session {
   }
 
   /** So many received bytes are done with; told to the dataplane at the end of the batch. */
-  consume(c: Connection, bytes: number): void {
+  consume(c: Life, bytes: number): void {
     if (bytes === 0) return;
     c.consumed = (c.consumed + bytes) | 0;
     this.markDirty(c);
@@ -203,7 +209,7 @@ export class Session {
 
   // --- sending ---
 
-  send(c: Connection, offset: number, length: number, tag: number): boolean {
+  send(c: Life, offset: number, length: number, tag: number): boolean {
     if (!this.#maySend(c)) return false;
     if (!isInt(tag) || tag < 0) {
       throw new IxArgumentError(`send: a tag is a whole number from 0, not ${shown(tag)}`);
@@ -216,24 +222,24 @@ export class Session {
     return this.#queued(c, this.#outbox.appendSpan(c, offset, length, tag));
   }
 
-  write(c: Connection, offset: number, length: number): boolean {
+  write(c: Life, offset: number, length: number): boolean {
     if (!this.#maySend(c)) return false;
     const isBytes = isInt(offset) && isInt(length) && offset >= 0 && length >= 0;
     if (!isBytes || length > this.#arenaBytes - offset) throw badBytes('write', offset, length);
     return this.#queued(c, this.#outbox.appendCopy(c, offset, length));
   }
 
-  writeBytes(c: Connection, bytes: Uint8Array): boolean {
+  writeBytes(c: Life, bytes: Uint8Array): boolean {
     if (!this.#maySend(c)) return false;
     return this.#queued(c, this.#outbox.appendBytes(c, bytes));
   }
 
-  #maySend(c: Connection): boolean {
+  #maySend(c: Life): boolean {
     return (c.phase === PHASE.open || c.phase === PHASE.connecting) && !c.hasShutDown;
   }
 
   /** Nothing was queued: the connection's input waits until blocks and spans have come back. */
-  #queued(c: Connection, done: boolean): boolean {
+  #queued(c: Life, done: boolean): boolean {
     if (done) this.markDirty(c);
     else if (!c.isStarved) {
       c.isStarved = true;
@@ -243,7 +249,7 @@ export class Session {
   }
 
   /** The dataplane took nothing of it, and nothing of it is on the way. */
-  hunger(c: Connection): void {
+  hunger(c: Life): void {
     if (c.isHungry) return;
     c.isHungry = true;
     this.#hungry.push(c.id);
@@ -269,7 +275,7 @@ export class Session {
     list.length = kept;
   }
 
-  #feed(c: Connection): void {
+  #feed(c: Life): void {
     c.isStarved = false;
     if (c.isOpen && !c.isPaused) this.resume(c);
     if (c.queuedBytes === 0 && c.isOpen && !c.isStarved) c.handlers.drained?.(c);
@@ -293,7 +299,7 @@ export class Session {
   }
 
   /** The peer acknowledged `bytes` more. */
-  sent(c: Connection, bytes: number): void {
+  sent(c: Life, bytes: number): void {
     this.#hasReleased = true;
     const wasWritable = c.writable;
     c.isBlocked = false;
@@ -307,7 +313,7 @@ export class Session {
 
   // Each answers whether it will be done.
 
-  close(c: Connection): boolean {
+  close(c: Life): boolean {
     if (c.phase === PHASE.connecting) return this.abort(c);
     if (c.phase !== PHASE.open) return false;
     c.phase = PHASE.closing;
@@ -318,32 +324,32 @@ export class Session {
   }
 
   /** FIN after what is queued; input goes on. */
-  end(c: Connection): boolean {
+  end(c: Life): boolean {
     if (c.phase !== PHASE.open || c.hasShutDown) return false;
     c.hasShutDown = true;
     return this.#want(c, WANTS.shutdown);
   }
 
-  keepalive(c: Connection): boolean {
+  keepalive(c: Life): boolean {
     return this.#want(c, WANTS.keepalive);
   }
 
-  userTimeout(c: Connection): boolean {
+  userTimeout(c: Life): boolean {
     return this.#want(c, WANTS.userTimeout);
   }
 
-  marking(c: Connection): boolean {
+  marking(c: Life): boolean {
     return this.#want(c, WANTS.marking);
   }
 
-  #want(c: Connection, want: number): boolean {
+  #want(c: Life, want: number): boolean {
     if (c.phase === PHASE.free) return false;
     c.wants |= want;
     this.markDirty(c);
     return true;
   }
 
-  abort(c: Connection): boolean {
+  abort(c: Life): boolean {
     if (c.phase === PHASE.free) return false;
     c.phase = PHASE.closing;
     c.wants = (c.wants & ~WANTS.close) | WANTS.abort;
@@ -355,7 +361,7 @@ export class Session {
   /**
    * The flow is gone: everything it held comes back, and its id when the dirty list lets go of it.
    */
-  dead(c: Connection, reason: number): void {
+  dead(c: Life, reason: number): void {
     if (c.phase === PHASE.free) return;
     this.#hasReleased = true;
     c.phase = PHASE.closing;
@@ -370,14 +376,14 @@ export class Session {
     this.markDirty(c);
   }
 
-  #letGo(c: Connection): void {
+  #letGo(c: Life): void {
     if (!c.isPooled) this.#connections[c.id] = this.#nobody;
     this.#freeIds.push(c.id);
   }
 
   // --- the batch ---
 
-  markDirty(c: Connection): void {
+  markDirty(c: Life): void {
     if (c.isDirty) return;
     c.isDirty = true;
     c.nextDirty = -1;
@@ -406,7 +412,7 @@ export class Session {
     }
   }
 
-  #flush(c: Connection): void {
+  #flush(c: Life): void {
     if (c.isRefused) {
       c.isRefused = false;
       this.abort(c);

@@ -12,7 +12,7 @@
  *
  * Called by ix.ts. Read first: src/gate/abi.ts (udp_bind, udp_sendv, udp_recv).
  */
-import { CALL, CALL_RESULT, CODE, MAPPED_V4 } from '../gate/abi.ts';
+import { BOUND_PORT, CALL, CALL_RESULT, CODE, MAPPED_V4 } from '../gate/abi.ts';
 import { badAddress, badSpan, integer, isAddress } from './arguments.ts';
 import type { Faults } from './guard.ts';
 import type { ApplicationMemory } from './memory.ts';
@@ -32,6 +32,8 @@ export interface UdpSocket {
    * application memory.
    */
   send(offset: number, length: number, address: number | ArrayLike<number>, port: number): boolean;
+  /** Ours; asked for as 0: 0 until the dataplane has answered. */
+  readonly port: number;
   /** Where the datagram that is being handled came from: four words, overwritten by the next. */
   readonly source: Int32Array;
   close(): void;
@@ -64,7 +66,7 @@ interface Binding {
   readonly cookie: number;
   isClosed: boolean;
   handlers: UdpHandlers;
-  socket: UdpSocket;
+  socket: UdpSocket & { port: number };
 }
 
 /**
@@ -107,7 +109,8 @@ export class UdpSockets {
   bind(port: number, handlers: UdpHandlers): UdpSocket {
     const gate = this.#gate;
     const cookie = this.#freeCookies.pop() ?? this.#bindings.length + 1;
-    const socket: UdpSocket = {
+    const socket: Binding['socket'] = {
+      port,
       source: new Int32Array(4),
       send: (offset, length, address, remotePort) =>
         this.#send(binding, offset, length, address, remotePort),
@@ -115,14 +118,18 @@ export class UdpSockets {
     };
     const binding: Binding = { handle: 0, cookie, isClosed: false, handlers, socket };
     this.#bindings[cookie - 1] = binding;
+    let at = 0;
     const write = (): number => {
-      const w = gate.call(CALL.udp_bind, cookie);
-      if (w < 0) return -1;
-      writeAddress(gate.i32, w + 2, 0);
-      gate.i32[w + 6] = port;
-      return w;
+      at = gate.call(CALL.udp_bind, cookie);
+      if (at < 0) return -1;
+      writeAddress(gate.i32, at + 2, 0);
+      gate.i32[at + BOUND_PORT] = port;
+      return at;
     };
-    this.#requests.add(write, (result) => this.#bound(binding, port, result));
+    this.#requests.add(write, (result) => {
+      socket.port = gate.i32[at + BOUND_PORT]!;
+      this.#bound(binding, port, result);
+    });
     return socket;
   }
 

@@ -13,10 +13,14 @@ import type { Connection, Ix } from '../libix/index.ts';
 import type { LoadResult } from './result.ts';
 
 /** The part of libix that a generator uses; kernel-host.ts has it on ordinary sockets. */
-export type LoadHost = Pick<
-  Ix,
-  'u8' | 'i32' | 'view' | 'alloc' | 'timer' | 'report' | 'connect' | 'onBatchEnd' | 'keepTurning'
->;
+export interface LoadHost
+  extends Pick<
+    Ix,
+    'u8' | 'i32' | 'view' | 'alloc' | 'report' | 'connect' | 'onBatchEnd' | 'keepTurning'
+  > {
+  /** One call of `callback` after `delayUs` microseconds. */
+  timer(delayUs: number, callback: () => void): void;
+}
 
 export interface Exchange {
   /** Queues the next request and remembers it in the slot; false: nothing was queued. */

@@ -68,7 +68,11 @@ function misusesOf(gate: FakeGate, c: Connection): [string, () => unknown, RegEx
     () => c.write(end, 1),
     () => c.write(end - 4, 5),
   );
-  add('listen', /listen: port/, () => gate.ix.listen(0, { received }));
+  add('listen', /listen: port/, () => gate.ix.listen(-1, { received }));
+  add('accept', /listen: accept/, () => gate.ix.listen(7, { received }, { accept: any(true) }));
+  for (const bad of [0x0a4d0001, [1, 2, 3], undefined, null]) {
+    add('formatAddress', /four words/, () => gate.ix.formatAddress(any(bad)));
+  }
   add('listen', /listen: port/, () => gate.ix.listen(65_536, { received }));
   add('udp', /udp: port/, () => gate.ix.udp(65_536, { received: () => {} }));
   for (const bad of [undefined, null, {}, { received: 7 }, 'text']) {

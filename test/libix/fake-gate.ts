@@ -6,6 +6,7 @@
 import { Arena } from '../../src/arena/arena.ts';
 import { CALL_ARRAY_BYTES } from '../../src/dataplane/gate.ts';
 import {
+  BOUND_PORT,
   CALL,
   CALL_RESULT,
   CODE,
@@ -35,6 +36,7 @@ export interface FakeFlow {
   done: number;
   isClosed: boolean;
   isDead: boolean;
+  isRejected: boolean;
   userTimeoutMs?: number;
   keepalive?: [idleMs: number, intervalMs: number, count: number];
   marking?: [hops: number, codePoint: number];
@@ -51,6 +53,12 @@ export interface FakeSocket {
 }
 
 const RECEIVE_BYTES = 1 << 20;
+/** Who knocks, and where. */
+const PEER = [0, 0, 0xffff, 0x0a4d0001];
+const PEER_PORT = 40_000;
+const OURS = [0, 0, 0xffff, 0x0a4d0002];
+/** What the stack picks. */
+export const PICKED_PORT = 32_768;
 
 export class FakeGate {
   readonly arena = new Arena(64 * 2 ** 20);
@@ -64,6 +72,11 @@ export class FakeGate {
   /** Answers to calls of a kind, instead of what they would get. */
   readonly answers = new Map<number, number>();
   readonly sockets: FakeSocket[] = [];
+  /** Port of each listener, cookie of each timer that runs, by their handles. */
+  readonly listeners = new Map<number, number>();
+  readonly timers = new Map<number, number>();
+  #lastListener = 1 << 20;
+  #lastTimer = 1 << 20;
   readonly #callArray: number;
   readonly #receive: number;
   #receiveNext = 0;
@@ -116,10 +129,12 @@ export class FakeGate {
     }
   }
 
-  knock(): FakeFlow {
+  /** Somebody knocks at the last listener, or at the one of `cookie`. */
+  knock(cookie = this.listenerCookie, { remote = PEER, local = OURS, port = 7 } = {}): FakeFlow {
     const handle = this.#nextHandle++;
     const flow = this.#flow(handle, 0);
-    this.sink.push(EVENT.knock, handle, this.listenerCookie);
+    const w = this.sink.push(EVENT.knock, handle, cookie);
+    this.arena.i32.set([...remote, (port << 16) | PEER_PORT, ...local], w + 3);
     return flow;
   }
 
@@ -134,6 +149,7 @@ export class FakeGate {
       done: 0,
       isClosed: false,
       isDead: false,
+      isRejected: false,
     };
     this.flows.set(handle, flow);
     return flow;
@@ -141,7 +157,8 @@ export class FakeGate {
 
   /** The peer of a `connect` has answered. */
   connected(flow: FakeFlow): void {
-    this.sink.push(EVENT.connected, flow.handle, flow.cookie);
+    const w = this.sink.push(EVENT.connected, flow.handle, flow.cookie);
+    this.arena.i32.set([...OURS, (PICKED_PORT << 16) | 9], w + 3);
   }
 
   expire(cookie: number): void {
@@ -225,12 +242,22 @@ export class FakeGate {
     }
     if (kind === CALL.listen) {
       this.listenerCookie = i32[w + 1]!;
-      return 1 << 20;
+      if (i32[w + BOUND_PORT] === 0) i32[w + BOUND_PORT] = PICKED_PORT;
+      this.listeners.set(++this.#lastListener, i32[w + BOUND_PORT]!);
+      return this.#lastListener;
     }
-    if (kind === CALL.timer) return 1;
+    if (kind === CALL.unlisten) return this.listeners.delete(i32[w + 1]!) ? 0 : CODE.BAD_HANDLE;
+    if (kind === CALL.timer) {
+      this.timers.set(++this.#lastTimer, i32[w + 1]!);
+      return this.#lastTimer;
+    }
+    if (kind === CALL.timer_cancel) return this.timers.delete(i32[w + 1]!) ? 0 : CODE.BAD_STATE;
     const flow = this.flows.get(i32[w + 1]!);
     if (!flow || flow.isDead) return CODE.BAD_HANDLE;
     switch (kind) {
+      case CALL.reject:
+        flow.isRejected = true;
+        return CODE.OK;
       case CALL.accept:
         flow.cookie = i32[w + 2]!;
         return CODE.OK;
@@ -263,7 +290,8 @@ export class FakeGate {
     const { i32, u8 } = this.arena;
     if (kind === CALL.udp_bind) {
       const handle = this.#nextHandle++;
-      const bound = { handle, cookie: i32[w + 1]!, port: i32[w + 6]!, isOpen: true };
+      if (i32[w + BOUND_PORT] === 0) i32[w + BOUND_PORT] = PICKED_PORT;
+      const bound = { handle, cookie: i32[w + 1]!, port: i32[w + BOUND_PORT]!, isOpen: true };
       this.sockets.push({ ...bound, lent: new Set(), sent: [] });
       return handle;
     }

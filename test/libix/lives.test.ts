@@ -8,6 +8,7 @@ import v8 from 'node:v8';
 import echo from '../../src/apps/echo.ts';
 import { CALL, CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import type { Connection, Handlers, UdpSocket } from '../../src/libix/index.ts';
+import type { Life } from '../../src/libix/life.ts';
 import { Random } from '../net/random.ts';
 import { FakeGate } from './fake-gate.ts';
 import { bytesOf, finish, serving, settle, textOf } from './serving.ts';
@@ -29,12 +30,13 @@ const DEEDS: Record<string, (c: Connection, block: number) => unknown> = {
   pause: (c) => c.pause(),
   resume: (c) => c.resume(),
 };
-/** What libix itself does with one, and an application could. */
-const WRITES: Record<string, (c: Connection) => void> = {
-  remotePort: (c) => {
-    c.remotePort = 1;
+/** What libix itself does with one, and an application without types could. */
+const WRITES: Record<string, (c: Life) => void> = {
+  ports: (c) => {
+    c.ports = 1;
   },
   setRemote: (c) => c.setRemote([1, 2, 3, 4]),
+  setLocal: (c) => c.setLocal([1, 2, 3, 4]),
   readsWhileBlocked: (c) => {
     c.readsWhileBlocked = true;
   },
@@ -70,7 +72,7 @@ function successor() {
   gate.turn();
   const second = gate.knock();
   gate.turn();
-  const [late, living] = seen as [Connection, Connection];
+  const [late, living] = seen as [Life, Life];
   assert.equal(living.id, late.id, 'ids are small and dense');
   assert.notEqual(living, late);
   return { gate, late, living, second };
@@ -101,10 +103,11 @@ describe('lives', () => {
     it(`finished_${name}Written_itsSuccessorIsServedAsEver`, () => {
       const { gate, late, living, second } = successor();
       living.setRemote([0, 0, 0xffff, 0x0a4d0001]);
-      living.remotePort = 4000;
+      living.ports = (7 << 16) | 4000;
+      living.setLocal([0, 0, 0xffff, 0x0a4d0002]);
       write(late);
-      assert.deepEqual([living.remoteAddress, living.remotePort], [0x0a4d0001, 4000]);
-      assert.deepEqual([living.remote0, living.remote1, living.remote2], [0, 0, 0xffff]);
+      assert.deepEqual([living.remoteAddress, living.remotePort], ['10.77.0.1', 4000]);
+      assert.deepEqual([living.localAddress, living.localPort], ['10.77.0.2', 7]);
       gate.receive(second, bytesOf('mine'));
       gate.turn();
       assert.equal(textOf(second.out), 'mine');
@@ -117,12 +120,14 @@ describe('lives', () => {
     const { gate, late, living } = successor();
     late.state = 'mine';
     living.setRemote([1, 2, 3, 4]);
-    living.remotePort = 5;
+    living.setLocal([5, 6, 7, 8]);
+    living.ports = (6 << 16) | 5;
     living.keepalive(1000);
     living.userTimeout(2000);
     living.mark(8, 9);
-    const { remote0, remote1, remote2, remoteAddress, remotePort } = late;
-    assert.deepEqual([remote0, remote1, remote2, remoteAddress, remotePort], [0, 0, 0, 0, 0]);
+    const { remoteAddress, remotePort, localAddress, localPort } = late;
+    assert.deepEqual([remoteAddress, remotePort, localAddress, localPort], ['', 0, '', 0]);
+    for (let i = 0; i < 4; i++) assert.deepEqual([late.remoteWord(i), late.localWord(i)], [0, 0]);
     const { keepaliveMs, userTimeoutMs, hops, codePoint } = late;
     assert.deepEqual([keepaliveMs, userTimeoutMs, hops, codePoint], [0, 0, 0, 0]);
     assert.deepEqual([late.isOpen, late.writable, late.queuedBytes], [false, false, 0]);
@@ -181,7 +186,7 @@ describe('lives', () => {
     gate.turn();
     gate.turn();
     assert.equal(opened.length, 1);
-    const [c] = opened;
+    const [c] = opened as Life[];
     assert.deepEqual([c!.queuedBytes, c!.inFlight, c!.sendPending], [8, 0, false]);
     const [flow] = [...gate.flows.values()].filter((each) => each.cookie === c!.id + 1);
     gate.connected(flow!);
