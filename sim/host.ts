@@ -1,6 +1,6 @@
 /**
- * One simulated host: a whole dataplane under virtual time, assembled as src/dataplane/thread.ts
- * does it.
+ * One simulated host: a whole dataplane under virtual time, with its application inline
+ * (src/domain/inline.ts).
  *
  * - Runs `ElasticThread.turn` as the runner does: again while there is work, then when a frame
  *   arrives, a timer of the wheel is due, or the application wants a turn. A turn takes `turnUs`,
@@ -8,21 +8,26 @@
  * - Its clock starts anywhere, often shortly before one of its wraps.
  */
 
-import { Clock } from '../src/arena/clock.ts';
-import { Frames } from '../src/arena/frames.ts';
-import { Wheel } from '../src/arena/wheel.ts';
-import { Counters } from '../src/counters.ts';
-import { ElasticThread } from '../src/dataplane/elastic-thread.ts';
-import { CALL_ARRAY_BYTES, Gate } from '../src/dataplane/gate.ts';
-import { Stack } from '../src/dataplane/stack.ts';
-import { ApplicationTimers } from '../src/dataplane/timers.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../src/gate/arrays.ts';
-import { Ix } from '../src/libix/ix.ts';
+import type { Clock } from '../src/arena/clock.ts';
+import {
+  carveLayout,
+  layGround,
+  openElasticThread,
+  openGate,
+  raiseStack,
+} from '../src/dataplane/assembly.ts';
+import type { ElasticThread } from '../src/dataplane/elastic-thread.ts';
+import type { Gate } from '../src/dataplane/gate.ts';
+import type { Stack } from '../src/dataplane/stack.ts';
+import type { ApplicationTimers } from '../src/dataplane/timers.ts';
+import type { Layout } from '../src/domain/domain.ts';
+import { InlineDomain, type InlineSide, openInlineSide } from '../src/domain/inline.ts';
+import { GATE_AGAIN } from '../src/gate/arrays.ts';
+import type { Ix } from '../src/libix/ix.ts';
 import type { Limits } from '../src/limits.ts';
-import { type Environment, timerRanges } from '../src/net/both/environment.ts';
-import type { Ip } from '../src/net/ip.ts';
+import type { Environment, NetConfig } from '../src/net/both/environment.ts';
 import type { EcnOption } from '../src/tcp/ecn.ts';
-import { type CongestionName, Tcp } from '../src/tcp/tcp.ts';
+import type { CongestionName } from '../src/tcp/tcp.ts';
 import { addressOf, ipv6ConfigOf, macOf, PREFIX_LENGTH, wireKeyOf } from './address.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Memories } from './memories.ts';
@@ -88,6 +93,16 @@ const UNTIL_MAX_US = 60_000_000;
 const IX_SIZES = { spans: 1024, sendBlocks: 96, gatherBlocks: 128 };
 const IX_BYTES = 3 * 2 ** 19;
 
+const configOf = (index: number, plan: HostPlan): NetConfig => ({
+  address: addressOf(index),
+  prefixLength: PREFIX_LENGTH,
+  gateway: 0,
+  secret0: plan.secret0,
+  secret1: plan.secret1,
+  wireKey: wireKeyOf(plan.secret0, plan.secret1),
+  ...(plan.isIpv6 && { ipv6: ipv6ConfigOf(index) }),
+});
+
 export class Host {
   readonly index: number;
   readonly plan: HostPlan;
@@ -108,8 +123,9 @@ export class Host {
   turnAt = 0;
   turns = 0;
   readonly #schedule: Schedule;
-  readonly #wheel: Wheel;
-  readonly #clock = new Clock();
+  readonly #clock: Clock;
+  /** Word index of the call array. */
+  readonly #calls: number;
   readonly #gate: Gate;
   readonly #windows: WindowRules;
   readonly #thread: ElasticThread;
@@ -130,45 +146,30 @@ export class Host {
     const frameBytes = (limits.receiveFrames + limits.transmitFrames) * (2048 + 64);
     const arena = parts.memories.take(frameBytes + limits.applicationBytes + SMALL_BYTES);
     this.memory = Buffer.from(arena.memory.buffer as ArrayBuffer);
-    const counters = new Counters(arena);
-    const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames);
-    const ranges = timerRanges(limits);
-    const wheel = new Wheel(arena, ranges.count);
-    const clock = this.#clock;
+    const ground = layGround(arena, limits);
+    const { frames, counters } = ground;
+    this.#clock = ground.clock;
+    this.#setClock();
     const { mtu, txRing, rxRing } = plan;
     const options = { index, mac: macOf(index), mtu, txRing, rxRing };
     this.nic = new SimNic(options, parts.network, arena, frames, counters);
-    this.#wheel = wheel;
-    this.#setClock();
-    const config = {
-      address: addressOf(index),
-      prefixLength: PREFIX_LENGTH,
-      gateway: 0,
-      secret0: plan.secret0,
-      secret1: plan.secret1,
-      wireKey: wireKeyOf(plan.secret0, plan.secret1),
-      ...(plan.isIpv6 && { ipv6: ipv6ConfigOf(index) }),
-    };
-    this.env = { arena, frames, nic: this.nic, wheel, clock, counters, limits, config };
-    this.timers = new ApplicationTimers(this.env, ranges.application);
-    const tcpOptions = {
-      congestion: plan.congestion ?? 'cubic',
-      ...(plan.ecn && { ecn: plan.ecn }),
-      ...(plan.holdAckUs && { holdAckUs: plan.holdAckUs }),
-      ...plan.lacks,
-    };
-    const makeTcp = (env: Environment, ip: Ip): Tcp => new Tcp(env, ip, tcpOptions);
-    this.stack = new Stack(this.env, (timer) => this.timers.expired(timer), makeTcp);
-    this.#windows = new WindowRules(this.stack.tcp, counters, tcpOptions.congestion);
-    const layout = {
-      events: { offset: arena.carve('gate events', EVENT_ARRAY_BYTES) },
-      calls: { offset: arena.carve('gate calls', CALL_ARRAY_BYTES) },
-      memory: {
-        offset: arena.carve('application', limits.applicationBytes),
-        bytes: limits.applicationBytes,
+    const congestion = plan.congestion ?? 'cubic';
+    const stacked = raiseStack(
+      { ...ground, nic: this.nic, config: configOf(index, plan) },
+      {
+        congestion,
+        ...(plan.ecn && { ecn: plan.ecn }),
+        ...(plan.holdAckUs && { holdAckUs: plan.holdAckUs }),
+        ...plan.lacks,
       },
-    };
+    );
+    this.env = stacked.env;
+    this.timers = stacked.timers;
+    this.stack = stacked.stack;
+    this.#windows = new WindowRules(this.stack.tcp, counters, congestion);
+    const layout = carveLayout(ground);
     this.events = layout.events.offset >> 2;
+    this.#calls = layout.calls.offset >> 2;
     // libix has the beginning of application memory; behind it the pattern and the rings of this
     // host's endpoints
     const ixBytes = plan.kind === 'ix' ? IX_BYTES : 0;
@@ -176,42 +177,22 @@ export class Host {
     arena.u8.set(parts.pattern, this.pattern);
     this.#memoryNext = this.pattern + parts.pattern.length;
     this.#memoryEnd = layout.memory.offset + limits.applicationBytes;
-    const sink = new EventSink(arena, layout.events.offset);
-    const { ip, tcp, udp } = this.stack;
-    const gateParts = { arena, counters, ip, tcp, udp, timers: this.timers };
-    this.#gate = new Gate(gateParts, layout.calls.offset, layout.memory);
-    this.ix = plan.kind === 'ix' ? this.#openIx(layout) : null;
-    this.#thread = new ElasticThread({
-      ...{ arena, counters, clock, nic: this.nic, stack: this.stack, sink, gate: this.#gate },
-      timers: this.timers,
-      domain: {
-        enter: () => this.#enter(),
-        ...{ isApart: false, patienceUs: 0, goOn: () => true, isBack: () => true },
-      },
-      readTime: () => this.#setClock(),
-    });
+    const opened = openGate(stacked, layout);
+    this.#gate = opened.gate;
+    const side = plan.kind === 'ix' ? this.#openIx(layout) : null;
+    this.ix = side?.ix ?? null;
+    const domain = side ? side.domain : new InlineDomain({ dispatch: () => this.#enterRaw() });
+    const readTime = (): void => this.#setClock();
+    this.#thread = openElasticThread(stacked, opened, domain, { readTime });
   }
 
-  #openIx(layout: {
-    events: { offset: number };
-    calls: { offset: number };
-    memory: { offset: number; bytes: number };
-  }): Ix {
-    return new Ix({
-      arena: this.env.arena,
-      layout: {
-        ...layout,
-        receivePool: this.env.frames.receivePool,
-      },
-      flows: this.plan.limits.flows,
-      thread: this.index,
-      sizes: { ...IX_SIZES, receiveSpans: this.plan.limits.receiveFrames },
-      hooks: {
-        report: () => true,
-        stop: () => {},
-        wake: () => this.askTurn(),
-      },
-    });
+  #openIx(layout: Layout): InlineSide {
+    const { arena, limits } = this.env;
+    const askTurn = (): void => this.#gate.askTurn();
+    const wake = (): void => this.wake(this.#schedule.now);
+    const hooks = { report: () => true, stop: () => {} };
+    const sizes = { ...IX_SIZES, receiveSpans: limits.receiveFrames };
+    return openInlineSide({ arena, layout, limits, askTurn, wake }, this.index, hooks, { sizes });
   }
 
   /** Application memory, for good. */
@@ -228,17 +209,10 @@ export class Host {
     this.#clock.ms = Math.floor(us / 1000) | 0;
   }
 
-  #enter(): boolean {
-    if (this.ix) this.ix.dispatch();
-    else {
-      this.env.arena.i32[this.#again] = 0;
-      this.application.enter();
-    }
-    return true;
-  }
-
-  get #again(): number {
-    return (this.env.arena.segment('gate calls').offset >> 2) + 1;
+  /** What libix does at the beginning of a turn. */
+  #enterRaw(): void {
+    this.env.arena.i32[this.#calls + GATE_AGAIN] = 0;
+    this.application.enter();
   }
 
   /** The application has something to say although no event came. */
@@ -265,7 +239,7 @@ export class Host {
     this.#checkSpin(work);
     this.#readyAt = now + this.plan.turnUs;
     const isBusy = work > 0 || this.nic.waiting > 0;
-    const sleep = isBusy ? 0 : this.#wheel.untilNext(this.#clock.us, UNTIL_MAX_US);
+    const sleep = isBusy ? 0 : this.env.wheel.untilNext(this.#clock.us, UNTIL_MAX_US);
     this.turnAt = now + Math.max(sleep, this.plan.turnUs);
   }
 

@@ -14,15 +14,15 @@ import { Path } from '../../sim/path.ts';
 import { Random } from '../../sim/random.ts';
 import { Schedule } from '../../sim/schedule.ts';
 import { Arena } from '../../src/arena/arena.ts';
-import { Clock } from '../../src/arena/clock.ts';
-import { Frames } from '../../src/arena/frames.ts';
-import { Wheel } from '../../src/arena/wheel.ts';
-import { Counters } from '../../src/counters.ts';
-import { Stack } from '../../src/dataplane/stack.ts';
+import type { Clock } from '../../src/arena/clock.ts';
+import type { Frames } from '../../src/arena/frames.ts';
+import type { Counters } from '../../src/counters.ts';
+import { carveSink, layGround, raiseStack } from '../../src/dataplane/assembly.ts';
+import type { Stack } from '../../src/dataplane/stack.ts';
 import { EVENT } from '../../src/gate/abi.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
+import type { EventSink } from '../../src/gate/arrays.ts';
 import { BATCH_MAX, DESCRIPTOR_WORDS, ETHERNET_MTU, limitsFor } from '../../src/limits.ts';
-import { type Environment, timerRanges } from '../../src/net/both/environment.ts';
+import type { Environment } from '../../src/net/both/environment.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 import { TCB } from '../../src/tcp/tcb.ts';
 import {
@@ -114,7 +114,7 @@ class SimulatedHost {
   onEvent: (kind: number, handle: number, words: Int32Array, at: number) => void = () => {};
   readonly #sink: EventSink;
   readonly #schedule: Schedule;
-  readonly #clock = new Clock();
+  readonly #clock: Clock;
   #readyAt = 0;
   readonly #turnUs: number;
 
@@ -127,14 +127,14 @@ class SimulatedHost {
     };
     const frameBytes = (limits.receiveFrames + limits.transmitFrames) * (2048 + 64);
     const arena = new Arena(frameBytes + SMALL_BYTES);
-    const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames);
-    const counters = new Counters(arena);
-    const wheel = new Wheel(arena, timerRanges(limits).count);
-    this.nic = new WireNic(arena, frames, Uint8Array.of(2, 0, 0, 0, 0, index + 1), wire);
+    const ground = layGround(arena, limits);
+    this.#clock = ground.clock;
+    this.nic = new WireNic(arena, ground.frames, Uint8Array.of(2, 0, 0, 0, 0, index + 1), wire);
     this.#schedule = schedule;
     this.#setClock();
     this.env = {
-      ...{ arena, frames, nic: this.nic, wheel, clock: this.#clock, counters, limits },
+      ...ground,
+      nic: this.nic,
       config: {
         address: ENDPOINT_BASE + index,
         prefixLength: ENDPOINT_PREFIX,
@@ -144,8 +144,8 @@ class SimulatedHost {
         wireKey: [11 + index, 13, 17, 19],
       },
     };
-    this.stack = new Stack(this.env);
-    this.#sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
+    this.stack = raiseStack(this.env).stack;
+    this.#sink = carveSink(arena);
     this.block = arena.carve('application', SEND_BYTES);
   }
 

@@ -8,7 +8,7 @@
  * - The loop's order: set `env.clock`, `advance`, `receive` each frame, `emit`, (the application
  *   and its calls), `flush`, `nic.kick`.
  *
- * Called by the elastic thread, the simulator, and tests. Read first: docs/ARCHITECTURE.md "One
+ * Made by assembly.ts; called by the elastic thread, the simulator, and tests. Read first: docs/ARCHITECTURE.md "One
  * request, from frame to reply".
  */
 import type { Frames } from '../arena/frames.ts';
@@ -17,6 +17,7 @@ import { COUNTER, type Counters } from '../counters.ts';
 import type { EventSink } from '../gate/arrays.ts';
 import { type Environment, FREE_FRAME, timerRanges } from '../net/both/environment.ts';
 import { Identifications } from '../net/both/identification.ts';
+import type { TcpLayer } from '../net/both/transport.ts';
 import { Ip } from '../net/ip.ts';
 import { Ipv4Input } from '../net/ipv4-input.ts';
 import { Ipv6Input } from '../net/ipv6-input.ts';
@@ -31,7 +32,7 @@ import { Discovery } from '../net/v6/discovery.ts';
 import { Ipv6Fragments } from '../net/v6/fragments.ts';
 import { Icmp6 } from '../net/v6/icmpv6.ts';
 import { Ipv6 } from '../net/v6/ipv6.ts';
-import { Tcp } from '../tcp/tcp.ts';
+import type { Tcp } from '../tcp/tcp.ts';
 import { assert, VERIFY } from '../verify.ts';
 import {
   ETH_DESTINATION,
@@ -54,17 +55,22 @@ const C_NOT_FOR_US = COUNTER.ethNotForUs;
 const C_UNKNOWN_TYPE = COUNTER.ethUnknownType;
 const C_VLAN = COUNTER.ethVlan;
 
-const newTcp = (env: Environment, ip: Ip): Tcp => new Tcp(env, ip);
-const ignoreTimer = (_index: number): void => {};
+/** What stands above IP in a stack: TCP (src/tcp/tcp.ts), or what takes notes in its place. */
+export interface TcpAbove extends TcpLayer {
+  /** Whether segments, or events, wait for the next iteration. */
+  hasOutput(): boolean;
+  hasEvents(): boolean;
+  dropApplication(isGraceful: boolean): void;
+}
 
-export class Stack {
+export class Stack<T extends TcpAbove = Tcp> {
   readonly arp: Arp;
   readonly discovery: Discovery;
   readonly ip: Ip;
   readonly icmp: Icmp;
   readonly icmp6: Icmp6;
   readonly udp: Udp;
-  readonly tcp: Tcp;
+  readonly tcp: T;
   readonly #input: Ipv4Input;
   readonly #input6: Ipv6Input;
   readonly #fragments: Ipv4Fragments;
@@ -81,8 +87,12 @@ export class Stack {
   readonly #macLow: number;
   readonly #onTimer: (index: number) => void;
 
-  /** `onTimer` is told of application timers that expire; `makeTcp` is for tests below TCP. */
-  constructor(env: Environment, onTimer = ignoreTimer, makeTcp = newTcp) {
+  /** `onTimer` is told of application timers that expire. */
+  constructor(
+    env: Environment,
+    onTimer: (index: number) => void,
+    makeTcp: (env: Environment, ip: Ip) => T,
+  ) {
     const mac = new DataView(env.nic.mac.buffer, env.nic.mac.byteOffset, 6);
     const addresses = new Addresses6(env);
     const destinations = new Destinations(env);

@@ -1,6 +1,6 @@
 /**
- * Builds one elastic thread from its configuration: arena, pools, driver, stack, gate, and the way
- * to the application.
+ * Builds one elastic thread from its configuration: an arena, all storeys of assembly.ts, the
+ * driver, the way to the application, and what runs it.
  *
  * - Called in the thread that will run it; everything it makes belongs to that thread.
  * - Each elastic thread has an arena of its own: nothing is shared between threads but what they
@@ -12,34 +12,32 @@
 import { randomBytes } from 'node:crypto';
 import { getHeapStatistics } from 'node:v8';
 import { Arena, type Segment } from '../arena/arena.ts';
-import { Clock } from '../arena/clock.ts';
-import { Frames } from '../arena/frames.ts';
-import { Wheel } from '../arena/wheel.ts';
+import type { Frames } from '../arena/frames.ts';
 import type { IdlePolicy, ThreadState } from '../child/config.ts';
-import { Counters } from '../counters.ts';
+import type { Counters } from '../counters.ts';
 import type { Layout, Side, SideParts } from '../domain/domain.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../gate/arrays.ts';
-import { arenaBytesFor, CALLS_MAX, type Limits, limitsFor } from '../limits.ts';
+import { arenaBytesFor, type Limits, limitsFor } from '../limits.ts';
 import { Egress, type EgressRange } from '../net/both/egress.ts';
-import { type Environment, type NetConfig, timerRanges } from '../net/both/environment.ts';
-import type { Ip } from '../net/ip.ts';
+import type { Environment, NetConfig } from '../net/both/environment.ts';
 import type { Nic } from '../nic/nic.ts';
 import { HOLD_ACK_US } from '../tcp/constants.ts';
-import { Tcp, type TcpOptions } from '../tcp/tcp.ts';
-import { ElasticThread } from './elastic-thread.ts';
-import { CALL_ARRAY_BYTES, Gate } from './gate.ts';
+import type { TcpOptions } from '../tcp/tcp.ts';
+import {
+  carveLayout,
+  type Ground,
+  layGround,
+  openElasticThread,
+  openGate,
+  raiseStack,
+} from './assembly.ts';
+import type { ElasticThread } from './elastic-thread.ts';
+import type { Gate } from './gate.ts';
 import { Runner } from './runner.ts';
-import { Stack } from './stack.ts';
-import { ApplicationTimers } from './timers.ts';
+import type { Stack } from './stack.ts';
+import type { ApplicationTimers } from './timers.ts';
 
 /** What the driver's maker gets. */
-export interface NicParts {
-  arena: Arena;
-  frames: Frames;
-  counters: Counters;
-  clock: Clock;
-  limits: Limits;
-}
+export type NicParts = Omit<Ground, 'wheel'>;
 
 export interface ThreadOptions<S extends Side> {
   limits?: Parameters<typeof limitsFor>[0];
@@ -96,37 +94,28 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const arena = new Arena(arenaBytesFor(limits));
   arena.bindNative();
   arena.preferHugePages();
-  const counters = new Counters(arena);
-  options.shareCounters?.(counters);
   const back = (segment: Segment): void => options.back?.(segment, arena);
-  const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames, back);
-  const layout = carveLayout(arena, frames, limits, back);
-  const ranges = timerRanges(limits);
-  const wheel = new Wheel(arena, ranges.count);
-  const clock = new Clock();
-  const nic = options.openNic({ arena, frames, counters, clock, limits });
+  const ground = layGround(arena, limits, back);
+  const { frames, counters, wheel } = ground;
+  options.shareCounters?.(counters); // nothing has counted yet
+  const layout = carveLayout(ground, back);
+  const nic = options.openNic(ground);
   const config: NetConfig = { ...options.net, ...makeSecrets() };
   const egress = options.egress && new Egress(options.egress, secretWord());
-  const shared = { arena, frames, nic, wheel, clock, counters, limits, config };
-  const env: Environment = { ...shared, ...(egress && { egress }) };
-  const timers = new ApplicationTimers(env, ranges.application);
-  const tcp: TcpOptions = { ...options.tcp, holdAckUs: HOLD_ACK_US };
-  const makeTcp = (_env: Environment, ip: Ip): Tcp => new Tcp(env, ip, tcp);
-  const stack = new Stack(env, (index) => timers.expired(index), makeTcp);
-  const sink = new EventSink(arena, layout.events.offset);
-  sink.announceCalls(Math.min(CALLS_MAX, limits.quotas.calls));
-  const parts = { arena, counters, ip: stack.ip, tcp: stack.tcp, udp: stack.udp, timers, egress };
-  const gate = new Gate(parts, layout.calls.offset, layout.memory, limits.quotas.calls);
+  const env: Environment = { ...ground, nic, config, ...(egress && { egress }) };
+  const stacked = raiseStack(env, { ...options.tcp, holdAckUs: HOLD_ACK_US });
+  const { stack, timers } = stacked;
+  const opened = openGate(stacked, layout);
+  const { gate } = opened;
   let wake = (): void => {};
   const side = options.openSide({
     ...{ arena, layout, limits },
     askTurn: () => gate.askTurn(),
     wake: () => wake(),
   });
-  const thread = new ElasticThread({
-    ...{ arena, counters, clock, nic, stack, sink, gate, timers, domain: side.domain },
-    ...(options.batchMax === undefined ? {} : { batchMax: options.batchMax }),
-  });
+  const { batchMax } = options;
+  const choices = batchMax === undefined ? {} : { batchMax };
+  const thread = openElasticThread(stacked, opened, side.domain, choices);
   const { policy, failed } = options;
   const bell = side.doorbell === undefined ? {} : { doorbell: side.doorbell };
   const runner = new Runner({ thread, nic, wheel, counters, policy, failed, ...bell });
@@ -163,26 +152,5 @@ function stateOf(frames: Frames, nic: Nic, stack: Stack, timers: ApplicationTime
     transmitHeld: frames.transmitCount - frames.transmitFree,
     allocatedBytes: getHeapStatistics().total_allocated_bytes,
     kernelDrops: { ...nic.kernelDrops?.() },
-  };
-}
-
-function carveLayout(
-  arena: Arena,
-  frames: Frames,
-  limits: Limits,
-  back: (segment: Segment) => void,
-): Layout {
-  const carve = (name: string, bytes: number): Segment => {
-    const size = Math.ceil(bytes / 4096) * 4096;
-    const segment = { name, offset: arena.carve(name, size), bytes: size };
-    back(segment);
-    return segment;
-  };
-  return {
-    arenaBytes: arena.bytes,
-    receivePool: frames.receivePool,
-    events: carve('events', EVENT_ARRAY_BYTES),
-    calls: carve('calls', CALL_ARRAY_BYTES),
-    memory: carve('memory', limits.applicationBytes),
   };
 }

@@ -115,7 +115,7 @@ async function startInline(): Promise<void> {
     },
   };
   const openSide = (parts: Parameters<typeof openInlineSide>[0]): InlineSide =>
-    openInlineSide(parts, index, hooks, config.pid);
+    openInlineSide(parts, index, hooks, { pid: config.pid });
   const dataplane = openThread({ ...common, openSide });
   const { ix } = dataplane.side;
   listen(dataplane, () => {

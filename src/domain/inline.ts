@@ -2,21 +2,22 @@
  * Domain inline: the application is loaded into the elastic thread. Trusted code, or code under
  * test.
  */
-import { Ix, type IxHooks } from '../libix/ix.ts';
+import { Ix, type IxHooks, type IxParts } from '../libix/ix.ts';
 import { connectionsOf } from '../limits.ts';
 import type { Domain, Side, SideParts } from './domain.ts';
 
-class InlineDomain implements Domain {
+/** Always back when it has been entered; `application` is libix, or what stands in its place. */
+export class InlineDomain implements Domain {
   readonly isApart = false;
   readonly patienceUs = 0;
-  readonly #ix: Ix;
+  readonly #application: Pick<Ix, 'dispatch'>;
 
-  constructor(ix: Ix) {
-    this.#ix = ix;
+  constructor(application: Pick<Ix, 'dispatch'>) {
+    this.#application = application;
   }
 
   enter(): boolean {
-    this.#ix.dispatch();
+    this.#application.dispatch();
     return true;
   }
 
@@ -38,7 +39,7 @@ export function openInlineSide(
   parts: SideParts,
   thread: number,
   hooks: Pick<IxHooks, 'report' | 'stop'>,
-  pid?: number,
+  given: Pick<IxParts, 'pid' | 'sizes'> = {},
 ): InlineSide {
   const wake = (): void => {
     parts.askTurn();
@@ -46,6 +47,6 @@ export function openInlineSide(
   };
   const { arena, layout, limits } = parts;
   const flows = connectionsOf(limits);
-  const ix = new Ix({ arena, layout, flows, thread, pid, hooks: { ...hooks, wake } });
+  const ix = new Ix({ ...given, arena, layout, flows, thread, hooks: { ...hooks, wake } });
   return { ix, domain: new InlineDomain(ix) };
 }

@@ -2,19 +2,13 @@
  * The dataplane's half of a gate for tests: stack, timers and call array, and calls by their words.
  */
 import assert from 'node:assert/strict';
-import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
-import { Stack } from '../../src/dataplane/stack.ts';
-import { ApplicationTimers } from '../../src/dataplane/timers.ts';
+import { carveLayout, openGate, raiseStack } from '../../src/dataplane/assembly.ts';
+import { Gate } from '../../src/dataplane/gate.ts';
 import { CALL_RESULT } from '../../src/gate/abi.ts';
-import {
-  EVENT_ARRAY_BYTES,
-  EventSink,
-  GATE_COUNT,
-  GATE_HEADER_BYTES,
-} from '../../src/gate/arrays.ts';
+import { GATE_COUNT, GATE_HEADER_BYTES } from '../../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS, limitsFor, type Quotas } from '../../src/limits.ts';
 import { Egress, type EgressRange } from '../../src/net/both/egress.ts';
-import { type NetConfig, timerRanges } from '../../src/net/both/environment.ts';
+import type { NetConfig } from '../../src/net/both/environment.ts';
 import { address, makeEnvironment } from '../net/harness.ts';
 
 const MEMORY_BYTES = 65_536;
@@ -26,24 +20,18 @@ export function makeGate(
 ) {
   const { quotas } = limitsFor({ quotas: given });
   const egress = ranges && new Egress(ranges, 0x5eed);
-  const made = makeEnvironment({ config: { gateway: 0, ...net }, limits: { quotas } });
-  const env = { ...made, ...(egress && { egress }) };
-  const { arena } = env;
-  const timers = new ApplicationTimers(env, timerRanges(env.limits).application);
-  const stack = new Stack(env, (index) => timers.expired(index));
-  const calls = arena.carve('calls', CALL_ARRAY_BYTES);
-  const sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
-  const memory = { offset: arena.carve('memory', MEMORY_BYTES), bytes: MEMORY_BYTES };
-  const parts = {
-    arena,
-    counters: env.counters,
-    ip: stack.ip,
-    tcp: stack.tcp,
-    udp: stack.udp,
-    timers,
-    egress,
-  };
-  const gate = new Gate(parts, calls, memory, quotas.calls);
+  const made = makeEnvironment({
+    config: { gateway: 0, ...net },
+    limits: { quotas, applicationBytes: MEMORY_BYTES },
+  });
+  const stacked = raiseStack({ ...made, ...(egress && { egress }) });
+  const { stack, timers } = stacked;
+  const env = { ...stacked.env, nic: made.nic };
+  const { arena, counters } = env;
+  const layout = carveLayout(env);
+  const { sink, gate } = openGate(stacked, layout);
+  const { memory } = layout;
+  const calls = layout.calls.offset;
   const { i32 } = arena;
   const header = calls >> 2;
   /** Makes the calls, returns their results. */
@@ -84,7 +72,9 @@ export function makeGate(
       set: (target, name, value) => Reflect.set(target, name, value),
     });
     const seen = Object.create(arena, { i32: { value: watched } });
-    const careful = new Gate({ ...parts, arena: seen }, calls, memory, quotas.calls);
+    const { ip, tcp, udp } = stack;
+    const parts = { arena: seen, counters, ip, tcp, udp, timers, egress };
+    const careful = new Gate(parts, calls, memory, quotas.calls);
     call(...all.map(() => [0])); // room for them
     all.forEach((words, i) => {
       i32.set(words, ((calls + GATE_HEADER_BYTES) >> 2) + i * DESCRIPTOR_WORDS);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CALL_ARRAY_BYTES, Gate } from '../../src/dataplane/gate.ts';
+import { carveLayout, openGate } from '../../src/dataplane/assembly.ts';
+import type { Stack } from '../../src/dataplane/stack.ts';
 import { ApplicationTimers } from '../../src/dataplane/timers.ts';
 import { CALL, CODE } from '../../src/gate/abi.ts';
 import type { UdpHandlers } from '../../src/libix/index.ts';
 import { Ix } from '../../src/libix/ix.ts';
-import { FRAME_BYTES } from '../../src/limits.ts';
 import { timerRanges } from '../../src/net/both/environment.ts';
 import { Fixture } from '../net/fixture.ts';
 import { ipFrame, parseIpv4, udp as udpPacket } from '../net/packets.ts';
@@ -142,24 +142,20 @@ describe('udp', () => {
 
 /** libix on the real stack and gate; `turn` is what an elastic thread does with its application. */
 function onTheStack() {
-  const f = new Fixture();
-  const { arena, counters, limits } = f.env;
+  const f = new Fixture({ limits: { applicationBytes: 4 * 2 ** 20 } });
+  const { arena, limits } = f.env;
   const timers = new ApplicationTimers(f.env, timerRanges(limits).application);
-  const calls = { offset: arena.carve('calls', CALL_ARRAY_BYTES) };
-  const bytes = 4 * 2 ** 20;
-  const memory = { offset: arena.carve('memory', bytes), bytes };
-  const { ip, tcp, udp } = f.stack;
-  const gate = new Gate({ arena, counters, ip, tcp, udp, timers }, calls.offset, memory);
-  const events = { offset: f.sink.header << 2 };
-  const receivePool = { bytes: limits.receiveFrames * FRAME_BYTES };
+  const layout = carveLayout(f.env);
+  const stack = f.stack as unknown as Stack; // no flow is opened
+  const { sink, gate } = openGate({ env: f.env, timers, stack }, layout);
   const ix = new Ix({
-    ...{ arena, layout: { events, calls, memory, receivePool }, flows: limits.flows, thread: 0 },
+    ...{ arena, layout, flows: limits.flows, thread: 0 },
     hooks: { report: () => true, wake() {}, stop() {} },
   });
   const turn = (): void => {
-    f.sink.clear();
-    f.stack.emit(f.sink);
-    f.sink.publish(0, 0);
+    sink.clear();
+    f.stack.emit(sink);
+    sink.publish(0, 0);
     ix.dispatch();
     gate.execute();
     f.stack.flush();

@@ -6,12 +6,11 @@
  */
 import assert from 'node:assert/strict';
 import { COUNTER_NAMES, type CounterName } from '../../src/counters.ts';
-import { Stack } from '../../src/dataplane/stack.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
+import { carveSink } from '../../src/dataplane/assembly.ts';
+import { Stack, type TcpAbove } from '../../src/dataplane/stack.ts';
+import type { EventSink } from '../../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
 import { FREE_FRAME, KEEP_FRAME } from '../../src/net/both/environment.ts';
-import type { TcpLayer } from '../../src/net/both/transport.ts';
-import type { Tcp } from '../../src/tcp/tcp.ts';
 import {
   type EnvironmentChoices,
   makeEnvironment,
@@ -20,7 +19,7 @@ import {
 } from './harness.ts';
 import { arp } from './packets.ts';
 
-export class NotingTcp implements TcpLayer {
+export class NotingTcp implements TcpAbove {
   /** [frame, ip, segment, bytes, source, destination] of every segment. */
   segments: number[][] = [];
   /** Arguments of every icmpError. */
@@ -61,12 +60,21 @@ export class NotingTcp implements TcpLayer {
   }
 
   emit(_sink: EventSink): void {}
+  dropApplication(): void {}
+
+  hasOutput(): boolean {
+    return false;
+  }
+
+  hasEvents(): boolean {
+    return false;
+  }
 }
 
 export class Fixture {
   readonly env: TestEnvironment;
   readonly tcp = new NotingTcp();
-  readonly stack: Stack;
+  readonly stack: Stack<NotingTcp>;
   readonly sink: EventSink;
   readonly timers: number[] = [];
   #snapshot: Record<CounterName, number>;
@@ -76,10 +84,9 @@ export class Fixture {
     this.stack = new Stack(
       this.env,
       (index) => this.timers.push(index),
-      () => this.tcp as unknown as Tcp,
+      () => this.tcp,
     );
-    const offset = this.env.arena.carve('events', EVENT_ARRAY_BYTES);
-    this.sink = new EventSink(this.env.arena, offset);
+    this.sink = carveSink(this.env.arena);
     this.#snapshot = this.env.counters.snapshot();
   }
 

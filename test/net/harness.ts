@@ -11,12 +11,11 @@
  *   rxNoFrame.
  */
 import { Arena } from '../../src/arena/arena.ts';
-import { Clock } from '../../src/arena/clock.ts';
-import { Frames } from '../../src/arena/frames.ts';
-import { Wheel } from '../../src/arena/wheel.ts';
-import { COUNTER, Counters } from '../../src/counters.ts';
+import type { Frames } from '../../src/arena/frames.ts';
+import { COUNTER, type Counters } from '../../src/counters.ts';
+import { layGround } from '../../src/dataplane/assembly.ts';
 import { BATCH_MAX, type Limits, limitsFor } from '../../src/limits.ts';
-import { type Environment, type NetConfig, timerRanges } from '../../src/net/both/environment.ts';
+import type { Environment, NetConfig } from '../../src/net/both/environment.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 
 /** Where AF_XDP puts a received frame inside its buffer: 256 bytes of the kernel's, two of ours. */
@@ -153,10 +152,8 @@ export function makeEnvironment(choices: EnvironmentChoices = {}): TestEnvironme
     ...choices.limits,
   };
   const arena = new Arena((choices.arenaMiB ?? 32) * 2 ** 20);
-  const frames = new Frames(arena, limits.receiveFrames, limits.transmitFrames);
-  const counters = new Counters(arena);
-  const wheel = new Wheel(arena, timerRanges(limits).count);
-  const clock = new Clock();
+  const ground = layGround(arena, limits);
+  const { frames, counters, clock } = ground;
   clock.us = (choices.us ?? 0x7fff_f000) | 0;
   clock.ms = (clock.us / 1000) | 0;
   const mac = Uint8Array.from(choices.mac ?? [0x02, 0, 0, 0, 0, 0x02]);
@@ -170,7 +167,7 @@ export function makeEnvironment(choices: EnvironmentChoices = {}): TestEnvironme
     wireKey: [0x01234567, 0x89abcdef, 0x02468ace, 0x13579bdf],
     ...choices.config,
   };
-  return { arena, frames, nic, wheel, clock, counters, limits, config };
+  return { ...ground, nic, config };
 }
 
 /** Moves an environment's clock on. The caller then lets the stack advance. */

@@ -11,9 +11,10 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Netlink } from '../../src/control/link/netlink.ts';
-import { Stack } from '../../src/dataplane/stack.ts';
+import { carveSink, raiseStack } from '../../src/dataplane/assembly.ts';
+import type { Stack } from '../../src/dataplane/stack.ts';
 import { CODE } from '../../src/gate/abi.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
+import type { EventSink } from '../../src/gate/arrays.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 import { type OpenXdp, openXdp } from '../../src/nic/privileged/open.ts';
 import { Struct } from '../../src/nic/struct.ts';
@@ -46,8 +47,8 @@ class Ours {
     this.#xdp = openXdp(arena, frames, counters, options);
     this.#env = base;
     const { nic } = this.#xdp;
-    this.stack = new Stack({ ...base, nic });
-    this.#sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
+    this.stack = raiseStack({ ...base, nic }).stack;
+    this.#sink = carveSink(arena);
     this.echo = this.stack.udp.bind(0, 7, 0);
   }
 

@@ -5,8 +5,8 @@
  *   checksum are moved on in place.
  */
 import { getHeapStatistics } from 'node:v8';
+import { carveSink } from '../../src/dataplane/assembly.ts';
 import { EVENT } from '../../src/gate/abi.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
 import { KEEP_FRAME } from '../../src/net/both/environment.ts';
 import { Tcp } from '../../src/tcp/tcp.ts';
 import { finish, pseudoHeaderSum } from '../../src/wire/checksum.ts';
@@ -46,7 +46,7 @@ const ip = {
   pathMtu: () => 1500,
 };
 const stack = new Tcp(env, ip);
-const sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
+const sink = carveSink(arena);
 const memory = arena.carve('application', 4096);
 stack.listen(1, 0, 7, 10, 0);
 

@@ -11,14 +11,15 @@
  */
 import assert from 'node:assert/strict';
 import { COUNTER_NAMES, type CounterName } from '../../src/counters.ts';
-import { Stack } from '../../src/dataplane/stack.ts';
+import { carveSink, raiseStack } from '../../src/dataplane/assembly.ts';
+import type { Stack } from '../../src/dataplane/stack.ts';
 import { EVENT } from '../../src/gate/abi.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../../src/gate/arrays.ts';
+import type { EventSink } from '../../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
 import type { Offer } from '../../src/tcp/open.ts';
 import { STATE, TCB } from '../../src/tcp/tcb.ts';
-import { type CongestionName, Tcp } from '../../src/tcp/tcp.ts';
+import type { CongestionName, Tcp } from '../../src/tcp/tcp.ts';
 import {
   address,
   type EnvironmentChoices,
@@ -69,17 +70,15 @@ export class Host {
   ) {
     this.env = makeEnvironment(choices);
     this.address = this.env.config.address;
-    this.stack = new Stack(this.env, undefined, (env, ip) => {
-      return new Tcp(env, ip, {
-        congestion,
-        ...(timeWaitUs === undefined ? {} : { timeWaitUs }),
-        ...(ecn === undefined ? {} : { ecn }),
-        ...offer,
-      });
-    });
+    this.stack = raiseStack(this.env, {
+      congestion,
+      ...(timeWaitUs === undefined ? {} : { timeWaitUs }),
+      ...(ecn === undefined ? {} : { ecn }),
+      ...offer,
+    }).stack;
     this.tcp = this.stack.tcp;
     const { arena } = this.env;
-    this.sink = new EventSink(arena, arena.carve('events', EVENT_ARRAY_BYTES));
+    this.sink = carveSink(arena);
     this.pattern = arena.carve('application', PATTERN_BYTES + PATTERN_TAIL);
     for (let i = 0; i < PATTERN_BYTES + PATTERN_TAIL; i++) {
       arena.u8[this.pattern + i] = patternByte(i);
