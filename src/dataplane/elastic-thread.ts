@@ -156,7 +156,11 @@ export class ElasticThread {
 
   /** Steps 4 and 5. Returns events + calls; an application that has not come back is left alone. */
   #application(): number {
-    if (this.#isAway) return this.#lookBack();
+    if (this.#isAway) {
+      const done = this.#lookBack();
+      // What it has asked for since may have rung the same bell: another iteration looks.
+      return this.#isAway ? done : done | 1;
+    }
     const sink = this.#sink;
     this.#timers.emit(sink);
     this.#stack.emit(sink);
