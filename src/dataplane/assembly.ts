@@ -1,8 +1,8 @@
 /**
  * How a dataplane is put together, storey by storey: each function builds one on what is below it.
  *
- * - Whoever needs less than a whole one stops at a lower storey. Nothing is wired elsewhere, so what
- *   the simulator, the benchmarks and the tests run is wired as what serves.
+ * - Whoever needs less than a whole one stops at a lower storey. Nothing is wired elsewhere, so
+ *   what the simulator, the benchmarks and the tests run is wired as what serves.
  * - What differs is given: memory, driver, configuration, TCP's options, the time, and the
  *   application's side.
  * - Everything comes out of one arena, which whoever calls has made.

@@ -8,8 +8,8 @@
  * - The loop's order: set `env.clock`, `advance`, `receive` each frame, `emit`, (the application
  *   and its calls), `flush`, `nic.kick`.
  *
- * Made by assembly.ts; called by the elastic thread, the simulator, and tests. Read first: docs/ARCHITECTURE.md "One
- * request, from frame to reply".
+ * Made by assembly.ts; called by the elastic thread, the simulator, and tests. Read first:
+ * docs/ARCHITECTURE.md "One request, from frame to reply".
  */
 import type { Frames } from '../arena/frames.ts';
 import type { Wheel } from '../arena/wheel.ts';

@@ -1,0 +1,201 @@
+/** When an elastic thread's loop runs, sleeps and wakes: real descriptors, a time of its own. */
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { IdlePolicy } from '../../src/child/config.ts';
+import { COUNTER } from '../../src/counters.ts';
+import { Runner, type RunnerParts } from '../../src/dataplane/runner.ts';
+import { must, SYS, sys } from '../../src/native/sys.ts';
+
+const EFD_NONBLOCK = 0o4000;
+const FAR_US = 60_000_000;
+const rung = new BigUint64Array([1n]);
+
+/** A runner whose thread takes 50 us a turn and has work for as many turns as a test says. */
+function make(policy: IdlePolicy) {
+  const bell = must(sys.syscall(SYS.eventfd2, 0, EFD_NONBLOCK), 'eventfd2');
+  const frame = must(sys.syscall(SYS.eventfd2, 0, EFD_NONBLOCK), 'eventfd2');
+  const r = {
+    ...{ us: 0x7fff_ff00 | 0, turns: 0, work: 0, sleeps: 0, wakes: 0, dueUs: FAR_US },
+    ...{ maySleep: true, isGone: false, failures: [] as unknown[], drained: 0 },
+    onTurn: (): void => {},
+    ring: () => void sys.syscall(SYS.write, bell, rung, 8),
+    arrive: () => void sys.syscall(SYS.write, frame, rung, 8),
+    close: () => {
+      r.runner.stop();
+      for (const fd of [bell, frame]) sys.syscall(SYS.close, fd);
+    },
+    runner: undefined as unknown as Runner,
+  };
+  const take = (fd: number): void => void sys.syscall(SYS.read, fd, new Uint8Array(8), 8);
+  const parts = {
+    policy,
+    thread: {
+      get us() {
+        return r.us;
+      },
+      readClock: () => r.us,
+      turn: () => {
+        take(frame);
+        r.us = (r.us + 50) | 0;
+        r.turns++;
+        r.onTurn();
+        return r.work > 0 ? r.work-- : 0;
+      },
+    },
+    nic: {
+      fds: [frame],
+      prepareSleep: () => r.maySleep,
+      isGone: () => r.isGone,
+      wake: () => r.wakes++,
+    },
+    wheel: { untilNext: () => r.dueUs },
+    counters: { bump: (counter: number) => (r.sleeps += counter === COUNTER.sleeps ? 1 : 0) },
+    doorbell: {
+      fd: bell,
+      drain: () => {
+        r.drained++;
+        take(bell);
+      },
+    },
+    failed: (error: unknown) => r.failures.push(error),
+  };
+  r.runner = new Runner(parts as unknown as RunnerParts);
+  return r;
+}
+
+describe('runner', () => {
+  let r: ReturnType<typeof make>;
+  afterEach(() => r.close());
+
+  async function until(isSo: () => boolean): Promise<void> {
+    for (let i = 0; i < 1000 && !isSo(); i++) await pause(5);
+    assert.ok(isSo(), 'in five seconds');
+  }
+
+  /** Asleep: it has slept, and no turn comes. */
+  async function rests(sleepsBefore = 0): Promise<number> {
+    await until(() => r.sleeps > sleepsBefore);
+    const { turns } = r;
+    await pause(30);
+    assert.equal(r.turns, turns, 'no turn while it sleeps');
+    return turns;
+  }
+
+  const turnsOn = (from: number): Promise<void> => until(() => r.turns > from);
+
+  test('sleepPolicy_noWork_sleepsAfterOneTurn', async () => {
+    r = make('sleep');
+    r.runner.start();
+    assert.equal(await rests(), 1);
+    assert.equal(r.sleeps, 1);
+  });
+
+  test('adaptivePolicy_noWork_spins200Microseconds_thenSleeps', async () => {
+    r = make('adaptive');
+    r.work = 3;
+    r.runner.start();
+    assert.equal(await rests(), 3 + 200 / 50);
+  });
+
+  test('spinPolicy_noWork_neverSleeps_andLetsTheEventLoopTurn', async () => {
+    r = make('spin');
+    r.runner.start();
+    await until(() => r.turns > 4000 / 50); // more than a slice
+    assert.equal(r.sleeps, 0);
+  });
+
+  test('asleep_frameOrBell_wakes', async () => {
+    r = make('sleep');
+    r.runner.start();
+    const asleep = await rests();
+    r.arrive();
+    await turnsOn(asleep);
+    assert.equal(r.wakes, 1, 'the driver has been told');
+    const again = await rests(1);
+    r.ring();
+    await turnsOn(again);
+    assert.equal(r.drained, 1);
+  });
+
+  test('rungWhileAwake_isHeardWhenItSleeps', async () => {
+    r = make('sleep');
+    r.onTurn = () => {
+      if (r.turns === 1) r.ring();
+    };
+    r.runner.start();
+    await rests(1);
+    assert.equal(r.drained, 1);
+    assert.equal(r.turns, 2);
+  });
+
+  test('timerNearerThanTheLoopCounts_isWaitedForAwake', async () => {
+    r = make('sleep');
+    r.dueUs = 1499;
+    r.runner.start();
+    await turnsOn(3);
+    assert.equal(r.sleeps, 0);
+    r.dueUs = FAR_US;
+    await rests();
+  });
+
+  test('timerFarther_wakesInTime', async () => {
+    r = make('sleep');
+    r.dueUs = 20_000;
+    r.onTurn = () => {
+      if (r.turns === 2) r.dueUs = FAR_US;
+    };
+    r.runner.start();
+    await turnsOn(0);
+    await turnsOn(1);
+    assert.equal(await rests(1), 2);
+  });
+
+  test('driverThatMayNotSleep_isAskedAgain', async () => {
+    r = make('sleep');
+    r.maySleep = false;
+    r.runner.start();
+    await turnsOn(3);
+    assert.equal(r.sleeps, 0);
+  });
+
+  test('linkGone_itsDescriptorIsNotWatched', async () => {
+    r = make('sleep');
+    r.isGone = true;
+    r.runner.start();
+    const asleep = await rests();
+    r.arrive();
+    await pause(30);
+    assert.equal(r.turns, asleep);
+    r.runner.wake();
+    await turnsOn(asleep);
+  });
+
+  test('stopped_wake_doesNothing', async () => {
+    r = make('adaptive');
+    r.work = Number.POSITIVE_INFINITY;
+    r.onTurn = () => {
+      if (r.turns === 5) r.runner.stop();
+    };
+    r.runner.start();
+    await turnsOn(4);
+    assert.equal(r.turns, 5, 'the slice ended at once');
+    r.runner.wake();
+    r.ring();
+    await pause(20);
+    assert.equal(r.turns, 5);
+  });
+
+  test('turnThatThrows_stopsAndIsTold', async () => {
+    r = make('sleep');
+    r.onTurn = () => {
+      throw new Error('an invariant');
+    };
+    r.runner.start();
+    await until(() => r.failures.length > 0);
+    assert.match(`${r.failures}`, /an invariant/);
+    r.runner.wake();
+    await pause(20);
+    assert.equal(r.failures.length, 1);
+  });
+});
