@@ -133,6 +133,18 @@ export function record(instance: Instance): void {
   renameSync(draft, file);
 }
 
+/**
+ * The same while it serves: a record that cannot be written (a full disk) is said, and no reason to
+ * end.
+ */
+export function recordOrSay(instance: Instance): void {
+  try {
+    record(instance);
+  } catch (error) {
+    console.error(`ix: its record is not up to date (${(error as Error).message})`);
+  }
+}
+
 export function forget(instance: Instance): void {
   rmSync(fileOf(instance), { force: true });
 }

@@ -40,6 +40,7 @@ import {
   type Estate,
   type Instance,
   record,
+  recordOrSay,
   usersOf,
 } from '../record/instances.ts';
 import { ourselves } from '../record/state.ts';
@@ -226,15 +227,15 @@ export function noteChild(
   const child: ChildRecord = { ...name, channel, outputs: [...outputs] };
   if (confined) child.confined = confined;
   instance[role] = child;
-  record(instance);
+  recordOrSay(instance);
 }
 
-/** A dataplane has ended: nothing to adopt until the next one serves. */
+/** A dataplane has ended: nothing to adopt until the next one serves. Whatever fails is said. */
 export function noteEnd(instance: Instance): void {
   settleStatistics(instance);
   for (const gone of ['dataplane', 'application', 'estate'] as const) delete instance[gone];
   instance.ports = [];
-  record(instance);
+  recordOrSay(instance);
 }
 
 /** What the dataplane holds, by the numbers that `inherited` gave it. */

@@ -43,8 +43,10 @@ import { closeShared, forApplication, makeShared, sealShared } from '../children
 import { broadcastOf } from '../link/address.ts';
 import { handsOverPartialChecksums } from '../link/advice.ts';
 import { copyingOf, xdpStateOf } from '../link/xdp.ts';
-import { record, usersOf } from '../record/instances.ts';
+
+import { record, recordOrSay, usersOf } from '../record/instances.ts';
 import type { NetworkPart, Plan } from '../wish/plan.ts';
+
 import { type Adopted, estateOf, type Holdings, noteChild, noteUsers } from './holdings.ts';
 import type { Undo } from './undo.ts';
 
@@ -129,7 +131,9 @@ export async function startLife(
     application?.ports ?? (await within(isReady, `application ${app.name}`, 'ready', startMs));
   if (wish !== undefined) instance.estate = estateOf(holdings, wish, inherited, shared, attached);
   noteChild(instance, 'dataplane', dataplane); // by now it has said how it is confined
-  record(instance);
+  // Nobody could find or adopt what has no record; what had one goes on serving (a full disk).
+  if (number === 0) record(instance);
+  else recordOrSay(instance);
   watchApplication(holdings, plan, undo, () => application ?? dataplane);
   return lifeOf(instance.ports, attached.nic, dataplane, application);
 }

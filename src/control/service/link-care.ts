@@ -19,7 +19,7 @@ import { PartialChecksumWatch } from '../link/advice.ts';
 import { giveHostAddresses, type HostSide } from '../link/host-side.ts';
 import { Netlink } from '../link/netlink.ts';
 import { type LinkName, type LinkNews, LinkWatch } from '../link/watch.ts';
-import { record } from '../record/instances.ts';
+import { recordOrSay } from '../record/instances.ts';
 import type { Holdings } from './holdings.ts';
 
 export interface LinkCareParts {
@@ -64,7 +64,7 @@ export class LinkCare {
     const { holdings, incident, wake, gone } = this.#parts;
     const { instance } = holdings;
     if (instance.link) instance.link.state = state;
-    this.#note();
+    recordOrSay(instance);
     const seconds = afterMs / 1000;
     incident({ ...this.#named(), event: 'link', interface: name, state, isMoved, seconds });
     if (state === 'up') wake();
@@ -81,16 +81,8 @@ export class LinkCare {
     if (instance.estate?.network.ifname === from) instance.estate.network.ifname = to;
     if (instance.estate?.network.hostName === from) instance.estate.network.hostName = to;
     instance.links = instance.links.map((name) => (name === from ? to : name));
-    this.#note();
+    recordOrSay(instance);
     this.#parts.incident({ ...this.#named(), event: 'link-renamed', interface: to, was: from });
-  }
-
-  #note(): void {
-    try {
-      record(this.#parts.holdings.instance);
-    } catch (error) {
-      console.error(`ix: its record is not up to date (${(error as Error).message})`);
-    }
   }
 
   #mend(): void {
