@@ -122,6 +122,14 @@ export class IxApplication implements Application {
       end.connection = c;
     }
     end.e.check(!end.e.isOpen, 'opened twice');
+    const { flow, side } = end.e;
+    const ports = [c.localPort, c.remotePort];
+    if (side === 0) ports.reverse();
+    end.e.check(
+      `${ports}` === `${[flow.serverPort, flow.clientPort]}`,
+      'opened between other ports',
+    );
+    end.e.check(c.localAddress !== '' && c.localAddress !== c.remoteAddress, 'opened at nobody');
     end.e.isOpen = true;
     c.readsWhileBlocked = end.e.plan.total > 0 && end.e.peer.plan.total > 0;
     this.#world.progress(end.e);

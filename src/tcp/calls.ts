@@ -92,9 +92,9 @@ export class Calls {
   /**
    * No new knocks: flows that have not knocked are reset, flows that have live on.
    *
-   * Looks at the row of every flow there may be, 2 ns each (`--flows 250000`: half a millisecond
-   * in which the thread does nothing else): a list of each listener's would cost every handshake,
-   * and whoever closes a listener does it rarely.
+   * Looks at the row of every flow there may be, 5 to 10 ns each (`--flows 250000`: some 2 ms in
+   * which the thread does nothing else): a list of each listener's would cost every handshake, and
+   * whoever closes a listener does it rarely.
    */
   unlisten(handle: number): number {
     const { listeners, teardown } = this.#parts;
