@@ -398,22 +398,22 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "cookie: its largest segment is believed, not the peer's",
     file: 'tcp/syn-cookies.ts',
-    find: 'options.mss = MSS[index]!;',
+    find: 'options.mss = MSS[plain & 7]!;',
     replace: 'options.mss = MSS[MSS.length - 1]!;',
   },
   {
     name: 'cookie: window scale forgotten',
     file: 'tcp/syn-cookies.ts',
-    find: 'options.scale = (bits & NO_SCALE) === NO_SCALE ? -1 : bits & NO_SCALE;',
+    find: 'options.scale = agreed === STAMPS_AND_SCALE ? scale : -1;',
     replace: 'options.scale = 14;',
   },
   {
     name: 'cookie: any acknowledgement is one',
     file: 'tcp/syn-cookies.ts',
     find:
-      'if (passed > 1 || ' +
-      'this.#cookie(a, (a.seq - 1) | 0, period, index) !== iss) return false;',
-    replace: 'if (passed > 99) return false;',
+      'while (this.#cookie(a, (a.seq - 1) | 0, plain, agreed) !== iss) ' +
+      'if (--agreed < 0) return false;',
+    replace: '',
   },
   // --- IPv6 ---
   {
