@@ -20,6 +20,7 @@ import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
 import { DUPLICATES } from './constants.ts';
 import { isPaid, reducedForLoss } from './ecn.ts';
+import type { Flows } from './flows.ts';
 import type { LossTimer } from './loss-timer.ts';
 import type { OptionReader } from './options.ts';
 import { type Recovery, TROUBLE } from './recovery.ts';
@@ -27,7 +28,7 @@ import { sampleRtt } from './rto.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, gt, leq, lt } from './seq.ts';
-import { FLAG, type Flows, PENDING, TCB, TIMER } from './tcb.ts';
+import { FLAG, PENDING, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
 const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;

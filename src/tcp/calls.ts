@@ -21,13 +21,14 @@ import {
 } from './constants.ts';
 import { EphemeralPorts } from './ephemeral-ports.ts';
 import type { Expiry } from './expire.ts';
+import type { Flows } from './flows.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
 import type { Receiving } from './receive.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 

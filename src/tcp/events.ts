@@ -15,10 +15,11 @@ import { COUNTER, type Counters } from '../counters.ts';
 import { CONNECTED, EVENT, KNOCK, WORD } from '../gate/abi.ts';
 import type { EventSink } from '../gate/arrays.ts';
 import type { Environment } from '../net/both/environment.ts';
+import type { Flows } from './flows.ts';
 import { HELD, type ReceiveQueue } from './receive-queue.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, PENDING, RARE, TCB } from './tcb.ts';
+import { FLAG, PENDING, RARE, TCB } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 
 const C_DEFERRED = COUNTER.eventsDeferred;

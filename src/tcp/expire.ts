@@ -27,12 +27,13 @@ import {
   WAIT_MAX_MS,
 } from './constants.ts';
 import { reducedForLoss } from './ecn.ts';
+import type { Flows } from './flows.ts';
 import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
 import { backOff } from './rto.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, RARE, STATE, TCB, TIMER, WAIT } from './tcb.ts';
+import { FLAG, RARE, STATE, TCB, TIMER, WAIT } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 import { UserTimeout } from './user-timeout.ts';

@@ -18,13 +18,14 @@ import { isToken } from '../net/v6/destinations.ts';
 import { VERIFY } from '../verify.ts';
 import { TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { PATH_MTU_MIN } from './constants.ts';
+import type { Flows } from './flows.ts';
 import type { Opening } from './open.ts';
 import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
 import type { IpLayer } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import { geq, lt } from './seq.ts';
-import { FLAG, type Flows, STATE, TCB } from './tcb.ts';
+import { FLAG, STATE, TCB } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 
 const UNREACHABLE = 3;

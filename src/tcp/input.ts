@@ -35,13 +35,14 @@ import {
 import type { Acknowledging } from './acknowledge.ts';
 import { Arrival } from './arrival.ts';
 import type { Ecn } from './ecn.ts';
+import type { Flows } from './flows.ts';
 import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import { TROUBLE } from './recovery.ts';
 import type { IpLayer } from './segment.ts';
 import type { SynSent } from './syn-sent.ts';
 import type { Synchronized } from './synchronized.ts';
-import { FLAG, type Flows, STATE, TCB } from './tcb.ts';
+import { FLAG, STATE, TCB } from './tcb.ts';
 
 const C_IN = COUNTER.tcpIn;
 const C_SHORT = COUNTER.tcpShort;

@@ -24,12 +24,13 @@ import {
   SEND_MSS_MIN,
   WAIT_MAX_MS,
 } from './constants.ts';
+import type { Flows } from './flows.ts';
 import { ConnectionHash, initialSequence, SequenceClock } from './iss.ts';
 import type { Listeners } from './listen.ts';
 import type { OptionReader } from './options.ts';
 import { initRto } from './rto.ts';
 import type { IpLayer } from './segment.ts';
-import { FLAG, type Flows, PENDING, RARE, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, PENDING, RARE, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 

@@ -29,6 +29,7 @@ import {
   PACE_GAIN_START,
   PACE_RTT_MIN_US,
 } from './constants.ts';
+import type { Flows, RowList } from './flows.ts';
 import type { LossTimer } from './loss-timer.ts';
 import type { PathMtu } from './path-mtu.ts';
 import type { Recovery } from './recovery.ts';
@@ -37,7 +38,7 @@ import { RUN, type Scoreboard } from './scoreboard.ts';
 import type { SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
 import { gt } from './seq.ts';
-import { FLAG, type Flows, RARE, type RowList, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, RARE, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
 const C_RETRANSMITS = COUNTER.tcpRetransmits;

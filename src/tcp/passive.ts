@@ -16,13 +16,14 @@ import { ACK, FIN, RST, SYN, segmentLength } from '../wire/tcp.ts';
 import type { Arrival } from './arrival.ts';
 import { KNOCK_US } from './constants.ts';
 import type { Ecn } from './ecn.ts';
+import type { Flows } from './flows.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
 import type { PerSource } from './per-source.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import { gt } from './seq.ts';
 import { COOKIE_WINDOW, SynCookies } from './syn-cookies.ts';
-import { FLAG, type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
 const C_NO_FLOW = COUNTER.tcpNoFlow;

@@ -30,9 +30,10 @@ import {
   MTU_RAISE_SOON_US,
   PROBED_MTUS,
 } from './constants.ts';
+import type { Flows } from './flows.ts';
 import type { IpLayer } from './segment.ts';
 import { geq, gt, lt } from './seq.ts';
-import { FLAG, type Flows, RARE, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, RARE, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
 const TROUBLE =

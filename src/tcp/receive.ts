@@ -10,10 +10,11 @@
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
 import { RECEIVE_BUFFER_MAX } from './constants.ts';
+import type { Flows } from './flows.ts';
 import type { Output } from './output.ts';
 import { REFUSED, type ReceiveQueue } from './receive-queue.ts';
 import { gt, leq } from './seq.ts';
-import { FLAG, type Flows, PENDING, RARE, STATE, TCB } from './tcb.ts';
+import { FLAG, PENDING, RARE, STATE, TCB } from './tcb.ts';
 
 const C_BYTES_IN = COUNTER.tcpBytesIn;
 const C_URGENT = COUNTER.tcpUrgent;

@@ -26,11 +26,12 @@ import type { Arrival } from './arrival.ts';
 import type { Congestion } from './congestion.ts';
 import { DUPLICATES, REORDERING_KEEP } from './constants.ts';
 import { isPaid, lossUndone, reducedForLoss } from './ecn.ts';
+import type { Flows } from './flows.ts';
 import type { LossTimer } from './loss-timer.ts';
 import type { PathMtu } from './path-mtu.ts';
 import { LOST, RESENT, RUN, SACKED, type Scoreboard } from './scoreboard.ts';
 import { geq, gt, leq, lt } from './seq.ts';
-import { FLAG, type Flows, TCB } from './tcb.ts';
+import { FLAG, TCB } from './tcb.ts';
 
 const C_FAST_RETRANSMITS = COUNTER.tcpFastRetransmits;
 const C_PROBES = COUNTER.tcpLossProbes;

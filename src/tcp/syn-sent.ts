@@ -11,11 +11,12 @@ import { ACK, RST, SYN } from '../wire/tcp.ts';
 import type { Acknowledging } from './acknowledge.ts';
 import type { Arrival } from './arrival.ts';
 import type { Ecn } from './ecn.ts';
+import type { Flows } from './flows.ts';
 import type { Opening } from './open.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
 import { gt, leq } from './seq.ts';
-import { type Flows, STATE, TCB, TIMER } from './tcb.ts';
+import { STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 

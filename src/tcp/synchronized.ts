@@ -31,6 +31,7 @@ import {
   TIMESTAMP_AGE_MAX_MS,
 } from './constants.ts';
 import type { Ecn } from './ecn.ts';
+import type { Flows } from './flows.ts';
 import type { Listeners } from './listen.ts';
 import type { Opening } from './open.ts';
 import type { Output } from './output.ts';
@@ -38,7 +39,7 @@ import type { Passive } from './passive.ts';
 import type { Receiving } from './receive.ts';
 import type { SegmentWriter } from './segment.ts';
 import { geq, gt, isAcceptable, leq, lt } from './seq.ts';
-import { FLAG, type Flows, PENDING, RARE, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, PENDING, RARE, STATE, TCB, TIMER } from './tcb.ts';
 import type { Teardown } from './teardown.ts';
 import type { Timers } from './timers.ts';
 

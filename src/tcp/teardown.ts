@@ -20,13 +20,14 @@ import type { Environment } from '../net/both/environment.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { ACK } from '../wire/tcp.ts';
 import { TIME_WAIT_US } from './constants.ts';
+import type { Flows } from './flows.ts';
 import type { Listeners } from './listen.ts';
 import type { PerSource } from './per-source.ts';
 import type { ReceiveQueue } from './receive-queue.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 import type { SendQueue } from './send-queue.ts';
-import { FLAG, type Flows, LIST, PENDING, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, LIST, PENDING, STATE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
 const C_CLOSED = COUNTER.tcpClosed;

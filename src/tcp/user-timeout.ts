@@ -18,7 +18,8 @@ import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';
 import { WAIT_MAX_MS } from './constants.ts';
-import { FLAG, type Flows, RARE, TCB, TIMER } from './tcb.ts';
+import type { Flows } from './flows.ts';
+import { FLAG, RARE, TCB, TIMER } from './tcb.ts';
 import type { Timers } from './timers.ts';
 
 const C_USER_TIMEOUTS = COUNTER.tcpUserTimeouts;

@@ -5,11 +5,12 @@
  * Called by the facade and the tests.
  */
 import { assert } from '../verify.ts';
+import type { Flows } from './flows.ts';
 import { HELD } from './held-table.ts';
 import { LOST, RUN, SACKED } from './scoreboard.ts';
 import type { SendQueue } from './send-queue.ts';
 import { leq, lt } from './seq.ts';
-import { FLAG, type Flows, LIST, STATE, TCB, TIMER } from './tcb.ts';
+import { FLAG, LIST, STATE, TCB, TIMER } from './tcb.ts';
 
 /** Throws an InvariantError that names what does not hold for this row. */
 export function verifyFlow(flows: Flows, sendQueue: SendQueue, row: number): void {

@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { describeIpv4 } from '../../src/net/ip.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from '../../src/tcp/constants.ts';
 import { EphemeralPorts } from '../../src/tcp/ephemeral-ports.ts';
+import { Flows } from '../../src/tcp/flows.ts';
 import type { IpLayer } from '../../src/tcp/segment.ts';
-import { Flows } from '../../src/tcp/tcb.ts';
 import { makeEnvironment } from '../net/harness.ts';
 
 const LOCAL = 0x0a4d0002;

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RUNS_MAX } from '../../src/tcp/constants.ts';
+import { Flows } from '../../src/tcp/flows.ts';
 import { LOST, RUN, SACKED, Scoreboard } from '../../src/tcp/scoreboard.ts';
-import { Flows, ROW_WORDS, TCB } from '../../src/tcp/tcb.ts';
+import { ROW_WORDS, TCB } from '../../src/tcp/tcb.ts';
 import { makeEnvironment } from '../net/harness.ts';
 import { randomFrom } from '../net/random.ts';
 

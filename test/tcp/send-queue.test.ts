@@ -6,8 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limitsFor, type Quotas } from '../../src/limits.ts';
 import { SPANS_ALWAYS } from '../../src/tcp/constants.ts';
+import { Flows } from '../../src/tcp/flows.ts';
 import { SendQueue } from '../../src/tcp/send-queue.ts';
-import { Flows, TCB } from '../../src/tcp/tcb.ts';
+import { TCB } from '../../src/tcp/tcb.ts';
 import { makeEnvironment } from '../net/harness.ts';
 
 const MIB = 2 ** 20;
