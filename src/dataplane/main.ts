@@ -31,6 +31,8 @@ type WorkerMessage =
   | { type: 'thread-dropped'; question: number }
   | { type: 'thread-state'; question: number; state: ThreadState }
   | { type: 'for-siblings'; frame: Uint8Array };
+/** What is not only passed on. */
+type Heard = Exclude<WorkerMessage, ReportMessage>;
 type Stopped = Extract<DataplaneMessage, { type: 'stopped' }>;
 interface Attached {
   type: 'thread-attached';
@@ -61,31 +63,13 @@ function run(config: DataplaneConfig): void {
   let isStopping = false;
   const dropped = new Gathered<true>();
   const states = new Gathered<ThreadState>();
-  const workers = config.nics.map((_nic, index) => {
-    const reports = makeUnderWay();
-    const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
-      workerData: { config, index, reports },
-    });
-    worker.on('message', (message: WorkerMessage) => {
+  const workers = config.nics.map((_nic, index) =>
+    startWorker(config, index, channel, (worker, message) => {
       if (message.type === 'for-siblings') tellOthers(worker, message.frame);
       else if (message.type === 'stopped') stopped(worker, message);
-      else if (message.type === 'report') {
-        channel.report(message.json, () => passedOn(reports, message));
-      } else heard(message);
-    });
-    worker.on('error', (error) => {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      channel.last({ type: 'failed', code: 'IX_WORKER', message: text }, 1);
-    });
-    // What it said last has been heard by now: nobody asked for this. A process without it would
-    // serve nobody.
-    worker.on('exit', (code) => {
-      const what = `thread ${index} ended by itself (exit code ${code})`;
-      const message = `${what}; an application ends with ix.stop`;
-      channel.last({ type: 'failed', code: 'IX_WORKER', message }, 1);
-    });
-    return worker;
-  });
+      else heard(message);
+    }),
+  );
   const driverNames = (): string => attached.map((a) => a.nic).join(', ');
   const tell = (message: string): void => {
     for (const worker of workers) worker.postMessage(message);
@@ -106,8 +90,7 @@ function run(config: DataplaneConfig): void {
     tellOthers(worker, 'stop');
     setTimeout(end, CLOSE_MS);
   }
-  type Heard = Exclude<WorkerMessage, Stopped | ReportMessage | { type: 'for-siblings' }>;
-  function heard(message: Heard): void {
+  function heard(message: Exclude<Heard, Stopped | { type: 'for-siblings' }>): void {
     if (message.type === 'thread-attached') {
       attached.push(message);
       if (attached.length < workers.length) return;
@@ -135,6 +118,36 @@ function run(config: DataplaneConfig): void {
     tell('stop');
     setTimeout(() => process.exit(0), CLOSE_MS);
   });
+}
+
+/** One thread: its reports go on to the control plane, its end without our wish is a failure. */
+function startWorker(
+  config: DataplaneConfig,
+  index: number,
+  channel: Channel,
+  heard: (worker: Worker, message: Heard) => void,
+): Worker {
+  const reports = makeUnderWay();
+  const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
+    workerData: { config, index, reports },
+  });
+  worker.on('message', (message: WorkerMessage) => {
+    if (message.type === 'report') {
+      channel.report(message.json, () => passedOn(reports, message));
+    } else heard(worker, message);
+  });
+  worker.on('error', (error) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    channel.last({ type: 'failed', code: 'IX_WORKER', message: text }, 1);
+  });
+  // What it said last has been heard by now: nobody asked for this. A process without it would
+  // serve nobody.
+  worker.on('exit', (code) => {
+    const what = `thread ${index} ended by itself (exit code ${code})`;
+    const message = `${what}; an application ends with ix.stop`;
+    channel.last({ type: 'failed', code: 'IX_WORKER', message }, 1);
+  });
+  return worker;
 }
 
 /** Answers of all threads to questions that may overlap. */

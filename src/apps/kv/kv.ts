@@ -113,29 +113,11 @@ export interface Kv {
 /** Builds a store in the host's memory; listens to nothing. */
 export function createKv(host: KvHost, options: KvOptions): Kv {
   const { mebibytes, port, idleSeconds = 0 } = options;
-  const needed = kvBytes(mebibytes);
-  if (host.applicationFree < needed) {
-    const missing = Math.ceil((needed - host.applicationFree) / MEBIBYTE);
-    throw new KvOptionError(
-      `kv: -m ${mebibytes} needs ${missing} MiB more application memory: start with more, or with a smaller -m`,
-    );
-  }
+  checkRoom(host, mebibytes);
   const memory: Memory = { u8: host.u8, i32: host.i32, view: host.view, kernels: host.kernels };
-  const secrets = randomBytes(8);
   const numbers = new Numbers(memory.u8);
-  const slabsBase = host.alloc(mebibytes * PAGE_BYTES, 64);
-  const slabs = new Slabs(memory.i32, slabsBase, mebibytes);
-  const buckets = bucketsFor(mebibytes * MEBIBYTE);
-  const clock = new StoreClock(Date.now());
-  const store = new Store({
-    memory,
-    slabs,
-    table: new Table(memory, host.alloc(buckets * 4, 64), buckets),
-    hash: new KeyHash(memory.view, memory.u8, secrets.readInt32LE(0), secrets.readInt32LE(4)),
-    images: new Images(memory, numbers),
-    counts: new Counts(slabs.classCount),
-    clock,
-  });
+  const store = storeIn(host, memory, numbers, mebibytes);
+  const { counts, clock } = store;
   const records = new Records();
   const maxConnections = host.flows - spareFlows(host.flows);
   const dump = new Dump(host, records, store, numbers);
@@ -149,7 +131,6 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   });
   const scratch = host.alloc(Arithmetic.scratchBytes, 8);
   const arithmetic = new Arithmetic(memory, store, numbers, scratch);
-  const { counts } = store;
   const lineBytes = heldBytes(mebibytes);
   const held = new HeldKeys(memory, records, host.alloc(lineBytes, 64), lineBytes);
   const refusals = new Refusals(memory.u8, counts, replies, records, numbers);
@@ -172,7 +153,69 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   };
   const crawlTimer = new CrawlTimer(host, store.crawler);
   store.onCrawl = () => crawlTimer.start();
-  const handlers: KvHandlers = {
+  const handlers = handlersOf({
+    host,
+    store,
+    records,
+    replies,
+    stats,
+    watch,
+    protocol,
+    maxConnections,
+    look,
+  });
+  const tick = (): void => {
+    look();
+    watch.look();
+    dump.resumeOne();
+    crawlTimer.tick();
+  };
+  return { store, held, stats, handlers, tick };
+}
+
+function storeIn(host: KvHost, memory: Memory, numbers: Numbers, mebibytes: number): Store {
+  const secrets = randomBytes(8);
+  const slabsBase = host.alloc(mebibytes * PAGE_BYTES, 64);
+  const slabs = new Slabs(memory.i32, slabsBase, mebibytes);
+  const buckets = bucketsFor(mebibytes * MEBIBYTE);
+  return new Store({
+    memory,
+    slabs,
+    table: new Table(memory, host.alloc(buckets * 4, 64), buckets),
+    hash: new KeyHash(memory.view, memory.u8, secrets.readInt32LE(0), secrets.readInt32LE(4)),
+    images: new Images(memory, numbers),
+    counts: new Counts(slabs.classCount),
+    clock: new StoreClock(Date.now()),
+  });
+}
+
+function checkRoom(host: KvHost, mebibytes: number): void {
+  const needed = kvBytes(mebibytes);
+  if (host.applicationFree >= needed) return;
+  const missing = Math.ceil((needed - host.applicationFree) / MEBIBYTE);
+  throw new KvOptionError(
+    `kv: -m ${mebibytes} needs ${missing} MiB more application memory: start with more, or with a smaller -m`,
+  );
+}
+
+interface Served {
+  host: KvHost;
+  store: Store;
+  records: Records;
+  replies: Replies;
+  stats: StatsReport;
+  watch: Watch;
+  protocol: Protocol;
+  maxConnections: number;
+  /** At the time. */
+  look: () => void;
+}
+
+/** What a connection does to the store. Made once: nothing here is made for a message. */
+function handlersOf(served: Served): KvHandlers {
+  const { host, store, records, replies, stats, watch, protocol, maxConnections, look } = served;
+  const { counts, clock } = store;
+  return {
     pooled: true,
     opened(c) {
       look();
@@ -201,13 +244,6 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
       protocol.closed(c);
     },
   };
-  const tick = (): void => {
-    look();
-    watch.look();
-    dump.resumeOne();
-    crawlTimer.tick();
-  };
-  return { store, held, stats, handlers, tick };
 }
 
 export default function kv(ix: KvHost, options: Record<string, string>): void {
