@@ -128,7 +128,15 @@ export async function synFlood(options: FloodOptions): Promise<FloodReport> {
   const rates = (of: 'calm' | 'flood') => results.map((each) => each[of].rate);
   const ratios = { floodVsCalm: ratioOf(rates('flood'), rates('calm')) };
   const problems = problemsOf(results, ratios.floodVsCalm, options);
-  return { bench: 'synflood', machine, rounds: options.rounds, settings: options, results, ratios, problems }; // biome-ignore format: one line
+  return {
+    bench: 'synflood',
+    machine,
+    rounds: options.rounds,
+    settings: options,
+    results,
+    ratios,
+    problems,
+  };
 }
 
 function problemsOf(results: readonly Round[], kept: Spread, { rate }: FloodOptions): string[] {
@@ -199,7 +207,11 @@ async function clientsAndFlood(service: Service, options: FloodOptions): Promise
   const server = service.address;
   const mac = Array.from(readInterface(SERVER_LINK).mac, (byte) => byte.toString(16)).join(':');
   const start = (file: string, ...words: (string | number)[]): Running =>
-    startPinned(OTHERS_CPU, [process.execPath, peerSource(`../synflood/${file}`), ...words.map(String)]); // biome-ignore format: one line
+    startPinned(OTHERS_CPU, [
+      process.execPath,
+      peerSource(`../synflood/${file}`),
+      ...words.map(String),
+    ]);
   const floodSeconds = seconds + FLOOD_EXTRA_S;
   const flood = start('flood.ts', CLIENT_LINK, GATEWAY, server, mac, PORT, floodSeconds, rate);
   await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -38,7 +38,12 @@ export function drawExtras(random: Random, s: Scenario, isPlain: boolean): void 
   }
   if (own.chance(0.05) && s.deaths.length === 0) {
     const us = own.magnitude(1000, 30 * SECOND);
-    s.reboots.push({ atUs: own.magnitude(1000, span), us, host: host(), reconnects: own.chance(0.7) }); // biome-ignore format: one line
+    s.reboots.push({
+      atUs: own.magnitude(1000, span),
+      us,
+      host: host(),
+      reconnects: own.chance(0.7),
+    });
   }
   for (const flow of s.flows) {
     if (!own.chance(0.15) || s.hosts[flow.client]!.kind !== 'raw') continue;

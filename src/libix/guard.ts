@@ -39,7 +39,8 @@ function misreturned(taken: unknown, length: number): string {
     taken instanceof Promise
       ? 'it must not be async: return the count at once, and answer later with write or send'
       : 'return how many of them it has consumed';
-  return `received was given ${length} bytes and returned ${what}, so its connection was reset; ${remedy}`;
+  const said = `received was given ${length} bytes and returned ${what}`;
+  return `${said}, so its connection was reset; ${remedy}`;
 }
 
 /** Says on standard error what the application threw, or did wrong. */

@@ -21,7 +21,9 @@ import type { ArenaAccess } from './outbox.ts';
 import type { Session } from './session.ts';
 import { LENGTH, OFFSET, type SpanNodes } from './spans.ts';
 
-const TOO_LONG = `received has taken nothing of ${GATHER_BYTES} bytes, and more are not gathered, so its connection was reset; take a long message in the pieces it comes in`;
+const TOO_LONG =
+  `received has taken nothing of ${GATHER_BYTES} bytes, and more are not gathered, so its ` +
+  'connection was reset; take a long message in the pieces it comes in';
 const TOO_MANY =
   'too many connections have sent half a message, so the one that has waited longest was reset; take messages in the pieces they come in, or start with more memory (--memory MiB)';
 

@@ -39,7 +39,8 @@ export function refuse(what: string, result: number): void {
 /** A connection could not go on: one line. */
 export function refusedCall(kind: number, code: number): string {
   const call = CALL_NAMES[kind] ?? `call ${kind}`;
-  return `${call} was refused (${nameOf(code)}), so its connection was reset; see CODE in src/gate/abi.ts`;
+  const what = `${call} was refused (${nameOf(code)})`;
+  return `${what}, so its connection was reset; see CODE in src/gate/abi.ts`;
 }
 
 /** A connection could not be begun: one line. */

@@ -84,7 +84,10 @@ export class Player {
         this.#line(line);
       } catch (error) {
         if (error instanceof ScriptError) throw error;
-        throw new ScriptError(line, error instanceof Error ? (error.stack ?? error.message) : `${error}`); // biome-ignore format: one line
+        throw new ScriptError(
+          line,
+          error instanceof Error ? (error.stack ?? error.message) : `${error}`,
+        );
       }
     }
     this.#peer.host.close();
@@ -146,14 +149,18 @@ export class Player {
 
   #nothingElse(line: Line): void {
     if (this.#sent.length === 0) return;
-    throw new ScriptError(line, `before this line there was\n${this.#sent.map((s) => `    ${describe(s)}`).join('\n')}`); // biome-ignore format: one line
+    throw new ScriptError(
+      line,
+      `before this line there was\n${this.#sent.map((s) => `    ${describe(s)}`).join('\n')}`,
+    );
   }
 
   // --- segments ---
 
   #switch(number: number): void {
     const { host } = this.#peer;
-    const peer = this.#peers.get(number) ?? new Peer({ host, sourcePort: 40_000 + number, port: HOST_PORT }); // biome-ignore format: one line
+    const peer =
+      this.#peers.get(number) ?? new Peer({ host, sourcePort: 40_000 + number, port: HOST_PORT });
     this.#peers.set(number, peer);
     this.#peer = peer;
   }
@@ -197,7 +204,8 @@ export class Player {
   /** The stream is the host's own pattern. */
   #payload({ seq, length }: ScriptSegment): Uint8Array {
     const { u8 } = this.#peer.host.env.arena;
-    const position = (i: number): number => (((seq - 1 + i) % PATTERN_BYTES) + PATTERN_BYTES) % PATTERN_BYTES; // biome-ignore format: one line
+    const position = (i: number): number =>
+      (((seq - 1 + i) % PATTERN_BYTES) + PATTERN_BYTES) % PATTERN_BYTES;
     return Uint8Array.from({ length }, (_, i) => u8[this.#peer.host.at(position(i))]!);
   }
 
@@ -207,7 +215,9 @@ export class Player {
     if (!frame) throw new ScriptError(line, 'nothing has left since the peer last spoke');
     const rest = Number(mtu ?? 0) || 0;
     const quote = Array.from(frame.subarray(14, 42));
-    this.#peer.host.env.nic.inject(ipFrame(icmp(Number(type), Number(code), rest, quote), { protocol: 1 })); // biome-ignore format: one line
+    this.#peer.host.env.nic.inject(
+      ipFrame(icmp(Number(type), Number(code), rest, quote), { protocol: 1 }),
+    );
     this.#frames = [];
     this.#turn();
   }

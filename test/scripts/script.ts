@@ -93,7 +93,12 @@ const ECN_BITS: Record<string, number> = { no: 0, ect1: 1, ect0: 2, ce: 3 };
 
 /** The scenarios of a file. */
 export function parse(file: string, source: string): Scenario[] {
-  const scenarios: { name: string; file: string; choices: Record<string, string>; lines: Line[] }[] = []; // biome-ignore format: one line
+  const scenarios: {
+    name: string;
+    file: string;
+    choices: Record<string, string>;
+    lines: Line[];
+  }[] = [];
   source.split('\n').forEach((raw, index) => {
     const text = raw.replace(/#.*/, '').trim();
     if (text === '') return;
@@ -138,14 +143,18 @@ function parseLine(where: { file: string; number: number; text: string }): Line 
 function parseSegment(where: Pick<Line, 'file' | 'number' | 'text'>, text: string): ScriptSegment {
   const angle = text.indexOf('<');
   const options = angle < 0 ? undefined : parseOptions(where, text.slice(angle));
-  const words = (angle < 0 ? text : text.slice(0, angle) + text.slice(text.indexOf('>') + 1)).split(/\s+/); // biome-ignore format: one line
+  const words = (angle < 0 ? text : text.slice(0, angle) + text.slice(text.indexOf('>') + 1)).split(
+    /\s+/,
+  );
   const [flags = '', range = '', ...more] = words.filter((word) => word !== '');
   const span = /^(-?\d+)(?::(-?\d+))?$/.exec(range);
   if (!/^[FSRPAUEW-]+$/.test(flags) || !span) {
     throw new ScriptError(where, 'a segment is FLAGS SEQ[:END] ...');
   }
   const seq = Number(span[1]);
-  const fields: { ack?: number; window?: number; ecn?: number; each?: number; isBad: boolean } = { isBad: false }; // biome-ignore format: one line
+  const fields: { ack?: number; window?: number; ecn?: number; each?: number; isBad: boolean } = {
+    isBad: false,
+  };
   for (let i = 0; i < more.length; i++) {
     const word = more[i]!;
     if (word === 'ack') fields.ack = Number(more[++i]);

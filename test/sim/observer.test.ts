@@ -220,7 +220,11 @@ test('timeout_withoutBackOff_violation', () => {
 
 test('timeout_longerSegmentInBetween_timeIsTakenFromThere', () => {
   const e = new Exchange().open();
-  const again: [number, number][] = [[200_000, 100], [400_000, 300], [800_000, 100]]; // biome-ignore format: one line
+  const again: [number, number][] = [
+    [200_000, 100],
+    [400_000, 300],
+    [800_000, 100],
+  ];
   e.data(0, 0, 100);
   for (const [at, length] of again) {
     e.schedule.now = at;

@@ -36,7 +36,8 @@ test('rows_eachMet_orWithAReason', () => {
   const rows = document.split('\n').filter((line) => /^\| (?:[A-Z]+-\d+|\d{3,4})/.test(line));
   assert.ok(rows.length > 150, `${rows.length} rows`);
   for (const row of rows) {
-    const [, , what, met, shown] = row.split(' | ').length === 4 ? ['', '', ...row.split(' | ').slice(1)] : []; // biome-ignore format: one line
+    const [, , what, met, shown] =
+      row.split(' | ').length === 4 ? ['', '', ...row.split(' | ').slice(1)] : [];
     assert.ok(what && (met === 'yes' || met === 'no') && shown, row);
     assert.ok(shown.replace(/[ |]/g, '').length > 8, `neither a test nor a reason: ${row}`);
   }

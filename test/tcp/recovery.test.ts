@@ -103,8 +103,22 @@ test('disorder_selectiveAck_sendsNewDataForIt', () => {
 
 test('recovery_manyHoles_allResentWithoutTimeout', () => {
   const p = flight(11);
-  p.send('A', { ack: 1001, blocks: [[2001, 3001], [4001, 5001], [6001, 7001]] }); // biome-ignore format: one line
-  p.send('A', { ack: 1001, blocks: [[8001, 11_001], [6001, 7001], [4001, 5001]] }); // biome-ignore format: one line
+  p.send('A', {
+    ack: 1001,
+    blocks: [
+      [2001, 3001],
+      [4001, 5001],
+      [6001, 7001],
+    ],
+  });
+  p.send('A', {
+    ack: 1001,
+    blocks: [
+      [8001, 11_001],
+      [6001, 7001],
+      [4001, 5001],
+    ],
+  });
   const again = seqs(p);
   for (let i = 0; i < 4 && again.length < 4; i++) {
     p.pass(10).send('A', { ack: again.at(-1)! + 1000, blocks: [[8001, 11_001]] });
@@ -285,7 +299,12 @@ test('recovery_dsackOfTheRetransmission_windowRestoredAndPatienceGrows', () => {
 
 test('sackBlocks_impossibleOnes_ignored', () => {
   const p = flight(5);
-  const blocks: [number, number][] = [[3001, 2001], [5001, 90_000], [900_000, 900_100], [2001, 2001]]; // biome-ignore format: one line
+  const blocks: [number, number][] = [
+    [3001, 2001],
+    [5001, 90_000],
+    [900_000, 900_100],
+    [2001, 2001],
+  ];
   p.send('A', { ack: 1001, blocks: blocks.slice(0, 3) });
   p.send('A', { ack: 1001, blocks: blocks.slice(3) });
   assert.equal(field(p, 'sacked'), 0);

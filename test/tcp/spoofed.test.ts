@@ -129,7 +129,10 @@ for (const [what, seq] of Object.entries({ long: 101 - 0x4000_0000, lately: 51 }
 test('established_repetition_longAgo_itsAckIsNotTaken', () => {
   const p = waiting();
   const seq = 101 - 0x1000_0000;
-  assert.deepEqual(changes(p, () => p.send('A', { seq, ack: 3001, data: 10 })), []); // biome-ignore format: one line
+  assert.deepEqual(
+    changes(p, () => p.send('A', { seq, ack: 3001, data: 10 })),
+    [],
+  );
   p.close();
 });
 

@@ -247,7 +247,7 @@ function observe(p: Peer, c: Case, n: Numbers, options: Options): Answer {
   p.send(c.flags, { ...optionFields(options, n), seq, ack, data: new Uint8Array(c.data) }).pass(50);
   const size = c.data + (c.flags.includes('S') ? 1 : 0) + (c.flags.includes('F') ? 1 : 0);
   const kinds = p.replies().map((s) => {
-    const isRefusal = s.flags === 'RA' && ((s.seq + p.irs) | 0) === 0 && s.ack === seq + size; // biome-ignore format: one line
+    const isRefusal = s.flags === 'RA' && ((s.seq + p.irs) | 0) === 0 && s.ack === seq + size;
     return isRefusal ? 'refusal' : kindOf(s, n, seq, ack);
   });
   const dead = p.host.takeEvents().find(({ kind }) => kind === EVENT.dead);

@@ -14,7 +14,16 @@
  * Used by state-table.test.ts. Read first: RFC 9293 3.10.7.
  */
 
-export const POSITIONS = ['old', 'straddles', 'before', 'next', 'inside', 'last', 'edge', 'beyond'] as const; // biome-ignore format: one line
+export const POSITIONS = [
+  'old',
+  'straddles',
+  'before',
+  'next',
+  'inside',
+  'last',
+  'edge',
+  'beyond',
+] as const;
 export const ACKS = ['ancient', 'old', 'una', 'part', 'all', 'future'] as const;
 /** Every combination that anybody sends, and some that nobody should. */
 export const FLAGS = [
@@ -351,9 +360,13 @@ export const TABLE: Readonly<Record<string, readonly Rule[]>> = {
     repetition({ reply: 'ack', state: 'timeWait', dead: 'closed' }),
     ...checks('closing', RESET),
     badAck('closing'),
-    { by: '5th: our FIN is acknowledged', when: finAcked, answer: { reply: 'nothing', state: 'timeWait', dead: 'closed' } },
+    {
+      by: '5th: our FIN is acknowledged',
+      when: finAcked,
+      answer: { reply: 'nothing', state: 'timeWait', dead: 'closed' },
+    },
     ignoreText('closing'),
-  ], // biome-ignore format: a table
+  ],
   LAST_ACK: [
     repetition({ reply: 'ack', state: 'closed', dead: 'closed' }),
     ...checks('lastAck', RESET),

@@ -86,7 +86,12 @@ test('established_onlyReordering_noTimeoutAndLittleTwice', (t) => {
   const seed = Number(process.env['SEED'] ?? 6);
   t.diagnostic(`SEED=${seed}`);
   const impairment = { delayUs: 5000, jitterUs: 300 };
-  const { net } = transfer(impairment, { send: 4_000_000, spanMax: 65_000, shutdownAfterSend: true }, {}, seed); // biome-ignore format: one line
+  const { net } = transfer(
+    impairment,
+    { send: 4_000_000, spanMax: 65_000, shutdownAfterSend: true },
+    {},
+    seed,
+  );
   t.diagnostic(`${net.a.count('tcpRetransmits')} of ${net.a.count('tcpOut')} segments sent again`);
   assert.equal(net.a.count('tcpTimeouts'), 0);
   assert.ok(net.b.count('tcpOutOfOrder') > 200, 'it did reorder');

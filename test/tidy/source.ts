@@ -14,9 +14,8 @@ import { parseAst } from 'rollup/parseAst';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-export const SOURCES: readonly string[] = globSync('{src,sim,bench,tools,test}/**/*.ts', {
-  cwd: ROOT,
-}).sort();
+export const found = (pattern: string): string[] => globSync(pattern, { cwd: ROOT }).sort();
+export const SOURCES: readonly string[] = found('{src,sim,bench,tools,test}/**/*.ts');
 export const ours = (path: string): boolean => !path.startsWith('test/');
 
 export const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -44,8 +43,8 @@ const QUOTED = ['Literal', 'TemplateElement'];
 const FUNCTIONS = ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'];
 const IMPORT = /^(?:import|export)\s[^;'"`]*?\bfrom '(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm;
 
-export function parse(path: string): Source {
-  const text = read(path);
+/** `text` can be given for a file that is not there. */
+export function parse(path: string, text = read(path)): Source {
   const program = parseAst(stripTypeScriptTypes(text)) as unknown as AstNode;
   const lineOf = linesOf(text);
   const quoted: AstNode[] = [];

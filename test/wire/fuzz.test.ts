@@ -242,7 +242,17 @@ test('corpus_mutated_countedAndNothingHeld', (t) => {
     }
   }
   const seen = (name: Parameters<Host['count']>[0]): boolean => host.count(name) > 0;
-  const reached = ['tcpOpened', 'tcpBadOption', 'udpIn', 'icmpEchoIn', 'icmp6EchoIn', 'ndpIn', 'ip6BadOption', 'ipFragmentsIn', 'arpIn'] as const; // biome-ignore format: one line
+  const reached = [
+    'tcpOpened',
+    'tcpBadOption',
+    'udpIn',
+    'icmpEchoIn',
+    'icmp6EchoIn',
+    'ndpIn',
+    'ip6BadOption',
+    'ipFragmentsIn',
+    'arpIn',
+  ] as const;
   for (const name of reached) assert.ok(seen(name), `${name}: what lies behind was reached`);
   // A half-open flow whose peer keeps saying something is given up late: its SYN-ACK backs off to a
   // minute.

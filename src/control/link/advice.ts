@@ -2,13 +2,13 @@
  * What the kernel keeps beside a frame, and AF_XDP does not hand over: for each, whether it works
  * anyway, or one line that says what to switch off.
  *
- * | beside the frame | what we do |
- * |---|---|
- * | checksum left to hardware | taken on links between interfaces of one machine (net/both/partial-checksums.ts), else a line when one came |
- * | one frame made of many (GRO, TSO) | native mode gets none; in generic mode a line: above a chunk the kernel drops it, `rxDropped` |
- * | VLAN tag taken off | a line: tagged frames would look like untagged ones. On a link of our own it is switched off |
- * | checksum found right, hash, timestamp | not needed |
- *
+ * - Checksum left to hardware: taken on links between interfaces of one machine
+ *   (net/both/partial-checksums.ts), else a line when one came.
+ * - One frame made of many (GRO, TSO): native mode gets none; in generic mode a line: above a chunk
+ *   the kernel drops it, `rxDropped`.
+ * - VLAN tag taken off: a line: tagged frames would look like untagged ones. On a link of our own
+ *   it is switched off.
+ * - Checksum found right, hash, timestamp: not needed.
  * - On a link of our own everything is switched off at the host's end
  *   (control/service/holdings.ts), and nothing is said.
  *

@@ -222,8 +222,8 @@ function checkThreadOptions(
   }
   if (placement === 'split') throw new OptionError('--placement split is for one thread', one);
   if (cpu === undefined || cpu + threads <= cores) return;
-  const problem = `${threads} threads from core ${cpu} on need ${cpu + threads} cores, here are ${cores}`;
-  throw new OptionError(problem, 'take fewer, or leave out --cpu');
+  const needed = `${threads} threads from core ${cpu} on need ${cpu + threads} cores`;
+  throw new OptionError(`${needed}, here are ${cores}`, 'take fewer, or leave out --cpu');
 }
 
 /** Two that poll need two cores, and two processes. */

@@ -7,8 +7,8 @@
  *   gone. Only INCOMPLETE makes a frame wait. Without a delay STALE leads to PROBE at once.
  * - Every state has an end: three questions, or a time, whoever is on the link. So what nobody
  *   confirms or uses goes by itself, and whoever makes an entry has no need to take it away.
- * - Nobody is believed unasked for more than STALE, but for one who speaks to us: proof is a message
- *   that answers ours or is meant for us, and which messages are, the protocol knows.
+ * - Nobody is believed unasked for more than STALE, but for one who speaks to us: proof is a
+ *   message that answers ours or is meant for us, and which messages are, the protocol knows.
  * - A failure is told once, while the index still means the neighbour; its held frames go then.
  * - `transmit` consumes its frame, always.
  *

@@ -92,7 +92,7 @@ export const cases: Case[] = [
     expects: allEperm,
   },
   {
-    // A doorbell is a write(2), which it may make: of all that it has, only its channel is a socket.
+    // A doorbell is a write(2), which it may make: of all it has, only its channel is a socket.
     name: 'doorbellOfAnotherQueue_isNotThere',
     run: () => {
       const fds = Array.from({ length: 1024 }, (_, fd) => fd).filter(isSocket);
