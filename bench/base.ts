@@ -1,13 +1,15 @@
 /**
- * `ix bench base REF`: this working tree against another commit of the project, in one interleaved run.
+ * `ix bench base REF`: this working tree against another commit of the project, in one interleaved
+ * run.
  *
- * - Two machines, or two hours of one, differ by more than most changes are worth; two builds that take
- *   turns on one machine do not. What 10 % is can be seen so (the guard's committed ratios cannot).
- * - Both servers are started by their own `bin/ix` (harness/base.ts); client and link are the working
- *   tree's. Who comes first changes from round to round.
- * - Ratios, ours / base: `echoVsBase`, `kvVsBase`, `echoProcessVsBase`, `kvProcessVsBase` (messages a
- *   second with 64 connections, above 1 is faster), `rttVsBase`, `rttProcessVsBase` (one message in
- *   flight, below 1 is faster).
+ * - Two machines, or two hours of one, differ by more than most changes are worth; two builds that
+ *   take turns on one machine do not. What 10 % is can be seen so (the guard's committed ratios
+ *   cannot).
+ * - Both servers are started by their own `bin/ix` (harness/base.ts); client and link are the
+ *   working tree's. Who comes first changes from round to round.
+ * - Ratios, ours / base: `echoVsBase`, `kvVsBase`, `echoProcessVsBase`, `kvProcessVsBase` (messages
+ *   a second with 64 connections, above 1 is faster), `rttVsBase`, `rttProcessVsBase` (one message
+ *   in flight, below 1 is faster).
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { OptionError } from '../src/errors.ts';

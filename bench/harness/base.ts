@@ -1,11 +1,13 @@
 /**
- * Another commit of this project as a contender: its server, made from its sources, beside the working
- * tree's.
+ * Another commit of this project as a contender: its server, made from its sources, beside the
+ * working tree's.
  *
- * - `prepareBase` puts the commit's files into build/base/COMMIT, once, and lets its own `bin/ix setup`
- *   make what it needs. Its packages are ours where its lockfile is ours (hard links), else npm's.
- * - `startTree` serves an application by a tree's own `bin/ix`, as users do: both arms of a comparison
- *   are started so, that nothing but the tree differs. The client is always the working tree's.
+ * - `prepareBase` puts the commit's files into build/base/COMMIT, once, and lets its own `bin/ix
+ *   setup` make what it needs. Its packages are ours where its lockfile is ours (hard links), else
+ *   npm's.
+ * - `startTree` serves an application by a tree's own `bin/ix`, as users do: both arms of a
+ *   comparison are started so, that nothing but the tree differs. The client is always the working
+ *   tree's.
  * - Options are those that both know; defaults are each tree's own, since they are part of what is
  *   compared.
  */
