@@ -12,9 +12,9 @@
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
- * refusals / commands / stats / dump, replies; store (items by key), eviction, crawler, crawl-timer,
- * evacuation, arithmetic; uploads, writer, pieces; table, lru, slabs, image,
- * layout (memory); clock, numbers, hash.
+ * refusals / commands / stats / dump, replies; store (items by key), eviction, crawler,
+ * crawl-timer, evacuation, arithmetic; uploads, writer, pieces; table, lru, slabs, image, layout
+ * (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
 import { VALUES_MIB_MAX } from '../../limits.ts';
