@@ -9,7 +9,7 @@
  * - The same client for all: our dataplane client (src/load/echo-client.ts) on the other core.
  *
  * Ratios, ours / theirs: vsLinuxEpoll; vsLinuxEpollOneCore (the kernel receives on the server's
- * core, too: control/link/network.ts); vsNodeNet; vsLimit (messages against frames per second);
+ * core, too: harness/network.ts); vsNodeNet; vsLimit (messages against frames per second);
  * rttVsLinux and rttVsLinuxSpin (median round trips: below 1 is faster). Compare: the paper's Fig.
  * 3, OSDI'14 section 5.3.
  */

@@ -7,7 +7,7 @@
  *   (src/load/kv-client.ts) on the other core.
  *
  * Ratios, ours / theirs: vsMemcached; vsMemcachedOneCore (the kernel receives on the server's core,
- * too: control/link/network.ts). Compare: OSDI'14 section 5.5.
+ * too: harness/network.ts). Compare: OSDI'14 section 5.5.
  */
 import { ours, runBench, theirs } from './harness/bench.ts';
 import { HIT_RATIO, KEYS, kvSaturation } from './harness/measure.ts';

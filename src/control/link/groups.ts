@@ -6,7 +6,7 @@
  * - The kernel joins on our behalf: it sets the filter, and reports to MLD as long as the socket is
  *   open.
  *
- * Called by network.ts. Read first: man 7 ipv6 (IPV6_ADD_MEMBERSHIP).
+ * Called by links.ts. Read first: man 7 ipv6 (IPV6_ADD_MEMBERSHIP).
  */
 import { must, SYS, sys } from '../../native/sys.ts';
 import { solicitedNode } from '../../nic/privileged/xdp-program.ts';

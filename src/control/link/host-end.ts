@@ -12,7 +12,7 @@
  *   (ip-sysctl.rst, accept_redirects). The kernel takes one only from the gateway in use for that
  *   destination, which a dataplane never is.
  *
- * Called by network.ts before the link is up. Read first: Documentation/networking/ip-sysctl.rst.
+ * Called by links.ts before the link is up. Read first: Documentation/networking/ip-sysctl.rst.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 

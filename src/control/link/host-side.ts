@@ -7,7 +7,7 @@
  *   addresses and all routes of a link that goes down, and gives back only some of them when it is
  *   up again.
  *
- * Called by network.ts, and by control/service/link-care.ts when a link is up again. Read first:
+ * Called by links.ts, and by control/service/link-care.ts when a link is up again. Read first:
  * ip-sysctl.rst, keep_addr_on_down.
  */
 import { hostAddressFor, type Subnet } from './address.ts';

@@ -26,13 +26,8 @@ import { formatAddress } from '../link/address.ts';
 import { ipv6Matches } from '../link/address6.ts';
 import { adviceFor } from '../link/advice.ts';
 import type { HostSide } from '../link/host-side.ts';
-import {
-  adoptNetwork,
-  linkName,
-  makeNetwork,
-  type Network,
-  type NetworkPlan,
-} from '../link/network.ts';
+import type { NetworkPlan } from '../link/links.ts';
+import { adoptNetwork, linkName, makeNetwork, type Network } from '../link/network.ts';
 import { xdpWords } from '../link/xdp-words.ts';
 import { type Held, openProcess, takeDescriptor } from '../record/descriptors.ts';
 import {

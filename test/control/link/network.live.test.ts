@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, test } from 'node:test';
 import { formatAddress, parseAddress, parseSubnet } from '../../../src/control/link/address.ts';
+import { makeLinks } from '../../../src/control/link/links.ts';
 import { IFF_UP, Netlink } from '../../../src/control/link/netlink.ts';
 import { makeNetwork, type Network } from '../../../src/control/link/network.ts';
 import { type Instance, liveInstances } from '../../../src/control/record/instances.ts';
@@ -138,6 +139,19 @@ describe('network', { skip: needsRoot }, () => {
     network.remove();
     assert.deepEqual(linkNames(), ['ix8', 'ix9']);
     withNetlink((n) => n.deleteLink(n.link('ix8')!.index));
+  });
+
+  test('names_takenMeanwhile_refusedAndTheirOwnersLinksStay', () => {
+    const plan = { ...parseSubnet('10.77.0.2/24'), queues: 1 };
+    withNetlink((n) => {
+      n.addVeth({ name: 'ix0' }, { name: 'ix3' });
+      const make = (nic: string, names: string[]) => () => makeLinks(n, { ...plan, nic }, names);
+      assert.throws(make('veth', ['ix0', 'ix1']), /another program makes links of these names/);
+      assert.throws(make('veth', ['ix1', 'ix3']), /another program makes links of these names/);
+      assert.throws(make('tap', ['ix0']));
+      assert.deepEqual(linkNames(), ['ix0', 'ix3']);
+      n.deleteLink(n.link('ix0')!.index);
+    });
   });
 
   test('names_taken_nextFreeOnesAreUsed', () => {
