@@ -7,23 +7,19 @@
  *   client, polling.
  * - Needs no privilege. lwIP that is not installed is said to be missing, like every peer.
  */
-import { closeSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { DataplaneConfig } from '../../src/child/config.ts';
-import { type Dataplane, launch } from '../../src/control/children/launch.ts';
-import { makeStatistics } from '../../src/control/record/statistics.ts';
 import { findApplication } from '../../src/control/wish/applications.ts';
 import { UserError } from '../../src/errors.ts';
-import { parseAddress } from '../../src/libix/address.ts';
-import { ETHERNET_MTU } from '../../src/limits.ts';
+import { CABLE_ENTRIES, startCableEnd } from '../../src/load/cable-end.ts';
 import type { LoadResult } from '../../src/load/result.ts';
-import { type CableParts, type CableSide, closeCable, makeCable } from '../../src/nic/cable.ts';
+import { type CableParts, closeCable, makeCable } from '../../src/nic/cable.ts';
 import { compilePeer } from './compile.ts';
-import { CLIENT_ADDRESS, PREFIX_LENGTH } from './network.ts';
+import { CLIENT_ADDRESS } from './network.ts';
 import { findProgram, startPinned } from './process.ts';
 import { type ClientPlan, clientApplication, Report, type Server } from './run.ts';
 
 export const CABLE_SERVER_ADDRESS = '10.78.0.3';
-const ENTRIES = 4096;
 const START_MS = 5000;
 const LWIP_HEADERS = '/usr/include/lwip';
 const LWIP_FLAGS = ['-isystem', LWIP_HEADERS, '-llwip'];
@@ -40,7 +36,7 @@ export interface CableServerPlan {
 
 /** Runs `client` against what `serve` starts at the other end. */
 export async function onCable(serve: CableServer, client: ClientPlan): Promise<LoadResult> {
-  const cable = makeCable(ENTRIES);
+  const cable = makeCable(CABLE_ENTRIES);
   try {
     const server = await serve(cable);
     try {
@@ -57,10 +53,8 @@ export const oursOnCable =
   ({ app, cpu, idle, settings, batch }: CableServerPlan): CableServer =>
   async (cable) => {
     const { name, module, options } = findApplication(app, settings);
-    const end = cableEnd(cable, 0, CABLE_SERVER_ADDRESS, cpu);
-    const dataplane = await started({
-      ...end,
-      idle,
+    const dataplane = await startCableEnd(cable, {
+      ...{ side: 0, address: CABLE_SERVER_ADDRESS, cpu, idle, limits: {} },
       ...(batch === undefined ? {} : { batchMax: batch }),
       app: { name, module, options },
     });
@@ -88,49 +82,12 @@ export const lwipOnCable =
 async function runCableClient(cable: CableParts, plan: ClientPlan): Promise<LoadResult> {
   const waiting = new Report(plan);
   const { name, module, options } = clientApplication(plan);
-  const end = cableEnd(cable, 1, CLIENT_ADDRESS, plan.cpu);
-  const config = { ...end, idle: 'spin', app: { name, module, options } } as const;
-  const dataplane = await started(config, waiting.hear);
+  const end = { side: 1, address: CLIENT_ADDRESS, cpu: plan.cpu, limits: {} } as const;
+  const app = { name, module, options };
+  const dataplane = await startCableEnd(cable, { ...end, idle: 'spin', app }, waiting.hear);
   try {
     return await waiting.of(dataplane);
   } finally {
     await dataplane.stop();
-  }
-}
-
-type End = Omit<DataplaneConfig, 'app' | 'idle'>;
-
-function cableEnd(cable: CableParts, side: CableSide, address: string, cpu: number): End {
-  const mac = [2, 0x69, 0x78, 0, 0, side + 1];
-  const wakeFds: [number, number] = [...cable.wakeFds];
-  return {
-    nics: [{ kind: 'cable', ...cable, wakeFds, side, mac, mtu: ETHERNET_MTU }],
-    address: parseAddress(address),
-    prefixLength: PREFIX_LENGTH,
-    gateway: 0,
-    cpu,
-    limits: {},
-    statisticsFd: -1,
-    trace: false,
-  };
-}
-
-/** A dataplane that serves; nothing of it is left if it does not come so far. */
-async function started(
-  config: DataplaneConfig,
-  report?: (value: unknown) => void,
-): Promise<Dataplane> {
-  const statisticsFd = makeStatistics(1);
-  const dataplane = launch({ ...config, statisticsFd }, undefined, report);
-  try {
-    await dataplane.attached;
-    dataplane.go();
-    await dataplane.ready;
-    return dataplane;
-  } catch (error) {
-    dataplane.kill();
-    throw error;
-  } finally {
-    closeSync(statisticsFd);
   }
 }
