@@ -7,7 +7,7 @@
  * - Every request waits for the kernel's answer; a refusal is a `NetlinkError` with the errno.
  * - Synchronous and allocating: set-up code.
  *
- * Called by network.ts and cli/doctor.ts; here so that a machine without iproute2 will do.
+ * Called by network.ts, links.ts and cli/doctor.ts; here so that a machine without iproute2 will do.
  * Read first: man 7 rtnetlink, man 7 netlink; linux/if_link.h, linux/veth.h for the attributes.
  */
 import { must, SOCK_RAW_CLOEXEC, SYS, sys } from '../../native/sys.ts';
@@ -75,17 +75,10 @@ export interface Link {
   kind: string;
 }
 
-export interface InterfaceAddress {
+/** Big-endian integers as int32: one of IPv4, four of IPv6. */
+export interface InterfaceAddress<T extends number | number[]> {
   index: number;
-  /** Big-endian integer as int32. */
-  address: number;
-  prefixLength: number;
-}
-
-export interface InterfaceAddress6 {
-  index: number;
-  /** Four big-endian integers as int32. */
-  address: number[];
+  address: T;
   prefixLength: number;
 }
 
@@ -116,7 +109,7 @@ export class Netlink {
     return this.links().find((link) => link.name === name);
   }
 
-  addresses(): InterfaceAddress[] {
+  addresses(): InterfaceAddress<number>[] {
     const request = new Message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP).header(8, [AF_INET]);
     return this.#ask('list addresses', request, RTM_NEWADDR).map((body) => {
       const attributes = readAttributes(body, 8);
@@ -130,7 +123,7 @@ export class Netlink {
   }
 
   /** IPv6 addresses of this machine, four words each. */
-  addresses6(): InterfaceAddress6[] {
+  addresses6(): InterfaceAddress<number[]>[] {
     const request = new Message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP).header(8, [AF_INET6]);
     return this.#ask('list addresses', request, RTM_NEWADDR).flatMap((body) => {
       const value = readAttributes(body, 8).get(IFA_ADDRESS);

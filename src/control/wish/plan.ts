@@ -17,7 +17,7 @@ import { type ConfineOptions, refuseOwn } from '../../confine/plan.ts';
 import { OptionError } from '../../errors.ts';
 import { MEMORY, type MemoryWant, type Wants } from '../../libix/wants.ts';
 import { ipv6Beside } from '../link/address6.ts';
-import type { NetworkPlan } from '../link/network.ts';
+import type { NetworkPlan } from '../link/links.ts';
 import { type AttachMode, attachModeFor, type XdpChoice } from '../link/xdp.ts';
 import { stateDirectory } from '../record/instances.ts';
 import type { Application } from './applications.ts';

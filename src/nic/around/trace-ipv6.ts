@@ -31,7 +31,7 @@ import {
 } from '../../wire/ipv6.ts';
 import { formatIpv6, wordsOfIpv6 } from '../../wire/ipv6-text.ts';
 
-type View = DataView<ArrayBufferLike>;
+export type View = DataView<ArrayBufferLike>;
 /** What trace.ts says of TCP and UDP; undefined: it does not know the protocol. */
 type DescribeTransport = (
   protocol: number,

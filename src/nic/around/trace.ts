@@ -56,9 +56,7 @@ import {
 } from '../../wire/tcp.ts';
 import type { Nic } from '../nic.ts';
 import { AroundNic } from './around.ts';
-import { describeIpv6 } from './trace-ipv6.ts';
-
-type View = DataView<ArrayBufferLike>;
+import { describeIpv6, type View } from './trace-ipv6.ts';
 
 /** tcpdump's letters. */
 const FLAGS: readonly (readonly [number, string])[] = [
