@@ -20,6 +20,7 @@ const [F_GETFL, F_SETFL, O_NONBLOCK] = [3, 4, 0o4000];
 const [EBADF, ENXIO, EOPNOTSUPP, ENETDOWN] = [9, 6, 95, 100];
 const [SOL_XDP, XDP_MAX_TX_SKB_BUDGET] = [283, 9];
 const BUDGET = 32;
+const FIONREAD = 0x541b;
 
 /** What a kick says; sendto(2) must say the same. */
 function answer(fd: number, flags = MSG_DONTWAIT): number {
@@ -87,6 +88,8 @@ test('kick_socketThatIsNotBound_enxio', { skip }, (t) => {
   const attachment = attachXdp({ ifname: 'ixta', ipv4: [], everything: true });
   const fd = attachment.openSocket();
   assert.equal(answer(fd), -ENXIO);
+  // By this a case of test/attacks/cases/kernel.ts tells it from other sockets.
+  assert.ok(sys.syscall(SYS.ioctl, fd, FIONREAD, new Uint8Array(4)) < 0, 'FIONREAD');
   sys.syscall(SYS.close, fd);
   attachment.detach();
 });
