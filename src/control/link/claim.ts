@@ -3,8 +3,8 @@
  *
  * - Asked under the lock that every start holds, and the record is written under it, too: so of two
  *   starts the second is told of the first.
- * - Somebody is another instance in this network namespace, be it an orphan; this machine; and for a
- *   link of our own every network that the address lies in, because the host would find two ways.
+ * - Somebody is another instance in this network namespace, be it an orphan; this machine; and for
+ *   a link of our own every network that the address lies in: the host would find two ways.
  *
  * Called by network.ts. Read first: control/record/instances.ts.
  */

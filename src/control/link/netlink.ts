@@ -1,13 +1,13 @@
 /**
- * rtnetlink, as much of it as is needed to make a veth pair, give it an address and take it away
- * again.
+ * rtnetlink, as much of it as links need: a veth pair, its addresses and routes, and what is there.
  *
  * - `Netlink` is one socket; it works on the network namespace that the calling thread was in when
  *   it was made.
  * - Every request waits for the kernel's answer; a refusal is a `NetlinkError` with the errno.
  * - Synchronous and allocating: set-up code.
  *
- * Called by network.ts, links.ts and cli/doctor.ts; here so that a machine without iproute2 will do.
+ * Called by network.ts, links.ts and cli/doctor.ts; here so that a machine without iproute2 will
+ * do.
  * Read first: man 7 rtnetlink, man 7 netlink; linux/if_link.h, linux/veth.h for the attributes.
  */
 import { must, SOCK_RAW_CLOEXEC, SYS, sys } from '../../native/sys.ts';

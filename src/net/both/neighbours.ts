@@ -3,6 +3,9 @@
  * matters now. ARP has one and neighbour discovery another: an address is one word, IPv4's own or a
  * token (net/v6/destinations.ts).
  *
+ * - Every entry is in one list, has a timer of its own, and is found by its address.
+ *   So whoever is on the link can make entries, and nothing here walks the table: who has to go is
+ *   found among the first LOOKS of a list. `steps` counts them under VERIFY.
  * - Policy-free but for one rule, who has to go when it is full (`replace`); neighbour-cache.ts
  *   decides the rest.
  * - An index is a hint: `isFor` says whether it still means the address that the caller has in
@@ -11,9 +14,6 @@
  * - An INCOMPLETE entry holds a few frames, the newest ones, in order (RFC 1122 2.3.2.2 asks for
  *   one); all entries together an eighth of the transmit pool, and one each.
  * - `remove` frees the held frames.
- * - Whoever is on the link can make entries, so nothing here walks the table: each entry has a
- *   timer of its own, and who has to go is found among the first LOOKS of a list. `steps` counts
- *   them under VERIFY.
  *
  * Called by neighbour-cache.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
