@@ -2,8 +2,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { Incident } from '../../../src/control/children/incidents.ts';
 import { Netlink } from '../../../src/control/link/netlink.ts';
 import { sweepLinks } from '../../../src/control/link/network.ts';
 import { liveInstances, withLock } from '../../../src/control/record/instances.ts';
@@ -147,6 +151,40 @@ describe('service', { skip: needsRoot, timeout: 300_000 }, () => {
       }
     });
   }
+
+  test('dataplaneDies_recordCannotBeWritten_isSaidAndTheNextOneServes', async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'ix-service-'));
+    const [state, kept] = [join(directory, 'state'), join(directory, 'kept')];
+    const before = process.env['IX_STATE_DIR'];
+    process.env['IX_STATE_DIR'] = state;
+    const said = t.mock.method(console, 'error', () => {});
+    const again = Promise.withResolvers<void>();
+    const incident = ({ event }: Incident): void => {
+      if (event === 'dataplane-restarted') again.resolve();
+    };
+    const main = fileURLToPath(new URL('../children/stub-dataplane.ts', import.meta.url));
+    const options = parseRunOptions({ nic: 'tap', ip: '10.77.0.2/24', domain: 'inline' });
+    const plan = planOf(findApplication('echo'), options, 'tap');
+    const service = await startService(plan, { main, restarts: true, incident });
+    t.after(() => {
+      service.takeDown();
+      rmSync(directory, { recursive: true });
+      if (before === undefined) delete process.env['IX_STATE_DIR'];
+      else process.env['IX_STATE_DIR'] = before;
+    });
+    const first = service.dataplane.pid!;
+    renameSync(state, kept);
+    writeFileSync(state, '');
+    process.kill(first, 'SIGKILL');
+    await again.promise;
+    assert.notEqual(service.dataplane.pid, first);
+    assert.match(`${said.mock.calls[0]?.arguments}`, /its record is not up to date/);
+    rmSync(state);
+    renameSync(kept, state);
+    await service.stop();
+    service.takeDown();
+    assert.deepEqual(liveInstances(), []);
+  });
 
   test('twoInstances_sameTime_ofDifferentAddresses', async () => {
     const started = await Promise.all([start('10.77.0.2/24'), start('10.77.0.3/24')]);
