@@ -158,7 +158,9 @@ export interface Connection {
    * Asks the peer after `idleMs` of its silence whether it is still there, `count` times (127 at
    * most, default 9), `intervalMs` apart (1,000 s at most, default 75 s, as Linux); without an
    * answer the connection ends (DEAD.timeout). idleMs 0: never, which is the default unless
-   * `--keepalive` says otherwise. False: gone already.
+   * `--keepalive` says otherwise. Linux answers one connection's probes every 500 ms at most
+   * (tcp_invalid_ratelimit): below that in all, `count` times `intervalMs` gives up peers that
+   * live. False: gone already.
    */
   keepalive(idleMs: number, intervalMs?: number, count?: number): boolean;
 
