@@ -188,7 +188,10 @@ test('bench_help_listsEveryBenchmarkAndEachHasItsOwn', () => {
   for (const name of ['', ...names]) {
     const { status, stdout, stderr } = ix('bench', ...(name === '' ? [] : [name]), '--help');
     assert.deepEqual([status, stderr], [0, ''], name);
-    assert.match(stdout, new RegExp(`^Usage: ix bench ${name || '<name>'} \\[options\\]\n`));
+    assert.match(
+      stdout,
+      new RegExp(`^Usage: ix bench ${name || '<name>'} \\[options\\]( \\[ref\\])?\n`),
+    );
     if (name === '')
       assert.deepEqual(
         [...stdout.matchAll(/^ {2}(\S+)$/gm)].map(([, n]) => n),
