@@ -25,8 +25,9 @@ import {
   createMap,
   deleteFromMap,
   linkXdp,
-  loadXdpProgram,
+  loadProgram,
   MAP_TYPE_XSKMAP,
+  PROGRAM,
   updateMap,
   XDP_MODE,
 } from './bpf.ts';
@@ -106,7 +107,7 @@ export function attachXdp(options: AttachOptions): Attachment {
   }
   const mapFd = createMap(MAP_TYPE_XSKMAP, QUEUES_MAX, 'ix_sockets');
   try {
-    const programFd = loadXdpProgram(assembleXdpProgram(options, mapFd), 'ix');
+    const programFd = loadProgram(PROGRAM.xdp, assembleXdpProgram(options, mapFd), 'ix');
     try {
       return link(options, found, programFd, mapFd);
     } finally {

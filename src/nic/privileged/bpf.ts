@@ -5,9 +5,10 @@
  * - Jump targets are labels, resolved by `assemble`; a missing label is an error here, not at the
  *   verifier.
  * - A program that the verifier refuses throws with the verifier's log in the message.
- * - Needs CAP_BPF, and CAP_NET_ADMIN for XDP. Set-up code only.
+ * - Needs CAP_BPF, and CAP_NET_ADMIN for what sees frames. Set-up code only.
  *
- * Called by xdp-program.ts and attach.ts. Read first: RFC 9669 (BPF instruction set), bpf(2).
+ * Called by xdp-program.ts, attach.ts and flow-group-program.ts. Read first: RFC 9669
+ * (BPF instruction set), bpf(2).
  */
 import { EAGAIN, SYS, sys } from '../../native/sys.ts';
 import { granted, NicError } from '../errors.ts';
@@ -17,6 +18,7 @@ import { Struct } from '../struct.ts';
 const CLASS_LDX = 1;
 const CLASS_ST = 2;
 const CLASS_STX = 3;
+const CLASS_ALU = 4;
 const CLASS_JUMP = 5;
 const CLASS_JUMP32 = 6;
 const CLASS_ALU64 = 7;
@@ -29,6 +31,7 @@ const SIZE = { 1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18 } as const;
 const ALU = {
   add: 0x00,
   sub: 0x10,
+  mul: 0x20,
   or: 0x40,
   and: 0x50,
   shl: 0x60,
@@ -92,6 +95,11 @@ export class Assembler {
     return this.#emitOperand(CLASS_ALU64 | ALU[operation], destination, operand);
   }
 
+  /** The same on the lower 32 bits; the upper ones are 0 afterwards. */
+  alu32(operation: AluOperation, destination: number, operand: Operand): this {
+    return this.#emitOperand(CLASS_ALU | ALU[operation], destination, operand);
+  }
+
   /** destination = *(uN *)(source + offset), native byte order, zero-extended. */
   load(bytes: Bytes, destination: number, source: number, offset: number): this {
     return this.#emit(CLASS_LDX | MODE_MEMORY | SIZE[bytes], destination, source, offset, 0);
@@ -152,7 +160,6 @@ const BPF_MAP_UPDATE_ELEM = 2;
 const BPF_MAP_DELETE_ELEM = 3;
 const BPF_PROG_LOAD = 5;
 const BPF_LINK_CREATE = 28;
-const BPF_PROG_TYPE_XDP = 6;
 const BPF_ATTACH_XDP = 37;
 const ATTRIBUTE_BYTES = 128;
 const LOG_BYTES = 65_536;
@@ -181,11 +188,16 @@ export function updateMap(mapFd: number, key: number, value: number): void {
 export const deleteFromMap = (mapFd: number, key: number): boolean =>
   bpf(BPF_MAP_DELETE_ELEM, element(mapFd, key)) === 0;
 
-/** Loads an XDP program: its descriptor. */
-export function loadXdpProgram(code: Uint8Array, name: string): number {
+/**
+ * What a program is for: frames as a driver receives them, or as the kernel's (struct __sk_buff).
+ */
+export const PROGRAM = { classifier: 3, xdp: 6 } as const;
+
+/** Loads a program of one of PROGRAM's types: its descriptor. */
+export function loadProgram(type: number, code: Uint8Array, name: string): number {
   const log = new Uint8Array(LOG_BYTES);
   const attribute = new Struct(ATTRIBUTE_BYTES)
-    .u32(0, BPF_PROG_TYPE_XDP)
+    .u32(0, type)
     .u32(4, code.length / INSTRUCTION_BYTES)
     .pointer(8, code)
     .pointer(16, Buffer.from('GPL\0'))
@@ -199,7 +211,7 @@ export function loadXdpProgram(code: Uint8Array, name: string): number {
     result = bpf(BPF_PROG_LOAD, attribute);
   }
   try {
-    return granted(result, `loading XDP program ${name}`);
+    return granted(result, `loading BPF program ${name}`);
   } catch (error) {
     const text = Buffer.from(log.subarray(0, Math.max(0, log.indexOf(0))))
       .toString('latin1')

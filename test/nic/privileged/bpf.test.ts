@@ -14,6 +14,9 @@ test('instructions are encoded as RFC 9669 says', () => {
     .alu('mov', 0, 2)
     .alu('mov', 6, register(1))
     .alu('add', 9, -1)
+    .alu('mul', 8, 0x9e3779b1 | 0)
+    .alu32('shr', 7, 16)
+    .alu32('xor', 7, register(8))
     .load(4, 2, 1, 16)
     .load(1, 3, 7, -4)
     .store(2, 10, -8, 0x1234)
@@ -26,6 +29,9 @@ test('instructions are encoded as RFC 9669 says', () => {
     'b700000002000000', // r0 = 2
     'bf16000000000000', // r6 = r1
     '07090000ffffffff', // r9 += -1
+    '27080000b179379e', // r8 *= 0x9e3779b1, sign-extended
+    '7407000010000000', // w7 >>= 16
+    'ac87000000000000', // w7 ^= w8
     '6112100000000000', // r2 = *(u32 *)(r1 + 16)
     '7173fcff00000000', // r3 = *(u8 *)(r7 - 4)
     '6a0af8ff34120000', // *(u16 *)(r10 - 8) = 0x1234
