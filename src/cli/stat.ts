@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { enforced } from '../confine/confine.ts';
 import { parseAddress } from '../control/link/address.ts';
 import { type Link, Netlink } from '../control/link/netlink.ts';
+import { describeSteering } from '../control/link/steering.ts';
 import { stateOf, worstOf } from '../control/link/watch.ts';
 import { describeXdp } from '../control/link/xdp.ts';
 import {
@@ -57,6 +58,7 @@ export async function stat(options: StatOptions): Promise<void> {
     const { link } = linkFacts(instance);
     if (link) console.log(`  link ${printable(link.name)}: ${link.state}`);
     if (instance.xdp) console.log(`  ${printable(instance.nic)}: ${describeXdp(instance.xdp)}`);
+    if (instance.steering) console.log(`  ${describeSteering(instance.steering)}`);
     for (const line of confinement(instance)) console.log(`  ${line}`);
     printTable(readStatistics(instance), '');
   }
@@ -100,6 +102,7 @@ const facts = (instance: Instance, counters: Counts) => ({
   ports: instance.ports,
   pid: instance.control.pid,
   ...(instance.xdp && { xdp: instance.xdp }),
+  ...(instance.steering && { steering: instance.steering }),
   ...(isOrphan(instance) && { orphan: true }),
   ...linkFacts(instance),
   confined: {

@@ -4,6 +4,7 @@
  * concerns both is told to the other.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +41,11 @@ async function threadsOf(address: string): Promise<Set<string>> {
 
 const BOTH = new Set(['thread 0', 'thread 1']);
 
+function steeringOf(address: string) {
+  const { stdout } = spawnSync(IX, ['stat', '--json', '--ip', address], { encoding: 'utf8' });
+  return JSON.parse(stdout).instances[0].steering;
+}
+
 describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
   for (const domain of DOMAINS) {
     test(`two_${domain}_bothServeOverBothProtocols`, async () => {
@@ -54,6 +60,19 @@ describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
       await serving.stop();
     });
   }
+
+  test('vethOfOurOwn_steered_statSaysHow_alsoWhenAdopted', async () => {
+    await using first = await Serving.start([WHICH, '--threads', '2']);
+    const steering = steeringOf(first.address);
+    assert.match(steering.by, /^(tcx|clsact)$/);
+    assert.deepEqual(steering.groups, [64, 64]);
+    await first.kill9();
+    await using second = await Serving.start([WHICH, '--threads', '2']);
+    assert.equal(second.facts.adoptedFrom, first.facts.pid);
+    assert.deepEqual(steeringOf(second.address), steering);
+    assert.deepEqual(await threadsOf(second.address), BOTH);
+    await second.stop();
+  });
 
   test('stopped_connectionsOfBothAreReset', async () => {
     for (const how of ['SIGINT', 'ix.stop'] as const) {

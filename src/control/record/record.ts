@@ -10,6 +10,7 @@
 import * as v from 'valibot';
 import { Ipv6Config, Layout, STATISTICS_BYTES, XdpState } from '../../child/config.ts';
 import { Confined } from '../../confine/confine.ts';
+import { STEERED_BY } from '../../nic/privileged/steering.ts';
 import { Held } from './descriptors.ts';
 
 /** As --threads takes. */
@@ -83,6 +84,8 @@ const Estate = v.object({
       link: Held,
     }),
   ),
+  /** Frames are steered by flow groups: their map, and the program's link if it has one. */
+  steering: v.optional(v.object({ by: v.picklist(STEERED_BY), map: Held, link: v.optional(Held) })),
   /** Domain process: one a thread. */
   shared: v.optional(v.array(SharedHeld)),
   /** What it said when its drivers were bound. */
@@ -111,6 +114,13 @@ const Fields = v.object({
    * tap.
    */
   xdp: v.optional(XdpState),
+  /** Its frames are steered by flow groups: how many each thread has; absent: not by us. */
+  steering: v.optional(
+    v.object({
+      by: v.picklist(STEERED_BY),
+      groups: v.pipe(v.array(count), v.maxLength(THREADS_MAX)),
+    }),
+  ),
   /** Links this instance made, by the names that they have now. */
   links: v.pipe(v.array(linkName), v.maxLength(64)),
   /** The interface that its dataplane drives, and what its links were when that was last known. */

@@ -48,6 +48,7 @@ const SPOKEN = [
   '../../child/channel.ts',
   '../../child/config.ts',
   '../../gate/arrays.ts',
+  '../../nic/flow-groups.ts',
   '../record/record.ts',
 ];
 const STOP_MS = 2000;

@@ -1,6 +1,6 @@
 /**
  * What a service holds across the lives of its dataplanes: its record, its links, its counters, the
- * XDP program.
+ * XDP program, the program that steers its frames.
  *
  * - `makeHoldings` makes them, `adoptHoldings` takes them over from a control plane that has died:
  *   out of the record, and copies of the descriptors out of the dataplane that has kept them. If
@@ -19,6 +19,7 @@ import { COUNTER_NAMES } from '../../counters.ts';
 import { networkNamespace, processName } from '../../native/process.ts';
 import { Attachment, attachXdp } from '../../nic/privileged/attach.ts';
 import { readInterface, setOffloads } from '../../nic/privileged/interface.ts';
+import { adoptSteering, type Steering } from '../../nic/privileged/steering.ts';
 import { formatIpv6 } from '../../wire/ipv6-text.ts';
 import type { Inherited } from '../children/child.ts';
 import type { Attached } from '../children/launch.ts';
@@ -28,6 +29,7 @@ import { adviceFor } from '../link/advice.ts';
 import type { HostSide } from '../link/host-side.ts';
 import type { NetworkPlan } from '../link/links.ts';
 import { adoptNetwork, linkName, makeNetwork, type Network } from '../link/network.ts';
+import { steer, steeringStateOf } from '../link/steering.ts';
 import { xdpWords } from '../link/xdp-words.ts';
 import { type Held, openProcess, takeDescriptor } from '../record/descriptors.ts';
 import {
@@ -56,6 +58,8 @@ export interface Holdings {
   readonly network: Network;
   /** Absent for a tap. */
   readonly attachment: Attachment | undefined;
+  /** Absent: nobody steers its frames, or not we. */
+  readonly steering: Steering | undefined;
   readonly statisticsFd: number;
   /** What the host's end of a link of our own is given. */
   readonly hostSide: HostSide;
@@ -82,9 +86,14 @@ export function makeHoldings(name: string, plan: NetworkPart): Holdings {
     if (network.hostName !== undefined) setOffloads(network.hostName, false);
     const attachment = network.fd === undefined ? attach(network, plan) : undefined;
     if (attachment) undo.push(() => attachment.detach());
-    const advice = adviceOn(network, attachment);
+    const { steering, advice: unsteered } = steer(network, plan.queues);
+    if (steering) {
+      undo.push(() => steering.close());
+      instance.steering = steeringStateOf(steering, plan.queues);
+    }
+    const advice = [...adviceOn(network, attachment), ...unsteered];
     const release = (): void => undo.run();
-    return { instance, network, attachment, statisticsFd, hostSide, advice, release };
+    return { instance, network, attachment, steering, statisticsFd, hostSide, advice, release };
   } catch (error) {
     undo.run();
     throw error;
@@ -165,6 +174,7 @@ export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
     const deviceFd = device && take(device);
     const shared = (estate.shared ?? []).map((each) => eachOf(each, take));
     const maps = xdp && { map: take(xdp.map), link: take(xdp.link) };
+    const steering = estate.steering && takeSteering(estate.steering, take);
     const ifname = linkName(estate.network.ifindex);
     if (ifname === undefined) throw new Error(`its interface ${estate.network.ifname} is gone`);
     const attachment =
@@ -180,7 +190,7 @@ export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
       taken.run();
     };
     const advice = adviceOn(network, attachment);
-    const held = { instance, network, attachment, statisticsFd, hostSide, advice };
+    const held = { instance, network, attachment, steering, statisticsFd, hostSide, advice };
     return { ...held, estate, shared, release };
   } catch (error) {
     taken.run();
@@ -188,6 +198,13 @@ export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
   } finally {
     closeSync(pidfd);
   }
+}
+
+function takeSteering(
+  { by, map, link }: NonNullable<Estate['steering']>,
+  take: (held: Held) => number,
+): Steering {
+  return adoptSteering(by, take(map), link && take(link));
 }
 
 type OfShared<T> = Record<keyof SharedDescriptors, T>;
@@ -233,9 +250,15 @@ export function noteEnd(instance: Instance): void {
   recordOrSay(instance);
 }
 
+/** What must be open in the dataplane, too, so that it is there when we are not. */
+export function keepOpen({ attachment, steering }: Holdings, inherited: Inherited): void {
+  const held = [attachment?.mapFd, attachment?.linkFd, steering?.mapFd, steering?.linkFd];
+  for (const fd of held) if (fd !== undefined) inherited.pass(fd);
+}
+
 /** What the dataplane holds, by the numbers that `inherited` gave it. */
 export function estateOf(
-  { network, attachment, statisticsFd }: Holdings,
+  { network, attachment, steering, statisticsFd }: Holdings,
   wish: string,
   inherited: Inherited,
   shared: readonly SharedDescriptors[] | undefined,
@@ -249,6 +272,11 @@ export function estateOf(
     fallback: attachment.fallback,
     map: held(attachment.mapFd),
     link: held(attachment.linkFd),
+  };
+  const steered = steering && {
+    by: steering.by,
+    map: held(steering.mapFd),
+    ...(steering.linkFd !== undefined && { link: held(steering.linkFd) }),
   };
   return {
     wish,
@@ -267,6 +295,7 @@ export function estateOf(
     statistics: held(statisticsFd),
     ...(fd !== undefined && { device: held(fd) }),
     ...(xdp && { xdp }),
+    ...(steered && { steering: steered }),
     ...(shared && { shared: shared.map((each) => eachOf(each, held)) }),
     ...{ layouts: attached.layouts, flows: attached.flows, driver: attached.nic },
   };

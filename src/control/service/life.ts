@@ -47,7 +47,14 @@ import { copyingOf, xdpStateOf } from '../link/xdp.ts';
 import { record, recordOrSay, usersOf } from '../record/instances.ts';
 import type { NetworkPart, Plan } from '../wish/plan.ts';
 
-import { type Adopted, estateOf, type Holdings, noteChild, noteUsers } from './holdings.ts';
+import {
+  type Adopted,
+  estateOf,
+  type Holdings,
+  keepOpen,
+  noteChild,
+  noteUsers,
+} from './holdings.ts';
 import type { Undo } from './undo.ts';
 
 /** What all lives of a service have in common. */
@@ -105,10 +112,7 @@ export async function startLife(
     ...(captureFd === undefined ? {} : { captureFd }),
   };
   const inherited = new Inherited();
-  if (wish !== undefined && attachment) {
-    inherited.pass(attachment.mapFd);
-    inherited.pass(attachment.linkFd);
-  }
+  if (wish !== undefined) keepOpen(holdings, inherited);
   noteUsers(instance, childUsers(confinements));
   const dataplane = launch(config, main, report, confinements?.dataplane, inherited);
   undo.push(() => dataplane.kill());

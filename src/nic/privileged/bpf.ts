@@ -7,7 +7,7 @@
  * - A program that the verifier refuses throws with the verifier's log in the message.
  * - Needs CAP_BPF, and CAP_NET_ADMIN for what sees frames. Set-up code only.
  *
- * Called by xdp-program.ts, attach.ts and flow-group-program.ts. Read first: RFC 9669
+ * Called by xdp-program.ts, attach.ts, flow-group-program.ts and steering.ts. Read first: RFC 9669
  * (BPF instruction set), bpf(2).
  */
 import { EAGAIN, SYS, sys } from '../../native/sys.ts';
@@ -156,15 +156,18 @@ export class Assembler {
 }
 
 const BPF_MAP_CREATE = 0;
+const BPF_MAP_LOOKUP_ELEM = 1;
 const BPF_MAP_UPDATE_ELEM = 2;
 const BPF_MAP_DELETE_ELEM = 3;
 const BPF_PROG_LOAD = 5;
 const BPF_LINK_CREATE = 28;
 const BPF_ATTACH_XDP = 37;
+const BPF_ATTACH_TCX_EGRESS = 47;
 const ATTRIBUTE_BYTES = 128;
 const LOG_BYTES = 65_536;
 const LOAD_ATTEMPTS = 100;
 
+export const MAP_TYPE_ARRAY = 2;
 export const MAP_TYPE_XSKMAP = 17;
 
 const bpf = (command: number, attribute: Struct): number =>
@@ -182,6 +185,13 @@ const element = (mapFd: number, key: number): Struct =>
 export function updateMap(mapFd: number, key: number, value: number): void {
   const attribute = element(mapFd, key).pointer(16, Uint32Array.of(value));
   granted(bpf(BPF_MAP_UPDATE_ELEM, attribute), `BPF map entry ${key}`);
+}
+
+export function readMap(mapFd: number, key: number): number {
+  const value = new Uint32Array(1);
+  const attribute = element(mapFd, key).pointer(16, value);
+  granted(bpf(BPF_MAP_LOOKUP_ELEM, attribute), `BPF map entry ${key}`);
+  return value[0]!;
 }
 
 /** True if there was such an entry. */
@@ -225,11 +235,14 @@ export const XDP_MODE = { generic: 2, native: 4 } as const;
 
 /** Attaches a program to an interface until the returned descriptor is closed; or -errno. */
 export const linkXdp = (programFd: number, ifindex: number, mode: number): number =>
+  link(programFd, ifindex, BPF_ATTACH_XDP, mode);
+
+/** The same where frames leave it; before Linux 6.6 -EINVAL. */
+export const linkTcxEgress = (programFd: number, ifindex: number): number =>
+  link(programFd, ifindex, BPF_ATTACH_TCX_EGRESS, 0);
+
+const link = (programFd: number, ifindex: number, where: number, flags: number): number =>
   bpf(
     BPF_LINK_CREATE,
-    new Struct(ATTRIBUTE_BYTES)
-      .u32(0, programFd)
-      .u32(4, ifindex)
-      .u32(8, BPF_ATTACH_XDP)
-      .u32(12, mode),
+    new Struct(ATTRIBUTE_BYTES).u32(0, programFd).u32(4, ifindex).u32(8, where).u32(12, flags),
   );

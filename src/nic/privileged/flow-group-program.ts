@@ -10,7 +10,7 @@
  *   kernel's buffer. A header that is wrong has some group or none: who receives it counts it.
  * - The key's words are immediates: another key is another program.
  *
- * Read first: flow-groups.ts; bpf-helpers(7) bpf_skb_load_bytes.
+ * Called by steering.ts. Read first: flow-groups.ts; bpf-helpers(7) bpf_skb_load_bytes.
  */
 import { ETH_PAYLOAD, ETH_TYPE_IPV4, ETH_TYPE_IPV6 } from '../../wire/ethernet.ts';
 import {

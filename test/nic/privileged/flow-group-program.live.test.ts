@@ -1,6 +1,7 @@
 /**
  * The hash in eBPF against the one in TypeScript: the program runs in the kernel over frames of our
- * own (BPF_PROG_TEST_RUN), no link is needed. Frames cut in their IP header are refused there.
+ * own (BPF_PROG_TEST_RUN), no link is needed. Frames cut in their IP header are refused there; they
+ * are in steering.live.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
