@@ -48,7 +48,7 @@ const NAMES = [
   'tcpBytesIn', 'tcpBytesOut', 'tcpReceivePressure', 'tcpAfterClose', 'tcpListenBadSegment', 'tcpSynSentBad',
   'tcpLossProbes', 'tcpUndone', 'tcpCookiesOut', 'tcpCookiesIn', 'tcpEcnFlows', 'tcpEcnCe', 'tcpEcnReduced',
   'tcpPathMtuLowered', 'tcpPathMtuRaised', 'tcpPathMtuProbes', 'tcpUserTimeouts', 'tcpOrphansAborted', 'tcpPaced',
-  'tcpUrgent', 'tcpOutOfOrderTiny', 'tcpPartialChecksums',
+  'tcpUrgent', 'tcpOutOfOrderTiny', 'tcpPartialChecksums', 'tcpPortsUsedUp',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
   'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack', 'egressDenied',

@@ -14,6 +14,7 @@ import * as v from 'valibot';
 import { COUNTERS_BYTES } from '../counters.ts';
 import { BATCH_MAX, QUOTA_NAMES } from '../limits.ts';
 import { COPY_WISHES } from '../nic/drivers.ts';
+import { FLOW_GROUPS, FLOW_KEY_WORDS } from '../nic/flow-groups.ts';
 import { CONGESTION_NAMES, ECN_OPTIONS } from '../tcp/constants.ts';
 
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -136,6 +137,12 @@ export const Layout = v.object({
   memory: Segment,
 });
 
+/** Which thread a flow belongs to (nic/flow-groups.ts). */
+const FlowGroupTable = v.object({
+  key: v.pipe(v.array(int32), v.length(FLOW_KEY_WORDS), v.readonly()),
+  threads: v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(FLOW_GROUPS), v.readonly()),
+});
+
 const App = v.object({
   name: v.string(),
   /** Absolute path of the application module. */
@@ -163,6 +170,8 @@ export const DataplaneConfig = v.object({
   gateway: int32,
   /** Absent: no IPv6. Addresses are four words (net/both/environment.ts). */
   ipv6: v.optional(Ipv6Config),
+  /** Frames are steered by it; absent: one thread, or nobody knows. */
+  flowGroups: v.optional(FlowGroupTable),
   /**
    * The link hands over frames whose checksums nobody has computed (net/both/partial-checksums.ts);
    * absent: no.

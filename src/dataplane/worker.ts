@@ -49,7 +49,7 @@ function openNic(parts: NicParts): Nic {
 /** What both domains have in common. */
 const common = {
   limits: config.limits,
-  net: config,
+  net: { ...config, thread: index },
   policy: config.idle,
   ...(config.tcp === undefined ? {} : { tcp: config.tcp }),
   ...(config.batchMax === undefined ? {} : { batchMax: config.batchMax }),

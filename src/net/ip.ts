@@ -175,9 +175,9 @@ export class Ip {
     for (let i = 0; i < 4; i++) into[w + i] = this.#i32[words + i]!;
   }
 
-  /** The same of an address of ours, into the arena: for applications. */
-  describeLocal(local: number, w: number): void {
-    if (isToken(local)) this.v6.addresses.describe(local, w);
-    else describeIpv4(local, w, this.#i32);
+  /** The same of an address of ours. */
+  describeLocal(local: number, w: number, into: Int32Array = this.#i32): void {
+    if (isToken(local)) this.v6.addresses.describe(local, w, into);
+    else describeIpv4(local, w, into);
   }
 }

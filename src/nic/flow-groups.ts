@@ -25,7 +25,7 @@
  * would be on one of two threads. Hence the mixing. Where a NIC steers, its own hash and table are
  * what counts.
  *
- * Called by privileged/steering.ts. Read first: Lemire and Kaser,
+ * Called by tcp/ephemeral-ports.ts and privileged/steering.ts. Read first: Lemire and Kaser,
  * "Strongly universal string hashing is fast"; Documentation/networking/scaling.rst (RSS).
  */
 

@@ -149,8 +149,8 @@ export class Calls {
   // --- active ---
 
   /**
-   * `ports` is local << 16 | remote; local 0: picked here. -> handle, BAD_RANGE, NO_ROUTE, IN_USE,
-   * NO_FLOW, QUOTA.
+   * `ports` is local << 16 | remote; local 0: picked here. A port whose answers would go to another
+   * thread is IN_USE. -> handle, BAD_RANGE, NO_ROUTE, IN_USE, NO_FLOW, QUOTA.
    */
   connect(cookie: number, address: number, ports: number): number {
     const remotePort = ports & 0xffff;
@@ -160,6 +160,7 @@ export class Calls {
     if (local === 0) return CODE.NO_ROUTE;
     let localPort = ports >>> 16;
     if (localPort === 0) localPort = this.#ports.pick(address, remotePort, local);
+    else if (!this.#ports.comesBack(address, remotePort, local, localPort)) return CODE.IN_USE;
     if (localPort === 0) return CODE.IN_USE;
     const key = (remotePort << 16) | localPort;
     if (this.#flows.table.find(address, key, local) >= 0) return CODE.IN_USE;

@@ -8,14 +8,22 @@
  *   one counter for all it could have counted them.
  * - The steps of a cell are random, so that those who share one do not count each other either (RFC
  *   6056 3.3.5's trade-off).
+ * - Of several threads whose flows are known (nic/flow-groups.ts) each picks ports whose answers
+ *   come back to it: with N threads one in N, so N are tried in the mean, at one multiplication
+ *   each. IX picks them in the same way (OSDI'14 section 4.4).
+ * - Every port is tried once at most. If none is left, that is counted (`tcpPortsUsedUp`).
  *
  * Called by calls.ts. Read first: RFC 6056 3.3.4.
  */
 import { PURPOSE, SipHash, Unpredictable } from '../arena/siphash.ts';
 import type { Table } from '../arena/table.ts';
+import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';
+import { FlowGroups } from '../nic/flow-groups.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
 import type { IpLayer } from './segment.ts';
+
+const C_USED_UP = COUNTER.tcpPortsUsedUp;
 
 const STEPS = 1024;
 /** A search goes on so many ports behind the last one of its cell at most. */
@@ -27,15 +35,36 @@ export class EphemeralPorts {
   readonly #hash: SipHash;
   readonly #steps = new Int32Array(STEPS);
   readonly #strides: Unpredictable;
+  readonly #counters: Counters;
+  /** undefined: answers to every port come to us. */
+  readonly #groups: FlowGroups | undefined;
+  readonly #thread: number;
 
   constructor(env: Environment, table: Table, ip: IpLayer) {
     this.#table = table;
     this.#ip = ip;
     this.#hash = new SipHash(env.config.wireKey);
     this.#strides = new Unpredictable(env.config.wireKey, PURPOSE.portStride);
+    this.#counters = env.counters;
+    const { flowGroups, thread = 0 } = env.config;
+    this.#groups = flowGroups && new FlowGroups(flowGroups);
+    this.#thread = thread;
   }
 
-  /** A local port that is not used with this remote address and port; 0: all are taken. */
+  /** Whether what the peer answers to this port of ours comes to this thread. */
+  comesBack(remote: number, remotePort: number, local: number, port: number): boolean {
+    const groups = this.#groups;
+    if (groups === undefined) return true;
+    return groups.threadOf(this.#sumOf(groups, remote, remotePort, local), port) === this.#thread;
+  }
+
+  #sumOf(groups: FlowGroups, remote: number, remotePort: number, local: number): number {
+    this.#ip.describe(remote, 0, groups.words);
+    this.#ip.describeLocal(local, 4, groups.words);
+    return groups.sumOf(remotePort);
+  }
+
+  /** A port of ours that is not used with this remote address and port; 0: all are taken. */
   pick(remote: number, remotePort: number, local: number): number {
     const { words } = this.#hash;
     words[0] = PURPOSE.port;
@@ -46,12 +75,16 @@ export class EphemeralPorts {
     const start = (this.#hash.hash(8) >>> 1) % EPHEMERAL_COUNT;
     const cell = this.#hash.high & (STEPS - 1); // the second hash: the other half of the same
     const from = this.#steps[cell]! + 1 + (this.#strides.next() & (STRIDE_MAX - 1));
+    const groups = this.#groups;
+    const sum = groups === undefined ? 0 : this.#sumOf(groups, remote, remotePort, local);
     for (let tried = 0; tried < EPHEMERAL_COUNT; tried++) {
       const port = EPHEMERAL_FIRST + ((start + from + tried) % EPHEMERAL_COUNT);
+      if (groups !== undefined && groups.threadOf(sum, port) !== this.#thread) continue;
       if (this.#table.find(remote, (remotePort << 16) | port, local) >= 0) continue;
       this.#steps[cell] = (from + tried) % EPHEMERAL_COUNT;
       return port;
     }
+    this.#counters.bump(C_USED_UP);
     return 0;
   }
 }

@@ -1,11 +1,13 @@
 /**
  * A service of two elastic threads: each has a queue of the link, a stack and an application of its
  * own; connections are spread over them, and each lives on one. What arrives at one thread and
- * concerns both is told to the other.
+ * concerns both is told to the other; connections that the application opens come back to who
+ * opened them.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
@@ -17,6 +19,9 @@ import { DOMAINS, IX, Serving } from './serving.ts';
 enterNamespace();
 
 const WHICH = fileURLToPath(new URL('./apps/which.ts', import.meta.url));
+const CALLERS = fileURLToPath(new URL('./apps/callers.ts', import.meta.url));
+/** By chance all answered, if ports were picked without looking: once in 2^128 runs. */
+const CALLS = 64;
 /** By chance all on one thread: once in 2^31 runs. */
 const CONNECTIONS = 32;
 const LINE = 'thread 0\n';
@@ -40,6 +45,35 @@ async function threadsOf(address: string): Promise<Set<string>> {
 }
 
 const BOTH = new Set(['thread 0', 'thread 1']);
+
+/** Says back what it is told, on every address of the host. */
+async function echoServer(): Promise<Server> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.pipe(socket);
+  });
+  server.listen(0, '::');
+  await once(server, 'listening');
+  return server;
+}
+
+const callersOf = (server: Server, domain: string): string[] => {
+  const { port } = server.address() as AddressInfo;
+  const calls = ['hosts=10.77.0.1,fd77::1', `port=${port}`, `calls=${CALLS}`];
+  return [CALLERS, ...calls, '--threads', '2', '--domain', domain];
+};
+
+/** What each of two threads reports of its calls. */
+async function outcomes(serving: Serving): Promise<Record<string, number>[]> {
+  const said: Record<string, number>[] = [];
+  while (said.length < 2) {
+    const line = JSON.parse(await serving.line());
+    if (line.answered !== undefined) said.push(line);
+  }
+  return said.sort((a, b) => a['thread']! - b['thread']!);
+}
+
+const ALL_ANSWERED = [0, 1].map((thread) => ({ thread, answered: 2 * CALLS }));
 
 function steeringOf(address: string) {
   const { stdout } = spawnSync(IX, ['stat', '--json', '--ip', address], { encoding: 'utf8' });
@@ -72,6 +106,34 @@ describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
     assert.deepEqual(steeringOf(second.address), steering);
     assert.deepEqual(await threadsOf(second.address), BOTH);
     await second.stop();
+  });
+
+  for (const domain of DOMAINS) {
+    test(`connect_${domain}FromBothThreads_everyAnswerComesBack`, async (t) => {
+      const server = await echoServer();
+      t.after(() => server.close());
+      await using serving = await Serving.start(callersOf(server, domain));
+      assert.deepEqual(await outcomes(serving), ALL_ANSWERED);
+      assert.deepEqual(await threadsOf(serving.address), BOTH);
+      const { tcpNoFlow, tcpPortsUsedUp } = serving.counters();
+      assert.deepEqual([tcpNoFlow, tcpPortsUsedUp], [0, 0]);
+      await serving.stop();
+    });
+  }
+
+  test('adoptedAndDataplaneDies_theNextOneKnowsItsFlowsToo', async (t) => {
+    const server = await echoServer();
+    t.after(() => server.close());
+    const words = callersOf(server, 'inline');
+    await using first = await Serving.start(words);
+    assert.deepEqual(await outcomes(first), ALL_ANSWERED);
+    await first.kill9();
+    await using second = await Serving.start(words);
+    assert.equal(second.facts.adoptedFrom, first.facts.pid);
+    process.kill(second.facts.dataplane, 'SIGKILL');
+    assert.deepEqual(await outcomes(second), ALL_ANSWERED);
+    assert.deepEqual(await threadsOf(second.address), BOTH);
+    await second.stop(/dataplane/);
   });
 
   test('stopped_connectionsOfBothAreReset', async () => {

@@ -2,19 +2,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeIpv4 } from '../../src/net/ip.ts';
+import { FlowGroups, spreadGroups } from '../../src/nic/flow-groups.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from '../../src/tcp/constants.ts';
 import { EphemeralPorts } from '../../src/tcp/ephemeral-ports.ts';
 import { Flows } from '../../src/tcp/flows.ts';
 import type { IpLayer } from '../../src/tcp/segment.ts';
 import { makeEnvironment } from '../net/harness.ts';
+import { keyFrom } from '../nic/flow-frames.ts';
 
 const LOCAL = 0x0a4d0002;
 
 function make(choices: Parameters<typeof makeEnvironment>[0] = {}) {
   const env = makeEnvironment(choices);
   const flows = new Flows(env);
-  const ip = { describe: describeIpv4 } as unknown as IpLayer;
-  return { flows, ports: new EphemeralPorts(env, flows.table, ip) };
+  const ip = { describe: describeIpv4, describeLocal: describeIpv4 } as unknown as IpLayer;
+  return { flows, counters: env.counters, ports: new EphemeralPorts(env, flows.table, ip) };
 }
 
 test('pick_onePeer_noPortComesAgainSoon', () => {
@@ -70,4 +72,54 @@ test('pick_allButOneTaken_findsIt', () => {
   flows.table.insert(5, (80 << 16) | free, LOCAL, 1);
   assert.equal(ports.pick(5, 80, LOCAL), 0, 'all are taken');
   assert.notEqual(ports.pick(5, 81, LOCAL), 0, 'but not with another port');
+});
+
+/** One of `threads`, each with a stack of its own and what all of them know. */
+function makeThread(thread: number, threads: number, choices = {}) {
+  const table = { key: keyFrom(threads), threads: spreadGroups(threads) };
+  const groups = new FlowGroups(table);
+  const made = make({ ...choices, config: { flowGroups: table, thread } });
+  const threadOf = (remote: number, remotePort: number, port: number): number => {
+    describeIpv4(remote, 0, groups.words);
+    describeIpv4(LOCAL, 4, groups.words);
+    return groups.threadOf(groups.sumOf(remotePort), port);
+  };
+  return { ...made, threadOf };
+}
+
+test('pick_oneOfSeveralThreads_answersComeBackToIt', () => {
+  for (const threads of [2, 3, 64]) {
+    for (const thread of [0, 1, threads - 1]) {
+      const { ports, threadOf } = makeThread(thread, threads);
+      for (let remote = 1; remote <= 200; remote++) {
+        const port = ports.pick(remote, 443, LOCAL);
+        assert.equal(threadOf(remote, 443, port), thread, `${threads} threads`);
+        assert.ok(ports.comesBack(remote, 443, LOCAL, port));
+      }
+    }
+  }
+});
+
+test('pick_twoThreadsOfOnePeer_haveAllPortsBetweenThemAndNoneInCommon', () => {
+  const sets = [0, 1].map((thread) => {
+    const { flows, ports } = makeThread(thread, 2, { limits: { flows: 30_000 }, arenaMiB: 128 });
+    const seen = new Set<number>();
+    for (;;) {
+      const port = ports.pick(5, 80, LOCAL);
+      if (port === 0) return seen;
+      assert.ok(!seen.has(port));
+      seen.add(port);
+      flows.table.insert(5, (80 << 16) | port, LOCAL, 1);
+    }
+  });
+  assert.equal(sets[0]!.size + sets[1]!.size, EPHEMERAL_COUNT);
+  assert.equal(new Set([...sets[0]!, ...sets[1]!]).size, EPHEMERAL_COUNT);
+  assert.ok(Math.min(sets[0]!.size, sets[1]!.size) > 0.4 * EPHEMERAL_COUNT);
+});
+
+test('pick_noneOfOursLeft_isCounted', () => {
+  const table = { key: keyFrom(1), threads: new Array<number>(128).fill(1) };
+  const { ports, counters } = make({ config: { flowGroups: table } });
+  assert.equal(ports.pick(5, 80, LOCAL), 0, "every group is the other thread's");
+  assert.equal(counters.get('tcpPortsUsedUp'), 1);
 });

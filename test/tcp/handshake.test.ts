@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT, LISTEN_KNOCK_AT_SYN } from '../../src/gate/abi.ts';
+import { spreadGroups } from '../../src/nic/flow-groups.ts';
+import { keyFrom } from '../nic/flow-frames.ts';
 import { Peer } from './peer.ts';
 
 const ADDRESS = 0x0a4d0001;
@@ -434,6 +436,19 @@ test('connect_portPicked_eachOnceAndUnpredictable', () => {
   for (const frame of p.host.env.nic.takeSent()) ports.add((frame[34]! << 8) | frame[35]!);
   assert.equal(ports.size, 40);
   for (const port of ports) assert.ok(port >= 32_768 && port < 61_000);
+  p.close();
+});
+
+test('connect_portOfAnotherThread_inUse', () => {
+  const table = { key: keyFrom(7), threads: spreadGroups(2) };
+  const p = new Peer({ environment: { config: { flowGroups: table, thread: 1 } } });
+  let own = 0;
+  for (let port = 1024; port < 1088; port++) {
+    const code = p.host.tcp.connect(1, ADDRESS, (port << 16) | 9);
+    if (code > 0) own += 1;
+    else assert.equal(code, CODE.IN_USE);
+  }
+  assert.ok(own > 8 && own < 56, `${own} of 64`);
   p.close();
 });
 

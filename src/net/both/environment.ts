@@ -12,6 +12,7 @@ import type { WireKey } from '../../arena/siphash.ts';
 import type { Wheel } from '../../arena/wheel.ts';
 import type { Counters } from '../../counters.ts';
 import type { Limits } from '../../limits.ts';
+import type { FlowGroupTable } from '../../nic/flow-groups.ts';
 import type { Nic } from '../../nic/nic.ts';
 import type { Egress } from './egress.ts';
 
@@ -30,6 +31,10 @@ export interface NetConfig {
   wireKey: WireKey;
   /** Absent: no IPv6. */
   ipv6?: Ipv6Config;
+  /** Which flows are whose, of several threads; absent: nobody knows, or all are ours. */
+  flowGroups?: FlowGroupTable;
+  /** Which of them this is; absent: the first. */
+  thread?: number;
   /** The link hands over frames whose checksums nobody has computed (partial-checksums.ts). */
   partialChecksums?: boolean;
 }

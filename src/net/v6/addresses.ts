@@ -144,11 +144,10 @@ export class Addresses6 {
     return this.#i32[this.at(token) + SUM]!;
   }
 
-  /** Its four words at word `w` of the arena. */
-  describe(token: number, w: number): void {
-    const i32 = this.#i32;
+  /** Its four words at word `w`, of the arena unless said. */
+  describe(token: number, w: number, into: Int32Array = this.#i32): void {
     const row = this.at(token);
-    for (let i = 0; i < 4; i++) i32[w + i] = i32[row + i]!;
+    for (let i = 0; i < 4; i++) into[w + i] = this.#i32[row + i]!;
   }
 
   write(token: number, at: number): void {
