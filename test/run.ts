@@ -108,7 +108,7 @@ async function main(words: string[]): Promise<number> {
   if (words[0] === '--mutations' && words[1] === 'confine') return mutate(words.slice(2));
   const isCovered = words.includes('--coverage');
   const chosen = words.filter((word) => word !== '--coverage');
-  const all = isCovered ? `test/{${COVERED_FOLDERS.join(',')}}/*.test.ts` : 'test/**/*.test.ts';
+  const all = isCovered ? `test/{${COVERED_FOLDERS.join(',')}}/**/*.test.ts` : 'test/**/*.test.ts';
   const found = globSync(all, { cwd: ROOT }).filter((file) => !isCovered || isCoverable(file));
   const files = chosen.length > 0 ? chosen.flatMap(within) : found.sort();
   const base = chosen.length > 0 ? process.cwd() : ROOT;
