@@ -17,7 +17,7 @@ import { commitOf, prepareBase, startTree, WORKING_TREE } from './harness/base.t
 import { exitsBySignal, onLink, progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
-import { needTwoCores, readOptions } from './harness/options.ts';
+import { needTwoCores, number, readOptions } from './harness/options.ts';
 import { isNoisy, type Spread } from './harness/statistics.ts';
 import { echo, kvGets } from './paper/clients.ts';
 import type { Context } from './paper/experiment.ts';
@@ -100,7 +100,9 @@ async function compare(options: Options, commit: string, tree: string): Promise<
   };
 }
 
-/** One kind of server, of both trees, in one round: the one that was second comes first in the next. */
+/**
+ * One kind of server, of both trees, in one round: the one that was second comes first in the next.
+ */
 function inTurn(kind: Kind, context: Context, tree: string): Line {
   let round = 0;
   return {
@@ -155,16 +157,6 @@ function say(report: BaseReport, asJson: boolean): void {
 }
 
 function commandFor(): Command {
-  const whole = (text: string): number => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= 1 && value <= 100) return value;
-    throw new InvalidArgumentError('takes a whole number from 1 to 100.');
-  };
-  const seconds = (text: string): number => {
-    const value = Number(text);
-    if (value >= 0.1 && value <= 100) return value;
-    throw new InvalidArgumentError('takes seconds from 0.1 to 100.');
-  };
   const kinds = (text: string): readonly Kind[] => {
     const chosen = text.split(',');
     const found = KINDS.filter((kind) => chosen.includes(kind));
@@ -175,8 +167,8 @@ function commandFor(): Command {
     .argument('[ref]', 'commit to compare with')
     .description('compares this tree with another commit of the project, in turn')
     .option('--json', 'print one JSON object', false)
-    .option('--rounds <count>', 'rounds', whole, 5)
-    .option('--seconds <time>', 'measured time of one run', seconds, 0.7)
+    .option('--rounds <count>', 'rounds', number(1, 100, true), 5)
+    .option('--seconds <time>', 'measured time of one run', number(0.1, 100, false), 0.7)
     .addOption(
       new Option('--only <kinds>', `some of ${KINDS.join(',')}`)
         .argParser(kinds)

@@ -37,7 +37,7 @@ import {
 import { progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
-import { readOptions } from './harness/options.ts';
+import { number, readOptions } from './harness/options.ts';
 import { spreadOf } from './harness/statistics.ts';
 
 export const SNAPSHOT: URL = new URL('goodput/snapshot.json', import.meta.url);
@@ -64,11 +64,7 @@ export default async function goodput(args: string[]): Promise<void> {
 }
 
 function parse(args: string[]): Options | undefined {
-  const whole = (text: string): number => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= 1 && value <= 1000) return value;
-    throw new InvalidArgumentError('takes a whole number from 1 to 1000.');
-  };
+  const whole = number(1, 1000, true);
   const cells = (text: string): Conditions[] => {
     try {
       return selectCells(text);

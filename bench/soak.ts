@@ -31,7 +31,7 @@ import {
   PREFIX_LENGTH,
   SERVER_LINK,
 } from './harness/network.ts';
-import { readOptions } from './harness/options.ts';
+import { domain as domainOf, readOptions } from './harness/options.ts';
 import { type Running, startPinned } from './harness/process.ts';
 import { type Balance, balancesOf, type Counts, dropsOf } from './soak/accounts.ts';
 import { CLIENT, SERVED_PORT, SERVER6 } from './soak/addresses.ts';
@@ -91,10 +91,6 @@ const minutesOf = (text: string): number => {
 const seedOf = (text: string): number => {
   if (/^-?\d+$/.test(text)) return Number(text);
   throw new InvalidArgumentError('takes a whole number.');
-};
-const domainOf = (text: string): string => {
-  if (text === 'inline' || text === 'process') return text;
-  throw new InvalidArgumentError('takes inline or process.');
 };
 
 /** undefined: help was asked for and printed. */

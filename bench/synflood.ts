@@ -10,7 +10,7 @@
  *   every new client is served. Ratios: `floodVsCalm`, answers a second with the flood over those
  *   without.
  */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { parseAddress } from '../src/control/link/address.ts';
 import { Netlink } from '../src/control/link/netlink.ts';
 import { liveInstances } from '../src/control/record/instances.ts';
@@ -31,7 +31,7 @@ import {
   PREFIX_LENGTH,
   SERVER_LINK,
 } from './harness/network.ts';
-import { readOptions } from './harness/options.ts';
+import { number, readOptions } from './harness/options.ts';
 import { type Running, startPinned } from './harness/process.ts';
 import { ratioOf, type Spread, spreadOf } from './harness/statistics.ts';
 import type { ClientResult } from './synflood/client.ts';
@@ -89,19 +89,15 @@ export default async function main(args: string[]): Promise<void> {
 }
 
 function parse(args: string[]): { options: FloodOptions; json: boolean } | undefined {
-  const number = (text: string): number => {
-    const value = Number(text);
-    if (text.trim() !== '' && value >= 0 && value <= 1e7) return value;
-    throw new InvalidArgumentError('takes a number from 0 to 10000000.');
-  };
+  const amount = number(0, 1e7, false);
   const command = new Command('ix bench synflood')
     .description('established and new clients of a server under a flood of spoofed SYNs')
     .option('--json', 'print one JSON object', false)
     .option('--quick', 'one round of two seconds', false)
-    .option('--rounds <count>', 'rounds (default: 3; quick: 1)', number)
-    .option('--seconds <time>', 'of each half of a round (default: 5; quick: 2)', number)
-    .option('--rate <count>', 'SYNs a second', number, 200_000)
-    .option('--load <count>', 'requests a second on established connections', number, 20_000)
+    .option('--rounds <count>', 'rounds (default: 3; quick: 1)', amount)
+    .option('--seconds <time>', 'of each half of a round (default: 5; quick: 2)', amount)
+    .option('--rate <count>', 'SYNs a second', amount, 200_000)
+    .option('--load <count>', 'requests a second on established connections', amount, 20_000)
     .option('--domain <name>', 'inline or process', 'inline');
   if (!readOptions(command, args)) return undefined;
   const { json, quick, rounds, seconds, rate, load, domain } = command.opts();

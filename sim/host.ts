@@ -7,7 +7,6 @@
  *   so frames gather into batches; `pause` is a collector or a scheduler that takes longer.
  * - Its clock starts anywhere, often shortly before one of its wraps.
  */
-
 import type { Clock } from '../src/arena/clock.ts';
 import {
   carveLayout,

@@ -9,7 +9,6 @@
  *
  * Called by observer.ts. Read first: RFC 2018 5.1, 8; RFC 2883 4.
  */
-
 import type { Half } from './half.ts';
 import type { Segment } from './segment.ts';
 import { Violation } from './violation.ts';

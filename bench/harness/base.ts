@@ -49,7 +49,9 @@ export function commitOf(ref: string): string {
   throw new UserError('IX_BASE', `there is no commit ${ref}`, remedy);
 }
 
-/** The folder of a commit that is ready to serve. Needs the npm registry if its packages are others. */
+/**
+ * The folder of a commit that is ready to serve. Needs the npm registry if its packages are others.
+ */
 export function prepareBase(commit: string, tell: Tell): string {
   const directory = join(WORKING_TREE, 'build/base', commit.slice(0, 12));
   if (!existsSync(directory)) {

@@ -29,7 +29,8 @@ export interface BenchOptions {
   domain: 'inline' | 'process';
 }
 
-const number = (minimum: number, maximum: number, isWhole: boolean) => (text: string) => {
+/** Parsers of options' values, for commander. */
+export const number = (minimum: number, maximum: number, isWhole: boolean) => (text: string) => {
   const value = Number(text);
   const isFine =
     text.trim() !== '' &&
@@ -42,7 +43,7 @@ const number = (minimum: number, maximum: number, isWhole: boolean) => (text: st
   );
 };
 
-const domain = (text: string): string => {
+export const domain = (text: string): string => {
   if (text === 'inline' || text === 'process') return text;
   throw new InvalidArgumentError('takes inline or process.');
 };

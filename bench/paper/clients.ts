@@ -1,7 +1,6 @@
 /**
  * The clients of the experiments, by what they do: always our dataplane, on the client's core.
  */
-
 import type { Sample } from '../harness/rounds.ts';
 import { runClient } from '../harness/run.ts';
 import type { Context } from './experiment.ts';

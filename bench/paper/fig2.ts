@@ -9,7 +9,6 @@
  * hands Linux's 64 KB segments over whole (its offloads are on between two kernels; ours sends
  * frames of 1514 bytes). So bandwidth is what the cores do.
  */
-
 import { fileURLToPath } from 'node:url';
 import { Netlink } from '../../src/control/link/netlink.ts';
 import { UserError } from '../../src/errors.ts';

@@ -7,7 +7,6 @@
  * 4; 95 % hits. Differs: closed loop at both loads (the tail at low load is that of 4 connections
  * with one request in flight); the client has one core and B = 64.
  */
-
 import { CABLE_SERVER_ADDRESS, onCable, oursOnCable } from '../harness/cable.ts';
 import { echoPlan, kvGets } from './clients.ts';
 import { byLevel, type Context, type Experiment, type Outcome } from './experiment.ts';

@@ -4,7 +4,6 @@
  *
  * - Every second stranger speaks IPv6, the others IPv4; the well-behaved client speaks IPv4.
  */
-
 import { parseAddress } from '../../src/control/link/address.ts';
 import { CLIENT_ADDRESS } from '../harness/network.ts';
 

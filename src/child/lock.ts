@@ -13,7 +13,6 @@
  *   changes who it is; or taken back, if the service is `lasting`. Afterwards neither can be asked
  *   for any more.
  */
-
 import { dropEverywhere } from '../confine/identity.ts';
 import { CONFINED, OTHERWISE, type Profile, rulesFor } from '../confine/list.ts';
 import { assembleFilter, installFilter } from '../confine/seccomp.ts';

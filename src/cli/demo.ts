@@ -10,7 +10,6 @@
  *
  * Called by src/cli/demonstration.ts.
  */
-
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';

@@ -15,7 +15,6 @@
  *   something that only a network has; otherwise the same application with a built-in client over
  *   the cable, in one process (demonstration.ts).
  */
-
 import { enforced } from '../confine/confine.ts';
 import { describe, type Incident } from '../control/children/incidents.ts';
 import type { End } from '../control/children/launch.ts';

@@ -9,7 +9,6 @@
  * Called by exec.ts and child/lock.ts. Read first: man 7 capabilities ("Transformation of
  * capabilities during execve", "Effect of user ID changes"), man 2 capset, man 2 prctl.
  */
-
 import { must, sys } from '../native/sys.ts';
 import type { User } from './plan.ts';
 import { callNumber } from './seccomp-numbers.ts';

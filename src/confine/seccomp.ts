@@ -19,7 +19,6 @@
  * Called by src/confine/list.ts (rules) and child/lock.ts. Read first: man 2 seccomp;
  * Documentation/userspace-api/seccomp_filter.rst; include/uapi/linux/filter.h.
  */
-
 import { EAGAIN, must, sys } from '../native/sys.ts';
 import { type CallName, callNumber } from './seccomp-numbers.ts';
 

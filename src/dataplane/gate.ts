@@ -11,7 +11,6 @@
  *
  * Called by the elastic thread once an iteration. Read first: src/gate/abi.ts; OSDI'14 section 4.3.
  */
-
 import type { Arena } from '../arena/arena.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import {

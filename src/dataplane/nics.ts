@@ -7,7 +7,6 @@
  * - One of several threads tells the others what concerns them all (nic/around/siblings.ts): `tell`
  *   takes a frame there, `hear` takes theirs.
  */
-
 import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from '../child/config.ts';
 import type { Counters } from '../counters.ts';
 import { MAP_SHARED, must, PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';

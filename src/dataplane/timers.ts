@@ -6,7 +6,6 @@
  * - `expired` only marks: the event is written by `emit` when the event array has room.
  * - Delays are microseconds below 2^31; a longer or negative one is BAD_RANGE.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { FreeList } from '../arena/list.ts';
 import type { Wheel } from '../arena/wheel.ts';

@@ -10,7 +10,6 @@
  *   memory, only time, and the time is in every latency.
  * - Nothing is allocated per arrival: the time stands in a cell.
  */
-
 import type { Random } from './random.ts';
 import { ETC_GAP_SHAPE } from './workload.ts';
 

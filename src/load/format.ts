@@ -1,7 +1,6 @@
 /**
  * Results of load points for people (a table) and for programs (CSV; JSON is the result itself).
  */
-
 import type { LoadProgress, LoadResult } from './result.ts';
 import { percentileNs } from './scan.ts';
 

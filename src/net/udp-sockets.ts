@@ -11,7 +11,6 @@
  *
  * Called by udp.ts.
  */
-
 import type { Frames } from '../arena/frames.ts';
 import { FreeList, IndexList } from '../arena/list.ts';
 import { PURPOSE, Unpredictable } from '../arena/siphash.ts';

@@ -14,7 +14,6 @@
  *
  * Called by ipv4-input.ts, ipv6-input.ts and by the gate. Read first: RFC 768, RFC 1122 4.1.
  */
-
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, MAPPED_V4 } from '../gate/abi.ts';

@@ -28,6 +28,7 @@
  * Called by tcp/ephemeral-ports.ts and privileged/steering.ts. Read first: Lemire and Kaser,
  * "Strongly universal string hashing is fast"; Documentation/networking/scaling.rst (RSS).
  */
+import { swap16 } from './byte-order.ts';
 
 export const FLOW_GROUPS = 128;
 
@@ -58,9 +59,6 @@ export interface FlowGroupTable {
 export const spreadGroups = (threads: number): number[] =>
   Array.from({ length: FLOW_GROUPS }, (_, group) => group % threads);
 
-/** 16 bits in the order of the frame, as a little-endian load sees them. */
-export const asLoaded = (half: number): number => ((half & 0xff) << 8) | ((half >>> 8) & 0xff);
-
 /** The group of a flow whose sum this is. */
 function mixed(sum: number): number {
   const first = Math.imul(sum ^ (sum >>> MIX_SHIFT), ODD_0);
@@ -81,18 +79,18 @@ export class FlowGroups {
   /** The sum of everything but the local port. */
   sumOf(remotePort: number): number {
     const key = this.#key;
-    let sum = (key[KEY_ADDED]! + Math.imul(key[KEY_REMOTE_PORT]!, asLoaded(remotePort))) | 0;
+    let sum = (key[KEY_ADDED]! + Math.imul(key[KEY_REMOTE_PORT]!, swap16(remotePort))) | 0;
     for (let w = 0; w < 8; w++) {
       const word = this.words[w]!;
-      sum = (sum + Math.imul(key[2 * w]!, asLoaded(word >>> 16))) | 0;
-      sum = (sum + Math.imul(key[2 * w + 1]!, asLoaded(word & 0xffff))) | 0;
+      sum = (sum + Math.imul(key[2 * w]!, swap16(word >>> 16))) | 0;
+      sum = (sum + Math.imul(key[2 * w + 1]!, swap16(word & 0xffff))) | 0;
     }
     return sum;
   }
 
   /** `sum` is what `sumOf` has said. */
   groupOf(sum: number, localPort: number): number {
-    return mixed((sum + Math.imul(this.#key[KEY_LOCAL_PORT]!, asLoaded(localPort))) | 0);
+    return mixed((sum + Math.imul(this.#key[KEY_LOCAL_PORT]!, swap16(localPort))) | 0);
   }
 
   threadOf(sum: number, localPort: number): number {

@@ -12,7 +12,6 @@
  * Called by input. Read first: RFC 9293 3.10.7.4 "Fifth, check the ACK field"; RFC 5681 3.2; RFC
  * 6582 3.2.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';

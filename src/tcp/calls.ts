@@ -9,7 +9,6 @@
  *
  * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/gate/abi.ts.
  */
-
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
 import type { Environment } from '../net/both/environment.ts';

@@ -10,7 +10,6 @@
  *
  * Called by the facade's emit. Read first: src/gate/abi.ts EVENT.
  */
-
 import { COUNTER, type Counters } from '../counters.ts';
 import { CONNECTED, EVENT, KNOCK, WORD } from '../gate/abi.ts';
 import type { EventSink } from '../gate/arrays.ts';

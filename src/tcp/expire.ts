@@ -9,7 +9,6 @@
  * Called by the facade's expire. Read first: RFC 6298 5; RFC 9293 3.8.3 (connection failures),
  * 3.8.4, 3.8.6.1, 3.10.8.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { DEAD } from '../gate/abi.ts';

@@ -11,7 +11,6 @@
  *
  * Called by input and calls. Read first: RFC 9293 3.10.1 (passive OPEN), 3.10.7.2.
  */
-
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';

@@ -8,7 +8,6 @@
  * Called by input (SYN for a listener), synsent, calls (connect). Read first: RFC 9293 3.10.1,
  * 3.7.1; RFC 7323 2, 3.2.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';

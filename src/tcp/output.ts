@@ -16,7 +16,6 @@
  * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited
  * transmit).
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';

@@ -16,7 +16,6 @@
  * Called by expire, output, recovery, icmp-error. Read first: RFC 4821 7; RFC 8899 5; RFC 1191 6.3;
  * RFC 2923 2.1.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';

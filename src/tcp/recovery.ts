@@ -18,7 +18,6 @@
  * Called by acknowledge, expire, output, icmp-error. Read first: RFC 8985; RFC 9937; RFC 5682; RFC
  * 3522; RFC 6675 5.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';

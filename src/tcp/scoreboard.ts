@@ -20,7 +20,6 @@
  * Called by acknowledge, recovery, output. Read first: RFC 2018; RFC 2883; RFC 6675 3-4; RFC 8985
  * 6.2.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { FreeList } from '../arena/list.ts';
 import type { Environment } from '../net/both/environment.ts';

@@ -14,7 +14,6 @@
  * Called by output, calls, teardown, and by what input leads to (passive, syn-cookies, syn-sent,
  * synchronized). Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
  */
-
 import type { Clock } from '../arena/clock.ts';
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';

@@ -13,7 +13,6 @@
  *
  * Called by send (calls.ts), input (release) and segment.ts (copy). Read first: RFC 9293 3.10.2.
  */
-
 import { FreeList } from '../arena/list.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE } from '../gate/abi.ts';

@@ -16,7 +16,6 @@
  *
  * Called by passive. Read first: Bernstein, "SYN cookies" (1996); RFC 4987 3.6; RFC 7323 5.4.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { PURPOSE, SipHash } from '../arena/siphash.ts';
 import type { Environment } from '../net/both/environment.ts';

@@ -3,7 +3,6 @@
  *
  * Called by input. Read first: RFC 9293 3.10.7.3; RFC 5961 3 (RST must acknowledge our SYN).
  */
-
 import { COUNTER, type Counters } from '../counters.ts';
 import { DEAD } from '../gate/abi.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';

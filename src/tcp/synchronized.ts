@@ -16,7 +16,6 @@
  *
  * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
  */
-
 import { COUNTER, type Counters } from '../counters.ts';
 import { DEAD } from '../gate/abi.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';

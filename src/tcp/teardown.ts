@@ -12,7 +12,6 @@
  *
  * Called by input, expire, calls, events. Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, DEAD } from '../gate/abi.ts';

@@ -13,7 +13,6 @@
  *
  * Called by expire and calls. Read first: RFC 9293 3.8.3, 3.9.1 (OPEN, SEND), 3.10.8; RFC 5482 3.
  */
-
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';

@@ -9,7 +9,6 @@
  * - What every case must leave behind (victims undisturbed, pools full, same dataplane) is
  *   scene.ts's.
  */
-
 import type { Ended, Incident } from '../../src/control/children/incidents.ts';
 import { CALL, EVENT, MAPPED_V4 } from '../../src/gate/abi.ts';
 import { parseAddress } from '../../src/libix/address.ts';

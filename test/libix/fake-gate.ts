@@ -2,7 +2,6 @@
  * The other side of a gate, for tests of libix alone: executes calls as a dataplane would, with a
  * mind of its own about how much of a sendv it accepts and when bytes are acknowledged.
  */
-
 import { Arena } from '../../src/arena/arena.ts';
 import { CALL_ARRAY_BYTES } from '../../src/dataplane/gate.ts';
 import {

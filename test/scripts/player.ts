@@ -7,7 +7,6 @@
  *
  * Used by scripts.test.ts and run.ts. Read first: script.ts.
  */
-
 import type { CounterName } from '../../src/counters.ts';
 import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';

@@ -1,7 +1,6 @@
 /**
  * Writes TCP segments into a network arena, right in every checksum, for tests of the observer.
  */
-
 import { addressOf } from '../../sim/address.ts';
 import type { Arena } from '../../src/arena/arena.ts';
 import { finish, pseudoHeaderSum, sumShort } from '../../src/wire/checksum.ts';

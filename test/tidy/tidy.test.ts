@@ -86,7 +86,7 @@ function longLines(lines: readonly string[]): number[] {
     const indent = line.search(/\S/);
     if (/^\s*\/\/ biome-ignore format/.test(line)) tableIndent = indent;
     else if (tableIndent >= 0 && indent <= tableIndent && /[;,]$/.test(line)) tableIndent = -1;
-    const isAlone = /^\s*(?:['"].*['"]|`[^`]*`|\/.*\/\w*)[,;)]*(?: \+)?$/.test(line);
+    const isAlone = /^\s*(?:['"].*['"]|`[^`]*`|\/(?![*/]).*\/\w*)[,;)]*(?: \+)?$/.test(line);
     if (line.length > COLUMNS && tableIndent < 0 && !isAlone) long.push(i + 1);
   }
   return long;

@@ -3,7 +3,6 @@
  *
  * Called by the control plane only.
  */
-
 import { OptionError } from '../../errors.ts';
 import { formatIpv4, parseIpv4 } from '../../wire/ipv4-text.ts';
 

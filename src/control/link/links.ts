@@ -13,7 +13,6 @@
  * Called by network.ts; the host's side of our own links is host-side.ts. Read first: man 7
  * rtnetlink; Documentation/networking/tuntap.rst; ip-sysctl.rst (arp_ignore).
  */
-
 import { closeSync, writeFileSync } from 'node:fs';
 import { InterfaceError } from '../../errors.ts';
 import { ETHERNET_MTU } from '../../limits.ts';

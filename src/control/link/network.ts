@@ -12,7 +12,6 @@
  * Called by control/service/holdings.ts, adopt.ts and service.ts; what a link is, is links.ts;
  * whose an address is, claim.ts. Read first: control/record/instances.ts.
  */
-
 import { type Estate, forget, type Instance, record, withLock } from '../record/instances.ts';
 import { sweep } from '../record/sweep.ts';
 import { refuseTaken } from './claim.ts';

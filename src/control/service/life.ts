@@ -43,10 +43,8 @@ import { closeShared, forApplication, makeShared, sealShared } from '../children
 import { broadcastOf } from '../link/address.ts';
 import { handsOverPartialChecksums } from '../link/advice.ts';
 import { copyingOf, xdpStateOf } from '../link/xdp.ts';
-
 import { record, recordOrSay, usersOf } from '../record/instances.ts';
 import type { NetworkPart, Plan } from '../wish/plan.ts';
-
 import {
   type Adopted,
   estateOf,

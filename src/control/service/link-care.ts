@@ -13,7 +13,6 @@
  *
  * Called by service.ts.
  */
-
 import type { Incident } from '../children/incidents.ts';
 import { PartialChecksumWatch } from '../link/advice.ts';
 import { giveHostAddresses, type HostSide } from '../link/host-side.ts';

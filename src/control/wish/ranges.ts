@@ -4,7 +4,6 @@
  *
  * Called by options.ts. Enforced by src/net/both/egress.ts.
  */
-
 import { OptionError } from '../../errors.ts';
 import type { EgressRange } from '../../net/both/egress.ts';
 import { parseIpv4 } from '../../wire/ipv4-text.ts';

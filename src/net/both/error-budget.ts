@@ -12,7 +12,6 @@
  * Called by net/v4/icmp.ts and net/v6/icmpv6.ts, each with a budget of its own. Read first: RFC
  * 1812 4.3.2.8; RFC 4443 2.4 (f).
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import { halfSipHash13, PURPOSE, Unpredictable } from '../../arena/siphash.ts';
 import type { Environment } from './environment.ts';

@@ -6,7 +6,6 @@
  *
  * Called by neighbour discovery. Read first: arena/wheel.ts.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import type { Wheel } from '../../arena/wheel.ts';
 

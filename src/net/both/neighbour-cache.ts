@@ -18,7 +18,6 @@
  * Called by net/v4/arp.ts and net/v6/ndp.ts, for frames by ipv4.ts and ipv6.ts. Read first: RFC
  * 4861 7.2 and 7.3; RFC 1122 2.3.2.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import type { Counters } from '../../counters.ts';
 import type { Nic } from '../../nic/nic.ts';

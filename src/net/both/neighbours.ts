@@ -17,7 +17,6 @@
  *
  * Called by neighbour-cache.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import type { Frames } from '../../arena/frames.ts';
 import { FreeList, IndexList } from '../../arena/list.ts';

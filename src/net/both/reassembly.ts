@@ -15,7 +15,6 @@
  *
  * Called by net/v4/fragments.ts and net/v6/fragments.ts. Read first: RFC 815.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import { FreeList, IndexList } from '../../arena/list.ts';
 import { Table } from '../../arena/table.ts';

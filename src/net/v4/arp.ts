@@ -10,7 +10,6 @@
  *
  * Called by ipv4.ts and dataplane/stack.ts. Read first: RFC 826, RFC 1122 2.3.2, RFC 5227.
  */
-
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
 import { TRANSMIT_HEADROOM } from '../../limits.ts';

@@ -15,7 +15,6 @@
  * Called by net/ip.ts, UDP, ICMP. Read first: RFC 791, RFC 1122 3.3.1, RFC 6864 (what the ID field
  * is for).
  */
-
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
 import { CODE } from '../../gate/abi.ts';

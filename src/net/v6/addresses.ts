@@ -12,7 +12,6 @@
  *
  * Called by net/. Read first: RFC 4862 5.4 and 5.5.4; RFC 6724 5.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import { ADDRESSES6_MAX } from '../../limits.ts';
 import { addressSum, isLinkLocal } from '../../wire/ipv6.ts';

@@ -9,7 +9,6 @@
  *
  * Called by discovery.ts. Read first: RFC 4862 5.4.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
 import { ICMP6_NEIGHBOUR_SOLICITATION, ND_OPTIONS, ND_TARGET } from '../../wire/icmpv6.ts';

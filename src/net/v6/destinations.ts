@@ -16,7 +16,6 @@
  *
  * Called by net/. Read first: RFC 4861 5.1, whose name this is.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import { FreeList, IndexList } from '../../arena/list.ts';
 import { halfSipHash13 } from '../../arena/siphash.ts';

@@ -11,7 +11,6 @@
  *
  * Called by net/ip.ts, net/udp.ts, icmpv6.ts. Read first: RFC 8200 3 and 4.5; RFC 4861 5.2.
  */
-
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
 import { CODE } from '../../gate/abi.ts';

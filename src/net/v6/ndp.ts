@@ -12,7 +12,6 @@
  *
  * Called by ipv6.ts and discovery.ts. Read first: RFC 4861 4.3, 4.4 and 7.2.
  */
-
 import { COUNTER, type Counters } from '../../counters.ts';
 import {
   ICMP6_NEIGHBOUR_ADVERTISEMENT,

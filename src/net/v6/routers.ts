@@ -17,7 +17,6 @@
  *
  * Called by discovery.ts and ipv6.ts. Read first: RFC 4861 6.3; RFC 4862 5.5.3.
  */
-
 import type { Clock } from '../../arena/clock.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
 import { PREFIXES6_MAX, ROUTERS6_MAX } from '../../limits.ts';

@@ -17,7 +17,6 @@
  *
  * Called by the control plane. Read first: Documentation/networking/af_xdp.rst.
  */
-
 import { AF_XDP, EBUSY, SOCK_NONBLOCK, SOCK_RAW_CLOEXEC, SYS, sys } from '../../native/sys.ts';
 import type { XdpMode } from '../drivers.ts';
 import { ATTACH_MEANINGS, errnoText, granted, MEANINGS, NIC_REFUSED, NicError } from '../errors.ts';

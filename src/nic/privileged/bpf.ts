@@ -51,6 +51,9 @@ export type Condition = keyof typeof JUMP;
 export interface Register {
   readonly register: number;
 }
+/** The register that names the end of a program's stack. */
+export const FRAME_POINTER = 10;
+
 export const register = (number: number): Register => ({ register: number });
 export type Operand = number | Register;
 

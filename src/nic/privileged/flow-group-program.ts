@@ -12,6 +12,7 @@
  *
  * Called by steering.ts. Read first: flow-groups.ts; bpf-helpers(7) bpf_skb_load_bytes.
  */
+
 import { ETH_PAYLOAD, ETH_TYPE_IPV4, ETH_TYPE_IPV6 } from '../../wire/ethernet.ts';
 import {
   IP_DESTINATION,
@@ -32,8 +33,8 @@ import {
   IP6_PAYLOAD,
   IP6_SOURCE,
 } from '../../wire/ipv6.ts';
+import { swap16 } from '../byte-order.ts';
 import {
-  asLoaded,
   GROUP_SHIFT,
   KEY_ADDED,
   KEY_LOCAL,
@@ -43,7 +44,7 @@ import {
   MIX_ODDS,
   MIX_SHIFT,
 } from '../flow-groups.ts';
-import { type Assembler, register } from './bpf.ts';
+import { type Assembler, FRAME_POINTER, register } from './bpf.ts';
 
 const BPF_SKB_LOAD_BYTES = 26;
 
@@ -57,7 +58,6 @@ export const GROUP = 7;
 const SCRATCH = 8;
 const TRANSPORT = 9;
 
-const FRAME_POINTER = 10;
 /** On the stack: an IP header, and then the ports. */
 const HEADER = -40;
 /** From here down the stack is the caller's. */
@@ -108,7 +108,7 @@ const onlyWithPorts = (program: Assembler, field: number, label: string): Assemb
     .label(label);
 
 function ipv4(program: Assembler, key: readonly number[]): void {
-  const isFragment = asLoaded(IP_MORE_FRAGMENTS | IP_OFFSET_MASK);
+  const isFragment = swap16(IP_MORE_FRAGMENTS | IP_OFFSET_MASK);
   program.label('ipv4').alu('mov', TRANSPORT, ETH_PAYLOAD);
   loadHeader(program, IP_HEADER_BYTES)
     .load(2, SCRATCH, FRAME_POINTER, HEADER + IP_FRAGMENT)
@@ -156,8 +156,8 @@ function mix(program: Assembler): void {
 export function emitFlowGroup(program: Assembler, key: readonly number[]): Assembler {
   program
     .load(4, SCRATCH, CONTEXT, CTX_PROTOCOL)
-    .jumpIf32('eq', SCRATCH, asLoaded(ETH_TYPE_IPV4), 'ipv4')
-    .jumpIf32('ne', SCRATCH, asLoaded(ETH_TYPE_IPV6), 'no group');
+    .jumpIf32('eq', SCRATCH, swap16(ETH_TYPE_IPV4), 'ipv4')
+    .jumpIf32('ne', SCRATCH, swap16(ETH_TYPE_IPV6), 'no group');
   ipv6(program, key);
   program.jump('ports');
   ipv4(program, key);

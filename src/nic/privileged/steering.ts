@@ -24,6 +24,7 @@ import { FLOW_GROUPS, FLOW_KEY_WORDS, type FlowGroupTable, spreadGroups } from '
 import {
   Assembler,
   createMap,
+  FRAME_POINTER,
   linkTcxEgress,
   loadProgram,
   MAP_TYPE_ARRAY,
@@ -39,7 +40,6 @@ const BPF_MAP_LOOKUP_ELEM = 1;
 const CTX_QUEUE_MAPPING = 12;
 /** As TC_ACT_UNSPEC: whoever else is there decides. */
 const TCX_NEXT = -1;
-const FRAME_POINTER = 10;
 const MAP_KEY = -STACK_USED - 8;
 
 export const STEERED_BY = ['tcx', 'clsact'] as const;

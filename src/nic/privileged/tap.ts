@@ -13,7 +13,6 @@
  *
  * Read first: Documentation/networking/tuntap.rst.
  */
-
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
 import type { Arena } from '../../arena/arena.ts';

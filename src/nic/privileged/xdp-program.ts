@@ -13,6 +13,7 @@
  *
  * Called by attach.ts. Read first: Documentation/bpf/redirect.rst; bpf-helpers(7) bpf_redirect_map.
  */
+
 import { ARP_BYTES, ARP_LENGTHS, ARP_LENGTHS_6_4, ARP_TARGET_IP } from '../../wire/arp.ts';
 import {
   ETH_HEADER_BYTES,
@@ -28,6 +29,7 @@ import {
   ETH_VID,
 } from '../../wire/ethernet.ts';
 import { IP_DESTINATION, IP_HEADER_BYTES } from '../../wire/ipv4.ts';
+import { swap16, swap32 } from '../byte-order.ts';
 import { Assembler, register } from './bpf.ts';
 
 const XDP_PASS = 2;
@@ -56,11 +58,6 @@ export interface OurAddresses {
   /** Takes all frames: for a link of our own. */
   everything?: boolean;
 }
-
-/** As a little-endian load of network-order bytes sees them. */
-const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
-const swap32 = (value: number): number =>
-  ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24);
 
 /** ff02::1:ff00:0/104 and the last 24 bits of the address. */
 export function solicitedNode(address: Uint8Array): Uint8Array {

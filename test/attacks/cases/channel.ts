@@ -8,7 +8,6 @@ import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.
 import { CALL, CODE } from '../../../src/gate/abi.ts';
 import { GATE_AGAIN, GATE_WAITING, WAITING } from '../../../src/gate/arrays.ts';
 import { sys } from '../../../src/native/sys.ts';
-
 import { type Case, sleep } from '../case.ts';
 import type { HostileGate } from '../hostile/gate.ts';
 

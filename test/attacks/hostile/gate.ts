@@ -12,7 +12,6 @@
  *
  * Used by the attacks of this directory. The honest one is src/domain/turns.ts.
  */
-
 import type { ApplicationDescriptors } from '../../../src/child/config.ts';
 import type { Layout } from '../../../src/domain/domain.ts';
 import { CALL, CALL_RESULT, EVENT } from '../../../src/gate/abi.ts';

@@ -2,7 +2,6 @@
  * `ix serve echo --nic tap` whose control plane throws where nobody catches it, on SIGUSR2. Not a
  * test itself.
  */
-
 import { startService } from '../../../src/control/service/service.ts';
 import { findApplication } from '../../../src/control/wish/applications.ts';
 import { parseRunOptions } from '../../../src/control/wish/options.ts';
