@@ -16,7 +16,7 @@
  * - `ix test --coverage`: the pure tests of the stack, and how many lines of it they run
  *   (coverage.ts); below its floor that is a failure too.
  */
-import { globSync, statSync } from 'node:fs';
+import { existsSync, globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
@@ -24,6 +24,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { INLINING_FLAGS } from '../src/control/children/node-flags.ts';
+import { printable } from '../src/printable.ts';
 import { mutate } from './confine/mutate.ts';
 import {
   COVERED_FOLDERS,
@@ -34,14 +35,28 @@ import {
 } from './coverage.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** How long a whole pass may take; what still runs then is killed, and fails. */
+/**
+ * How long a whole pass may take; what still runs then is killed, and fails. Not
+ * `--test-force-exit`: with many quick tests in a file it loses results, without a word.
+ */
 const PURE_MS = 10 * 60_000;
 const LIVE_MS = 25 * 60_000;
-/** Not `--test-force-exit`: with many quick tests in a file it loses results, without a word. */
 /** More failing files than these are not a machine's bad second. */
 const REPEATED_MAX = 4;
 const FILE_FLAGS = ['--disable-warning=ExperimentalWarning', ...INLINING_FLAGS];
 const isLive = (file: string): boolean => file.endsWith('.live.test.ts');
+const USAGE = `usage: ix test [files or folders...]
+       ix test --coverage
+       ix test --mutations confine [words]
+
+  files or folders       only these; without any, types and format are checked first
+  --coverage             the pure tests of the stack, and how many lines of it they run
+  --mutations confine    takes each mechanism of confinement away in a copy of the tree, and asks
+                         whether its test notices; with words, those that mention them (17 minutes)
+
+  IX_REQUIRE_ALL=1       a test that is left out is a failure
+  exit code              0 all passed, 1 something failed, 2 not understood
+`;
 
 interface Tally {
   passed: number;
@@ -104,15 +119,39 @@ function within(path: string): string[] {
   return globSync('**/*.test.ts', { cwd: path }).map((file) => join(path, file));
 }
 
-async function main(words: string[]): Promise<number> {
-  if (words[0] === '--mutations' && words[1] === 'confine') return mutate(words.slice(2));
+/** What was asked for, or the line that says what is wrong with it. */
+function asked(words: string[]): { isCovered: boolean; paths: string[] } | string {
   const isCovered = words.includes('--coverage');
   const chosen = words.filter((word) => word !== '--coverage');
-  const all = isCovered ? `test/{${COVERED_FOLDERS.join(',')}}/**/*.test.ts` : 'test/**/*.test.ts';
-  const found = globSync(all, { cwd: ROOT }).filter((file) => !isCovered || isCoverable(file));
-  const files = chosen.length > 0 ? chosen.flatMap(within) : found.sort();
-  const base = chosen.length > 0 ? process.cwd() : ROOT;
-  const paths = files.map((file) => resolve(base, file));
+  const option = chosen.find((word) => word.startsWith('-'));
+  if (option !== undefined) return `ix test: no option ${printable(option)}; see ix test --help`;
+  if (isCovered && chosen.length > 0) return 'ix test: --coverage is of all tests, without files';
+  if (chosen.length === 0) {
+    const all = isCovered
+      ? `test/{${COVERED_FOLDERS.join(',')}}/**/*.test.ts`
+      : 'test/**/*.test.ts';
+    const found = globSync(all, { cwd: ROOT }).filter((file) => !isCovered || isCoverable(file));
+    return { isCovered, paths: found.sort().map((file) => resolve(ROOT, file)) };
+  }
+  const missing = chosen.find((path) => !existsSync(path));
+  if (missing !== undefined) return `ix test: there is no ${printable(missing)} here`;
+  const paths = chosen.flatMap(within).map((file) => resolve(file));
+  if (paths.length === 0) return `ix test: no *.test.ts in ${printable(chosen.join(' '))}`;
+  return { isCovered, paths };
+}
+
+async function main(words: string[]): Promise<number> {
+  if (words.includes('--help') || words.includes('-h')) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (words[0] === '--mutations' && words[1] === 'confine') return mutate(words.slice(2));
+  const wish = asked(words);
+  if (typeof wish === 'string') {
+    console.error(wish);
+    return 2;
+  }
+  const { isCovered, paths } = wish;
   const pure = await pass(
     paths.filter((file) => !isLive(file)),
     availableParallelism(),
