@@ -1,9 +1,7 @@
 /**
- * What runs in place of a source file: its bundle in build/code, where `bin/ix` has made one
- * (tools/bundle.ts says why).
+ * What runs in place of a source file: its bundle in build/code (tools/bundle.ts), if there is one.
  *
- * - A bundle is what was bundled: `bin/ix` makes it anew when a source has changed. IX_SOURCE=1
- *   runs the sources.
+ * - `bin/ix` makes a bundle anew when a source has changed. IX_SOURCE=1 runs the sources.
  * - Inside a bundle `import.meta.url` is still the source file's, so relative paths mean the same.
  */
 import { existsSync } from 'node:fs';

@@ -1,10 +1,10 @@
 /**
  * Every counter of a dataplane: one list of names, one 8-byte cell each in the statistics segment.
  *
- * - A drop is always counted under the reason's own name; `ix stat` prints them all.
- * - `counters.f64[counters.base + COUNTER.name]` += 1, by the owning thread only; the control plane
- *   maps it read-only.
- * - Append at the end of a section; the order inside one version is the layout.
+ * - A drop is counted once, under its reason's own name; `ix stat` prints them all.
+ * - Only the owning thread writes; the control plane maps the segment read-only. So a cell is a
+ *   float64, written whole, and no atomic is needed.
+ * - Names are added at the end of a section: the order inside one version is the layout.
  */
 import type { Arena } from './arena/arena.ts';
 

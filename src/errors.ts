@@ -3,8 +3,8 @@
  *
  * - `code` is stable; the message is one line: what is wrong, then what to do.
  * - A `UserError` ends the command with its message alone and its exit code: 2 for what the user
- *   can mend, 1 for something that was fine and broke later. Any other exception is a bug of ours
- *   and keeps its stack.
+ *   can mend, 1 for something that was fine and broke later.
+ * - Any other exception is a bug of ours and keeps its stack.
  */
 export class UserError extends Error {
   readonly code: string;
@@ -22,10 +22,7 @@ export class OptionError extends UserError {
   }
 }
 
-/**
- * What the kernel would not let this user do. A tap can be had without root, in a namespace of
- * one's own.
- */
+/** What the kernel would not let this user do; a tap needs no root in a namespace of one's own. */
 export class PrivilegeError extends UserError {
   constructor(nic: string, missing: readonly string[]) {
     const [what, remedy] =

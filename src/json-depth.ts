@@ -1,15 +1,14 @@
 /**
- * How deep JSON is nested: a message that could be read, and not be walked through again, ends
- * whoever tries.
+ * How deep JSON is nested. Node parses deeper than it can walk: who prints or copies such a message
+ * of a hostile process would end by it.
  *
- * Called by who hears messages of a process that may be hostile
- * (src/control/children/channel-end.ts), and where an application's reports are made
- * (src/libix/reports.ts), so that it is told.
+ * - Asked of bytes, before they are parsed.
+ *
+ * Used by src/control/children/channel-end.ts, which hears such processes, and by
+ * src/libix/reports.ts, so that an honest application is told.
  */
-/**
- * Of a message: our own have four levels, the rest is for what an application reports, one level
- * in.
- */
+
+/** Of a message: our own have four levels, the rest is for what an application reports. */
 export const DEPTH_MAX = 64;
 
 const [QUOTE, BACKSLASH] = [0x22, 0x5c];

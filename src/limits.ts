@@ -1,45 +1,37 @@
 /**
- * The limits of a dataplane: its pools, what a user may choose of them, and every size derived from
- * one.
+ * How big a dataplane is: its pools, what a user may choose of them, every size derived from one.
  *
- * - Nothing grows after start-up: each pool's size stands here, with what uses it up. How much of a
- *   pool one flow, socket or neighbour may have stands with its protocol (tcp/constants.ts,
- *   net/udp-sockets.ts, net/both/neighbours.ts).
- * - Exhaustion is never an exception: a counted drop or a return code, named beside the limit.
- * - `Limits` are per elastic thread; `limitsFor` derives them from the few numbers a user may
- *   choose.
+ * - Nothing grows after start-up. So exhaustion is an ordinary event: a counted drop or a return
+ *   code, named beside each limit, never an exception.
+ * - How much of a pool one flow, socket or neighbour may have stands with its protocol
+ *   (tcp/constants.ts, net/udp-sockets.ts, net/both/neighbours.ts).
+ * - `Limits` are one elastic thread's; `limitsFor` makes them of the few numbers a user may choose.
  */
 import { assert } from './verify.ts';
 
 /**
- * B of the paper: the most frames one iteration takes before it answers (section 3, "bounded
- * batches").
+ * B of the paper: most frames of one iteration before it answers (section 3, adaptive batching).
  */
 export const BATCH_MAX = 64;
 
 /**
- * IPv6 extension headers of one packet, and options of one of them that are no padding. More:
- * ip6LongChain.
+ * IPv6 extension headers of one packet, and options of one of them that are no padding: the most
+ * that RFC 8504 5.3 expects of a host. More: ip6LongChain.
  */
 export const EXTENSION_HEADERS_MAX = 8;
 export const EXTENSION_OPTIONS_MAX = 8;
 /**
- * Our IPv6 addresses, made ones included; prefixes on our link; default routers
- * (net/v6/routers.ts).
+ * Our IPv6 addresses, those made of prefixes included; prefixes on our link; default routers, of
+ * which RFC 4861 6.3.4 asks for two at least. More: ndpPrefixIgnored, a router less.
  */
 export const ADDRESSES6_MAX = 8;
 export const PREFIXES6_MAX = 8;
 export const ROUTERS6_MAX = 4;
 
-/**
- * One packet buffer. 2048 is AF_XDP's smaller chunk size: 256 bytes of XDP headroom + a 1514-byte
- * frame fit.
- */
+/** One packet buffer: the smaller chunk of AF_XDP, 256 bytes for XDP and a frame of 1514. */
 export const FRAME_BYTES = 2048;
 export const FRAME_SHIFT = 11;
-/**
- * Where an outgoing Ethernet header starts in its frame, so that the IP header is 4-byte aligned.
- */
+/** Where an outgoing Ethernet header starts in its frame: the IP header is then aligned to 4. */
 export const TRANSMIT_HEADROOM = 2;
 
 export const ETHERNET_MTU = 1500;
@@ -52,12 +44,9 @@ export const VALUES_MIB_MAX = 1400;
 
 /** Words (int32) of one descriptor at the gate: one cache line. */
 export const DESCRIPTOR_WORDS = 16;
-/**
- * Event conditions that one iteration can hand to the application; further ones wait in their
- * flows.
- */
+/** Event conditions of one iteration, eight for each frame; further ones wait in their flows. */
 export const EVENTS_MAX = 512;
-/** System calls that one batch can hold; libix keeps the rest for the next batch. */
+/** System calls of one batch, one for each event; libix keeps the rest for the next batch. */
 export const CALLS_MAX = 512;
 
 /**
@@ -69,11 +58,11 @@ export const REPORT_BYTES_MAX = (1 << 20) - 4096;
 export const REPORTS_BYTES_MAX = 1 << 20;
 
 /**
- * What a dataplane may take to say that all its dead application held is back. Later: it hangs, and
- * is ended.
+ * For a dataplane to say that all its dead application held is back. Later: it hangs, and is ended.
  */
 export const APPLICATION_GONE_MS = 5000;
 
+/** Of a handle; the other 11 of a positive int32 are the generation, which tells a stale one. */
 export const FLOW_INDEX_BITS = 20;
 
 /**
@@ -82,10 +71,7 @@ export const FLOW_INDEX_BITS = 20;
  * quota... (src/counters.ts).
  */
 export interface Quotas {
-  /**
-   * Connections in any state but TIME-WAIT. connect: QUOTA; a SYN is dropped, and its peer tries
-   * again.
-   */
+  /** Connections but in TIME-WAIT. connect: QUOTA; a SYN is dropped, and its peer tries again. */
   flows: number;
   /** listen: QUOTA. */
   listeners: number;
@@ -101,8 +87,7 @@ export interface Quotas {
    */
   unackedBytes: number;
   /**
-   * Received frames not yet recv_done. Windows close, further segments and datagrams are dropped;
-   * the rest goes on.
+   * Received frames not yet recv_done. Windows close, further data is dropped; the rest goes on.
    */
   receiveFrames: number;
   /**
@@ -134,36 +119,30 @@ const NO_QUOTAS = Object.fromEntries(
 ) as unknown as Quotas;
 
 export interface Limits {
-  /**
-   * Receive pool: fill ring + frames held by flows (out of order, or not yet recv_done). Empty:
-   * rxNoFrame.
-   */
+  /** Receive pool: fill ring, and frames that flows hold until recv_done. Empty: rxNoFrame. */
   receiveFrames: number;
-  /**
-   * Transmit pool: frames on the way out. Empty: the segment is not built, the flow tries again.
-   */
+  /** Transmit pool: frames on the way out. Empty: no segment is built, the flow tries again. */
   transmitFrames: number;
   /** AF_XDP descriptor rings (power of two). */
   ringEntries: number;
   /**
-   * Control blocks: every connection, half-open and TIME-WAIT ones included. Full: SYN dropped,
-   * connect NO_FLOW.
+   * Control blocks, also of half-open flows and of TIME-WAIT. Full: SYN dropped, connect NO_FLOW.
    */
   flows: number;
-  /** Listening ports. */
+  /** Listening ports. Full: NO_FLOW. */
   listeners: number;
-  /** UDP sockets. */
+  /** UDP sockets. Full: NO_FLOW. */
   udpSockets: number;
   /**
-   * Spans queued by sendv and not yet acknowledged, all flows, beside one for each flow. Full:
-   * sendv accepts fewer bytes.
+   * Spans queued by sendv and not yet acknowledged, of all flows, beside one that each has for
+   * itself. Full: sendv accepts fewer bytes.
    */
   sendSpans: number;
   /** Neighbours (ARP entries). Full: the oldest that nothing uses is replaced. */
   neighbours: number;
   /**
-   * Datagrams under reassembly, of IPv4 and again of IPv6. Full: the oldest is dropped; a sender
-   * has a quarter.
+   * Datagrams under reassembly, of IPv4 and again of IPv6; one sender has a quarter of them at
+   * most. Full: the oldest is dropped.
    */
   reassemblies: number;
   /** Application timers. */
@@ -184,7 +163,7 @@ export interface LimitChoices {
 export function limitsFor(choices: LimitChoices = {}): Limits {
   const flows = choices.flows ?? 16_384;
   const limits: Limits = {
-    // 4096 in the fill ring + 12,288 held: three flows at full window
+    // 4096 in the fill ring, 12,288 held: three flows at full window
     receiveFrames: choices.receiveFrames ?? 16_384,
     transmitFrames: 8192, // 2 x ring entries: one ring full in the NIC, one being built
     ringEntries: 4096,
@@ -203,10 +182,7 @@ export function limitsFor(choices: LimitChoices = {}): Limits {
   return limits;
 }
 
-/**
- * Connections that an application can have at a time: the next one finds no control block, or the
- * quota used up.
- */
+/** What comes first: control blocks are used up, or the quota is. */
 export const connectionsOf = ({ flows, quotas }: Limits): number => Math.min(flows, quotas.flows);
 
 /** Packet memory: both pools. AF_XDP pins it. */

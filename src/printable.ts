@@ -1,11 +1,10 @@
 /**
- * Text that others wrote, as it may reach a terminal or a line of ours.
+ * Text that others wrote (a record, a child, a file name), as it may reach a terminal or our lines.
  *
  * - Control characters would move the cursor, set the title or type an answer (ESC and the C1 range
  *   start sequences), a line end would forge a line of ours, marks of direction would turn it
  *   round: all of them are shown as escapes, nothing is left out.
- * - It is for what comes from a record of an instance, from a child, from a file name.
- *   JSON.stringify does the same for JSON, but not for C1 and DEL.
+ * - JSON.stringify does the same for JSON, but not for C1 and DEL.
  */
 
 /**

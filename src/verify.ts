@@ -1,8 +1,9 @@
 /**
- * VERIFY mode: expensive invariants and poisoning. On in every test's own process (`IX_VERIFY=1`),
- * off in service, and off in services that tests start as a user would, unless they ask
- * (test/acceptance/serving.ts). The constant is read once, so that V8 drops the guarded code when
- * it is off.
+ * VERIFY mode: expensive invariants and poisoning.
+ *
+ * - On in every test's own process (`IX_VERIFY=1`); off in service, and in services that tests
+ *   start as a user would, unless they ask (test/acceptance/serving.ts).
+ * - A constant, read once: V8 drops the guarded code when it is off.
  */
 export const VERIFY: boolean = process.env['IX_VERIFY'] === '1';
 

@@ -1,16 +1,14 @@
 /**
- * The arena: the one memory of a dataplane; every packet, control block, ring and table is an
- * offset into it.
+ * The arena: the one memory of a dataplane, into which every packet, row, ring, table is an offset.
  *
- * - A shared `WebAssembly.Memory` of fixed size (at most 2 GiB, so that offsets are non-negative
- *   int32). Untouched pages cost nothing.
+ * - A shared `WebAssembly.Memory` of fixed size, at most 2 GiB: so every offset is a non-negative
+ *   int32. Untouched pages cost nothing.
  * - `carve` hands out named, aligned segments at start-up; there is no free and no growth.
- * - One set of views per environment, made once. Views are native-endian (the machines are
- *   little-endian); network order goes through `view`.
+ * - Views are native-endian (the machines are little-endian); network order goes through `view`.
  * - WASM kernels see the same bytes; other processes see memfds that are mapped over parts of it.
  * - It asks for huge pages, as IX's did, so that a miss of the cache is no miss of the TLB as well:
  *   250,000 connections whose state is cold answered 20 % more messages in one hour of a virtual
- *   machine, no more in another. Segments that are large begin at a huge page.
+ *   machine, no more in another.
  *
  * Read first: docs/ARCHITECTURE.md "The arena".
  */
@@ -18,12 +16,11 @@ import { MADV_HUGEPAGE, MAP_SHARED, must, SYS, sys } from '../native/sys.ts';
 import { type Kernels, kernelsOver } from '../wire/kernels.ts';
 
 export const ARENA_BYTES_MAX = 2 ** 31 - 65_536;
-/**
- * A huge page of x86-64, and of arm64 with base pages of 4 KiB. V8 puts memories at multiples of
- * it.
- */
+/** A huge page of x86-64, and of arm64 with base pages of 4 KiB; V8 aligns memories to it. */
 const HUGE_PAGE_BYTES = 2 ** 21;
-/** Segments from this size on are worth a beginning of their own. */
+/**
+ * Segments from this size on begin at a huge page; for smaller ones the hole would be too large.
+ */
 const LARGE_BYTES = 4 * HUGE_PAGE_BYTES;
 
 export interface Segment {
@@ -50,7 +47,7 @@ export class Arena {
   readonly segments: Segment[];
   #next: number;
 
-  /** Over an existing memory (another worker of the same dataplane) or a new one of `bytes`. */
+  /** Over an existing memory or a new one of `bytes`, of which `segments` are taken already. */
   constructor(bytes: number, memory?: WebAssembly.Memory, segments: Segment[] = []) {
     const pages = Math.ceil(bytes / 65_536);
     if (bytes > ARENA_BYTES_MAX) {
@@ -74,10 +71,7 @@ export class Arena {
     this.#next = segments.reduce((end, s) => Math.max(end, s.offset + s.bytes), 4096);
   }
 
-  /**
-   * A new segment; page aligned unless told otherwise, so that memfds can be mapped over it. A
-   * large one begins at a huge page.
-   */
+  /** A new segment: page aligned unless told otherwise, so that memfds can be mapped over it. */
   carve(name: string, bytes: number, alignment = 4096): number {
     const unit = Math.max(alignment, bytes >= LARGE_BYTES ? HUGE_PAGE_BYTES : 0);
     const offset = Math.ceil(this.#next / unit) * unit;
@@ -98,8 +92,7 @@ export class Arena {
   }
 
   /**
-   * Asks for huge pages under `bytes` from `offset` on. A wish: where the kernel has none, pages
-   * stay as they are.
+   * A wish for huge pages under `bytes` from `offset` on: who has none leaves pages as they are.
    */
   preferHugePages(offset = 0, bytes: number = this.bytes): void {
     sys.syscall(SYS.madvise, this.u8.subarray(offset, offset + bytes), bytes, MADV_HUGEPAGE);

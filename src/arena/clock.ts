@@ -1,5 +1,6 @@
 /**
- * The time of a batch: read once, by whoever runs the thread, and the same for all that it does.
+ * The time of a batch. It is read once, so everything that one batch does happens at one time, and
+ * the stack needs no clock of its own.
  *
  * Set by the elastic thread from the kernel's monotonic clock, by the simulator from virtual time.
  */

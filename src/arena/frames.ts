@@ -1,15 +1,14 @@
 /**
  * Packet buffers: a receive pool and a transmit pool, adjacent in the arena, one UMEM.
  *
- * - A frame is FRAME_BYTES long and aligned; any offset inside a frame names it. The end of what
- *   lies in a frame may be the beginning of the next one: who keeps a frame keeps an offset inside
- *   it, never that of a payload, which may be empty.
- * - Each pool is a free stack of frame offsets (last in, first out: the warmest frame is reused
- *   first).
- * - `takeReceive` / `takeTransmit` hand over ownership, or return -1 when the pool is empty.
- * - `free` consumes a frame of either pool. Under VERIFY it is poisoned with 0xdd and a second free
- *   is caught.
- * - Every test ends with `allHome()`.
+ * - A frame is FRAME_BYTES long and aligned, so any offset inside names it. What lies in a frame
+ *   may end where the next frame begins: who keeps a frame keeps an offset inside it, never that of
+ *   a payload, which may be empty.
+ * - Each pool is a stack of free frames: the warmest is used again first.
+ * - `takeReceive` and `takeTransmit` hand over ownership, or answer -1 when the pool is empty;
+ *   `free` consumes a frame of either pool.
+ * - Under VERIFY free frames hold 0xdd, and who writes to one or frees it twice is caught. Every
+ *   test ends with `allHome()`.
  */
 import { FRAME_BYTES, FRAME_SHIFT } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';

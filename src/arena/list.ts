@@ -1,15 +1,14 @@
 /**
- * Pools and lists of small indexes, kept in the arena.
+ * Pools and lists of small indexes, kept in the arena; every operation is O(1).
  *
  * - `FreeList` holds the free ones of `count` indexes: last given, first taken (the warmest).
- *   `take` answers -1 when none is left. Under VERIFY a second `give` is caught. Its own memory is
- *   touched only as far as indexes have come back.
- * - `IndexList` is doubly linked lists over nodes 0..nodes-1; a node is in one list at most. Every
- *   operation is O(1). Under VERIFY inserting a node that is in a list, or removing one that is
- *   not, is caught.
- * - Nothing is allocated after construction.
+ *   `take` answers -1 when none is left. Its memory is touched only as far as indexes have come
+ *   back.
+ * - `IndexList` is doubly linked lists over nodes 0..nodes-1; a node is in one list at most, so it
+ *   is taken out without knowing which.
+ * - Under VERIFY what is given, inserted or removed twice is caught.
  *
- * Called by everything that owns control blocks, spans, sockets or queues.
+ * Used by everything that owns control blocks, spans, sockets, values or queues.
  */
 import { assert, VERIFY } from '../verify.ts';
 import type { Arena } from './arena.ts';
@@ -76,10 +75,7 @@ export class IndexList {
   readonly nodes: number;
   readonly lists: number;
   readonly #i32: Int32Array;
-  /**
-   * Word index of (next, prev) of node 0; the lists' own heads follow the nodes, as nodes
-   * nodes..nodes+lists-1.
-   */
+  /** Word index of (next, prev) of node 0. The lists' own heads follow as further nodes. */
   readonly #links: number;
 
   constructor(arena: Arena, name: string, nodes: number, lists = 1) {

@@ -1,23 +1,19 @@
 /**
- * A ring of fixed-size records between one producer and one consumer: threads over one arena, or
+ * A ring of fixed-size records between one producer and one consumer: threads over one memory, or
  * processes over one memfd, each with its own view and offset.
  *
- * - Layout: the producer's index (a cache line), the consumer's index (a cache line), then
- *   `entries` records of `wordsPerEntry` int32 words. A segment of zeros is an empty ring;
- *   `ringBytes` is its size.
+ * - Layout: the producer's index (a cache line), the consumer's (a cache line), then `entries`
+ *   records of `wordsPerEntry` int32 words. A segment of zeros is an empty ring of `ringBytes`.
  * - Indexes count records modulo 2^32; `entries` is a power of two.
- * - Each side keeps its own index and a copy of the other's, and touches shared indexes once a
- *   batch: `free` and `available` look only when the copy says that there is less than wanted;
- *   `publish` and `release` write once.
- * - Records are written and read as plain words: the index's `Atomics.store` releases them to the
- *   other side's `Atomics.load`.
- * - The other side may be hostile: an index that cannot be right counts as "no progress", so that
- *   `free` and `available` always lie in 0..entries.
- * - Nothing is allocated after construction; nobody waits here (a futex or an eventfd does,
- *   dataplane/).
+ * - Each side keeps its own index and a copy of the other's, and looks at what is shared once a
+ *   batch: `free` and `available` only when the copy says that there is less than wanted.
+ * - Records are plain words: `Atomics.store` of an index releases them to its `Atomics.load`.
+ * - The other side may be hostile: an index that cannot be right counts as "no progress", so `free`
+ *   and `available` always lie in 0..entries.
+ * - Nobody waits here: who wants to sleep has a futex or an eventfd beside it.
  *
- * Read first: Lamport, "Specifying concurrent program modules" (1983); Lee et al., MCRingBuffer
- * (2010), for the copies.
+ * Used by nic/cable.ts. Read first: Lamport, "Specifying concurrent program modules" (1983); Lee et
+ * al., MCRingBuffer (2010), for the copies.
  */
 import { powerOfTwo } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';

@@ -5,18 +5,16 @@
  *   once a connection or datagram: initial sequence numbers, SYN cookies, timestamps, ports,
  *   identifications. Each use has a number of its own in the message (PURPOSE), so that none says
  *   anything of another.
- * - `halfSipHash13` is HalfSipHash-1-3, for bucket numbers, which no one sees and which are
- *   computed for every packet: who does not know the two secret words can neither predict a bucket
- *   nor aim many flows at one. With a key of 64 bits it must not be used for more; the kernel makes
- *   the same choice (hsiphash).
- * - A message is a row of words, each least significant byte first.
- * - int32 in, int32 out; nothing is allocated after construction.
+ * - `halfSipHash13` is HalfSipHash-1-3, for bucket numbers, which no one sees and every packet
+ *   needs: who does not know the two secret words can neither predict a bucket nor aim many flows
+ *   at one. Its key of 64 bits is enough for that and nothing else (the kernel's hsiphash is the
+ *   same choice).
+ * - A message is a row of words, each least significant byte first; int32 in, int32 out.
  * - The words of HalfSipHash move up as in a shift register instead of being chosen by number, and
- *   its round stands twice here: with shared code and the number of rounds an argument it takes 19
- *   ns instead of 11.
+ *   its round stands twice: shared code with a number of rounds takes 19 ns instead of 11.
  *
- * Called by table.ts, net/ and TCP. Read first: Aumasson and Bernstein, "SipHash: a fast
- * short-input PRF"; Documentation/security/siphash.rst in the kernel.
+ * Read first: Aumasson and Bernstein, "SipHash: a fast short-input PRF";
+ * Documentation/security/siphash.rst in the kernel.
  */
 
 /** What a hash is for: the first word of its message. */
@@ -48,9 +46,8 @@ export class SipHash {
   }
 
   /**
-   * Lower half of the tag of the first `count` words, an even number. A 64-bit number is two int32
-   * here, l and h; the carry of a sum is the top bit of what both have, or one has and the sum has
-   * not.
+   * Lower half of the tag of the first `count` words, an even number. A 64-bit number is two int32,
+   * l and h; a sum carries the top bit of what both have, or one has and the sum has not.
    */
   hash(count: number): number {
     const key = this.#key;
@@ -107,10 +104,7 @@ export class SipHash {
   }
 }
 
-/**
- * Numbers that nobody else can know, for one purpose: the hashes of 1, 2, 3 and so on, whose halves
- * are two of them.
- */
+/** Numbers that nobody else can know, for one purpose: both halves of the hashes of 1, 2, 3, ... */
 export class Unpredictable {
   readonly #hash: SipHash;
   readonly #purpose: number;

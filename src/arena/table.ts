@@ -2,13 +2,14 @@
  * A hash table from three 32-bit words to a non-negative int32: flows by address and ports,
  * neighbours by address.
  *
- * - Open addressing with linear probing over 16-byte slots: a hit costs one cache line, mostly.
+ * - Open addressing with linear probing over 16-byte slots, at most half of them used: a hit costs
+ *   one cache line, mostly. `insert` answers false at `capacity`.
  * - The hash is keyed (siphash.ts), so that peers cannot choose ports that share a bucket.
- * - Removal shifts the rest of a cluster back: there are no tombstones, and the table never ages.
- * - At most half of the slots are ever used; `insert` answers false at `capacity`.
- * - Nothing is allocated after construction.
+ * - Every entry can be reached from its home without crossing an empty slot. Removal keeps that by
+ *   moving the rest of a cluster back: there are no tombstones, and the table never ages.
  *
- * Called by TCP, UDP, ARP and reassembly. Read first: Knuth, volume 3, 6.4, Algorithm R.
+ * Used by tcp/flows.ts, net/both/neighbours.ts, net/both/reassembly.ts and those who count or look
+ * for something by a peer. Read first: Knuth, volume 3, 6.4, Algorithm R.
  */
 import { powerOfTwo } from '../limits.ts';
 import { assert, VERIFY } from '../verify.ts';
@@ -57,7 +58,7 @@ export class Table {
   }
 
   /**
-   * Adds a key that is not there; false when the table is full. Key words are int32, value >= 0.
+   * Adds a key that is not there, of int32 words, with a value >= 0; false when the table is full.
    */
   insert(k0: number, k1: number, k2: number, value: number): boolean {
     if (VERIFY) {
@@ -96,10 +97,7 @@ export class Table {
     return true;
   }
 
-  /**
-   * Closes the hole at `hole`: each later entry of the cluster that may stand there moves back
-   * (Algorithm R).
-   */
+  /** Closes a hole (Algorithm R): what may stand there of the rest of the cluster moves back. */
   #close(hole: number): void {
     const i32 = this.#i32;
     const mask = this.#mask;

@@ -1,28 +1,24 @@
 /**
- * The timing wheel: every timer of an elastic thread. A timer is a number below `timers`; who owns
- * which is said by `timerRanges` (net/both/environment.ts).
+ * The timing wheel: every timer of an elastic thread. A timer is a number below `timers`;
+ * `timerRanges` (net/both/environment.ts) says who owns which.
  *
  * - Time is microseconds modulo 2^32, as int32. A tick is 16 us; a timer fires in the first tick
  *   that begins at or after its deadline: never early, at most one tick late.
  * - `arm` and `cancel` are O(1), and an armed timer may be armed again: TCP does so with every
  *   acknowledgement, while few of its timers ever fire.
- * - A deadline lies less than 2^31 us ahead. One that has passed (by less than 2^30 us) fires at
- *   the next `expire`.
+ * - A deadline lies less than 2^31 us ahead. One that has passed by less than 2^30 us fires next.
  * - `expire` is called in a loop, once a batch, and hands out what is due in order of ticks; those
  *   of one tick in the order they were armed. It must be called at least every 2^30 us (17 minutes)
  *   while timers are armed, and after a longer idle time before the next `arm`; a loop that sleeps
- *   no longer than `untilNext` with a sane cap does so by itself. Time that goes backwards is
- *   ignored.
- * - State lives in the arena, apart from four small integers. Nothing is allocated after
- *   construction.
+ *   no longer than `untilNext` with a sane cap does so by itself. Time that goes back is ignored.
  *
  * How: 2^32 us are 2^28 ticks, written in digits of 8, 8, 8 and 4 bits; level L has a slot for each
- * value of digit L. `#tick` is the wheel's present. A timer stands at the level of the highest
- * digit in which its tick differs from the present, in the slot of that digit. So every timer of
- * level L is due before all of level L+1, and except at the top, where the ring closes, in slots
- * above the present's digit: the first occupied one is found in a bitmap, and any stretch of time
- * without timers is crossed in one step. When the present reaches a slot of level L > 0, its timers
- * move down, each at most three times in its life.
+ * value of digit L. `#tick` is the wheel's present. The invariant: a timer stands at the level of
+ * the highest digit in which its tick differs from the present, in the slot of that digit. So every
+ * timer of level L is due before all of level L+1, and except at the top, where the ring closes, in
+ * slots above the present's digit: the first occupied one is found in a bitmap, and any stretch of
+ * time without timers is crossed in one step. When the present reaches a slot of level L > 0, its
+ * timers move down, each at most three times in its life.
  *
  * Read first: Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP 1987), scheme 7.
  */
@@ -33,10 +29,7 @@ import type { Arena } from './arena.ts';
 const TICK_SHIFT = 4;
 const TICK_US = 1 << TICK_SHIFT;
 const TICK_MASK = 0xfffffff;
-/**
- * A tick that is this far ahead of the present or farther has passed: 3/4 of the ring are the
- * future.
- */
+/** A tick this far ahead of the present, or farther, has passed: 3/4 of the ring are the future. */
 const PAST = 0xc000000;
 
 /** Slots of the four levels begin here; the last level has 16. */
@@ -47,8 +40,7 @@ const SLOTS = 784;
 const TOP_SLOTS = 16;
 
 /**
- * A node is next, prev (word indexes of nodes), tick, and one word to fill 16 bytes. Slots are
- * nodes as well.
+ * A node is next, prev (word indexes of nodes), tick, and a word to fill 16 bytes. Slots are nodes.
  */
 const NODE_SHIFT = 2;
 const PREV = 1;
@@ -59,17 +51,14 @@ export class Wheel {
   readonly timers: number;
   readonly #i32: Int32Array;
   /**
-   * Word index of the first slot's node, of the first timer's node, and of the bitmap of occupied
-   * slots.
+   * Word index of the first slot's node, of the first timer's, and of the bitmap of occupied slots.
    */
   readonly #slots: number;
   readonly #nodes: number;
   readonly #bitmap: number;
   /** The present, 28 bits: no armed timer's tick lies before it. */
   #tick: number;
-  /**
-   * No occupied slot begins before this tick. Not always the first one: `cancel` leaves it alone.
-   */
+  /** No occupied slot begins before this tick; `cancel` leaves it alone, so it may be too early. */
   #bound: number;
   #armed: number;
 

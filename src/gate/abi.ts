@@ -3,21 +3,22 @@
  * and codes (the paper's Table 1, extended).
  *
  * - Two arrays of fixed descriptors of 16 int32 words in shared memory: the application writes
- *   *calls*, the dataplane writes each call's result in place and appends *events*. One crossing
- *   per batch.
- * - A handle is index + generation, always > 0; a stale or foreign one is answered BAD_HANDLE.
+ *   *calls*, the dataplane writes each one's result in place and *events*. One crossing a batch.
+ * - A handle is generation and index, always > 0. Nobody gets one twice while somebody could hold
+ *   it: a stale or foreign one is answered BAD_HANDLE.
  * - Addresses of memory are arena offsets: `sendv` may name application memory only, `recv` names
  *   bytes of the receive pool, which stay until `recv_done`.
  * - IP addresses are four words in network order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2): the
  *   first three words are 0, 0, 0x0000ffff; the fourth is the IPv4 address as a big-endian integer.
  * - Ports are packed as `local << 16 | remote`.
+ *
+ * What an application may write there is checked in src/dataplane/gate.ts. Read first: OSDI'14 4.3.
  */
 
 /** Word 0 of a call. */
 export const CALL = {
   /**
-   * [cookie, address x4, ports] -> handle; later `connected` or `dead`. local port 0: the stack
-   * picks.
+   * [cookie, address x4, ports] -> handle; later `connected` or `dead`. local port 0: we pick one.
    */
   connect: 1,
   /** [handle, cookie]: takes a knocking flow; every later event of the flow carries the cookie. */
@@ -73,9 +74,9 @@ export const CALL = {
    */
   user_timeout: 18,
   /**
-   * [handle, hops, class]: the TTL or hop limit (1..255; 0: the usual 64) and the DiffServ code
-   * point (0..63) of the flow's segments from now on. Also right after `connect`, for the SYN, or
-   * after `accept`.
+   * [handle, hops, class]: TTL or hop limit (1..255; 0: the usual 64) and DiffServ code point
+   * (0..63) of the flow's segments from now on. Right after `connect`, for its SYN, too, or after
+   * `accept`.
    */
   marking: 19,
 } as const;
@@ -90,8 +91,7 @@ export const SENDV_DONE = 11;
 /** listen and udp_bind: word of the port, where one that the stack picked is written. */
 export const BOUND_PORT = 6;
 /**
- * listen flag: knock at SYN (so that `reject` can refuse before SYN-ACK) instead of at handshake
- * completion.
+ * listen flag: knock at SYN, so that `reject` comes before SYN-ACK, not at handshake completion.
  */
 export const LISTEN_KNOCK_AT_SYN = 1;
 
@@ -109,13 +109,11 @@ export const EVENT = {
   /** [handle, cookie]: the peer has sent FIN; no more recv. */
   recv_end: 4,
   /**
-   * [handle, cookie, bytes, window]: so many more bytes are acknowledged; `window` more would be
-   * accepted now.
+   * [handle, cookie, bytes, window]: `bytes` more are acknowledged, `window` more would be taken.
    */
   sent: 5,
   /**
-   * [handle, cookie, reason]: the flow is gone; the handle is stale from now on. Exactly once per
-   * flow.
+   * [handle, cookie, reason]: the flow is gone, its handle stale from now on. Exactly once a flow.
    */
   dead: 6,
   /** [udp, cookie, offset, length, source address x4, ports, truncated] */

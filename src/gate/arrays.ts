@@ -1,35 +1,31 @@
 /**
- * The two arrays of a gate: where their headers have what, and the sink of event conditions, which
- * the dataplane writes and the application reads.
+ * The two arrays of a gate: what their headers hold, and the sink of event conditions, which the
+ * dataplane writes and the application reads.
  *
- * - Header of the event array: word 0 the number of events, words 1 and 2 the time of the batch
- *   (microseconds, milliseconds). One descriptor of 16 words per event follows from byte 64.
+ * - A header of 64 bytes, then the descriptors of abi.ts. The application can write to the array of
+ *   calls only: whatever it does, events are what the dataplane wrote.
  * - The array never overflows: the stack asks `space()` first and keeps what does not fit in its
- *   flows until the next iteration (the paper's released code could overflow here).
+ *   flows until the next iteration (IX's released code could overflow here).
  * - The application consumes all events of a batch; `clear` starts the next one.
  *
- * Used on both sides of the gate: by net/ and tcp/ (events), dataplane/ (turns, calls),
- * application/ and libix/. Read first: src/gate/abi.ts; OSDI'14 section 4.3.
+ * Used on both sides of the gate: by net/ and tcp/ (events), dataplane/ and domain/ (turns, calls),
+ * and libix/. Read first: src/gate/abi.ts; OSDI'14 section 4.3.
  */
 import type { Arena } from '../arena/arena.ts';
 import { DESCRIPTOR_WORDS, EVENTS_MAX } from '../limits.ts';
 
 /** Bytes before the first descriptor, in both arrays of a gate. */
 export const GATE_HEADER_BYTES = 64;
+/** Both arrays: how many descriptors the batch has. */
 export const GATE_COUNT = 0;
+/** Events array: time of the batch, both modulo 2^32. */
 export const GATE_US = 1;
 export const GATE_MS = 2;
 /** Events array: number of the turn that the application may take (domain process). */
 export const GATE_TURN = 3;
-/**
- * Events array: the dataplane goes on without the application, which rings its bell when it is
- * back.
- */
+/** Events array: the dataplane goes on alone; the application rings its bell when it is back. */
 export const GATE_AWAY = 4;
-/**
- * Events array: the dataplane sleeps on the futex of the application's word GATE_DONE, which is to
- * be woken.
- */
+/** Events array: the dataplane sleeps on the futex of GATE_DONE, and is to be woken. */
 export const GATE_WAITED = 6;
 /** Events array: how many calls a batch may hold; 0: CALLS_MAX. */
 export const GATE_CALLS = 5;
@@ -80,8 +76,7 @@ export class EventSink {
   }
 
   /**
-   * Appends an event and returns its first word; the caller writes words 3 and up. Needs `space() >
-   * 0`.
+   * Appends an event; answers its first word, of which the caller writes 3 and up. Needs `space()`.
    */
   push(kind: number, handle: number, cookie: number): number {
     const w = (this.#first + this.#count * DESCRIPTOR_WORDS) | 0;

@@ -2,8 +2,7 @@
  * Facts about processes and this machine, from /proc.
  *
  * - A process is named by pid, start time and what it runs, so that a reused pid is not taken for
- *   the one that was meant. Whose it is (`isProcess`) is asked before it is signalled or anything
- *   is taken out of it.
+ *   the one that was meant. `isProcess` is asked before anybody is signalled or taken from.
  */
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { release } from 'node:os';
@@ -19,9 +18,7 @@ export interface ProcessName {
   program: string;
 }
 
-/**
- * Who `pid` is now; undefined when there is no such process, or only its exit code is left of it.
- */
+/** Who `pid` is now; undefined when there is nobody, or only the exit code is left. */
 export function processName(pid: number): ProcessName | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -121,10 +118,7 @@ export function kernelVersion(): [number, number] {
   return [major, minor];
 }
 
-/**
- * XSKMAP through bpf_link, and what the drivers rely on: the oldest kernel that AF_XDP is used on
- * here.
- */
+/** The oldest kernel that AF_XDP is used on: XSKMAP with bpf_link, and what the drivers rely on. */
 export const KERNEL_MIN: readonly [number, number] = [5, 11];
 
 export function kernelIsOld([major, minor] = kernelVersion()): boolean {

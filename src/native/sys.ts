@@ -1,10 +1,10 @@
 /**
  * The native boundary, typed. One addon, loaded once per JavaScript environment (a worker is one).
  *
- * - Set-up calls (`syscall`, `map`, `mapAt`) may be used anywhere; hot calls take integers only.
+ * - Set-up calls (`syscall`, `map`, `mapAt`) may be used anywhere; hot calls take integers only,
+ *   and offsets into the arena that this environment gave to `useArena`.
  * - Results are the kernel's: `>= 0`, or `-errno`. `must()` turns a failure into a
  *   `SystemCallError` that names the call and the remedy; only set-up code uses it.
- * - Offsets mean bytes in the arena given to `useArena`, per environment.
  *
  * Read first: native/sys.c.
  */
@@ -46,7 +46,7 @@ export interface Sys {
   /** Writes two int32 words at `offset`: microseconds, milliseconds (monotonic, modulo 2^32). */
   clock(offset: number): number;
   /**
-   * ppoll over `count` struct pollfd (fd, events | revents << 16) at `offset`; how many are ready.
+   * ppoll over `count` struct pollfd (fd, events | revents << 16) at `offset`: how many are ready.
    */
   wait(offset: number, count: number, timeoutUs: number): number;
   futexWait(offset: number, expected: number, timeoutUs: number): number;
@@ -61,10 +61,7 @@ export interface Sys {
 
 export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');
 
-/**
- * System-call numbers differ by machine; `x64` and `arm64` are the two that Node is shipped for
- * here.
- */
+/** System-call numbers differ by machine; Node is shipped for these two. */
 const NUMBERS = {
   x64: {
     read: 0, write: 1, close: 3, ioctl: 16, getpid: 39, socket: 41, connect: 42, sendmsg: 46,
@@ -105,9 +102,7 @@ export const AF_XDP = 44;
 export const SOCK_RAW_CLOEXEC: number = 3 | 0o2000000;
 export const SOCK_NONBLOCK = 0o4000;
 
-/**
- * A refused system call during set-up: `code` is stable, the message names call, errno and remedy.
- */
+/** A set-up call that was refused: `code` is stable, the message names call, errno and remedy. */
 export class SystemCallError extends Error {
   readonly code = 'IX_SYSTEM_CALL';
   readonly errno: number;

@@ -1,12 +1,9 @@
 /**
- * ARP for IPv4 over Ethernet: where the fields stand, relative to the ARP header (Ethernet
- * payload).
+ * ARP for IPv4 over Ethernet: where the fields stand, relative to the ARP header.
  *
- * - Only hardware type 1, protocol 0x0800, address lengths 6 and 4 are spoken; the four are checked
- *   as one.
+ * - Only hardware type 1, protocol 0x0800, lengths 6 and 4 are spoken: one word and one halfword.
  *
- * Called by net/v4/arp.ts. Read first: RFC 826 "Packet Reception"; RFC 5227 for probes and
- * announcements.
+ * Read first: RFC 826 "Packet Reception"; RFC 5227 for probes and announcements.
  */
 export const ARP_HARDWARE = 0;
 export const ARP_PROTOCOL = ARP_HARDWARE + 2;
@@ -18,7 +15,7 @@ export const ARP_TARGET_MAC = ARP_SENDER_IP + 4;
 export const ARP_TARGET_IP = ARP_TARGET_MAC + 6;
 export const ARP_BYTES = ARP_TARGET_IP + 4;
 
-/** Hardware type 1 and protocol type 0x0800 as one int32; then lengths 6 and 4 as one halfword. */
+/** Hardware type 1 and protocol type 0x0800 as one word; lengths 6 and 4 as one halfword. */
 export const ARP_ETHERNET_IPV4 = 0x0001_0800;
 export const ARP_LENGTHS_6_4 = 0x0604;
 

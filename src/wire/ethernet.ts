@@ -3,11 +3,10 @@
  *
  * - A MAC address is held as two integers, as the wire orders them: `high` the first four bytes
  *   (int32), `low` the last two (0..0xffff).
- * - No FCS: drivers take it off and put it on. Frames shorter than 60 bytes are padded by the
- *   hardware.
+ * - No FCS: drivers take it off and put it on, and hardware pads frames shorter than 60 bytes. So
+ *   the length of a frame says nothing of the packet's.
  *
- * Called by dataplane/stack.ts, net/v4/ipv4.ts, net/v4/arp.ts. Read first: RFC 894; IEEE 802.3
- * 3.2.6 for the type field.
+ * Read first: RFC 894; IEEE 802.3 3.2.6 for the type field.
  */
 export const ETH_DESTINATION = 0;
 export const ETH_SOURCE = ETH_DESTINATION + 6;
@@ -19,8 +18,7 @@ export const ETH_TYPE_IPV4 = 0x0800;
 export const ETH_TYPE_ARP = 0x0806;
 export const ETH_TYPE_IPV6 = 0x86dd;
 /**
- * A tag of IEEE 802.1Q, or of 802.1ad, stands before the type that follows: priority (3 bits), DEI
- * (1), VID (12).
+ * A tag (IEEE 802.1Q or 802.1ad) before the type that follows: priority (3 bits), DEI, VID (12).
  */
 export const ETH_TYPE_VLAN = 0x8100;
 export const ETH_TYPE_SERVICE_VLAN = 0x88a8;

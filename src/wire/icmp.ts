@@ -1,11 +1,9 @@
 /**
- * ICMP for IPv4: where the fields stand, relative to the ICMP header, and the types that are
- * spoken.
+ * ICMP for IPv4: where the fields stand, relative to the ICMP header, and which types are spoken.
  *
- * - An error message quotes the offending datagram from ICMP_QUOTE on: its IP header and at least 8
- *   bytes.
+ * - An error quotes the offending datagram from ICMP_QUOTE on: its IP header and 8 bytes or more.
  *
- * Called by net/v4/icmp.ts. Read first: RFC 792; RFC 1122 3.2.2; RFC 1191 4 for the next-hop MTU.
+ * Read first: RFC 792; RFC 1122 3.2.2; RFC 1191 4 for the next-hop MTU.
  */
 export const ICMP_TYPE = 0;
 export const ICMP_CODE = ICMP_TYPE + 1;

@@ -6,15 +6,12 @@
  * - The checksum covers a pseudo-header (RFC 4443 2.3).
  * - Options of neighbour discovery are type, length in units of 8 bytes (never 0), value.
  *
- * Called by net/v6/icmpv6.ts, net/v6/ndp*.ts, net/v6/mld.ts. Read first: RFC 4443; RFC 4861 4; RFC
- * 3810 5.2.
+ * Read first: RFC 4443; RFC 4861 4; RFC 3810 5.2.
  */
 export const ICMP6_TYPE = 0;
 export const ICMP6_CODE = ICMP6_TYPE + 1;
 export const ICMP6_CHECKSUM = ICMP6_CODE + 1;
-/**
- * Echo: identifier and sequence. Too big: the MTU. Parameter problem: the pointer. Others: unused.
- */
+/** Echo: identifier, sequence. Too big: the MTU. Parameter problem: the pointer. Others: unused. */
 export const ICMP6_REST = ICMP6_CHECKSUM + 2;
 export const ICMP6_QUOTE = ICMP6_REST + 4;
 export const ICMP6_HEADER_BYTES = ICMP6_QUOTE;
@@ -58,8 +55,7 @@ export const NA_SOLICITED = 0x4000_0000;
 export const NA_OVERRIDE = 0x2000_0000;
 
 /**
- * Router solicitation has options only; advertisement: hop limit, flags, lifetime (s), two timers,
- * options.
+ * Solicitation: options only. Advertisement: hop limit, flags, lifetime (s), two timers, options.
  */
 export const RS_OPTIONS = ICMP6_REST + 4;
 export const RA_LIFETIME = ICMP6_REST + 2;

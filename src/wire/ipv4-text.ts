@@ -1,11 +1,8 @@
 /**
  * IPv4 addresses as people write them, and as the stack has them: one big-endian word as int32.
  *
- * - Four decimal numbers and nothing else: no octal, no hexadecimal, no fewer parts (RFC 6943
- *   3.1.1).
+ * - Four decimal numbers and nothing else: no octal, hexadecimal or fewer parts (RFC 6943 3.1.1).
  * - Allocates: for set-up, messages and traces, never for service.
- *
- * Called by control/, libix/, ipv6-text.ts.
  */
 
 /** '10.77.0.2' -> 0x0a4d0002; undefined when `text` is no IPv4 address. */

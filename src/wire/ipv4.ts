@@ -4,10 +4,9 @@
  * - `ip` is the arena offset of the header; accessors do not check lengths: net/ipv4-input.ts does,
  *   once, at the border.
  * - Addresses are big-endian integers as int32 (10.77.0.2 is 0x0a4d0002).
- * - `headerSum` answers 0 for a right header (RFC 1071), in plain TypeScript: 20 bytes are too few
- *   for a kernel.
+ * - A header's sum is plain TypeScript: 20 bytes are too few for a kernel.
  *
- * Called by net/. Read first: RFC 791 3.1; RFC 1122 3.2.1.
+ * Read first: RFC 791 3.1; RFC 1122 3.2.1.
  */
 import { fold } from './checksum.ts';
 import { ETH_HEADER_BYTES } from './ethernet.ts';
@@ -26,10 +25,7 @@ export const IP_OPTIONS = IP_DESTINATION + 4;
 export const IP_HEADER_BYTES = IP_OPTIONS;
 export const IP_DATAGRAM_BYTES_MAX = 65_535;
 
-/**
- * Where an outgoing frame's transport header stands: after the Ethernet header and 20 bytes of
- * IPv4.
- */
+/** Where an outgoing frame's transport header stands: after Ethernet's and 20 bytes of IPv4. */
 export const IP_PAYLOAD = ETH_HEADER_BYTES + IP_HEADER_BYTES;
 
 export const PROTOCOL_ICMP = 1;
@@ -89,10 +85,7 @@ export const headerBytes = (view: DataView, ip: number): number =>
 export const maskOf = (prefixLength: number): number =>
   prefixLength === 0 ? 0 : (-1 << (32 - prefixLength)) | 0;
 
-/**
- * What can never be a sender's or a peer's own address: 0/8, 127/8, 224/4 and 240/4 (RFC 1122
- * 3.2.1.3).
- */
+/** What can never be a host's own address: 0/8, 127/8, 224/4 and 240/4 (RFC 1122 3.2.1.3). */
 export function isNeverHost(address: number): boolean {
   const network = address >>> 24;
   return network === 0 || network === 127 || network >= 224;

@@ -1,19 +1,13 @@
 /**
  * IPv6 addresses as people write them, and as the stack has them: four big-endian words as int32.
  *
- * - Reading takes every form of RFC 4291 2.2 (`::`, an IPv4 address at the end); writing is RFC
- *   5952's one form.
+ * - Reads every form of RFC 4291 2.2 (`::`, an IPv4 address at the end), writes RFC 5952's.
  * - Allocates: for set-up, messages and traces, never for service.
- *
- * Called by control/, libix/, nic/around/trace.ts.
  */
 import { isIPv6 } from 'node:net';
 import { formatIpv4 } from './ipv4-text.ts';
 
-/**
- * Four words, or undefined when `text` is no IPv6 address. Zone indexes ('%eth0') are not taken:
- * there is one link.
- */
+/** Four words, or undefined when it is no IPv6 address. No zones ('%eth0'): there is one link. */
 export function parseIpv6(text: string): number[] | undefined {
   if (!isIPv6(text) || text.includes('%')) return undefined;
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
@@ -29,10 +23,7 @@ export function parseIpv6(text: string): number[] | undefined {
 const hexOf = ([a = 0, b = 0, c = 0, d = 0]: number[]): string =>
   `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 
-/**
- * The longest run of two or more zero groups is '::', the first if there are several; IPv4-mapped
- * ones end dotted.
- */
+/** The first longest run of two or more zero groups is '::'; IPv4-mapped ones end dotted. */
 export function formatIpv6(words: ArrayLike<number>): string {
   const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = Array.from(words);
   if (w0 === 0 && w1 === 0 && w2 === 0xffff) {

@@ -7,7 +7,7 @@
  * - There is no header checksum: what protects the addresses is the pseudo-header of the protocol
  *   above, so everything over IPv6 has a checksum, UDP too.
  *
- * Called by net/. Read first: RFC 8200 3 and 4; RFC 4291 2.
+ * Read first: RFC 8200 3 and 4; RFC 4291 2.
  */
 import { addWords, fold } from './checksum.ts';
 import { ETH_HEADER_BYTES } from './ethernet.ts';
@@ -26,10 +26,7 @@ export const IP6_PAYLOAD_BYTES_MAX = 65_535;
 /** Every link carries so much (RFC 8200 5). */
 export const IP6_MTU_MIN = 1280;
 
-/**
- * Where an outgoing frame's transport header stands: after the Ethernet header and 40 bytes of
- * IPv6.
- */
+/** Where an outgoing frame's transport header stands: after Ethernet's and 40 bytes of IPv6. */
 export const IP6_PAYLOAD = ETH_HEADER_BYTES + IP6_HEADER_BYTES;
 
 export const IP6_HOP_LIMIT_DEFAULT = 64;
@@ -52,10 +49,7 @@ export const FRAGMENT_HEADER_BYTES = 8;
 export const FRAGMENT_OFFSET_MASK = 0xfff8;
 export const FRAGMENT_MORE = 1;
 
-/**
- * The last three words of a solicited-node group but for 24 bits: ff02::1:ff00:0/104 (RFC 4291
- * 2.7.1).
- */
+/** A solicited-node group but for its last 24 bits: ff02::1:ff00:0/104 (RFC 4291 2.7.1). */
 export const SOLICITED_0 = 0xff02_0000 | 0;
 export const SOLICITED_2 = 1;
 export const SOLICITED_3 = 0xff00_0000 | 0;
@@ -77,23 +71,16 @@ export const isUnspecified = (view: DataView, at: number): boolean =>
 
 /**
  * What can never be a peer's own address: multicast; ::, ::1 and the rest of ::/96; IPv4-mapped
- * ones, which stand for IPv4 at the ABI and would be two names for one peer (RFC 4291 2.5.5, RFC
- * 4942 2.2).
+ * ones, which at the ABI are IPv4: one peer would have two names (RFC 4291 2.5.5, RFC 4942 2.2).
  */
 export const isNeverHost6 = (w0: number, w1: number, w2: number): boolean =>
   w0 >>> 24 === 0xff || ((w0 | w1) === 0 && (w2 === 0 || w2 === 0xffff));
 
-/**
- * Sum of an address for a pseudo-header, big-endian order, folded: as good as an IPv4 address in
- * `pseudoHeaderSum`.
- */
+/** An address folded to 16 bits, big-endian: `pseudoHeaderSum` takes it like one of IPv4. */
 export const addressSum = (w0: number, w1: number, w2: number, w3: number): number =>
   fold(addWords(addWords(0, w0, w1), w2, w3));
 
-/**
- * Whether the first `bits` bits of two addresses are the same; both are arrays of words, from `a`
- * and `b` on.
- */
+/** Whether the first `bits` of two addresses, words from `a` and `b` on, are the same. */
 export function isSamePrefix(i32: Int32Array, a: number, b: number, bits: number): boolean {
   let left = bits;
   for (let word = 0; left > 0; word++, left -= 32) {

@@ -5,7 +5,7 @@
  *   once, at the border.
  * - Sequence numbers are int32 modulo 2^32 (tcp/seq.ts compares them).
  *
- * Called by tcp/. Read first: RFC 9293 3.1 and 3.2; RFC 7323 2.2 and 3.2; RFC 2018 2 and 3.
+ * Read first: RFC 9293 3.1 and 3.2; RFC 7323 2.2 and 3.2; RFC 2018 2 and 3.
  */
 export const TCP_SOURCE_PORT = 0;
 export const TCP_DESTINATION_PORT = TCP_SOURCE_PORT + 2;
@@ -39,9 +39,7 @@ export const OPTION_SACK_PERMITTED = 4;
 export const OPTION_SACK = 5;
 export const OPTION_TIMESTAMPS = 8;
 
-/**
- * NOP, NOP, timestamps, length 10: how nearly everyone lays timestamps out (RFC 7323 appendix A).
- */
+/** NOP, NOP, timestamps, length 10: as nearly everyone lays them out (RFC 7323 appendix A). */
 export const TIMESTAMPS_WORD = 0x0101080a;
 /** That word and two timestamps. */
 export const TIMESTAMPS_BYTES = 12;

@@ -1,9 +1,9 @@
 /**
  * UDP: where the fields stand, relative to the UDP header.
  *
- * - A checksum of zero says that there is none; one that computes to zero is sent as 0xffff.
+ * - A checksum of zero says that there is none, so one that computes to zero is sent as 0xffff.
  *
- * Called by net/udp.ts. Read first: RFC 768; RFC 1122 4.1.3.
+ * Read first: RFC 768; RFC 1122 4.1.3.
  */
 export const UDP_SOURCE_PORT = 0;
 export const UDP_DESTINATION_PORT = UDP_SOURCE_PORT + 2;
