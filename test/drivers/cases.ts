@@ -10,6 +10,7 @@
  *
  * Called by main.ts and result.ts.
  */
+import { basename } from 'node:path';
 import type { Step } from './machine.ts';
 
 export interface Case {
@@ -31,7 +32,7 @@ const VIRTIO = 'virtio-net-pci,romfile=,netdev=%n,mac=%m';
 /** Zero-copy is offered only to a device behind an IOMMU, or one that says so. */
 const PLATFORM = `${VIRTIO},iommu_platform=on,disable-legacy=on`;
 const INLINE = '--domain inline';
-const LIVE_TESTS = ['afxdp', 'xdp-program', 'queues', 'tap'];
+const LIVE_TESTS = ['afxdp', 'privileged/xdp-program', 'queues', 'privileged/tap'];
 
 /** 6.13 brought zero-copy to virtio_net. */
 const ofVirtio = (kernel: string): string => {
@@ -64,8 +65,9 @@ export const CASES: readonly Case[] = [
   { name: 'veth-process', kind: 'own', words: '', runs: generic },
   { name: 'tap', kind: 'own', words: `${INLINE} --nic tap` },
   { name: 'doctor', kind: 'doctor', words: '' },
-  ...LIVE_TESTS.map((name): Case => {
-    return { name: `test-${name}`, kind: 'tests', words: `test/nic/${name}.live.test.ts` };
+  ...LIVE_TESTS.map((path): Case => {
+    const words = `test/nic/${path}.live.test.ts`;
+    return { name: `test-${basename(path)}`, kind: 'tests', words };
   }),
 ];
 

@@ -1,6 +1,6 @@
 /** What test/drivers/run calls right: nothing that was not seen. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -92,4 +92,15 @@ test('plan_some of the cases_each has the tap that it has in every machine', () 
   assert.deepEqual(steps[0], first);
   assert.equal(devices.length, 4);
   assert.equal(steps[1]?.line, 'own --domain inline --nic tap --batch 1');
+});
+
+test('plan_every test that it names_is there', () => {
+  const files = CASES.filter(({ kind }) => kind === 'tests').flatMap(({ words }) =>
+    words.split(' '),
+  );
+  assert.ok(files.length > 0);
+  assert.deepEqual(
+    files.filter((file) => !existsSync(join(import.meta.dirname, '../..', file))),
+    [],
+  );
 });

