@@ -1,32 +1,28 @@
 /**
  * AF_XDP: the driver on the hottest path. Four rings in the arena, shared with the kernel.
  *
- * - Ownership: a frame is the pool's, the stack's, or lent to the kernel (fill and receive ring,
- *   transmit ring and completion ring). `#lent` has one byte a frame for the last case, because the
- *   kernel keeps dropped receive frames on a list of its own, where no ring shows them: `close`
- *   finds all of them by it.
- * - At most half the receive pool is lent to the fill ring, the rest is for flows that hold data.
- *   What is lent fits the fill ring and the receive ring, so neither can overflow.
+ * - A frame is the pool's, the stack's, or lent to the kernel (fill and receive ring, transmit and
+ *   completion ring). `#lent` has one byte a frame for the last case: the kernel keeps dropped
+ *   receive frames on a list of its own, where no ring shows them; by `#lent` `close` finds them.
+ * - At most half the receive pool is lent, the rest is for flows that hold data. What is lent fits
+ *   the fill ring and the receive ring, so neither can overflow.
  * - In copy mode as few frames as the traffic needs go round, because all of them are written to in
- *   turn: LEND_MIN stay in the second-level cache (4096: 385,000, 512: 456,000 echoes a second).
- *   A backlog of half of what is lent doubles it at once, a long calm halves it again.
- * - Ring indexes run modulo 2^32 and are cached; the shared ones are read and written once a batch,
- *   by Atomics.
- * - The fill ring has entries before the socket is bound (xsk.ts says why); when that fails,
- *   `close` takes them home.
+ *   turn: LEND_MIN stay in the second-level cache (4096: 385,000, 512: 456,000 echoes a second). A
+ *   backlog of half of what is lent doubles it at once, a long calm halves it again.
+ * - Ring indexes run modulo 2^32 and are cached; the shared ones are touched once a batch.
+ * - The fill ring has entries before the socket is bound (why: xsk.ts).
  * - `transmit` writes a descriptor; `kick` publishes all of them and rings once. A kick that the
  *   kernel answers with EAGAIN is repeated while frames still leave: one sends 32 in copy mode
  *   before Linux 6.17. Any other refusal (ENOBUFS, EBUSY) waits for the next kick. While the link
  *   is down or gone kicks are rare (link-backoff.ts), and no reason to stay awake; what was
  *   published leaves when it is up again.
  * - How far the kernel is in the transmit ring is the later of two indexes, because up to Linux
- *   6.12 a kick that ends with EAGAIN leaves the ring's consumer index where it was: each
- *   descriptor that is taken gives one completion, so the completion ring's producer index is never
- *   ahead of the truth.
- * - A refused descriptor may never be completed (some kernels do complete it), so lengths are
- *   checked here.
+ *   6.12 a kick that ends with EAGAIN leaves the ring's consumer index where it was. Each
+ *   descriptor that is taken gives one completion, so that ring's producer is never ahead of truth.
+ * - Lengths are checked here: some kernels complete a refused descriptor, others never do.
  *
- * Called by the elastic thread. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
+ * Made by dataplane/nics.ts and privileged/open.ts. Read first:
+ * Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Clock } from '../arena/clock.ts';
@@ -52,8 +48,7 @@ const C_LINK_REFUSED = COUNTER.linkRefused;
 
 const NEED_WAKEUP = 1;
 /**
- * Receive frames lent at least; and so many batches in a row that needed a quarter at most are a
- * calm.
+ * Receive frames lent at least; a calm is so many batches in a row that needed a quarter at most.
  */
 const LEND_MIN = 512;
 const CALM_BATCHES = 16_384;
@@ -72,9 +67,7 @@ export interface AfXdpOptions extends XskOptions {
   ifname: string;
   mac: Uint8Array;
   mtu: number;
-  /**
-   * Receive frames lent to the kernel, always; default: as many as are needed, up to ringEntries.
-   */
+  /** Receive frames lent to the kernel, always; default: as traffic needs, up to ringEntries. */
   lend?: number;
   /** Why zero-copy is not wished for, where it is not. */
   copyWhy?: string;
@@ -122,8 +115,7 @@ export class AfXdp implements Nic {
 
   #lendMin: number;
   /**
-   * Receive frames to be lent now, and batches since the last that needed more than a quarter of
-   * them.
+   * Receive frames to be lent now, and batches since the last that needed over a quarter of them.
    */
   #lendTarget: number;
   #calm = 0;

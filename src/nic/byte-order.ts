@@ -1,6 +1,6 @@
 /**
  * Numbers of a frame, which are in network order, as a little-endian machine loads them: for what
- * is compared or added without being turned around first.
+ * is compared or added without being turned round first (BPF programs, the hash of flow groups).
  */
 
 /** Of 16 bits. */

@@ -2,18 +2,15 @@
  * A cable: a link in shared memory between two dataplanes, of one process or of two.
  *
  * - `makeCable` makes what both ends need: a memfd (sealed: nobody can shrink it under the other)
- *   and one eventfd a direction. Each end maps the memfd into its own arena, which must be the
- *   bound one.
+ *   and one eventfd a direction. Each end maps the memfd into its own arena, the bound one.
  * - Each direction is a ring (arena/ring.ts) of 2048-byte slots. `transmit` copies the frame in and
  *   frees it, `receive` copies it out into a receive frame. Indexes are published once a batch.
- *   Full: drop, txFull.
  * - The ends do not trust each other: every index and length is checked once, on a copy.
  * - Sleeping: `prepareSleep` says so in the shared memory and looks once more; the sender writes
  *   the eventfd only for a receiver that sleeps. Store-then-load on both sides: one of them always
  *   sees the other (Dekker).
  *
- * Called by the elastic thread; tests, benchmarks and chains of dataplanes use it in place of a
- * NIC.
+ * Made by dataplane/nics.ts: the NIC of demonstrations, tests, benchmarks, chains of dataplanes.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';
@@ -46,7 +43,7 @@ const FLAGS_BYTES = 4096;
 /** Flags on cache lines of their own, and no two in a pair that the prefetcher joins. */
 const FLAG_BYTES = 128;
 const SLOT_WORDS = FRAME_BYTES / 4;
-/** In a slot: length, then the frame. */
+/** In a slot: length, then the frame at a multiple of 16. */
 const SLOT_FRAME = 16;
 const FRAME_MAX = FRAME_BYTES - SLOT_FRAME;
 
@@ -226,10 +223,7 @@ export class Cable implements Nic {
     return 0;
   }
 
-  /**
-   * True: nothing has come, and from now on the sender writes `fds[0]`. `wake` or `receive` ends
-   * it.
-   */
+  /** True: nothing has come, and the sender will write `fds[0]`. `wake` or `receive` ends it. */
   prepareSleep(): boolean {
     Atomics.store(this.#i32, this.#sleeping, 1);
     this.#asleep = true;

@@ -9,13 +9,12 @@
  * - So zero-copy is asked for by itself only where it is known to take a whole frame. A driver that
  *   is not in the list is used in copy mode, which always does; who insists (`--xdp zerocopy`) gets
  *   what the driver does.
- * - Chunks of 4096 bytes would be right on those NICs. The arena's frames are 2048 bytes for every
- *   link, because that is what a receive pool of 24,576 frames and its cache lines are measured
- *   with; so those NICs are used in copy mode.
+ * - Chunks of 4096 bytes would be right on those NICs, but the arena's frames are 2048 bytes for
+ *   every link: a receive pool of 24,576 frames and its cache lines are measured with that.
  *
- * Called by the control plane (control/service/life.ts, control/link/xdp-features.ts). Read first:
- * each driver's *_xsk.c, and where it writes the size of its receive buffers (SRRCTL in igb, igc
- * and ixgbe; the queue context in i40e and ice).
+ * Called by the control plane (control/link/xdp.ts, control/link/xdp-features.ts). Read first: each
+ * driver's *_xsk.c, and where it writes the size of its receive buffers (SRRCTL in igb, igc and
+ * ixgbe; the queue context in i40e and ice).
  */
 export type XdpMode = 'native' | 'generic';
 
@@ -23,10 +22,7 @@ export type XdpMode = 'native' | 'generic';
 export const COPY_WISHES = ['auto', 'copy', 'zerocopy'] as const;
 export type CopyWish = (typeof COPY_WISHES)[number];
 
-/**
- * Zero-copy with 2048-byte chunks takes a whole frame of MTU 1500, or is refused. virtio_net was
- * run, the others read.
- */
+/** It takes a whole frame of MTU 1500, or is refused. virtio_net was run, the others read. */
 const WHOLE: readonly string[] = ['virtio_net', 'i40e', 'ice', 'mlx5_core'];
 /** It does not, and says nothing. igb was run, the others read: they have its registers. */
 const CUTS: readonly string[] = ['igb', 'igc', 'ixgbe'];

@@ -1,7 +1,8 @@
 /**
  * Why a driver could not be set up: a stable code, what was asked, and the remedy.
  *
- * - Thrown by set-up code only (attach, open); the hot path counts instead.
+ * - Thrown by set-up code only; the hot path counts instead.
+ * - One table says what each errno means; a step has a table of its own for what differs there.
  * - `errno` is the kernel's, 0 when the refusal is ours.
  */
 import { getSystemErrorMap } from 'node:util';
@@ -47,10 +48,7 @@ const EOPNOTSUPP = 95;
 const EAFNOSUPPORT = 97;
 const ENETDOWN = 100;
 
-/**
- * What each errno means while a driver is set up: code and remedy. Steps override what differs for
- * them.
- */
+/** What an errno means while a driver is set up: code and remedy. */
 type Meaning = readonly [NicRefusal, string];
 
 const PRIVILEGE: Meaning = [

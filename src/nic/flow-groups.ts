@@ -2,14 +2,12 @@
  * Which thread a flow belongs to: a hash of its addresses and ports names one of 128 flow groups, a
  * table names the thread of each group (OSDI'14 section 4.4).
  *
- * - Nobody is asked and nothing is looked up: whoever knows key and table knows the thread of a
- *   flow that does not exist yet. So a thread that connects can pick a port whose answers come back
- *   to it, and what steers frames in the kernel (privileged/flow-group-program.ts) comes to the
- *   same result.
+ * - Whoever knows key and table knows the thread of a flow that does not exist yet; nobody is asked
+ *   and nothing looked up. So a thread that connects can pick a port whose answers come back to it,
+ *   and what steers frames in the kernel (privileged/flow-group-program.ts) agrees with it.
  * - Of a TCP segment or UDP datagram, IPv4 as its mapped address (::ffff:a.b.c.d): 18 halves of 16
  *   bits, each as a little-endian machine loads it from the frame. The sum of all, each multiplied
- *   by a secret word of its own, plus one more (modulo 2^32), is mixed; the upper seven bits are
- *   the group.
+ *   by a secret word of its own, plus one more (modulo 2^32), is mixed: its upper seven bits.
  * - The local port comes last: `sumOf` is made once, and each port that is tried costs one
  *   multiplication and the mixing.
  * - int32 in, int32 out; nothing is allocated after construction.
@@ -22,8 +20,7 @@
  * Toeplitz with the key that everybody uses, and hashes whose key is only where they begin, let a
  * peer aim all of its flows at one thread. A sum alone would do for flows that have nothing to do
  * with each other, but the ports of one peer follow on each other: with one key in sixty 32 of them
- * would be on one of two threads. Hence the mixing. Where a NIC steers, its own hash and table are
- * what counts.
+ * would be on one of two threads. Hence the mixing. Where a NIC steers, its hash and table count.
  *
  * Called by tcp/ephemeral-ports.ts and privileged/steering.ts. Read first: Lemire and Kaser,
  * "Strongly universal string hashing is fast"; Documentation/networking/scaling.rst (RSS).

@@ -8,8 +8,9 @@
  * - A device that was removed is readable for ever without anything to read: `isGone` says so, and
  *   nobody should poll it.
  * - The descriptor must be non-blocking, and is closed by `close`. The arena must be the bound one.
+ * - One system call a frame: for rootless use, not for speed.
  *
- * Called by the elastic thread. One system call a frame: for rootless use, not for speed.
+ * Made by dataplane/nics.ts, around/overheard.ts and privileged/tap.ts.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Frames } from '../arena/frames.ts';

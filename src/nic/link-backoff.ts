@@ -2,15 +2,14 @@
  * A link that is down or gone, as its driver sees it: every call is refused at once, so asking in
  * each iteration would be a full core of system calls that nobody hears.
  *
- * - `heard` is given the kernel's answer to a kick; true: it was about the link, and is not the
- *   frames' fault.
+ * - `heard` is given the kernel's answer to a kick; true: it is the link's fault, not the frames'.
  * - From then on `mayTry` is true once every wait, which doubles from WAIT_MIN_MS to WAIT_MAX_MS of
  *   the stack's clock, so the thread may sleep meanwhile. The first call that is not refused for
  *   the link's sake ends it.
  * - Nothing here wakes a thread: frames that come do, timers of the stack, and the control plane
  *   when it sees the link up.
  *
- * Called by afxdp.ts. Read first: net/xdp/xsk.c xsk_check_common.
+ * Used by afxdp.ts and frame-file.ts. Read first: net/xdp/xsk.c xsk_check_common.
  */
 import type { Clock } from '../arena/clock.ts';
 
@@ -20,6 +19,7 @@ const ENODEV = 19;
 const EBADFD = 77;
 const ENETDOWN = 100;
 
+/** A kick in each iteration is a core; one in 256 ms is nothing, and the end is noticed as soon. */
 const WAIT_MIN_MS = 1;
 const WAIT_MAX_MS = 256;
 
@@ -34,10 +34,7 @@ export const isLinkError = (result: number): boolean =>
   result === -EIO ||
   result === -EBADFD;
 
-/**
- * Whether it says that the device behind a descriptor was removed: nothing will ever come of it
- * again.
- */
+/** Whether the device behind a descriptor was removed: nothing will ever come of it again. */
 export const isGoneError = (result: number): boolean => result === -EBADFD || result === -ENODEV;
 
 export class LinkBackoff {

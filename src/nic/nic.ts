@@ -1,20 +1,17 @@
 /**
- * What a driver is: AF_XDP, TAP, cable, the simulator's link, and the wrappers that impair, capture
- * and trace.
+ * What a driver is: AF_XDP, TAP, cable, the simulator's link, and the wrappers of nic/around.
  *
  * - `receive` takes up to `max` frames (never more than BATCH_MAX); they are then the caller's,
  *   named by `rxOffsets[i]` (arena offset of the Ethernet header) and `rxLengths[i]` (bytes, no
- *   FCS).
- * - `transmit` consumes its frame, always: full means drop, free, count (`txFull`). The frame may
- *   come from either pool.
- * - `kick` publishes what was transmitted and rings the doorbell: once a batch.
- * - `reclaim` returns completed frames to their pool and lends fresh receive frames to the NIC:
- *   once a batch.
+ *   FCS). What has no Ethernet header, or fits no buffer, is `rxTooLong`.
+ * - `transmit` consumes its frame, always: where there is no room it is freed and counted
+ *   (`txFull`). The frame may come from either pool.
+ * - Once a batch: `kick` publishes what was transmitted and rings the doorbell; `reclaim` returns
+ *   completed frames to their pool and lends fresh receive frames to the NIC.
  * - Integers in, integers out; nothing is allocated per frame.
- * - `fds` are what an idle thread polls for POLLIN; empty for a driver that can only be polled.
  *
- * Called by the elastic thread and the stack. Read first: Documentation/networking/af_xdp.rst;
- * ixy's ixgbe.c.
+ * Called by the elastic thread; `transmit` by net/both/neighbour-cache.ts, net/v4/arp.ts and
+ * net/v6/link-messages.ts. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
  */
 export interface Nic {
   /** For messages: 'af_xdp ix1 queue 0'. */
@@ -23,6 +20,7 @@ export interface Nic {
   readonly mac: Uint8Array;
   /** Largest IP packet, bytes. */
   readonly mtu: number;
+  /** What an idle thread polls for POLLIN; empty: the driver can only be polled. */
   readonly fds: readonly number[];
   /** Most frames of one iteration that pay here; absent: BATCH_MAX. */
   readonly batchMax?: number;
@@ -34,26 +32,15 @@ export interface Nic {
   transmit(offset: number, length: number): void;
   kick(): void;
   reclaim(): void;
-  /**
-   * Receive frames that the driver holds now (fill ring, receive ring): the other side of
-   * `Frames.allHome`.
-   */
+  /** Receive frames that the driver holds now: the other side of `Frames.allHome`. */
   framesLent(): number;
-  /**
-   * The thread is about to poll `fds`: false when work has come meanwhile. Absent: polling them is
-   * enough.
-   */
+  /** Before `fds` are polled: false when work has come meanwhile. Absent: polling is enough. */
   prepareSleep?(): boolean;
-  /**
-   * What is behind `fds` was removed: they are always ready, with nothing to read. Absent: never.
-   */
+  /** What is behind `fds` was removed: always ready, nothing to read. Absent: never. */
   isGone?(): boolean;
   /** The thread is awake again. */
   wake?(): void;
-  /**
-   * Frames that the kernel has dropped before they reached the driver, by its own names, each under
-   * one of them.
-   */
+  /** Frames that the kernel dropped before the driver, each under one of the kernel's own names. */
   kernelDrops?(): Record<string, number>;
   /** Takes every frame back to its pool and releases what the driver holds of the kernel. */
   close(): void;

@@ -1,21 +1,16 @@
 /**
- * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, and then bound
- * to one queue.
+ * An AF_XDP socket made ready: memory registered, four rings mapped into the arena, a queue bound.
  *
  * - `bind` is a step of its own, because the fill ring must have entries before: some drivers (igb)
  *   take their buffers while the socket is bound, and never look again if there were none.
  * - Zero-copy is asked for by name and copy mode after it, so that the kernel's reason is known: a
  *   bind without either flag falls back in silence.
- * - Needs no privilege beyond the descriptor, but locked memory: RLIMIT_MEMLOCK >= the frames, or
- *   CAP_IPC_LOCK.
- * - The UMEM is `frames.base .. frames.end`: memfds must be mapped over it before (the kernel pins
- *   the pages).
- * - UMEM headroom is TRANSMIT_HEADROOM, so that a received IP header is 4-byte aligned like one we
- *   send.
- * - The rings are mapped MAP_FIXED over arena segments: the arena's own views reach them. The arena
- *   must be the bound one (`arena.bindNative`).
- * - A mapping keeps the socket alive: `release` puts plain memory back before it closes the
- *   descriptor.
+ * - Needs only the descriptor and locked memory: RLIMIT_MEMLOCK >= the frames, or CAP_IPC_LOCK.
+ * - The UMEM is `frames.base .. frames.end`. Its pages are pinned: memfds are put under it before.
+ * - UMEM headroom is TRANSMIT_HEADROOM: a received IP header is 4-byte aligned like one we send.
+ * - The rings are mapped MAP_FIXED over arena segments, so the arena's own views reach them. The
+ *   arena must be the bound one (`arena.bindNative`).
+ * - A mapping keeps the socket alive: `release` puts plain memory back before it closes.
  *
  * Called by afxdp.ts. Read first: net/xdp/xsk.c; Documentation/networking/af_xdp.rst "Rings".
  */
@@ -53,6 +48,7 @@ const XDP_ZEROCOPY = 4;
 const XDP_USE_NEED_WAKEUP = 8;
 const MAP_ANONYMOUS = 0x20;
 const PAGE_BYTES = 4096;
+/** The kernel frees a closed socket's queue from a work queue, a little after close(2) returned. */
 const BIND_PATIENCE_MS = 300;
 
 /** Where each ring is: option that sizes it, page offset of its mapping, bytes of an entry. */
@@ -181,10 +177,7 @@ export class Xsk {
     };
   }
 
-  /**
-   * The kernel lets go of socket, queue and memory before this returns (if no other copy of fd is
-   * open).
-   */
+  /** The kernel lets go of socket, queue and memory before this returns, if no other fd is open. */
   release(): void {
     for (const { offset, bytes } of this.#mapped) {
       const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -255,7 +248,6 @@ export class Xsk {
       .u16(2, XDP_USE_NEED_WAKEUP | how)
       .u32(4, ifindex)
       .u32(8, queue);
-    // The kernel frees a closed socket's queue from a work queue, a little after close(2) returned.
     const until = performance.now() + BIND_PATIENCE_MS;
     let result: number;
     do result = sys.syscall(SYS.bind, this.fd, address.bytes, 16);

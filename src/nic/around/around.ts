@@ -1,6 +1,7 @@
 /**
- * A driver around a driver: everything goes through to the one inside, which subclasses change
- * where they have something to do (impair.ts, capture.ts, trace.ts, siblings.ts, overheard.ts).
+ * A driver around a driver: everything goes through to the one inside. A subclass changes only what
+ * it has something to do with, so wrappers stand around each other in any order (impair.ts,
+ * capture.ts, trace.ts, siblings.ts, overheard.ts).
  */
 import type { Nic } from '../nic.ts';
 

@@ -9,7 +9,7 @@
  *   `kick`), when a frame does not fit, before sleeping, and on close. Writing blocks the thread: a
  *   tool, not for service.
  *
- * Used by `ix capture`, tests and the simulator. Read first: draft-ietf-opsawg-pcap.
+ * Used by dataplane/nics.ts (`--capture`). Read first: draft-ietf-opsawg-pcap.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Arena } from '../../arena/arena.ts';
@@ -46,10 +46,7 @@ export class Capture extends AroundNic {
   #fill = 0;
   #file: number;
   readonly #isOurs: boolean;
-  /**
-   * The clock when last read, and the time of day then. Until the first frame the clock has not
-   * been read.
-   */
+  /** The clock when last read (not before the first frame), and the time of day then. */
   #lastUs = 0;
   #isRunning = false;
   #seconds: number;

@@ -1,8 +1,7 @@
 /**
  * Copies of frames, each with the time at which it goes on: what impair.ts delays.
  *
- * - Fixed buffers in the arena, no frame of any pool. `put` copies in, `take` copies the earliest
- *   out.
+ * - Fixed buffers in the arena, no frame of any pool: `put` copies in, `take` the earliest out.
  * - Equal times leave in the order they came. Times are int32 microseconds modulo 2^32.
  * - Sorted array, inserted from the end: most frames are due after all that are held.
  */

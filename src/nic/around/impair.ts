@@ -1,17 +1,16 @@
 /**
- * A bad network: a driver around a driver that loses, duplicates, corrupts, delays and reorders
- * frames.
+ * A bad network: a driver around a driver, which loses, duplicates, corrupts, delays or reorders.
  *
  * - Each direction has its own impairments and its own random stream, a function of the seed and of
  *   the frames that went before: a run with the same seed and the same traffic is the same run.
- * - Time is the `clock` it is given, virtual or real; held frames move on at the next `receive` or
- *   `kick`.
+ * - Time is the `clock`, virtual or real; held frames go on at the next `receive` or `kick`.
  * - What is held (delayed, duplicated, overtaken) is copied into buffers of its own, so no pool
  *   runs short by it and nothing is lent; they are bounded, and a frame that finds none free is
  *   lost (`overflowed`).
  * - While frames are held `prepareSleep` says no: the thread spins, as it is a test that runs.
  *
- * Used by tests and the simulator. Read first: tc-netem(8), whose vocabulary this is.
+ * Used by dataplane/nics.ts (`--impair`) and the simulator (sim/path.ts). Read first: tc-netem(8),
+ * whose vocabulary this is.
  */
 import type { Arena } from '../../arena/arena.ts';
 import type { Clock } from '../../arena/clock.ts';

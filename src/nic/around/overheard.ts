@@ -1,16 +1,13 @@
 /**
- * A driver around a driver, on an interface shared with the kernel: what is for everybody there is
- * heard, too.
+ * A driver around a driver, on an interface shared with the kernel: what is for all is heard, too.
  *
  * - The driver inside has what is ours alone. What the XDP program leaves to the kernel and the
  *   stack needs as well (a neighbour that has moved, a broadcast, what routers say to all nodes)
- *   comes by a packet socket that copies it (nic/privileged/packet-socket.ts): the kernel has its
- *   own all the same.
+ *   comes by a packet socket that copies it (nic/privileged/packet-socket.ts).
  * - A read is a system call, so a busy thread looks once a millisecond; a sleeping one is woken by
  *   the descriptor. That batch has room for it, however much has come for the driver inside: a
  *   flood must not keep us from what others say.
- * - Every thread has a socket of its own, and all hear everything: nothing of it is told to
- *   siblings.
+ * - Every thread has a socket of its own and hears everything: nothing of it is told to siblings.
  *
  * Called by dataplane/nics.ts. Read first: packet(7).
  */
@@ -22,7 +19,7 @@ import { FrameFile } from '../frame-file.ts';
 import type { Nic } from '../nic.ts';
 import { AroundNic } from './around.ts';
 
-/** One of so many places of a batch. */
+/** One of so many places of a batch is kept for what is overheard. */
 const SHARE = 4;
 
 const C_OVERHEARD = COUNTER.rxOverheard;

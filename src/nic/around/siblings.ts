@@ -7,13 +7,11 @@
  *   flow have none, or not the flow's: they arrive anywhere. Each thread has its own tables
  *   (nothing is shared), so each gets a copy.
  * - What asks something (ARP request, solicitation, echo) is answered by who gets it, once.
- * - Bounded on both sides: TOLD_MAX frames each TOLD_MS, HEARD_MAX that wait; what is more is
- *   dropped and counted (`siblingsLimited`). A neighbour that floods costs the others no more than
- *   that.
+ * - Bounded on both sides, so that a neighbour that floods one thread costs the others little:
+ *   TOLD_MAX frames each TOLD_MS, HEARD_MAX that wait; what is more is `siblingsLimited`.
  * - `tell` allocates: only what is rare is told.
  *
- * Called by dataplane/nics.ts; the way between the threads is dataplane/main.ts. Read first:
- * OSDI'14 section 4.4.
+ * Made by dataplane/nics.ts; dataplane/main.ts is the way between threads. Read first: OSDI'14 4.4.
  */
 import type { Arena } from '../../arena/arena.ts';
 import type { Clock } from '../../arena/clock.ts';
@@ -54,8 +52,10 @@ const C_TOLD = COUNTER.siblingsTold;
 const C_HEARD = COUNTER.siblingsHeard;
 const C_LIMITED = COUNTER.siblingsLimited;
 
+/** A batch of them in each TOLD_MS: what is honest is far below, answers and advertisements. */
 const TOLD_MAX = 64;
 const TOLD_MS = 100;
+/** What waits for room in a batch: as much as four siblings may tell at once. */
 const HEARD_MAX = 256;
 const BYTES_MAX = FRAME_BYTES - TRANSMIT_HEADROOM;
 
@@ -87,7 +87,7 @@ function isForAll(u8: Uint8Array, frame: number, length: number, type: number): 
   return u8[packet + ARP_OPERATION + 1] === ARP_REPLY || isGratuitous(u8, packet);
 }
 
-/** A request for the sender's own address: it has moved (RFC 5227 3), whoever it was sent to. */
+/** A request for the sender's own address: it has moved (RFC 5227 2.3), whoever it was sent to. */
 function isGratuitous(u8: Uint8Array, packet: number): boolean {
   for (let i = 0; i < 4; i++) {
     if (u8[packet + ARP_SENDER_IP + i] !== u8[packet + ARP_TARGET_IP + i]) return false;

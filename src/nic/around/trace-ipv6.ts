@@ -1,8 +1,7 @@
 /**
  * An IPv6 packet in words, for trace.ts: its extension headers by name, ICMPv6 by what it says.
  *
- * - `fd77::1 > fd77::2 icmp6 echo request len 64`, `fe80::1 > ff02::1:ff00:2 icmp6 neighbour
- *   solicitation fd77::2`.
+ * - `fd77::1 > fd77::2 icmp6 echo request len 64`, `fe80::1 > ff02::1 icmp6 router advertisement`.
  * - Works on any bytes, however short or broken; a chain of headers is followed for eight.
  */
 import {
@@ -63,6 +62,7 @@ const MESSAGES: Record<number, string> = {
   143: 'listener report',
 };
 
+/** As many as the stack takes (EXTENSION_HEADERS_MAX): it would drop a longer chain. */
 const HEADERS_MAX = 8;
 
 function describeIcmp6(view: View, icmp: number, bytes: number): string {

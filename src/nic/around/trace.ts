@@ -1,9 +1,8 @@
 /**
  * A driver around a driver that says of every frame what it is, one line each, to a sink.
  *
- * - `<` came in, `>` goes out: `> 10.77.0.2.11211 > 10.77.0.1.40000 [S.] seq 1 ack 2 win 65535 len
- *   0`.
- * - Formats allocate: a tool for tests, the simulator and `ix capture`, never for service.
+ * - `<` came in, `>` goes out: `> 10.77.0.2.80 > 10.77.0.1.40000 [S.] seq 1 ack 2 win 65535 len 0`.
+ * - Formats allocate: a tool for tests, the simulator and `--trace`, never for service.
  * - `describeFrame` works on any bytes, however short or broken.
  */
 import type { Arena } from '../../arena/arena.ts';

@@ -1,6 +1,5 @@
 /**
- * The privileged half of AF_XDP: the XDP program on an interface, the map of its sockets, and the
- * sockets.
+ * The privileged half of AF_XDP: the XDP program on an interface, and the map of its sockets.
  *
  * - `attachXdp` needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF in the namespace that owns the
  *   interface; what it hands out (`openSocket`: a descriptor) needs no privilege to use:
@@ -10,10 +9,9 @@
  *   then frames go to the kernel.
  * - Native mode where the driver has it, else generic mode on every driver: `mode` and `fallback`
  *   say which and why. A mode that is asked for is that or a NicError.
- * - The program leaves the interface when `detach` is called or the process dies, however it dies
- *   (BPF link), and so does every other process that was given `linkFd`.
- * - A process that hands a socket on must close its own copy: the queue is busy as long as one is
- *   open.
+ * - The program is there as long as anybody has `linkFd` open (BPF link): until `detach`, or the
+ *   death of the last process that was given it, however it dies.
+ * - A queue is busy as long as one copy of its socket is open: who hands one on closes its own.
  *
  * Called by the control plane. Read first: Documentation/networking/af_xdp.rst.
  */
@@ -43,8 +41,7 @@ export interface AttachOptions extends OurAddresses {
   /** Why `mode` is generic. */
   why?: string;
   /**
-   * What else the kernel says of a program, an interface and one of XDP_MODE that it has refused;
-   * '': nothing.
+   * What else the kernel says when it has refused a program on an interface, in one of XDP_MODE.
    */
   explain?: (programFd: number, ifindex: number, mode: number) => string;
 }

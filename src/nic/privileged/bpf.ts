@@ -2,8 +2,7 @@
  * eBPF: a small assembler, and the system call that makes maps, loads programs and attaches them.
  *
  * - Registers are numbers: 0 result, 1-5 arguments (lost by a call), 6-9 kept, 10 frame pointer.
- * - Jump targets are labels, resolved by `assemble`; a missing label is an error here, not at the
- *   verifier.
+ * - Jump targets are labels; one that is missing is an error of `assemble`, not of the verifier.
  * - A program that the verifier refuses throws with the verifier's log in the message.
  * - Needs CAP_BPF, and CAP_NET_ADMIN for what sees frames. Set-up code only.
  *
@@ -167,7 +166,9 @@ const BPF_LINK_CREATE = 28;
 const BPF_ATTACH_XDP = 37;
 const BPF_ATTACH_TCX_EGRESS = 47;
 const ATTRIBUTE_BYTES = 128;
+/** Room for what the verifier says of a program. */
 const LOG_BYTES = 65_536;
+/** EAGAIN: a signal (a profiler's timer) came while the verifier ran; libbpf tries again, too. */
 const LOAD_ATTEMPTS = 100;
 
 export const MAP_TYPE_ARRAY = 2;
@@ -201,9 +202,7 @@ export function readMap(mapFd: number, key: number): number {
 export const deleteFromMap = (mapFd: number, key: number): boolean =>
   bpf(BPF_MAP_DELETE_ELEM, element(mapFd, key)) === 0;
 
-/**
- * What a program is for: frames as a driver receives them, or as the kernel's (struct __sk_buff).
- */
+/** Program types: it sees frames as a driver gets them, or as the kernel has them (__sk_buff). */
 export const PROGRAM = { classifier: 3, xdp: 6 } as const;
 
 /** Loads a program of one of PROGRAM's types: its descriptor. */
@@ -218,7 +217,6 @@ export function loadProgram(type: number, code: Uint8Array, name: string): numbe
     .u32(28, LOG_BYTES)
     .pointer(32, log)
     .text(48, name, 16);
-  // EAGAIN: a signal (a profiler's timer) came while the verifier ran; libbpf tries again, too.
   let result = -EAGAIN;
   for (let i = 0; i < LOAD_ATTEMPTS && result === -EAGAIN; i++) {
     result = bpf(BPF_PROG_LOAD, attribute);

@@ -151,7 +151,7 @@ function mix(program: Assembler): void {
 
 /**
  * Code that leaves the frame's group in GROUP and falls through, or jumps to the label 'no group'.
- * CONTEXT is set.
+ * CONTEXT is set before.
  */
 export function emitFlowGroup(program: Assembler, key: readonly number[]): Assembler {
   program

@@ -1,11 +1,9 @@
 /**
  * What the kernel says of a network interface, and its offloads: by ioctl on a socket.
  *
- * - Works in the network namespace of the calling thread (sysfs shows the namespace it was mounted
- *   in).
+ * - Works in the calling thread's network namespace (sysfs shows the one it was mounted in).
  * - `setOffloads` is needed on the kernel's end of a veth: frames would otherwise come to us with
- *   partial checksums, up to 64 KiB long, and their VLAN tag beside them. Setting needs
- *   CAP_NET_ADMIN.
+ *   partial checksums, up to 64 KiB long, their VLAN tag beside them. Setting needs CAP_NET_ADMIN.
  *
  * Called by set-up and control code. Read first: netdevice(7); include/uapi/linux/ethtool.h.
  */
@@ -126,8 +124,7 @@ export const readOffload = (name: string, offload: Offload): boolean =>
   (readWord(name, offload) & OFFLOADS[offload][2]) !== 0;
 
 /**
- * Switches offloads on or off; those that the interface does not have, or fixes, are left. Returns
- * what changed.
+ * Switches offloads on or off, but those that the interface lacks or fixes: answers what changed.
  */
 export function setOffloads(
   name: string,

@@ -1,11 +1,9 @@
 /**
- * AF_XDP in one step, for a process that is allowed to do both halves: attach, socket, rings, bind,
- * enable.
+ * AF_XDP in one step, for a process that may do both halves: attach, socket, rings, bind, enable.
  *
  * - The arena must be the bound one. `close` takes the frames home and detaches the program.
  *
- * Called by tests and benchmarks; for services the control plane does one half and the dataplane
- * the other.
+ * Called by tests and benchmarks: a service's control plane does one half, its dataplane the other.
  */
 import type { Arena } from '../../arena/arena.ts';
 import type { Clock } from '../../arena/clock.ts';

@@ -10,7 +10,7 @@
  * - Frames of a VLAN (not priority tags, VID 0) and frames that this machine sends are not.
  * - The filter is locked: who is handed the descriptor cannot listen to more. Needs CAP_NET_RAW.
  *
- * Called by the control plane, one a thread. Read first: packet(7);
+ * Called by the control plane, once a thread. Read first: packet(7);
  * Documentation/networking/filter.rst; linux/filter.h.
  */
 import { SYS, sys } from '../../native/sys.ts';

@@ -3,8 +3,7 @@
  * end of a veth pair, and the map of its flow groups.
  *
  * - The program writes `queue_mapping`: the queue that a frame leaves the host's end by, and so the
- *   one that it arrives on at ours (native XDP). The number in there is one more than the queue's,
- *   0 being "not said".
+ *   one that it arrives on at ours (native XDP). The number is one more than the queue's, 0 none.
  * - What has no flow group (flow-group-program.ts) goes to queue 0: its thread tells the others
  *   what concerns them (nic/around/siblings.ts).
  * - Attached by a BPF link (tcx, Linux 6.6): it is there as long as somebody has `linkFd` open. On

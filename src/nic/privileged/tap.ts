@@ -2,16 +2,14 @@
  * TAP: a virtual Ethernet link to this machine's kernel, one read or write a frame.
  *
  * - The kernel's end is the interface `ifname`, made here if it is not there yet, removed when the
- *   last descriptor is closed. Our end has its own address, `mac`: locally administered, random
- *   unless given.
+ *   last descriptor is closed. Our end has an address of its own, locally administered.
  * - Rootless: works inside `unshare --user --map-root-user --net`, or on an interface that an
  *   administrator made for this user (`ip tuntap add IFNAME mode tap user NAME`).
  * - No offloads: without IFF_VNET_HDR and TUNSETOFFLOAD the kernel sends whole, checksummed frames.
  * - The interface still has to be brought up and given an address (control/link/netlink.ts).
- * - Another process can open the device (`openTapDevice`) and hand the descriptor to the driver,
- *   nic/frame-file.ts.
  *
- * Read first: Documentation/networking/tuntap.rst.
+ * A service's control plane calls `openTapDevice` and hands the descriptor to a dataplane; tests
+ * call `openTap`. Read first: Documentation/networking/tuntap.rst.
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
@@ -70,10 +68,7 @@ export function randomMac(): Uint8Array {
   return mac;
 }
 
-/**
- * The kernel's end becomes (or is) interface `ifname`; ours is the descriptor, non-blocking. The
- * caller's to close.
- */
+/** The kernel's end becomes (or is) interface `ifname`; ours is the descriptor, for the caller. */
 export function openTapDevice(ifname: string): number {
   const fd = openDevice();
   const request = new Struct(40).text(0, ifname, 16).u16(16, IFF_TAP_NO_PI);
