@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { judge, type Kept, RATIOS } from '../../bench/guard/judge.ts';
+import {
+  BASE_RATIOS,
+  judge,
+  judgeAgainstBase,
+  type Kept,
+  RATIOS,
+} from '../../bench/guard/judge.ts';
 import { describeMachine, idleShare } from '../../bench/harness/machine.ts';
 
 const machine = describeMachine();
 const spread = (min: number, median: number, max: number) => ({ min, median, max });
 const kept: Kept = {
   machine,
+  base: 'HEAD',
   ratios: { echoVsLinux: spread(3.8, 4, 4.2), roundTripVsLinux: spread(0.3, 0.32, 0.4) },
 };
 
@@ -41,9 +48,28 @@ test('guard_everyRoundMuchBetter_isAGain', () => {
   assert.equal(verdicts({ echoVsLinux: spread(6, 7, 8) })['echoVsLinux'], 'gained');
 });
 
+test('guard_everyRoundATenthSlowerThanTheBase_isALoss', () => {
+  const slower = { echoVsBase: spread(0.8, 0.85, 0.89), rttVsBase: spread(1.12, 1.2, 1.3) };
+  const found = judgeAgainstBase(slower);
+  const lost = found.filter(({ verdict }) => verdict === 'lost').map(({ name }) => name);
+  assert.deepEqual(lost, ['echoVsBase', 'rttVsBase']);
+  assert.ok(found.filter(({ now }) => !now).every(({ verdict }) => verdict === 'undecided'));
+});
+
+test('guard_oneRoundLikeTheBase_isKept_everyRoundFaster_isAGain', () => {
+  const now = { echoVsBase: spread(0.7, 0.8, 0.95), rttVsBase: spread(0.5, 0.6, 0.8) };
+  const verdicts = Object.fromEntries(
+    judgeAgainstBase(now).map(({ name, verdict }) => [name, verdict]),
+  );
+  assert.equal(verdicts['echoVsBase'], 'kept');
+  assert.equal(verdicts['rttVsBase'], 'gained');
+  assert.equal(Object.keys(verdicts).length, BASE_RATIOS.length);
+});
+
 test('guard_committedFile_holdsRatiosOfTheKindsMeasured', () => {
   const file = new URL('../../bench/guard.json', import.meta.url);
-  const { ratios } = JSON.parse(readFileSync(file, 'utf8')) as Kept;
+  const { ratios, base } = JSON.parse(readFileSync(file, 'utf8')) as Kept;
+  assert.match(base, /^[0-9a-f]{40}$/);
   const names = RATIOS.map(({ name }) => name);
   for (const [name, { min, median, max }] of Object.entries(ratios)) {
     assert.ok(names.includes(name), name);
