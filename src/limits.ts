@@ -22,7 +22,7 @@ export const EXTENSION_HEADERS_MAX = 8;
 export const EXTENSION_OPTIONS_MAX = 8;
 /**
  * Our IPv6 addresses, those made of prefixes included; prefixes on our link; default routers, of
- * which RFC 4861 6.3.4 asks for two at least. More: ndpPrefixIgnored, a router less.
+ * which RFC 4861 6.3.4 asks for two. More: ndpPrefixIgnored, further routers are not taken.
  */
 export const ADDRESSES6_MAX = 8;
 export const PREFIXES6_MAX = 8;

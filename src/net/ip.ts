@@ -5,10 +5,10 @@
  * - `remote` is an IPv4 address or a token, `local` one of our own of the same family. Everything
  *   takes the IPv4 road with one comparison.
  * - A flow holds its remote address from its beginning to its end: `hold`, `release`.
- * - `peerOf` and `localOf` are the border to applications: four words become one, and nothing else
- *   does.
+ * - `peerOf` and `localOf` are the border to applications: only here four words become one.
  *
- * Called by TCP (as `IpLayer`), the gate, and UDP. Read first: net/v6/destinations.ts.
+ * Called by TCP (as tcp/segment.ts `IpLayer`), the gate, and UDP. Read first:
+ * net/v6/destinations.ts.
  */
 import { MAPPED_V4 } from '../gate/abi.ts';
 import { IP_HEADER_BYTES, IP_PAYLOAD } from '../wire/ipv4.ts';
@@ -106,8 +106,7 @@ export class Ip {
   }
 
   /**
-   * Advice from above: packets to `remote` by way of `neighbour`, which `neighbourFor` has named,
-   * do not arrive.
+   * Advice from above: what goes to `remote` by way of `neighbour`, its next hop, does not arrive.
    */
   doubt(remote: number, neighbour: number): void {
     if (isToken(remote)) this.v6.doubt(neighbour);
@@ -120,15 +119,14 @@ export class Ip {
   }
 
   /**
-   * What one packet carries to `remote`, IP header and all: on the link, and on the path as far as
-   * is known.
+   * What one packet carries to `remote`, IP header and all: on the link, and on the path as known.
    */
   linkMtu(remote: number): number {
-    return isToken(remote) ? this.v6.linkMtu() : this.v4.mtuOf();
+    return isToken(remote) ? this.v6.linkMtu() : this.v4.linkMtu();
   }
 
   pathMtu(remote: number): number {
-    return isToken(remote) ? this.v6.mtuTo(remote) : this.v4.mtuOf();
+    return isToken(remote) ? this.v6.mtuTo(remote) : this.v4.linkMtu();
   }
 
   hold(remote: number): void {
@@ -162,10 +160,7 @@ export class Ip {
     return isToken(address) ? this.v6.addresses.isKnown(address) : address === this.v4.address;
   }
 
-  /**
-   * Writes a peer's address as four words at `w` of `into`: for applications, and for what is
-   * hashed.
-   */
+  /** A peer's address as four words at `w` of `into`: for applications, and for what is hashed. */
   describe(remote: number, w: number, into: Int32Array = this.#i32): void {
     if (!isToken(remote)) {
       describeIpv4(remote, w, into);

@@ -3,12 +3,10 @@
  *
  * - The order of checks is RFC 1122 3.2.1's: version, header length, total length, checksum,
  *   options, destination, source, fragment. Each drop has its own counter.
- * - The fast path is a 20-byte header to our own address, not a fragment: 23 ns,
- *   Ethernet included.
+ * - The fast path is a 20-byte header to our own address, not a fragment: 23 ns, Ethernet included.
  * - A TTL of 0 or 1 is no reason to drop what has arrived (RFC 1122 3.2.1.7); 0 is counted.
- * - Options are skipped; source routes are refused (RFC 7126 4.3). Broadcasts reach UDP only, and
- *   nothing that came as a link-layer broadcast reaches anybody without an IP broadcast address
- *   (RFC 1122 3.3.6).
+ * - Options are skipped; source routes are refused (RFC 7126 4.3, 4.4). Broadcasts reach UDP only;
+ *   what came as a link-layer broadcast must be to an IP broadcast address, too (RFC 1122 3.3.6).
  * - A reassembled datagram that fits a frame is delivered like any other, in a frame of its own. A
  *   longer one stays in its buffer: ICMP answers it from there, UDP delivers what fits a frame as
  *   truncated, TCP never sees it.
@@ -148,8 +146,7 @@ export class Ipv4Input {
   }
 
   /**
-   * Everything but the usual TCP segment. `frame` is NO_FRAME when the bytes are in a reassembly
-   * buffer.
+   * Everything but the usual TCP segment. `frame` is NO_FRAME for what is in a reassembly buffer.
    */
   #deliver(
     frame: number,

@@ -10,8 +10,7 @@
  * - A reassembled packet that fits a frame is delivered like any other, in a frame of its own; a
  *   longer one stays in its buffer, as in IPv4.
  *
- * Called by dataplane/stack.ts. Read first: RFC 8200 3 and 4; RFC 4443 for what is told to the
- * sender.
+ * Called by dataplane/stack.ts. Read first: RFC 8200 3 and 4; RFC 4443 for what a sender is told.
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -78,7 +77,8 @@ export class Ipv6Input {
   readonly #tcp: TcpLayer;
   readonly #fragments: Ipv6Fragments;
   readonly #headers: ExtensionHeaders;
-
+  /** What is being delivered was reassembled. */
+  #isWhole = false;
   constructor(
     env: Environment,
     ip: Ipv6,
@@ -101,7 +101,7 @@ export class Ipv6Input {
   }
 
   /**
-   * One frame of `length` bytes from its Ethernet header at `frame`; `isLinkGroup` when its MAC
+   * One frame of `length` bytes from its Ethernet header at `frame`; `isFromLinkGroup` when its MAC
    * destination was not ours alone. -> FREE_FRAME or KEEP_FRAME.
    */
   input(frame: number, length: number, isFromLinkGroup: boolean): number {
@@ -209,9 +209,6 @@ export class Ipv6Input {
     this.#fragments.release(index);
     return FREE_FRAME;
   }
-
-  /** What is being delivered was reassembled. */
-  #isWhole = false;
 
   /** A reassembled packet moves to a frame of the receive pool, where it is like any other. */
   #deliverInFrame(whole: number, total: number, local: number): void {

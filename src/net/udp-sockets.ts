@@ -24,7 +24,7 @@ import type { Environment } from './both/environment.ts';
 const C_DEFERRED = COUNTER.eventsDeferred;
 const C_QUOTA_FRAMES = COUNTER.quotaReceiveFrames;
 
-/** Frames that one socket may hold: queued, or with the application. */
+/** Frames that one socket may hold, queued or with the application: four batches. */
 export const QUEUE_MAX = 256;
 /** Ports that the stack picks from (RFC 6335 6). */
 const EPHEMERAL_FIRST = 49_152;
@@ -245,8 +245,7 @@ export class UdpSockets {
   }
 
   /**
-   * Event conditions of every socket that has some. A socket that finds no room goes to the end of
-   * the line.
+   * Event conditions of every socket that has some. Who finds no room goes to the end of the line.
    */
   emit(sink: EventSink): void {
     const ready = this.#ready;

@@ -7,8 +7,7 @@
  *   a frame is delivered truncated, and says so.
  * - `send` copies at once (payload and checksum in one pass), so `udp_sent` follows with the next
  *   events. Datagrams beyond the MTU leave in fragments, all of them or none.
- * - A checksum of zero is accepted over IPv4: the sender wants none. Over IPv6 it is wrong (RFC
- *   8200 8.1).
+ * - A checksum of zero is accepted over IPv4 (its sender wants none), not over IPv6 (RFC 8200 8.1).
  * - One socket hears both protocols, unless it is bound to an address of one of them. An address to
  *   send to is an IPv4 address or a token (net/v6/destinations.ts).
  *
@@ -109,8 +108,7 @@ export class Udp {
 
   /**
    * Sends `length` bytes at `offset`, a range that the caller has checked. They are copied before
-   * this returns.
-   * -> length, BAD_HANDLE, BAD_RANGE (port), TOO_LONG, NO_ROUTE, AGAIN.
+   * this returns. -> length, BAD_HANDLE, BAD_RANGE (port), TOO_LONG, NO_ROUTE, AGAIN.
    */
   send(handle: number, offset: number, length: number, address: number, port: number): number {
     const socket = this.#sockets.indexOf(handle);

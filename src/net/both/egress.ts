@@ -1,29 +1,26 @@
 /**
- * To whom an application may speak first (`--connect`): its dataplane's own rule, beyond the
- * application's reach.
+ * To whom an application may speak first (`--connect`): its dataplane's rule, out of its reach.
  *
  * - Without it an application that was taken over opens connections to every service of the host
  *   that believes its own network, by the stack that was meant to serve clients.
- * - Opening a connection, and sending a datagram, need an address within one of the ranges.
- *   Answering needs nothing: a connection that was accepted, and a datagram to who has sent one to
- *   the same port.
+ * - Opening a connection, and sending a datagram, need an address within one of the ranges; none:
+ *   nobody is spoken to first. Answering needs nothing: a connection that was accepted, and a
+ *   datagram to who has sent one to the same port.
  * - Who has sent is remembered in a table of fixed size, the last four of each of its sets: an
  *   answer that comes very late, to one of very many, may be refused. Which set an address falls
- *   into is secret.
- * - No range: nobody is spoken to first. `undefined` instead of a rule: there is none, and none of
- *   this costs anything.
+ *   into is secret, so nobody can push out another's on purpose.
+ * - `undefined` instead of a rule: there is none, and none of this costs anything.
  *
  * Called by the gate (src/dataplane/gate.ts); `heard` by net/udp.ts.
  */
-/**
- * Addresses as the ABI has them: four words, IPv4 as ::ffff:a.b.c.d; `prefixLength` of all 128
- * bits.
- */
+
+/** Addresses as the ABI has them: four words, IPv4 as ::ffff:a.b.c.d; a prefix of all 128 bits. */
 export interface EgressRange {
   words: number[];
   prefixLength: number;
 }
 
+/** Who has been heard: four thousand at a time, in 80 KiB; four looks find one. */
 const SETS = 1024;
 const WAYS = 4;
 /** Address, then ports: local << 16 | remote. */

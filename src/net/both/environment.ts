@@ -4,6 +4,7 @@
  * - The stack knows no driver (it has a `Nic`) and no clock (`clock` is set from outside once a
  *   batch), so the same code runs on AF_XDP, on TAP and in a simulator under virtual time.
  * - Nothing here is shared between threads.
+ * - The wheel's timers are divided here, too (`timerRanges`): who owns a number, and nobody twice.
  */
 import type { Arena } from '../../arena/arena.ts';
 import type { Clock } from '../../arena/clock.ts';
@@ -22,10 +23,7 @@ export interface NetConfig {
   prefixLength: number;
   /** 0: none. */
   gateway: number;
-  /**
-   * Two secret words for the tables' hashes, and a key for whatever leaves the machine
-   * (arena/siphash.ts).
-   */
+  /** Two secret words for tables' hashes, a key for what leaves the machine (arena/siphash.ts). */
   secret0: number;
   secret1: number;
   wireKey: WireKey;
@@ -45,15 +43,9 @@ export interface Ipv6Config {
   prefixLength: number;
   /** All 0: whoever says of itself that it is one (router advertisements). */
   gateway: number[];
-  /**
-   * In fe80::/64. Its last two words are the interface identifier of every address that is made
-   * here.
-   */
+  /** In fe80::/64. Its last two words are the interface identifier of each address made here. */
   linkLocal: number[];
-  /**
-   * Ask first whether somebody has our addresses (RFC 4862 5.4); not on a link with nobody else on
-   * it.
-   */
+  /** Ask first whether somebody has our addresses (RFC 4862 5.4); not where nobody else can be. */
   detectsDuplicates: boolean;
   /** Make addresses from advertised prefixes (RFC 4862 5.5). */
   slaac: boolean;

@@ -16,10 +16,12 @@ import type { Clock } from '../../arena/clock.ts';
 import { halfSipHash13, PURPOSE, Unpredictable } from '../../arena/siphash.ts';
 import type { Environment } from './environment.ts';
 
+/** Tokens at once and milliseconds for one more: of all together, then of one destination. */
 export const ERROR_BURST = 50;
 const ERROR_MS = 1;
 export const DESTINATION_BURST = 10;
 const DESTINATION_MS = 100;
+/** 4 KiB. Who shares a bucket gets fewer errors, and loses nothing else. */
 const CELLS = 512;
 
 /** A bucket: tokens, and Clock.ms up to which they were earned. */

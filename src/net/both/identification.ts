@@ -2,14 +2,11 @@
  * Identifications of datagrams and fragments, which nobody can foretell or count from outside.
  *
  * - Counted ones tell how many were sent to others, and to guess one is to be able to mix a
- *   fragment into somebody's datagram (RFC 7739 4). So both kinds are random.
- * - IPv6's are 32 random bits (RFC 7739 5.2): a new one meets one of a thousand under way once in
- *   four million.
+ *   fragment into somebody's datagram (RFC 7739 3). So both kinds are random.
+ * - IPv6's are 32 random bits (RFC 7739 5.2): one meets a thousand under way once in four million.
  * - IPv4's have 16 bits, of which none may come again soon (RFC 6864 4.3): they are drawn from all
- *   65,536 laid in a ring by their last use, at random from the older half. None comes again within
- *   the next 32,767.
- * - Segments do not come here: what must not be fragmented needs no identification (RFC 6864 4.1),
- *   and has 0.
+ *   65,536 in a ring by their last use, at random from the older half: none within 32,767 others.
+ * - Segments do not come here: what must not be fragmented has 0 (RFC 6864 4.1).
  *
  * Called by net/v4/ipv4.ts and net/v6/ipv6.ts. Read first: RFC 7739; RFC 6864 4.
  */

@@ -1,6 +1,5 @@
 /**
- * One timer of the wheel for many deadlines in milliseconds: it is armed for the earliest that
- * anybody named.
+ * One timer of the wheel for many deadlines in milliseconds, armed for the earliest that was named.
  *
  * - `armFor` never moves the timer later. Who handles its expiry names what is still to come again.
  *

@@ -2,8 +2,8 @@
  * Neighbours on the link: which MAC address stands behind an address, and whether it still hears
  * us. The one machine of RFC 4861 7.3.2, for ARP and for neighbour discovery.
  *
- * - INCOMPLETE (asked, a few frames held) -> REACHABLE (it heard us a short while ago) -> STALE
- *   -> on its next use DELAY (the peer may ask or answer by itself) -> PROBE (asked by unicast) ->
+ * - INCOMPLETE (asked, a few frames held) -> REACHABLE (it heard us a short while ago) -> STALE ->
+ *   on its next use DELAY (the peer may ask or answer by itself) -> PROBE (asked by unicast) ->
  *   gone. Only INCOMPLETE makes a frame wait. Without a delay STALE leads to PROBE at once.
  * - Every state has an end: three questions, or a time, whoever is on the link. So what nobody
  *   confirms or uses goes by itself, and whoever makes an entry has no need to take it away.
@@ -26,10 +26,10 @@ import { ETH_DESTINATION, setMac } from '../../wire/ethernet.ts';
 import type { Environment } from './environment.ts';
 import * as row from './neighbours.ts';
 
-/** RFC 4861 10, and RFC 1122 2.3.2.1 says the same of ARP. */
+/** A question a second and three of them: RFC 4861 10; RFC 1122 2.3.2.1 says the first of ARP. */
 export const RETRANSMIT_MS = 1000;
 const QUESTIONS_MAX = 3;
-/** Whom nobody uses for so long is forgotten. */
+/** Whom nobody uses for so long is forgotten: coming back costs a question. */
 const STALE_MS = 300_000;
 
 /** What sets ARP and neighbour discovery apart. */
@@ -137,8 +137,7 @@ export class NeighbourCache {
   }
 
   /**
-   * Somebody is said to be at a MAC address, which is worth knowing of whom we know; `mayChange`:
-   * also if it was at another.
+   * Somebody whom we know is said to be at a MAC address; `mayChange`: also if he was at another.
    */
   told(address: number, high: number, low: number, isConfirmed: boolean, mayChange: boolean): void {
     const neighbour = this.#table.find(address);

@@ -3,17 +3,15 @@
  * matters now. ARP has one and neighbour discovery another: an address is one word, IPv4's own or a
  * token (net/v6/destinations.ts).
  *
- * - Every entry is in one list, has a timer of its own, and is found by its address.
- *   So whoever is on the link can make entries, and nothing here walks the table: who has to go is
- *   found among the first LOOKS of a list. `steps` counts them under VERIFY.
- * - Policy-free but for one rule, who has to go when it is full (`replace`); neighbour-cache.ts
- *   decides the rest.
- * - An index is a hint: `isFor` says whether it still means the address that the caller has in
- *   mind. Entries are reused without telling anybody. Address 0 means a free entry; no next hop is
- *   0.
+ * - Every entry is in one list, has a timer of its own, and is found by its address. So whoever is
+ *   on the link can make entries, and nothing here walks the table: who has to go is found among
+ *   the first LOOKS of a list. `steps` counts them under VERIFY.
+ * - One rule of its own, who has to go when it is full (`replace`); the rest is
+ *   neighbour-cache.ts's.
+ * - An index is a hint, since entries are reused without telling anybody: `isFor` says whether it
+ *   still means the address that the caller has in mind. Address 0, no next hop, is a free entry's.
  * - An INCOMPLETE entry holds a few frames, the newest ones, in order (RFC 1122 2.3.2.2 asks for
- *   one); all entries together an eighth of the transmit pool, and one each.
- * - `remove` frees the held frames.
+ *   one); all entries together an eighth of the transmit pool, and one each. `remove` frees them.
  *
  * Called by neighbour-cache.ts. Read first: RFC 4861 7.3.2, whose states these are.
  */
@@ -59,8 +57,9 @@ export const HELD_BYTES = 7;
 export const TRIES = 8;
 /** USED as it was when the entry took its place in the list. */
 const PLACED = 9;
-/** The frames, oldest first, and their bytes. */
+/** Frames that one entry holds: what a peer's first second of silence may take of the pool. */
 const HELD_MAX = 8;
+/** The frames, oldest first, and their bytes. */
 const HELD_FRAMES = 16;
 const HELD_LENGTHS = HELD_FRAMES + HELD_MAX;
 
@@ -77,17 +76,14 @@ export const PROBE = 4;
 export const DELAY = 5;
 
 /**
- * The two lists: who was asked and never answered, by age; and the others, by their last use, to
- * PLACE_MS.
+ * The two lists: who was asked and never answered, by age; the others, by last use, to PLACE_MS.
  */
 const ASKED = 0;
 const KNOWN = 1;
 const LISTS = 2;
 /** Most entries that are looked at to find who has to go. */
 export const LOOKS = 16;
-/**
- * Who is in use moves to the end of its list so often at most: it is not worth it for every frame.
- */
+/** Who is in use moves to the end of its list so often at most: not for every frame. */
 const PLACE_MS = 100;
 /** The wheel takes deadlines below 2^31 us; longer waits are made of several. */
 const WAIT_MAX_MS = 1_000_000;
@@ -258,8 +254,8 @@ export class Neighbours {
   }
 
   /**
-   * Who has answered and was used longest ago, as far as LOOKS go; -1: none. Who was used meanwhile
-   * goes to the end.
+   * Who has answered and was used longest ago, of LOOKS at most; -1: none. Who was used since he
+   * took his place goes to the end.
    */
   #leastUsed(): number {
     let victim = -1;
@@ -276,8 +272,7 @@ export class Neighbours {
   }
 
   /**
-   * Keeps a frame for an address that has not answered yet, in an old one's place if need be.
-   * Consumes it.
+   * Consumes a frame for an address that has not answered yet, in an old one's place if need be.
    */
   hold(entry: number, frame: number, length: number): void {
     const i32 = this.#i32;
@@ -293,9 +288,7 @@ export class Neighbours {
     this.#held = (this.#held + 1) | 0;
   }
 
-  /**
-   * The oldest held frame is the caller's now: its offset, or 0. Its length stands in HELD_BYTES.
-   */
+  /** The oldest held frame is the caller's now: its offset, or 0; its length is in HELD_BYTES. */
   takeHeld(entry: number): number {
     const i32 = this.#i32;
     const left = i32[entry + HELD]! - 1;

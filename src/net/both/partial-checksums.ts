@@ -10,8 +10,7 @@
  *   mend it (control/link/advice.ts).
  * - Asked only about checksums that are wrong: the usual segment pays nothing.
  *
- * Called by tcp/input.ts and net/udp.ts. Read first: Linux's include/linux/skbuff.h,
- * "CHECKSUM_PARTIAL".
+ * Called by tcp/input.ts and net/udp.ts. Read first: CHECKSUM_PARTIAL in Linux's skbuff.h.
  */
 import { COUNTER, type Counters } from '../../counters.ts';
 import { fold } from '../../wire/checksum.ts';
@@ -34,8 +33,7 @@ export class PartialChecksums {
   }
 
   /**
-   * Whether the wrong checksum at `at` is to be taken for right; `pseudoHeader` is the sum of that,
-   * native order.
+   * Whether a wrong checksum at `at` is taken for right; `pseudoHeader` is its sum, native order.
    */
   takes(at: number, pseudoHeader: number): boolean {
     if (this.#view.getUint16(at, true) !== fold(pseudoHeader)) return false;

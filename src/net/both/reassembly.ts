@@ -2,16 +2,15 @@
  * Reassembly of fragments in a fixed number of 64 KiB buffers; IPv4 and IPv6 have one each.
  *
  * - A datagram is known by source, destination and one more word, as its protocol makes it. A bit
- *   per 8 bytes says what has arrived.
+ *   per 8 bytes says what has arrived: no byte is written twice, and a datagram is complete when as
+ *   many bits are set as its last fragment promises.
  * - An exact duplicate is dropped alone; any other overlap drops the whole datagram (RFC 5722; RFC
- *   8200 4.5: there is no honest reason for one). So does a length that contradicts an earlier
- *   fragment.
+ *   8200 4.5: there is no honest reason for one). So does a length that contradicts an earlier one.
  * - Some time after the first fragment the datagram is dropped, and `timedOut` told if its first
  *   fragment was there. When all buffers are in use, the oldest datagram is dropped; a sender that
  *   has a quarter of them loses its own oldest.
  * - `add` borrows the fragment and answers with the complete datagram, which stays until `release`.
- * - Buffers are touched only as far as fragments reach: an idle table costs address space, no
- *   memory.
+ * - Buffers are touched only as far as fragments reach: an idle table costs no memory.
  *
  * Called by net/v4/fragments.ts and net/v6/fragments.ts. Read first: RFC 815.
  */
@@ -48,7 +47,7 @@ export interface FragmentKind {
 const PAYLOAD_AT = 64;
 const BUFFER_BYTES = PAYLOAD_AT + 65_536;
 
-/** Datagrams that any sender may have under way. */
+/** Datagrams that any sender may have under way, however few buffers there are. */
 const SOURCE_MIN = 4;
 
 /** Words of a row, followed by the bits of what has arrived. */
@@ -119,7 +118,7 @@ export class Reassembly {
   /**
    * One fragment that is right by itself: `bytes` (> 0) at `at`, which belong `start` bytes into
    * the payload; its packet's header, `headerBytes` at `header`, is kept if it is the first. ->
-   * index of the datagram that it completes, or -1. `headerOf` names its bytes, and `release` must
+   * index of the datagram that it completes; -1: none. `headerOf` names its bytes, `release` must
    * follow.
    */
   add(
@@ -154,8 +153,7 @@ export class Reassembly {
   }
 
   /**
-   * Arena offset of a complete datagram: its first fragment's header, as it came, then the whole
-   * payload.
+   * Arena offset of a complete datagram: its first fragment's header as it came, then all payload.
    */
   headerOf(index: number): number {
     return this.#payload(index) - this.headerBytesOf(index);

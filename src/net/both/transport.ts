@@ -1,6 +1,5 @@
 /**
- * What IP and ICMP ask of TCP: the lower side of src/tcp/tcp.ts, so that net/ knows nothing else
- * of it.
+ * What IP and ICMP ask of TCP, the lower side of src/tcp/tcp.ts: so net/ can stand below it.
  *
  * - Addresses are big-endian int32, or tokens of IPv6 addresses (net/v6/destinations.ts), ports
  *   0..65535, offsets arena bytes.
@@ -10,9 +9,8 @@ import type { EventSink } from '../../gate/arrays.ts';
 
 export interface TcpLayer {
   /**
-   * One segment to our unicast address; the IP header is valid, the TCP header is not yet looked
-   * at. `frame` is the Ethernet header, `bytes` TCP header and payload. -> FREE_FRAME or
-   * KEEP_FRAME.
+   * One segment to our unicast address; the IP header is valid, the TCP header not yet looked at.
+   * `frame` is the Ethernet header, `bytes` TCP header and payload. -> FREE_FRAME, KEEP_FRAME.
    */
   input(
     frame: number,
@@ -22,10 +20,7 @@ export interface TcpLayer {
     source: number,
     destination: number,
   ): number;
-  /**
-   * An ICMP error about a segment that claims to be ours: check `sequence` before acting (RFC 5927
-   * 4.1).
-   */
+  /** An ICMP error about a segment that may be ours: `sequence` is to be checked (RFC 5927 4.1). */
   icmpError(
     type: number,
     code: number,

@@ -1,9 +1,8 @@
 /**
- * ARP: how the neighbours of IPv4 (net/both/neighbour-cache.ts) are asked, and what a packet of
- * theirs proves.
+ * ARP: how IPv4's neighbours (both/neighbour-cache.ts) are asked, what a packet of theirs proves.
  *
- * - An answer holds 60 s, and who is used after that is asked at once by unicast: with ARP nobody
- *   answers unasked.
+ * - An answer holds 60 s (RFC 1122 2.3.2.1 (1) asks for a minute or so), and who is used after that
+ *   is asked at once by unicast: with ARP nobody answers unasked.
  * - A new sender is learnt only from a request for us, on our link; any packet may update an entry
  *   that exists (RFC 826), but only one for us confirms it.
  * - A packet that is not whole changes nothing and is answered by nobody.
@@ -99,10 +98,7 @@ export class Arp {
     }
   }
 
-  /**
-   * Gratuitous request: tells everybody our MAC address (RFC 5227 2.3). For the start of a
-   * dataplane.
-   */
+  /** Gratuitous request: tells everybody our MAC address (RFC 5227 2.3), when a link begins. */
   announce(): void {
     const everybody = eth.MAC_BROADCAST_HIGH;
     this.#send(wire.ARP_REQUEST, everybody, eth.MAC_BROADCAST_LOW, 0, 0, this.#address);

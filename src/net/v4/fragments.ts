@@ -1,8 +1,8 @@
 /**
  * Fragments of IPv4: what must be right about one, and what a complete datagram's header becomes.
  *
- * - A datagram is known by source, destination, ID and protocol. It is given up after 30 seconds
- *   (RFC 1122 3.3.2), and ICMP "time exceeded" says so if its first fragment was there (RFC 792).
+ * - A datagram is known by source, destination, ID and protocol. It is given up after 30 seconds,
+ *   and ICMP "time exceeded" says so if its first fragment was there (RFC 792).
  *
  * Called by net/ipv4-input.ts. Read first: RFC 791 3.2; net/both/reassembly.ts.
  */
@@ -27,6 +27,7 @@ import type { Icmp } from './icmp.ts';
 const C_IN = COUNTER.ipFragmentsIn;
 const C_BAD = COUNTER.ipFragmentBad;
 
+/** As Linux: a buffer is dear. RFC 1122 3.3.2 recommends 60 to 120 s, of slower networks. */
 const TIMEOUT_US = 30_000_000;
 
 export class Ipv4Fragments {
@@ -92,10 +93,7 @@ export class Ipv4Fragments {
     return index;
   }
 
-  /**
-   * Arena offset of a complete datagram's IP header: as sent, except that it is no fragment any
-   * more.
-   */
+  /** Arena offset of a complete datagram's IP header: as sent, but no fragment's any more. */
   ipOf(index: number): number {
     return this.#reassembly.headerOf(index);
   }

@@ -5,14 +5,12 @@
  *   buffer), so `ping -s` works up to 65,507 bytes, the largest datagram there is; the answer is
  *   never longer than the question.
  * - Errors go out only about a datagram that is whole or a first fragment, was sent to our own
- *   unicast address, and is no ICMP error itself (RFC 1122 3.2.2); net/both/error-budget.ts bounds
- *   them.
+ *   unicast address, and is no ICMP error itself (RFC 1122 3.2.2), within both/error-budget.ts.
  * - Errors that come in must quote a packet that we could have sent (RFC 5927); TCP checks the
  *   sequence number. Source quench (RFC 6633) and redirects are ignored.
  * - `input` borrows its bytes; nothing here keeps a frame.
  *
- * Called by net/ipv4-input.ts, net/udp.ts and fragments.ts. Read first: RFC 792, RFC 1122
- * 3.2.2, RFC 5927.
+ * Called by net/ipv4-input.ts, net/udp.ts and fragments.ts. Read first: RFC 792; RFC 1122 3.2.2.
  */
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
@@ -61,9 +59,7 @@ const C_NO_FRAME = COUNTER.txNoFrame;
 const ERROR_BYTES_MAX = 576;
 /** Precedence 6, "internetwork control" (RFC 1812 4.3.2.5). */
 const ERROR_TOS = 0xc0;
-/**
- * Bytes that an incoming error must quote beyond the IP header: ports and TCP's sequence number.
- */
+/** Bytes that an error must quote beyond the IP header: ports and TCP's sequence number. */
 const QUOTED_BYTES = 8;
 
 export class Icmp {
@@ -85,10 +81,7 @@ export class Icmp {
     this.#budget = new ErrorBudget(env);
   }
 
-  /**
-   * One message: `bytes` at `icmp`, from a valid datagram whose header is at `ip`. May be patched
-   * in place.
-   */
+  /** One message: `bytes` at `icmp`, of the valid datagram at `ip`. May be patched in place. */
   input(ip: number, icmp: number, bytes: number, source: number, isBroadcast: boolean): void {
     const counters = this.#counters;
     counters.bump(C_IN);
@@ -125,8 +118,7 @@ export class Icmp {
   }
 
   /**
-   * RFC 792 "Echo": the type becomes 0, and the checksum follows it (RFC 1624). The rest goes back
-   * as it came.
+   * RFC 792 "Echo": type 0, and a checksum that follows it (RFC 1624); the rest goes back as it is.
    */
   #echo(ip: number, icmp: number, bytes: number, source: number): void {
     const view = this.#view;
@@ -201,7 +193,7 @@ export class Icmp {
       this.#counters.bump(C_NO_FRAME);
       return false;
     }
-    const room = Math.min(ERROR_BYTES_MAX, this.#ip.mtuOf()) - IP_HEADER_BYTES;
+    const room = Math.min(ERROR_BYTES_MAX, this.#ip.linkMtu()) - IP_HEADER_BYTES;
     const quoted = Math.min(available, room - wire.ICMP_HEADER_BYTES);
     const bytes = quoted + wire.ICMP_HEADER_BYTES;
     const frame = taken + TRANSMIT_HEADROOM;

@@ -4,16 +4,15 @@
  * - One address, one prefix, one gateway: on-link by prefix, else the gateway, else CODE.NO_ROUTE.
  * - A neighbour index is a hint, never a claim: `transmit` compares the entry's address with the
  *   next hop that the frame asks for and looks it up again when the entry has gone to someone else.
- *   Flows may keep it for ever.
+ *   So flows may keep it for ever.
  * - `writeHeader` is for packets that fit the MTU and must not be fragmented (TCP). `sendDatagram`
  *   is for UDP and ICMP: fragments what does not fit and lets routers do the same, because
  *   datagrams keep no path MTU.
  * - `transmit` consumes its frame, always. Broadcast is never sent, and there is no loopback.
- * - What is IPv4's own (address arithmetic, header layout, ARP) stays in ipv4*.ts and arp.ts; TCP
- *   and UDP only pass addresses on, and net/ip.ts chooses between this and net/v6/ipv6.ts.
+ * - What is IPv4's own (address arithmetic, header layout, ARP) stays in net/v4; TCP and UDP only
+ *   pass addresses on, and net/ip.ts chooses between this and net/v6/ipv6.ts.
  *
- * Called by net/ip.ts, UDP, ICMP. Read first: RFC 791, RFC 1122 3.3.1, RFC 6864 (what the ID field
- * is for).
+ * Called by net/ip.ts, UDP, ICMP. Read first: RFC 791; RFC 1122 3.3.1; RFC 6864 for the ID field.
  */
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
@@ -59,10 +58,7 @@ export class Ipv4 {
   readonly mask: number;
   readonly network: number;
   readonly gateway: number;
-  /**
-   * The directed broadcast address of our prefix; the limited one when the prefix has none (/31,
-   * /32).
-   */
+  /** The directed broadcast address; the limited one when our prefix has none (/31, /32). */
   readonly broadcast: number;
   readonly #neighbours: NeighbourCache;
   readonly #view: DataView;
@@ -71,9 +67,7 @@ export class Ipv4 {
   readonly #kernels: Kernels;
   readonly #mtu: number;
   readonly #macHigh: number;
-  /**
-   * Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire.
-   */
+  /** Last two bytes of our MAC address and the Ethernet type: what follows `macHigh`. */
   readonly #macLowAndType: number;
   readonly #ids: Identifications;
 
@@ -97,7 +91,7 @@ export class Ipv4 {
   }
 
   /** Largest IP packet, bytes: the driver's, but at most what frames are made for. */
-  mtuOf(): number {
+  linkMtu(): number {
     return this.#mtu;
   }
 
@@ -111,10 +105,7 @@ export class Ipv4 {
     return (destination & this.mask) === this.network ? destination : this.gateway;
   }
 
-  /**
-   * Index of the next hop's neighbour entry, which is made and asked for when it is new; or
-   * CODE.NO_ROUTE.
-   */
+  /** Index of the next hop's neighbour entry, made and asked for when new; or CODE.NO_ROUTE. */
   neighbourFor(destination: number): number {
     const hop = this.nextHop(destination);
     if (hop === 0 || hop === this.address || this.isBroadcast(hop) || isNeverHost(destination)) {
@@ -145,8 +136,7 @@ export class Ipv4 {
   }
 
   /**
-   * Another TTL in a header that `writeHeader` has written; its checksum follows (RFC 1624 3,
-   * equation 3).
+   * Another TTL in what `writeHeader` has written; the checksum follows (RFC 1624 3, equation 3).
    */
   setHops(frame: number, hops: number): void {
     const view = this.#view;
@@ -170,10 +160,7 @@ export class Ipv4 {
     this.#write(frame, destination, this.address, protocol, tos, payloadBytes, id);
   }
 
-  /**
-   * `idAndFragment`: the header's second word (RFC 791 3.1). The checksum is summed from what is in
-   * registers.
-   */
+  /** `idAndFragment`: the header's second word (RFC 791 3.1). The sum is made from registers. */
   #write(
     frame: number,
     destination: number,
@@ -227,8 +214,7 @@ export class Ipv4 {
   /**
    * Sends `headerBytes` at `header` (a multiple of 8, or 0) followed by `bytes` at `offset` as the
    * payload of one datagram, in fragments when it does not fit the MTU. The bytes are copied before
-   * this returns.
-   * -> CODE.OK, NO_ROUTE, TOO_LONG, or AGAIN when the frames for all of it are not there.
+   * this returns. -> CODE.OK, NO_ROUTE, TOO_LONG; AGAIN: not all of the frames are there.
    */
   sendDatagram(
     destination: number,

@@ -4,8 +4,7 @@
  * - A TENTATIVE address is asked for once, from nobody (::), and is OURS a second later if no one
  *   answered or asked for it too (RFC 4862 5.4). Else it is DUPLICATED: counted, never used, and
  *   the other addresses go on without it.
- * - An address that has become ours is announced to everybody (RFC 4861 7.2.6), and `onOurs` is
- *   told.
+ * - `onOurs` is told of an address that has become ours: it is to be announced (RFC 4861 7.2.6).
  *
  * Called by discovery.ts. Read first: RFC 4862 5.4.
  */

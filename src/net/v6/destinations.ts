@@ -1,18 +1,16 @@
 /**
- * The destination cache: every IPv6 address that somebody here has to do with, known by a small
- * integer, its *token*.
+ * The destination cache: a small integer, its *token*, for each IPv6 address that matters here.
  *
  * - The rest of the stack passes addresses on as one int32. An IPv4 address is itself; an IPv6
  *   address is its token, which lies in 0/8, where no IPv4 host is (`isToken`). So TCP, its flow
  *   table and its control blocks are the same for both, and IPv4 pays nothing.
  * - An entry that is *held* (by a flow, a neighbour entry, a router, a datagram under reassembly)
  *   keeps its token; of the others the one that was looked up longest ago goes when room is needed.
- *   There is room for everything that may hold one and SPARE_DESTINATIONS more, so `token` always
- *   finds some.
+ *   There is room for all that may hold one and SPARE_DESTINATIONS more: `token` always finds some.
  * - A token means nothing to those who hold none but for the packet under way. What must be the
  *   same whenever an address comes (sequence numbers, ports) is made of its four words.
- * - Beside the address stand the sum for the pseudo-header, the path MTU (RFC 8201; forgotten after
- *   ten minutes), and the next hop as ipv6.ts last found it.
+ * - Beside the address stand the sum for the pseudo-header, the path MTU, and the next hop as
+ *   ipv6.ts last found it.
  *
  * Called by net/. Read first: RFC 4861 5.1, whose name this is.
  */
@@ -26,6 +24,7 @@ import type { Environment } from '../both/environment.ts';
 
 /** Entries that nobody holds: peers of UDP and ICMP, and SYNs that come to nothing. */
 export const SPARE_DESTINATIONS = 1024;
+/** A path's MTU is forgotten after ten minutes (RFC 8201 5.3): it may have become larger. */
 const PATH_MTU_MS = 600_000;
 
 /** Words of an entry: one cache line. */
@@ -235,7 +234,7 @@ export class Destinations {
   }
 
   /**
-   * A router says what the path carries. Less than every link must is not believed (RFC 8201 4).
+   * A router says what the path carries. Less than every link does is not believed (RFC 8201 4).
    */
   lowerPathMtu(token: number, mtu: number): void {
     const i32 = this.#i32;

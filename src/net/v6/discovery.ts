@@ -1,17 +1,14 @@
 /**
- * Neighbour discovery, the way in: every message is checked here as RFC 4861 says, then handed to
- * whom it concerns.
+ * Neighbour discovery, the way in: messages are checked here as RFC 4861 says, then handed on.
  *
  * - Hop limit 255 (nobody off the link), code 0, length, options, and what sender and destination
- *   must be: else the message is dropped whole and counted, ndpBad or ndpBadOption.
- * - Redirects are ignored, and counted: with one default router there is little to redirect, and
- *   much to attack.
+ *   must be: else the message is dropped whole and counted, ndpBad or ndpBadOption. So whom it
+ *   concerns need not ask again.
+ * - Redirects are ignored and counted: there is little to redirect, and much to attack.
  * - `start` is the beginning of a dataplane: groups are joined, addresses checked for duplicates or
- *   announced, routers asked for. `expire` is the one timer of all these parts but the neighbours,
- *   who have one each.
+ *   announced, routers asked for. `expire` is the one timer of all parts but the neighbours.
  *
- * Called by icmpv6.ts and dataplane/stack.ts. Read first: RFC 4861 6.1, 7.1; RFC 4862 5.4.3 and
- * 5.4.4.
+ * Called by icmpv6.ts and dataplane/stack.ts. Read first: RFC 4861 6.1, 7.1; RFC 4862 5.4.
  */
 import { COUNTER, type Counters } from '../../counters.ts';
 import * as wire from '../../wire/icmpv6.ts';
@@ -118,8 +115,8 @@ export class Discovery {
   /**
    * The link is up again: groups are reported and addresses announced anew, routers asked for (RFC
    * 4861 6.3.7, an interface "reinitialised after a temporary failure"). Addresses are not checked
-   * again: nobody may have taken them meanwhile unheard, but connections on them would not survive
-   * the second that it takes.
+   * for duplicates again: connections on them would not survive the second that it takes, and who
+   * has taken one meanwhile is counted when he says so (ndpConflict).
    */
   linkUp(): void {
     if (!this.#addresses.isOn) return;
@@ -139,8 +136,7 @@ export class Discovery {
   }
 
   /**
-   * A message of neighbour discovery or MLD, its checksum right: `bytes` at `icmp` of the packet at
-   * `ip`.
+   * A message of neighbour discovery or MLD, its checksum right: `bytes` at `icmp` of packet `ip`.
    */
   input(ip: number, icmp: number, bytes: number, type: number): void {
     const counters = this.#counters;
@@ -191,9 +187,7 @@ export class Discovery {
     else this.#answer(ip, local);
   }
 
-  /**
-   * To a sender whose MAC address stands in the message or is known; nobody else asks by unicast.
-   */
+  /** To a sender whose MAC address is in the message or known; nobody else asks by unicast. */
   #answer(ip: number, local: number): void {
     const { ndp } = this;
     const options = this.#options;

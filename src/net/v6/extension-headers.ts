@@ -8,13 +8,12 @@
  * - Bounded: EXTENSION_HEADERS_MAX headers, EXTENSION_OPTIONS_MAX options of one header that are no
  *   padding (RFC 8504 5.3).
  * - Hop-by-hop options come first or not at all. A routing header with segments left is refused, of
- *   whatever type: we route nothing, and type 0 is an attack (RFC 5095). One without is over: it is
- *   skipped.
+ *   whatever type: we route nothing, and type 0 is an attack (RFC 5095). Any other is skipped.
  * - A fragment header of a whole packet (an atomic fragment) is skipped (RFC 6946).
  * - Unknown options say themselves what is to be done with them (RFC 8200 4.2).
  * - One object for all: `walk` overwrites it.
  *
- * Called by net/ipv6-input.ts and icmpv6.ts. Read first: RFC 8200 4.
+ * Called by net/ipv6-input.ts, fragments.ts and icmpv6.ts. Read first: RFC 8200 4.
  */
 import { COUNTER, type Counters } from '../../counters.ts';
 import { EXTENSION_HEADERS_MAX, EXTENSION_OPTIONS_MAX } from '../../limits.ts';
@@ -43,10 +42,7 @@ const C_ATOMIC = COUNTER.ip6AtomicFragments;
 /** Nobody is told. */
 export const SILENT = -1;
 
-/**
- * Every extension header but the fragment header says its length so: units of 8 bytes beyond the
- * first.
- */
+/** All but the fragment header say their length so: units of 8 bytes beyond the first. */
 const LENGTH_AT = 1;
 const UNIT_BYTES = 8;
 const ROUTING_TYPE_AT = 2;
@@ -157,10 +153,7 @@ export class ExtensionHeaders {
     return this.#refuse(C_ROUTING, PROBLEM_FIELD, at + ROUTING_TYPE_AT);
   }
 
-  /**
-   * RFC 8200 4.2: type, length, value; padding is not counted, but it must not be longer than a
-   * header needs.
-   */
+  /** RFC 8200 4.2: type, length, value. Padding is not counted: it ends with the header. */
   #options(header: number, bytes: number, isToGroup: boolean): number {
     const u8 = this.#u8;
     const end = header + bytes;

@@ -5,7 +5,7 @@
  *   ICMPv6 "time exceeded" says so if its first fragment was there (RFC 8200 4.5).
  * - Fragments whose length is no multiple of 8, or that reach beyond 65,535 bytes, are refused with
  *   a "parameter problem".
- * - The first fragment must hold all headers up to the transport's (RFC 7112): else nobody in
+ * - The first fragment must hold all headers up to the transport's (RFC 7112 5): else nobody in
  *   between could have judged it.
  * - Of the headers before the fragment header only IPv6's own goes with the complete packet; the
  *   others were judged in each fragment.

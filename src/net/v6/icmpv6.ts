@@ -7,13 +7,12 @@
  *   "parameter problem" that an option asks for), and net/both/error-budget.ts bounds them. They
  *   quote as much as 1280 bytes hold (RFC 4443 2.4 c).
  * - Errors that come in must quote a packet that we could have sent; TCP checks the sequence
- *   number. They reach TCP in IPv4's words (RFC 7915 4.2 and 5.2 translate the same way), so that
- *   it need not know both.
+ *   number. They reach TCP in IPv4's words (RFC 7915 5.2), so that it need not know both.
  * - "Packet too big" about UDP or ICMP lowers the path's MTU, which those ask when they make
- *   fragments; TCP has its own.
+ *   fragments; TCP has its own (tcp/path-mtu.ts).
  * - `input` borrows its bytes; nothing here keeps a frame.
  *
- * Called by net/ipv6-input.ts, net/udp.ts. Read first: RFC 4443; RFC 5927; RFC 8201.
+ * Called by net/ipv6-input.ts, net/udp.ts and fragments.ts. Read first: RFC 4443, 5927 and 8201.
  */
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';
@@ -126,9 +125,7 @@ export class Icmp6 {
     }
   }
 
-  /**
-   * Reports that fragments stayed away; `available` bytes of the first one's packet are at `ip`.
-   */
+  /** Reports that fragments stayed away; `available` bytes of the first one are at `ip`. */
   reassemblyTimeExceeded(ip: number, available: number): void {
     const code = wire.EXCEEDED6_REASSEMBLY;
     if (this.#sendError(wire.ICMP6_TIME_EXCEEDED, code, 0, ip, available, false)) {
@@ -141,8 +138,7 @@ export class Icmp6 {
   }
 
   /**
-   * RFC 4443 4.2: the type becomes 129, and the checksum follows it (RFC 1624). The rest goes back
-   * as it came.
+   * RFC 4443 4.2: type 129, and a checksum that follows it (RFC 1624); the rest goes back as it is.
    */
   #echo(ip: number, icmp: number, bytes: number, local: number): void {
     const view = this.#view;
@@ -194,8 +190,7 @@ export class Icmp6 {
   }
 
   /**
-   * Which of our addresses a quoted packet left from, if we could have sent it and it is quoted far
-   * enough; else 0.
+   * Which of our addresses a quoted packet left from, if it is ours and quoted far enough; else 0.
    */
   #quotedLocal(quote: number, end: number): number {
     const quoted = this.#quoted;

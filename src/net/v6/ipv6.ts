@@ -65,9 +65,7 @@ export class Ipv6 {
   readonly #routers: Routers;
   readonly #mtu: number;
   readonly #macHigh: number;
-  /**
-   * Last two bytes of our MAC address and the Ethernet type: what follows `macHigh` on the wire.
-   */
+  /** Last two bytes of our MAC address and the Ethernet type: what follows `macHigh`. */
   readonly #macLowAndType: number;
   readonly #ids: Identifications;
 
@@ -127,10 +125,7 @@ export class Ipv6 {
     return hop;
   }
 
-  /**
-   * Index of the next hop's neighbour entry, which is made and asked for when it is new; or
-   * CODE.NO_ROUTE.
-   */
+  /** Index of the next hop's neighbour entry, made and asked for when new; or CODE.NO_ROUTE. */
   neighbourFor(token: number): number {
     const hop = this.#hopOf(token);
     if (hop === 0 || this.#isOurs(token)) {

@@ -158,10 +158,7 @@ export class LinkMessages {
     this.#nic.transmit(frame, eth.ETH_HEADER_BYTES + ip6.IP6_HEADER_BYTES + payloadBytes);
   }
 
-  /**
-   * The solicited-node group of the address at word `words`: its last word (the third is
-   * SOLICITED_2).
-   */
+  /** Last word of the solicited-node group of the address at `words`; the third is SOLICITED_2. */
   solicitedOf(words: number): number {
     return ip6.SOLICITED_3 | (this.#i32[words + 3]! & 0xff_ffff);
   }

@@ -1,12 +1,11 @@
 /**
- * Multicast listener discovery, as much of it as neighbour discovery needs: switches that snoop
- * must know that we listen to the solicited-node groups of our addresses, or nobody could ask for
- * us.
+ * Multicast listener discovery, as far as neighbour discovery needs it: without it switches that
+ * snoop keep the solicited-node groups of our addresses from us, and nobody could ask for us.
  *
  * - A report (MLDv2, "change to exclude none") for an address's group goes out before duplicate
- *   address detection begins, twice in a second; a general query is answered with a report of all
- *   groups, at once: there are ADDRESSES6_MAX at most, so no random delay. On an interface shared
- *   with the kernel queries are the kernel's, and only the first reports leave.
+ *   address detection begins, and again when the address is ours; a general query is answered with
+ *   a report of all groups, at once: there are ADDRESSES6_MAX at most, so no random delay. On an
+ *   interface shared with the kernel queries are the kernel's, and only the first reports leave.
  * - Nothing is kept: our groups follow from our addresses. There is no other group here.
  *
  * Called by discovery.ts. Read first: RFC 3810 5.2 and 6.1; RFC 4862 5.4.2.

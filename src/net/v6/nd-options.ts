@@ -2,13 +2,13 @@
  * Options of neighbour discovery messages: one walk that notes where each known one stands.
  *
  * - An option of length 0, or one that ends behind the message, makes the whole message bad (RFC
- *   4861 4.6). Unknown options are skipped. Of a kind that comes twice the first counts; prefixes
- *   are walked by `nextPrefix`.
+ *   4861 4.6). Unknown options are skipped. Of a kind that comes twice the first MTU and the last
+ *   MAC address count; prefixes are walked by `nextPrefix`.
  * - One object for all: `read` overwrites it.
  *
  * Called by discovery.ts. Read first: RFC 4861 4.6.
  */
-import { macHigh, macLow } from '../../wire/ethernet.ts';
+import { MAC_GROUP, macHigh, macLow } from '../../wire/ethernet.ts';
 import {
   MTU_BYTES,
   MTU_VALUE,
@@ -56,13 +56,11 @@ export class NdOptions {
     return true;
   }
 
-  /**
-   * A group address is nobody's (RFC 4861 7.2.3 leaves it open; RFC 1812 3.3.2 does not for ARP).
-   */
+  /** A group is nobody's own (RFC 4861 7.2.3 leaves it open; RFC 1812 3.3.2 does not for ARP). */
   #mac(at: number, type: number): boolean {
     const high = macHigh(this.#view, at);
     const low = macLow(this.#view, at);
-    if ((high & 0x0100_0000) !== 0 || (high === 0 && low === 0)) return false;
+    if ((high & MAC_GROUP) !== 0 || (high === 0 && low === 0)) return false;
     if (type === ND_SOURCE_MAC) this.hasSourceMac = true;
     else this.hasTargetMac = true;
     this.macHigh = high;

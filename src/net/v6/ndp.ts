@@ -36,7 +36,7 @@ import type { NdOptions } from './nd-options.ts';
 const C_SOLICITATIONS_OUT = COUNTER.ndpSolicitationsOut;
 const C_ADVERTISEMENTS_OUT = COUNTER.ndpAdvertisementsOut;
 
-/** RFC 4861 10. */
+/** RFC 4861 10; 6.2.1 allows a router no more than the last. */
 const REACHABLE_MS = 30_000;
 const DELAY_FIRST_PROBE_MS = 5000;
 const REACHABLE_MAX_MS = 3_600_000;
@@ -57,8 +57,7 @@ export class Ndp {
   readonly #counters: Counters;
   readonly #parts: NdpParts;
   /**
-   * Between a half and one and a half of what is meant, so that not all hosts ask at once (RFC 4861
-   * 6.3.2).
+   * Half to one and a half of what is meant, so that not all hosts ask at once (RFC 4861 6.3.2).
    */
   readonly #spread: number;
 
@@ -85,8 +84,7 @@ export class Ndp {
   }
 
   /**
-   * Somebody at a MAC address solicits us, or a router advertises itself: worth knowing, no proof
-   * (RFC 4861 7.2.3).
+   * Somebody solicits us, or a router advertises itself: worth knowing, no proof (RFC 4861 7.2.3).
    */
   hear(token: number, high: number, low: number): void {
     this.neighbours.heard(token, high, low, false);

@@ -8,12 +8,10 @@
  *   meant for the gateway to whoever answers for addresses on the link. What is not on the link
  *   goes by the router, who knows (RFC 5942 3: no hint means off-link).
  * - `routes` changes whenever an answer of `hopFor` may: destinations note their next hop with it.
- * - At most ROUTERS6_MAX routers and PREFIXES6_MAX prefixes are kept; more are ignored, and
- *   counted. Lifetimes are kept to 20 days, which a router renews long before.
- * - Addresses are made (SLAAC) only when the configuration says so, from prefixes of 64 bits that
- *   allow it.
- * - Router solicitations: three, 4 s apart, as soon as our link-local address is ours, until
- *   somebody answers.
+ * - At most ROUTERS6_MAX routers and PREFIXES6_MAX prefixes are kept; further routers are ignored,
+ *   further prefixes also counted. Lifetimes are kept to LIFETIME_MAX_S.
+ * - Addresses are made (SLAAC) only when the configuration says so, from prefixes of 64 bits.
+ * - Routers are asked for as soon as our link-local address is ours, until somebody answers.
  *
  * Called by discovery.ts and ipv6.ts. Read first: RFC 4861 6.3; RFC 4862 5.5.3.
  */
@@ -63,21 +61,20 @@ import type { LinkMessages } from './link-messages.ts';
 const C_SOLICITATIONS_OUT = COUNTER.ndpRouterSolicitationsOut;
 const C_PREFIX_IGNORED = COUNTER.ndpPrefixIgnored;
 
-/**
- * Every link's interface identifiers have 64 bits (RFC 4291 2.5.1): a shorter prefix is a network
- * of links.
- */
+/** Interface identifiers have 64 bits (RFC 4291 2.5.1): a shorter prefix is a network of links. */
 const ON_LINK_BITS_MIN = 64;
+/** RFC 4861 10. */
 const SOLICITATIONS_MAX = 3;
 const SOLICITATION_INTERVAL_MS = 4000;
+/** Below 2^31 ms, so that deadlines can be compared; a router renews long before. */
 const LIFETIME_MAX_S = 20 * 86_400;
+/** RFC 4862 5.5.3 e. */
 const TWO_HOURS_S = 7200;
 
 /** Words of a router: its token (0: no entry), Clock.ms until which it routes. */
 const ROUTER_WORDS = 2;
 /**
- * Words of a prefix: four of the address, bits (0: no entry), for ever or not, Clock.ms until which
- * it holds.
+ * Words of a prefix: four of the address, bits (0: none), FOR_EVER or LIMITED, Clock.ms of its end.
  */
 const BITS = 4;
 const IS_LIMITED = 5;
