@@ -6,7 +6,8 @@
  *   reflector as the limit.
  * - Saturation: N connections with one message in flight each. Round trip: one connection, one
  *   message in flight.
- * - The same client for all: our dataplane client (src/load/echo-client.ts) on the other core.
+ * - The same client for all: our dataplane client (src/load/closed/echo-client.ts) on the other
+ *   core.
  *
  * Ratios, ours / theirs: vsLinuxEpoll; vsLinuxEpollOneCore (the kernel receives on the server's
  * core, too: harness/network.ts); vsNodeNet; vsLimit (messages against frames per second);

@@ -4,7 +4,7 @@
  *
  * - 100,000 keys with values of 32 bytes; 95 % of the GETs ask for a stored one; N connections with
  *   one request in flight each. The same client for both: our dataplane client
- *   (src/load/kv-client.ts) on the other core.
+ *   (src/load/closed/kv-client.ts) on the other core.
  *
  * Ratios, ours / theirs: vsMemcached; vsMemcachedOneCore (the kernel receives on the server's core,
  * too: harness/network.ts). Compare: OSDI'14 section 5.5.

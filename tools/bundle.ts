@@ -29,7 +29,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const ENTRIES = [
   'src/{dataplane,application}/{main,worker}.ts',
   'src/apps/{bulk,demo-client,echo,kv/kv}.ts',
-  'src/load/{echo-client,kv-client,generator,kernel-main}.ts',
+  'src/load/{closed/*-client,generator/generator,kernel/main}.ts',
   'bench/{apps,load}/*.ts',
   'bench/peers/*.ts',
   'test/dataplane/cost-child.ts',

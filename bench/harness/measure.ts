@@ -5,7 +5,7 @@
  *   message in flight.
  * - The same client for all: our dataplane client (src/load) on the other core.
  */
-import type { LoadResult } from '../../src/load/result.ts';
+import type { LoadResult } from '../../src/load/result/result.ts';
 import { progress } from './bench.ts';
 import type { BenchOptions } from './options.ts';
 import type { Sample } from './rounds.ts';

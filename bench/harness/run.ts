@@ -5,8 +5,8 @@
  * - `startOurs` serves an application by AF_XDP on the server's end of the link, `runClient` runs a
  *   load application on the client's end and returns its report. Both are dataplanes of their own,
  *   pinned.
- * - A load application is src/load/NAME.ts (what users run) or bench/load/NAME.ts (what only the
- *   paper's figures need).
+ * - A load application is src/load/closed/NAME.ts or, where only a figure of the paper needs it,
+ *   bench/load/NAME.ts.
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ import { type Application, findApplication } from '../../src/control/wish/applic
 import { parseRunOptions } from '../../src/control/wish/options.ts';
 import { planOf } from '../../src/control/wish/plan.ts';
 import { DataplaneDiedError, UserError } from '../../src/errors.ts';
-import { isLoadReport, type LoadReport, type LoadResult } from '../../src/load/result.ts';
+import { isLoadReport, type LoadReport, type LoadResult } from '../../src/load/result/result.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH, SERVER_LINK } from './network.ts';
 
 export interface Server {
@@ -46,7 +46,7 @@ export interface OursPlan {
 }
 
 export interface ClientPlan {
-  /** Module in src/load or bench/load. */
+  /** Module in src/load/closed or bench/load. */
   module: string;
   cpu: number;
   options: Record<string, string | number>;
@@ -96,7 +96,7 @@ export function clientApplication(plan: ClientPlan): Application {
   const settings = Object.fromEntries(
     Object.entries(plan.options).map(([name, value]) => [name, String(value)]),
   );
-  const places = ['../../src/load', '../load'].map((folder) =>
+  const places = ['../../src/load/closed', '../load'].map((folder) =>
     fileURLToPath(new URL(`${folder}/${plan.module}.ts`, import.meta.url)),
   );
   return findApplication(places.find(existsSync) ?? places[0]!, settings);

@@ -8,13 +8,13 @@
  * - The first message of a connection is timed from the connect. Every answer is checked: length,
  *   first and last word.
  *
- * Application module: the report is a `load` (src/load/result.ts) with `opened`, the connections of
- * the measured time.
+ * Application module: the report is a `load` (src/load/result/result.ts) with `opened`, the
+ * connections of the measured time.
  */
 import { DEAD } from '../../src/gate/abi.ts';
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';
-import { Measurement } from '../../src/load/measurement.ts';
-import { type EchoOptions, echoOptions } from '../../src/load/options.ts';
+import { Measurement } from '../../src/load/closed/measurement.ts';
+import { type EchoOptions, echoOptions } from '../../src/load/closed/options.ts';
 
 const START_DELAY_US = 50_000;
 const WORD = 4;

@@ -8,13 +8,13 @@
  *   alive.
  * - 16,000 local ports a server port: connection k uses server port `port` + floor(k / 16,000).
  *
- * Application module: the report is a `load` (src/load/result.ts) with `answered` and
+ * Application module: the report is a `load` (src/load/result/result.ts) with `answered` and
  * `openSeconds`.
  */
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';
-import { Measurement } from '../../src/load/measurement.ts';
-import { type EchoOptions, echoOptions } from '../../src/load/options.ts';
-import type { LoadResult } from '../../src/load/result.ts';
+import { Measurement } from '../../src/load/closed/measurement.ts';
+import { type EchoOptions, echoOptions } from '../../src/load/closed/options.ts';
+import type { LoadResult } from '../../src/load/result/result.ts';
 
 export const PORTS_PER_SERVER_PORT = 16_000;
 const FIRST_PORT = 2000;

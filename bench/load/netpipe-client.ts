@@ -12,7 +12,7 @@
  * or peers/netpipe.c.
  */
 import type { Connection, Ix } from '../../src/libix/index.ts';
-import { Histogram } from '../../src/load/histogram.ts';
+import { Histogram } from '../../src/load/result/histogram.ts';
 
 const UNMEASURED = 20;
 /** At the very first, so that no size pays for V8's compilers. */

@@ -15,8 +15,8 @@
  * judges, for everybody. By the whole run, as in the paper, stands beside it (wholeP99Ns,
  * sloWholePerSecond).
  */
-import { runPoint } from '../../src/load/point.ts';
-import type { LoadResult } from '../../src/load/result.ts';
+import { runPoint } from '../../src/load/point/point.ts';
+import type { LoadResult } from '../../src/load/result/result.ts';
 import { compilePeer } from '../harness/compile.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH } from '../harness/network.ts';
 import { peerNamed } from '../harness/peers.ts';

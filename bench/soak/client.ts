@@ -8,7 +8,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { Histogram } from '../../src/load/histogram.ts';
+import { Histogram } from '../../src/load/result/histogram.ts';
 import { Dice } from './dice.ts';
 
 const [host, port, seconds, seed] = process.argv.slice(2);

@@ -6,12 +6,11 @@
  * - Exit code 0: measured; 1: --search found no rate within its objective; 2: it could not be.
  * - One generator here and one on each agent; via kernel as many here as --threads.
  *
- * Read first: src/load/generator.ts, docs/LOAD.md.
+ * Read first: src/load/generator/generator.ts, docs/LOAD.md.
  */
 import { availableParallelism } from 'node:os';
 import { OptionError } from '../errors.ts';
 import { parseAgentAddress, remoteMember, serveAgent } from '../load/agent.ts';
-import { CABLE_HOST } from '../load/cable-run.ts';
 import { type Given, parseDurationMs, parseTarget, settingsOf } from '../load/command-options.ts';
 import {
   CSV_HEADER,
@@ -24,12 +23,13 @@ import {
   TABLE_HEADER,
   warningsOf,
 } from '../load/format.ts';
-import type { GeneratorSettings } from '../load/generator-options.ts';
-import type { Carrier } from '../load/point.ts';
-import type { LoadProgress, LoadResult } from '../load/result.ts';
+import type { GeneratorSettings } from '../load/generator/options.ts';
+import { CABLE_HOST } from '../load/point/cable.ts';
+import type { Carrier } from '../load/point/point.ts';
+import { checkIp, dataplaneCarrier } from '../load/point/way.ts';
+import type { LoadProgress, LoadResult } from '../load/result/result.ts';
 import { parseObjective, parseRates, percentileNs, scanRates, searchRate } from '../load/scan.ts';
 import { localMember, type Member, together } from '../load/together.ts';
-import { checkIp, dataplaneCarrier } from '../load/way.ts';
 
 const CABLE_PORTS: Record<string, number> = { kv: 11_211, echo: 7 };
 const EXIT_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

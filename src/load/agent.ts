@@ -15,8 +15,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { OptionError, UserError } from '../errors.ts';
-import type { GeneratorSettings } from './generator-options.ts';
-import type { LoadResult } from './result.ts';
+import type { GeneratorSettings } from './generator/options.ts';
+import type { LoadResult } from './result/result.ts';
 import type { Member } from './together.ts';
 
 const VERSION = 1;

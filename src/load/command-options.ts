@@ -1,7 +1,7 @@
 /**
  * The words of `bin/ix load` as settings of a generator.
  *
- * - What a generator checks (generator-options.ts) is checked there; here are names, units and
+ * - What a generator checks (generator/options.ts) is checked there; here are names, units and
  *   workload files.
  * - A workload file is one JSON object with the names of FILE_NAMES: the options of the same
  *   meaning, which go before it.
@@ -9,11 +9,11 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { OptionError } from '../errors.ts';
-import { ARRIVALS } from './arrivals.ts';
-import { DISTRIBUTION_FORMS } from './distribution.ts';
-import { LoadOptionError } from './errors.ts';
-import { type GeneratorSettings, generatorOptions } from './generator-options.ts';
-import { WORKLOADS } from './workload.ts';
+import { type GeneratorSettings, generatorOptions } from './generator/options.ts';
+import { ARRIVALS } from './workload/arrivals.ts';
+import { DISTRIBUTION_FORMS } from './workload/distribution.ts';
+import { LoadOptionError } from './workload/words.ts';
+import { WORKLOADS } from './workload/workload.ts';
 
 /** Everything that may be given, as commander leaves it. */
 export type Given = Record<string, string | boolean | undefined>;

@@ -1,7 +1,7 @@
 /**
  * Results of load points for people (a table) and for programs (CSV; JSON is the result itself).
  */
-import type { LoadProgress, LoadResult } from './result.ts';
+import type { LoadProgress, LoadResult } from './result/result.ts';
 import { percentileNs } from './scan.ts';
 
 const PERCENTS = [50, 90, 99, 99.9, 99.99] as const;

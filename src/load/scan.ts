@@ -9,9 +9,9 @@
  * - The search asks a closed loop for the most that can be had, and then bisects below it.
  */
 import { OptionError } from '../errors.ts';
-import type { GeneratorSettings } from './generator-options.ts';
-import { Histogram } from './histogram.ts';
-import type { LoadResult } from './result.ts';
+import type { GeneratorSettings } from './generator/options.ts';
+import { Histogram } from './result/histogram.ts';
+import type { LoadResult } from './result/result.ts';
 import type { RunLoad } from './together.ts';
 
 /** Share of the offered rate that must be answered within the measured time. */

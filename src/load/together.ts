@@ -9,10 +9,10 @@
  *   need not agree.
  */
 import { OptionError } from '../errors.ts';
-import type { GeneratorSettings } from './generator-options.ts';
-import { mergeResults } from './merge.ts';
-import { type Carrier, type LoadPlan, runPoint } from './point.ts';
-import type { LoadResult } from './result.ts';
+import type { GeneratorSettings } from './generator/options.ts';
+import { type Carrier, type LoadPlan, runPoint } from './point/point.ts';
+import { mergeResults } from './result/merge.ts';
+import type { LoadResult } from './result/result.ts';
 
 export interface Member {
   /** For messages. */

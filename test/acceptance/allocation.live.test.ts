@@ -72,7 +72,7 @@ async function startClient(app: keyof typeof APPS, host: string): Promise<Servic
     openMs: '60000',
   };
   const given = { ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`, cpu: '0', domain: 'inline' };
-  const load = findApplication(here(`../../src/load/${client}`), settings);
+  const load = findApplication(here(`../../src/load/closed/${client}`), settings);
   const report = (value: unknown) => assert.fail(`the client ended: ${JSON.stringify(value)}`);
   return await startService(planOf(load, parseRunOptions(given), CLIENT_LINK), { report });
 }

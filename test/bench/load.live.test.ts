@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { CABLE_SERVER_ADDRESS, onCable, oursOnCable } from '../../bench/harness/cable.ts';
 import type { NetpipeSize } from '../../bench/load/netpipe-client.ts';
-import type { LoadResult } from '../../src/load/result.ts';
+import type { LoadResult } from '../../src/load/result/result.ts';
 
 const appPath = (name: string): string =>
   fileURLToPath(new URL(`../../bench/apps/${name}.ts`, import.meta.url));

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Application, Connection, Handlers, Ix } from '../../src/libix/index.ts';
-import echoClient from '../../src/load/echo-client.ts';
-import generator from '../../src/load/generator.ts';
-import kvClient from '../../src/load/kv-client.ts';
+import echoClient from '../../src/load/closed/echo-client.ts';
+import kvClient from '../../src/load/closed/kv-client.ts';
+import generator from '../../src/load/generator/generator.ts';
 import { bytesPerOperation } from '../arena/property.ts';
 
 const ARENA_BYTES = 2 ** 24;

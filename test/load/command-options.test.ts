@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseDurationMs, parseTarget, settingsOf } from '../../src/load/command-options.ts';
-import { generatorOptions } from '../../src/load/generator-options.ts';
-import { asText } from '../../src/load/point.ts';
+import { generatorOptions } from '../../src/load/generator/options.ts';
+import { asText } from '../../src/load/point/point.ts';
 
 const KV = { host: '10.77.0.2', port: 11_211 };
 const optionsOf = (given: Record<string, string | boolean>, target = KV) =>

@@ -8,7 +8,7 @@
  *   the way, since `drained` follows then.
  */
 import type { Connection, Handlers, Ix } from '../../src/libix/index.ts';
-import { isLoadReport } from '../../src/load/result.ts';
+import { isLoadReport } from '../../src/load/result/result.ts';
 
 const ARENA_BYTES = 32 * 2 ** 20;
 const RECEIVE_BYTES = 2 ** 20;

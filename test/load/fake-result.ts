@@ -1,6 +1,6 @@
 /** Results of load points that nobody measured, for tests of what is made of them. */
-import { Histogram } from '../../src/load/histogram.ts';
-import type { LoadResult } from '../../src/load/result.ts';
+import { Histogram } from '../../src/load/result/histogram.ts';
+import type { LoadResult } from '../../src/load/result/result.ts';
 
 /** `latenciesNs`: multiples of 100. */
 export function resultOf(

@@ -10,7 +10,7 @@ import { availableParallelism } from 'node:os';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { LoadResult } from '../../src/load/result.ts';
+import type { LoadResult } from '../../src/load/result/result.ts';
 import { needs, run } from '../acceptance/programs.ts';
 import { IX, Serving } from '../acceptance/serving.ts';
 import { enterNamespace, linkNames } from '../control/namespace.ts';

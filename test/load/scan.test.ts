@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CSV_HEADER, csvRow, formatNs, rowOf, TABLE_HEADER } from '../../src/load/format.ts';
-import type { GeneratorSettings } from '../../src/load/generator-options.ts';
+import type { GeneratorSettings } from '../../src/load/generator/options.ts';
 import { meets, parseObjective, parseRates, scanRates, searchRate } from '../../src/load/scan.ts';
 import { resultOf } from './fake-result.ts';
 

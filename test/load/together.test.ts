@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { parseAgentAddress, remoteMember, serveAgent } from '../../src/load/agent.ts';
-import type { GeneratorSettings } from '../../src/load/generator-options.ts';
-import { mergeResults } from '../../src/load/merge.ts';
+import type { GeneratorSettings } from '../../src/load/generator/options.ts';
+import { mergeResults } from '../../src/load/result/merge.ts';
 import { divide, type Member, together } from '../../src/load/together.ts';
 import { resultOf } from './fake-result.ts';
 
