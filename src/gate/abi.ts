@@ -174,6 +174,10 @@ export const DEAD = {
   aborted: 5,
   /** not a reason of the dataplane's: libix says so of a connect that was answered DENIED */
   denied: 6,
+  /** the same of one whose ports are taken: IN_USE */
+  inUse: 7,
+  /** the same of one beyond what there is, or what the application may have: NO_FLOW, QUOTA */
+  exhausted: 8,
 } as const;
 
 /** Words of an event or a call that every kind shares. */

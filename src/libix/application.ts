@@ -5,7 +5,8 @@
  *   thread. What is asked for takes effect at the end of the turn.
  * - What cannot be (a port that is none, a function that is missing) throws IxArgumentError at
  *   once. What the dataplane refuses (a port in use, a quota) throws nowhere: while the application
- *   starts it makes the start fail, later it is one line on standard error.
+ *   starts it makes the start fail, later it is one line on standard error. A listener may ask to
+ *   be told (`refused`).
  * - Times are microseconds (`...Us`) or milliseconds (`...Ms`), sizes are bytes.
  *
  * The object behind it is in ix.ts.
@@ -13,6 +14,7 @@
 import type { Arena } from '../arena/arena.ts';
 import type { Connection } from './connection.ts';
 import type { Handlers } from './handlers.ts';
+import type { IxCallError } from './refusals.ts';
 import type { UdpHandlers, UdpSocket } from './udp.ts';
 
 /** Bytes of application memory. */
@@ -42,6 +44,11 @@ export interface ListenOptions {
    * else than true and false lets nobody in, which is told. Default: everybody is let in.
    */
   accept?(knock: Knock): boolean;
+  /**
+   * It was refused: told here alone, instead of making the start fail or being a line on standard
+   * error. `error.result` is the ABI's code (IN_USE, NO_ROUTE, QUOTA, NO_FLOW).
+   */
+  refused?(error: IxCallError): void;
 }
 
 export interface Listener {

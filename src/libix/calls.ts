@@ -48,6 +48,15 @@ const WANTED_BY: Record<number, number> = {
   [CALL.marking]: WANTS.marking,
 };
 
+/** What becomes of a connection whose connect was refused so. */
+const CONNECT_DEAD: Record<number, number> = {
+  [CODE.NO_ROUTE]: DEAD.unreachable,
+  [CODE.DENIED]: DEAD.denied,
+  [CODE.IN_USE]: DEAD.inUse,
+  [CODE.NO_FLOW]: DEAD.exhausted,
+  [CODE.QUOTA]: DEAD.exhausted,
+};
+
 export class Calls {
   readonly #session: Session;
   readonly #gate: RawGate;
@@ -201,13 +210,12 @@ export class Calls {
       if (c.wants !== 0) this.#session.markDirty(c);
       return;
     }
-    if (result === CODE.NO_ROUTE) return this.#session.dead(c, DEAD.unreachable);
     // A quota that is used up is told by the control plane, which counts how often
     // (src/control/children/incidents.ts).
-    if (result !== CODE.QUOTA) {
+    if (result !== CODE.QUOTA && result !== CODE.NO_ROUTE) {
       this.#faults.tell(refusedConnect(`${c.remoteAddress} port ${c.remotePort}`, result));
     }
-    this.#session.dead(c, result === CODE.DENIED ? DEAD.denied : DEAD.refused);
+    this.#session.dead(c, CONNECT_DEAD[result] ?? DEAD.refused);
   }
 
   /** The call was not made: the batch was longer than it may be. */

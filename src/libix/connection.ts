@@ -16,6 +16,9 @@ import type { Handlers } from './handlers.ts';
  */
 export const HIGH_WATER_BYTES = 262_144;
 
+/** Where a connection whose `writeSome` took less than it was given has room again. */
+export const LOW_WATER_BYTES: number = HIGH_WATER_BYTES / 2;
+
 export interface Connection {
   /**
    * Small and dense, from 0 on, so that applications can keep their own state in arrays: after
@@ -125,6 +128,15 @@ export interface Connection {
    */
   write(offset: number, length: number): boolean;
 
+  /**
+   * Queues a copy of `bytes`, an array anywhere in JavaScript's memory, from index `from` on
+   * (default 0): as many as there is room for below HIGH_WATER_BYTES and within the connection's
+   * fair share. Answers how many. Less than all: `drained` comes when there is room again, which is
+   * at LOW_WATER_BYTES, before everything is acknowledged. 0 for a connection that is closing, has
+   * been ended or is gone; then nothing comes. Allocates a little, for each 2 KiB.
+   */
+  writeSome(bytes: Uint8Array, from?: number): number;
+
   /** Queues text as UTF-8; false as of `write`. Allocates: for what is rare. */
   writeText(text: string): boolean;
 
@@ -146,8 +158,9 @@ export interface Connection {
   abort(): boolean;
 
   /**
-   * Hands over no more input until `resume`; the window closes when the peer goes on. False: gone
-   * already.
+   * Hands over no more input until `resume`; the window closes when the peer goes on. When both
+   * sides have closed there is nothing to wait in any more, and what has come is handed over all
+   * the same, before `ended` and `closed`. False: gone already.
    */
   pause(): boolean;
 

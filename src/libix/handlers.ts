@@ -37,7 +37,10 @@ export interface Handlers {
    * send.
    */
   released?(c: Connection, tag: number): void;
-  /** Everything sent has been acknowledged. */
+  /**
+   * Everything sent has been acknowledged; or, for who was told by `writeSome` that there was not
+   * room for all, there is room again.
+   */
   drained?(c: Connection): void;
   /** The peer has closed its side. Default: close ours after what is queued. */
   ended?(c: Connection): void;

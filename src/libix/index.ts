@@ -41,9 +41,10 @@ export type {
   Timer,
 } from './application.ts';
 export { IxArgumentError } from './arguments.ts';
-export { type Connection, HIGH_WATER_BYTES } from './connection.ts';
+export { type Connection, HIGH_WATER_BYTES, LOW_WATER_BYTES } from './connection.ts';
 export type { Handlers } from './handlers.ts';
 export { RawGate } from './raw.ts';
+export type { IxCallError } from './refusals.ts';
 export type { UdpHandlers, UdpSocket } from './udp.ts';
 export type { Wants } from './wants.ts';
 

@@ -38,6 +38,7 @@ const BIT = {
   isRefused: 1 << 15,
   midRequest: 1 << 24,
   hasLocal: 1 << 25,
+  isShort: 1 << 26,
 } as const;
 /** With one of them a connection is read although it is not writable. */
 const READS_BLOCKED = BIT.readsWhileBlocked | BIT.midRequest;
@@ -204,6 +205,15 @@ export class Inside {
 
   set isStarved(on: boolean) {
     this.#set(BIT.isStarved, on);
+  }
+
+  /** A `writeSome` took less than it was given: `drained` is to come when there is room again. */
+  get isShort(): boolean {
+    return (this.#bits & BIT.isShort) !== 0;
+  }
+
+  set isShort(on: boolean) {
+    this.#set(BIT.isShort, on);
   }
 
   /**

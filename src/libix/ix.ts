@@ -197,12 +197,16 @@ export class Ix implements application.Ix {
   }
 
   listen(port: number, handlers: Handlers, options: ListenOptions = {}): Listener {
-    const { backlog = BACKLOG_DEFAULT, accept } = options;
+    const { backlog = BACKLOG_DEFAULT, accept, refused } = options;
     integer('listen: port', port, 0, PORT_MAX);
     integer('listen: backlog', backlog, 1);
     if (accept !== undefined) callable('listen: accept', accept);
+    if (refused !== undefined) callable('listen: refused', refused);
     const address = options.address ? parseWords(options.address) : 0;
-    return this.#listeners.listen({ port, address, backlog, accept }, this.#guard(handlers));
+    return this.#listeners.listen(
+      { port, address, backlog, accept, refused },
+      this.#guard(handlers),
+    );
   }
 
   connect(

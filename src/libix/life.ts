@@ -40,6 +40,11 @@ export class Life extends Inside implements Connection {
     return this.session.write(this, offset, length);
   }
 
+  writeSome(bytes: Uint8Array, from = 0): number {
+    integer('writeSome: from', from, 0, bytes.length);
+    return this.session.writeSome(this, bytes, from);
+  }
+
   writeText(text: string): boolean {
     return this.session.writeBytes(this, new TextEncoder().encode(text));
   }

@@ -13,7 +13,7 @@ import { BOUND_PORT, CALL, CALL_RESULT, CODE, KNOCK, WORD } from '../gate/abi.ts
 import type { Knock, Listener, ListenOptions } from './application.ts';
 import { describe, type Faults, type GuardedHandlers } from './guard.ts';
 import type { RawGate } from './raw.ts';
-import { refuse } from './refusals.ts';
+import { refusal } from './refusals.ts';
 import type { Requests } from './requests.ts';
 import type { Session } from './session.ts';
 import { writeAddress } from './udp.ts';
@@ -21,6 +21,7 @@ import { writeAddress } from './udp.ts';
 class Listening implements Listener {
   readonly handlers: GuardedHandlers;
   readonly accept: ListenOptions['accept'];
+  readonly refused: ListenOptions['refused'];
   readonly #listeners: Listeners;
   /** 0 until the dataplane has answered. */
   handle = 0;
@@ -28,16 +29,12 @@ class Listening implements Listener {
   port: number;
   isClosed = false;
 
-  constructor(
-    listeners: Listeners,
-    port: number,
-    handlers: GuardedHandlers,
-    accept: ListenOptions['accept'],
-  ) {
+  constructor(listeners: Listeners, wish: ListenWish, handlers: GuardedHandlers) {
     this.#listeners = listeners;
-    this.port = port;
+    this.port = wish.port;
     this.handlers = handlers;
-    this.accept = accept;
+    this.accept = wish.accept;
+    this.refused = wish.refused;
   }
 
   close(): void {
@@ -53,6 +50,7 @@ export interface ListenWish {
   address: number | ArrayLike<number>;
   backlog: number;
   accept: ListenOptions['accept'];
+  refused: ListenOptions['refused'];
 }
 
 export class Listeners {
@@ -89,8 +87,8 @@ export class Listeners {
   }
 
   listen(wish: ListenWish, handlers: GuardedHandlers): Listener {
-    const { port, address, backlog, accept } = wish;
-    const listening = new Listening(this, port, handlers, accept);
+    const { port, address, backlog } = wish;
+    const listening = new Listening(this, wish, handlers);
     const cookie = this.#freeCookies.pop() ?? this.#all.length + 1;
     listening.cookie = cookie;
     this.#all[cookie - 1] = listening;
@@ -106,13 +104,21 @@ export class Listeners {
       return at;
     };
     this.#requests.add(write, (result) => {
-      if (result < 0) this.#forget(listening);
-      refuse(port === 0 ? 'a port of its choice' : `port ${port}`, result);
+      if (result < 0) return this.#tellRefused(listening, result);
       listening.handle = result;
       listening.port = i32[at + BOUND_PORT]!;
       if (listening.isClosed) this.unlisten(listening);
     });
     return listening;
+  }
+
+  /** Told to the one who asked, if he wants to hear of it; else thrown, to be reported. */
+  #tellRefused(listening: Listening, result: number): void {
+    this.#forget(listening);
+    const { port, refused } = listening;
+    const error = refusal(port === 0 ? 'a port of its choice' : `port ${port}`, result);
+    if (refused === undefined) throw error;
+    refused(error);
   }
 
   unlisten(listening: Listening): void {

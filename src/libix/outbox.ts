@@ -116,6 +116,35 @@ export class Outbox {
     return true;
   }
 
+  /**
+   * Queues `length` bytes of a JavaScript array from `from` on, or as many as there are blocks for:
+   * how many. The last block is filled first.
+   */
+  appendSome(c: Life, bytes: Uint8Array, from: number, length: number): number {
+    const words = this.#nodes.words;
+    const end = from + length;
+    let at = from;
+    const tail = c.sendTail;
+    if (tail >= 0 && words[tail + TAG]! < 0) {
+      const to = words[tail + OFFSET]! + words[tail + LENGTH]!;
+      const part = Math.min(length, -words[tail + TAG]! + SEND_BLOCK_BYTES - to);
+      if (part > 0) {
+        this.#arena.u8.set(bytes.subarray(at, at + part), to);
+        words[tail + LENGTH] = words[tail + LENGTH]! + part;
+        c.queuedBytes = (c.queuedBytes + part) | 0;
+        at += part;
+      }
+    }
+    while (at < end && this.#blocks.free > 0 && this.#hasShare(c, 1)) {
+      const part = Math.min(end - at, SEND_BLOCK_BYTES);
+      const block = this.#blocks.take();
+      this.#arena.u8.set(bytes.subarray(at, at + part), block);
+      this.#append(c, this.#nodes.take(block, part, -block), part);
+      at += part;
+    }
+    return at - from;
+  }
+
   /** Queues bytes of a JavaScript array; false, with nothing queued, when blocks are short. */
   appendBytes(c: Life, bytes: Uint8Array): boolean {
     const blocks = Math.ceil(bytes.length / SEND_BLOCK_BYTES);

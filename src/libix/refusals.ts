@@ -9,6 +9,12 @@ import { CALL, CODE } from '../gate/abi.ts';
 
 export class IxCallError extends Error {
   readonly code = 'IX_CALL';
+  /** One of CODE in src/gate/abi.ts. */
+  readonly result: number;
+  constructor(message: string, result: number) {
+    super(message);
+    this.result = result;
+  }
 }
 
 /** What is wrong, and what to do. */
@@ -29,11 +35,15 @@ function namesOf(values: Record<string, number>): Record<number, string> {
 
 const nameOf = (code: number): string => CODE_NAMES[code] ?? `code ${code}`;
 
-/** Throws what a call that was refused means to the application. */
-export function refuse(what: string, result: number): void {
-  if (result >= 0) return;
+/** What a call that was refused means to the application. */
+export function refusal(what: string, result: number): IxCallError {
   const [problem, remedy] = REASONS[result] ?? ['was refused', 'see CODE in src/gate/abi.ts'];
-  throw new IxCallError(`${what} ${problem} (${nameOf(result)}); ${remedy}`);
+  return new IxCallError(`${what} ${problem} (${nameOf(result)}); ${remedy}`, result);
+}
+
+/** Throws it. */
+export function refuse(what: string, result: number): void {
+  if (result < 0) throw refusal(what, result);
 }
 
 /** A connection could not go on: one line. */

@@ -16,6 +16,7 @@ import { CONNECTED, DEAD, KNOCK, WORD } from '../gate/abi.ts';
 import { badBytes, badSpan, IxArgumentError, isInt, shown } from './arguments.ts';
 import { Calls, refusalText, WANTS } from './calls.ts';
 import { Columns } from './columns.ts';
+import { HIGH_WATER_BYTES, LOW_WATER_BYTES } from './connection.ts';
 import type { Faults } from './guard.ts';
 import type { Handlers } from './handlers.ts';
 import { Inbox } from './inbox.ts';
@@ -234,6 +235,20 @@ export class Session {
     return this.#queued(c, this.#outbox.appendBytes(c, bytes));
   }
 
+  writeSome(c: Life, bytes: Uint8Array, from: number): number {
+    if (!this.#maySend(c)) return 0;
+    const wanted = bytes.length - from;
+    const room = Math.max(0, Math.min(wanted, HIGH_WATER_BYTES - c.queuedBytes));
+    const taken = this.#outbox.appendSome(c, bytes, from, room);
+    if (taken > 0) this.markDirty(c);
+    if (taken < wanted) c.isShort = true;
+    if (taken < room) {
+      c.missing = 1;
+      this.#starve(c);
+    }
+    return taken;
+  }
+
   #maySend(c: Life): boolean {
     return (c.phase === PHASE.open || c.phase === PHASE.connecting) && !c.hasShutDown;
   }
@@ -241,11 +256,22 @@ export class Session {
   /** Nothing was queued: the connection's input waits until blocks and spans have come back. */
   #queued(c: Life, done: boolean): boolean {
     if (done) this.markDirty(c);
-    else if (!c.isStarved) {
-      c.isStarved = true;
-      this.#starved.push(c.id);
-    }
+    else this.#starve(c);
     return done;
+  }
+
+  #starve(c: Life): void {
+    if (c.isStarved) return;
+    c.isStarved = true;
+    this.#starved.push(c.id);
+  }
+
+  /** Nothing is queued, or a writeSome had not room for all and now there is some. */
+  #tellRoom(c: Life): void {
+    if (!c.isOpen || c.isStarved) return;
+    if (c.queuedBytes > LOW_WATER_BYTES) return;
+    c.isShort = false;
+    c.handlers.drained?.(c);
   }
 
   /** The dataplane took nothing of it, and nothing of it is on the way. */
@@ -278,7 +304,7 @@ export class Session {
   #feed(c: Life): void {
     c.isStarved = false;
     if (c.isOpen && !c.isPaused) this.resume(c);
-    if (c.queuedBytes === 0 && c.isOpen && !c.isStarved) c.handlers.drained?.(c);
+    if (c.queuedBytes === 0 || c.isShort) this.#tellRoom(c);
   }
 
   /**
@@ -305,7 +331,7 @@ export class Session {
     c.isBlocked = false;
     this.#outbox.acknowledged(c, bytes);
     if (this.#outbox.hasUnsent(c) || c.wants !== 0) this.markDirty(c);
-    if (c.queuedBytes === 0 && c.isOpen && !c.isStarved) c.handlers.drained?.(c);
+    if (c.queuedBytes === 0 || c.isShort) this.#tellRoom(c);
     if (!wasWritable && c.isOpen && c.mayRead) this.resume(c);
   }
 
@@ -364,6 +390,7 @@ export class Session {
   dead(c: Life, reason: number): void {
     if (c.phase === PHASE.free) return;
     this.#hasReleased = true;
+    if (reason === DEAD.closed && c.pendingHead >= 0) this.#readOut(c);
     c.phase = PHASE.closing;
     this.#inbox.drop(c);
     this.#outbox.releaseAll(c);
@@ -374,6 +401,18 @@ export class Session {
     c.reset();
     this.#openCount = (this.#openCount - 1) | 0;
     this.markDirty(c);
+  }
+
+  /**
+   * Both sides have closed, and its frames go with the flow: what was held back is handed over now,
+   * to a paused connection too, as far as its handler takes it.
+   */
+  #readOut(c: Life): void {
+    c.readsWhileBlocked = true;
+    for (let was = -1; c.pendingHead >= 0 && c.isOpen && c.consumed !== was; ) {
+      was = c.consumed;
+      this.resume(c);
+    }
   }
 
   #letGo(c: Life): void {

@@ -128,6 +128,9 @@ describe('refusals', () => {
       const reasons: Record<number, number> = {
         [CODE.NO_ROUTE]: DEAD.unreachable,
         [CODE.DENIED]: DEAD.denied,
+        [CODE.IN_USE]: DEAD.inUse,
+        [CODE.NO_FLOW]: DEAD.exhausted,
+        [CODE.QUOTA]: DEAD.exhausted,
       };
       assert.deepEqual(closed, [reasons[code] ?? DEAD.refused]);
       const isTold = !isRoute && code !== CODE.QUOTA; // told by who counts it
