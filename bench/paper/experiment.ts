@@ -24,6 +24,8 @@ export interface Settings {
   clientCpu: number;
   /** Idle policy of our servers. */
   idle: 'spin' | 'adaptive' | 'sleep';
+  /** Points of the search by whole runs after the first; absent: as the level says (whole.ts). */
+  points?: number;
 }
 
 export interface Context {
@@ -77,6 +79,8 @@ export interface Outcome {
   charts: Chart[];
   /** Ours over theirs. */
   ratios: Record<string, Spread>;
+  /** Ratios that this run must not claim, and why. */
+  voids?: Record<string, string>;
   /** What a reader must know of this run. */
   notes: string[];
 }

@@ -15,15 +15,20 @@
  * judges, for everybody. By the whole run, as in the paper, stands beside it (wholeP99Ns,
  * sloWholePerSecond).
  */
-import { runPoint } from '../../src/load/point/point.ts';
 import type { LoadResult } from '../../src/load/result/result.ts';
-import { compilePeer } from '../harness/compile.ts';
-import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH } from '../harness/network.ts';
 import { peerNamed } from '../harness/peers.ts';
-import { measuredBy } from '../harness/process.ts';
 import type { Sample } from '../harness/rounds.ts';
-import { KV_PORT } from './clients.ts';
 import { byLevel, type Context, type Experiment, type Outcome } from './experiment.ts';
+import { describeHiccups, hiccupsOf } from './hiccups.ts';
+import {
+  DEPTH,
+  hasSent,
+  kvPlan,
+  LOW_RATE,
+  loadKv,
+  OBJECTIVE_NS,
+  type Workload,
+} from './kv-load.ts';
 import {
   type Measure,
   metricAt,
@@ -35,11 +40,6 @@ import {
   sweep,
 } from './sweep.ts';
 
-const OBJECTIVE_NS = 500_000;
-const CONNECTIONS = 64;
-const DEPTH = 4;
-const MEMORY_MIB = 1024;
-const LOW_RATE = 20_000;
 /**
  * Of the measured time; a run at a rate is measured longer than others, because most of its windows
  * may be disturbed.
@@ -56,8 +56,6 @@ const HICCUPS_MS = 3000;
 const LOW = 0;
 const CLOSED = 1000;
 const SLO = 500;
-
-type Workload = 'etc' | 'usr';
 
 const experiment = (workload: Workload, factor: string, values: string): Experiment => ({
   name: `fig5${workload}`,
@@ -84,12 +82,12 @@ export const fig5etc = experiment(
 export const fig5usr = experiment('usr', '3.6x', 'keys of 19 B, values of 2 B, 0.2 % SETs');
 
 async function run(context: Context, workload: Workload): Promise<Outcome> {
-  const { serverCpu: cpu, idle } = context.settings;
   const limited = { ...context, settings: { ...context.settings, rounds: 1 } };
   const measure: Measure = (address, round) => curve(limited, workload, address, round);
-  const plan = { app: 'kv', cpu, idle, memory: MEMORY_MIB, domain: 'inline' } as const;
+  const plan = kvPlan(context.settings);
   const { level } = context.settings;
-  const hiccups = level === 'quick' ? [] : [await describeHiccups(context)];
+  const hiccups =
+    level === 'quick' ? [] : [describeHiccups([await hiccupsOf(context.settings, HICCUPS_MS)])];
   const series = await sweep(
     [
       oursLine('ours', 'ours, kv', plan, measure),
@@ -139,29 +137,6 @@ async function run(context: Context, workload: Workload): Promise<Outcome> {
   };
 }
 
-interface Hiccups {
-  share: number;
-  longestNs: number;
-}
-
-/** How much of both cores this machine takes away while both spin, and nothing of ours runs. */
-async function describeHiccups({ settings }: Context): Promise<string> {
-  const look = async (name: string, cpu: number): Promise<string> => {
-    const command = [compilePeer('hiccups'), `${HICCUPS_MS}`];
-    const { share, longestNs } = await measuredBy<Hiccups>(cpu, command);
-    const percent = (share * 100).toFixed(2);
-    const longest = (longestNs / 1e6).toFixed(1);
-    return `the ${name}'s core ${percent} % of the time (longest ${longest} ms)`;
-  };
-  const cores = [look('server', settings.serverCpu), look('client', settings.clientCpu)];
-  const said = (await Promise.all(cores)).join(', ');
-  const when = 'With nothing of ours running, this machine took away';
-  return `${when} ${said}, in pieces of more than 0.1 ms`;
-}
-
-/** Of the warm-up: the rest lets the queues that it left behind drain. */
-const RUSH_SHARE = 0.7;
-
 /** Percent of the closed loop's rate: the points of the curve. */
 const percentsOf = (context: Context): number[] =>
   byLevel(context, [20, 40, 60, 80], [30, 60, 85], []);
@@ -207,16 +182,13 @@ interface Kept {
   worst: number;
 }
 
-const SENT_SHARE = 0.97;
-
-/** A run that did not send what was due has not kept it either. */
 function note(kept: Kept, result: LoadResult): void {
   const { messagesPerSecond, offeredPerSecond = 0 } = result;
-  const hasSent = messagesPerSecond >= offeredPerSecond * SENT_SHARE;
-  if (hasSent && result.latency.p99Ns <= OBJECTIVE_NS) {
+  const sent = hasSent(result);
+  if (sent && result.latency.p99Ns <= OBJECTIVE_NS) {
     kept.bestWhole = Math.max(kept.bestWhole, messagesPerSecond);
   }
-  if (hasSent && quietP99(result) <= OBJECTIVE_NS) {
+  if (sent && quietP99(result) <= OBJECTIVE_NS) {
     kept.best = Math.max(kept.best, messagesPerSecond);
   } else if (offeredPerSecond > kept.best) {
     kept.worst = Math.min(kept.worst, offeredPerSecond);
@@ -238,35 +210,18 @@ const sampleOf = (result: LoadResult): Sample => ({
   ...(result.service === undefined ? {} : { serviceP99Ns: result.service.p99Ns }),
 });
 
-const timesOf = ({ warmupSeconds, seconds }: Context['settings'], rate: number) => {
-  const isOpen = rate > 0;
-  const warmupMs = Math.round(warmupSeconds * (isOpen ? WARMER : 1) * 1000);
-  return {
-    warmupMs,
-    ...(isOpen ? { rushMs: Math.round(warmupMs * RUSH_SHARE) } : {}),
-    durationMs: Math.round(seconds * (isOpen ? LONGER : 1) * 1000),
-  };
-};
-
 const load = (
   { settings }: Context,
   workload: Workload,
   host: string,
   rate: number,
   fill: 'yes' | 'no',
-): Promise<LoadResult> =>
-  runPoint({
-    settings: {
-      ...{ host, port: KV_PORT, workload, connections: CONNECTIONS, depth: DEPTH, fill },
-      ...{ rate: Math.max(0, Math.round(rate)), records: 20_000 },
-      ...timesOf(settings, rate),
-      windows: WINDOWS,
-    },
-    carrier: {
-      via: 'dataplane',
-      nic: CLIENT_LINK,
-      ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`,
-      cpu: settings.clientCpu,
-      xdp: 'generic',
-    },
+): Promise<LoadResult> => {
+  const isOpen = rate > 0;
+  const { warmupSeconds, seconds } = settings;
+  return loadKv(settings, workload, host, {
+    ...{ rate, fill, windows: WINDOWS },
+    warmupMs: Math.round(warmupSeconds * (isOpen ? WARMER : 1) * 1000),
+    durationMs: Math.round(seconds * (isOpen ? LONGER : 1) * 1000),
   });
+};

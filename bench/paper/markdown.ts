@@ -41,10 +41,11 @@ export function summaryOf(report: PaperReport): string {
     '',
     ...table(
       ['target', 'wanted', 'measured', 'verdict', 'ratio'],
-      report.targets.map(({ what, bound, value, ratio, verdict }) => {
+      report.targets.map(({ what, bound, value, ratio, verdict, voidWhy }) => {
         const spread = report.ratios[ratio];
         const measured = spread ? formatSpread(spread) : '-';
-        return [what, `${bound} ${value}`, measured, WORD[verdict], `\`${ratio}\``];
+        const word = voidWhy === undefined ? WORD[verdict] : `void: ${voidWhy}`;
+        return [what, `${bound} ${value}`, measured, word, `\`${ratio}\``];
       }),
     ),
     ...reasonsOf(report),

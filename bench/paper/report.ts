@@ -23,7 +23,8 @@ export interface PaperReport {
   seconds: number;
   results: Record<string, Finding>;
   ratios: Record<string, Spread>;
-  targets: (Target & { verdict: Verdict })[];
+  /** `voidWhy`: this run must not claim it, whatever it measured. */
+  targets: (Target & { verdict: Verdict; voidWhy?: string })[];
   warnings: string[];
 }
 
@@ -37,10 +38,18 @@ export function summarise(
     string,
     Spread
   >;
+  const voids: Record<string, string> = Object.assign(
+    {},
+    ...Object.values(results).map((each) => each.voids),
+  );
   return {
     ...{ bench: 'paper', machine, rounds: settings.rounds, settings, results, ratios, seconds },
     date: new Date().toISOString().slice(0, 10),
-    targets: TARGETS.map((target) => ({ ...target, verdict: verdictOf(target, ratios) })),
+    targets: TARGETS.map((target) => {
+      const voidWhy = voids[target.ratio];
+      if (voidWhy !== undefined) return { ...target, verdict: 'void', voidWhy };
+      return { ...target, verdict: verdictOf(target, ratios) };
+    }),
     warnings: warningsOf(machine, settings, results, ratios),
   };
 }

@@ -13,7 +13,7 @@ import { type Peer, startPeer } from '../harness/peers.ts';
 import { formatMetric, type Sample, twice } from '../harness/rounds.ts';
 import { type OursPlan, startOurs } from '../harness/run.ts';
 import { ratioOf, type Spread, spreadOf } from '../harness/statistics.ts';
-import type { Context, Metric, Point, Series } from './experiment.ts';
+import type { Context, Metric, Series } from './experiment.ts';
 
 /** What a line does its measuring with, in one round. */
 export interface Round {
@@ -113,24 +113,26 @@ class Recorder {
   }
 
   #add(x: number, sample: Sample): void {
-    const { points } = this.series;
-    let point = points.find((each) => each.x === x);
-    if (point === undefined) {
-      point = { x, metrics: {} };
-      points.push(point);
-      points.sort((a, b) => a.x - b.x);
-    }
-    for (const [name, value] of Object.entries(sample)) this.#value(point, name, value);
+    addSample(this.series, x, sample, this.#round);
     const text = Object.entries(sample).map(
       ([name, value]) => `${name} ${formatMetric(name, value)}`,
     );
     this.#context.progress(`  ${this.series.title}, ${x}: ${text.join(', ')}`);
   }
+}
 
-  #value(point: Point, name: string, value: number): void {
+/** One more value of each number at x, of the round. */
+export function addSample({ points }: Series, x: number, sample: Sample, round: number): void {
+  let point = points.find((each) => each.x === x);
+  if (point === undefined) {
+    point = { x, metrics: {} };
+    points.push(point);
+    points.sort((a, b) => a.x - b.x);
+  }
+  for (const [name, value] of Object.entries(sample)) {
     const before = point.metrics[name];
     const values = [...(before?.values ?? []), value];
-    const rounds = [...(before?.rounds ?? []), this.#round];
+    const rounds = [...(before?.rounds ?? []), round];
     point.metrics[name] = { ...spreadOf(values), values, rounds };
   }
 }

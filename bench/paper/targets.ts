@@ -68,6 +68,20 @@ export const TARGETS: readonly Target[] = [
     STALLS,
   ),
   atMost('lowP99VsMemcachedEtc', 0.5, 'ETC: the same', STALLS),
+  atLeast(
+    'sloWholeVsMemcachedUsr',
+    3.6,
+    'USR: highest rate with p99 <= 500 us by whole runs (median of 5 runs of 10 s) against memcached',
+    STALLS,
+  ),
+  atLeast('sloWholeVsMemcachedEtc', 2.8, 'ETC: the same', STALLS),
+  atMost(
+    'lowWholeP99VsMemcachedUsr',
+    1,
+    'USR: p99 of whole runs at 20,000 requests/s against memcached',
+    STALLS,
+  ),
+  atMost('lowWholeP99VsMemcachedEtc', 1, 'ETC: the same', STALLS),
   atMost('netpipeVsLinux', 0.25, 'NetPIPE: one-way latency of 64 B against Linux', KERNEL),
   atMost(
     'halfBandwidthSizeVsLinux',

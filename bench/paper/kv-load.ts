@@ -1,0 +1,63 @@
+/**
+ * The load of figure 5, whoever judges it (fig5.ts by quiet windows, whole.ts by whole runs): who
+ * serves, and one point of one generator against it.
+ *
+ * - The same for all contenders: 64 connections of at most DEPTH requests in flight, 20,000
+ *   records, our generator on the client's core, timed from when a request was due.
+ */
+import { runPoint } from '../../src/load/point/point.ts';
+import type { LoadResult } from '../../src/load/result/result.ts';
+import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH } from '../harness/network.ts';
+import { KV_PORT } from './clients.ts';
+import type { Settings } from './experiment.ts';
+
+export type Workload = 'etc' | 'usr';
+
+export const OBJECTIVE_NS = 500_000;
+export const DEPTH = 4;
+export const LOW_RATE = 20_000;
+const CONNECTIONS = 64;
+const MEMORY_MIB = 1024;
+/** Of the warm-up: the rest lets the queues that it left behind drain. */
+const RUSH_SHARE = 0.7;
+const SENT_SHARE = 0.97;
+
+/** Our server. */
+export const kvPlan = ({ serverCpu: cpu, idle }: Settings) =>
+  ({ app: 'kv', cpu, idle, memory: MEMORY_MIB, domain: 'inline' }) as const;
+
+export interface KvPoint {
+  /** Requests a second; 0: closed loop. */
+  rate: number;
+  /** Stores the records first. */
+  fill: 'yes' | 'no';
+  warmupMs: number;
+  durationMs: number;
+  windows?: number;
+}
+
+export const loadKv = (
+  settings: Settings,
+  workload: Workload,
+  host: string,
+  { rate, warmupMs, ...point }: KvPoint,
+): Promise<LoadResult> =>
+  runPoint({
+    settings: {
+      ...{ host, port: KV_PORT, workload, connections: CONNECTIONS, depth: DEPTH },
+      ...{ rate: Math.max(0, Math.round(rate)), records: 20_000, warmupMs },
+      ...(rate > 0 ? { rushMs: Math.round(warmupMs * RUSH_SHARE) } : {}),
+      ...point,
+    },
+    carrier: {
+      via: 'dataplane',
+      nic: CLIENT_LINK,
+      ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`,
+      cpu: settings.clientCpu,
+      xdp: 'generic',
+    },
+  });
+
+/** A run that did not send what was due has not kept an objective. */
+export const hasSent = ({ messagesPerSecond, offeredPerSecond = 0 }: LoadResult): boolean =>
+  messagesPerSecond >= offeredPerSecond * SENT_SHARE;
