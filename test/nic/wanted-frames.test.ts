@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Arena } from '../../src/arena/arena.ts';
 import type { CounterName } from '../../src/counters.ts';
-import { concernsAll } from '../../src/nic/around/siblings.ts';
+import { CONCERN, concernOf } from '../../src/nic/around/siblings.ts';
 import { Fixture } from '../net/fixture.ts';
 import {
   HOST6_LINK,
@@ -89,7 +89,7 @@ test('siblings_whatConcernsAll_concernsThemBehindAPriorityTag_notInAVlan', () =>
   const arena = new Arena(2 ** 20);
   const told = (frame: Uint8Array): boolean => {
     arena.u8.set(frame, 4096);
-    return concernsAll(arena.u8, 4096, frame.length);
+    return concernOf(arena.u8, 4096, frame.length) !== CONCERN.none;
   };
   let count = 0;
   for (const { name, frame } of WANTED.filter((each) => !each.isTagged)) {

@@ -7,8 +7,12 @@
  *   flow have none, or not the flow's: they arrive anywhere. Each thread has its own tables
  *   (nothing is shared), so each gets a copy.
  * - What asks something (ARP request, solicitation, echo) is answered by who gets it, once.
- * - Bounded on both sides, so that a neighbour that floods one thread costs the others little:
- *   TOLD_MAX frames each TOLD_MS, HEARD_MAX that wait; what is more is `siblingsLimited`.
+ * - Bounded on both sides, so that whoever floods one thread costs the others little: TOLD_MAX
+ *   frames of a kind each TOLD_MS, HEARD_MAX that wait; what is more is `siblingsLimited`.
+ * - Two kinds: what only somebody on our link can say, and ICMP errors, which come from anywhere.
+ *   With one bound for both, 640 forged errors a second from far away kept all threads but one from
+ *   hearing who their neighbours are.
+ * - What was heard has a place in every batch, however many frames our own queue has.
  * - `tell` allocates: only what is rare is told.
  *
  * Made by dataplane/nics.ts; dataplane/main.ts is the way between threads. Read first: OSDI'14 4.4.
@@ -44,7 +48,13 @@ import {
   ICMP6_TYPE,
 } from '../../wire/icmpv6.ts';
 import { IP_HEADER_BYTES, IP_PROTOCOL, IP_VERSION_IHL, PROTOCOL_ICMP } from '../../wire/ipv4.ts';
-import { IP6_HEADER_BYTES, IP6_NEXT_HEADER, PROTOCOL_ICMP6 } from '../../wire/ipv6.ts';
+import {
+  IP6_HEADER_BYTES,
+  IP6_HOP_LIMIT,
+  IP6_HOP_LIMIT_LINK,
+  IP6_NEXT_HEADER,
+  PROTOCOL_ICMP6,
+} from '../../wire/ipv6.ts';
 import type { Nic } from '../nic.ts';
 import { AroundNic } from './around.ts';
 
@@ -52,39 +62,57 @@ const C_TOLD = COUNTER.siblingsTold;
 const C_HEARD = COUNTER.siblingsHeard;
 const C_LIMITED = COUNTER.siblingsLimited;
 
-/** A batch of them in each TOLD_MS: what is honest is far below, answers and advertisements. */
+/** Whom a frame concerns: nobody else; all, and it is of our link; all, and it is of a path. */
+export const CONCERN = { none: 0, link: 1, path: 2 } as const;
+export type Concern = (typeof CONCERN)[keyof typeof CONCERN];
+
+/** A batch of a kind in each TOLD_MS: what is honest is far below, answers and advertisements. */
 const TOLD_MAX = 64;
 const TOLD_MS = 100;
 /** What waits for room in a batch: as much as four siblings may tell at once. */
 const HEARD_MAX = 256;
+/** Of these, those of paths: half. */
+const HEARD_PATHS_MAX = 128;
+/** Frames of a batch that what was heard has in any case: an eighth. */
+const HEARD_ALWAYS = 8;
 const BYTES_MAX = FRAME_BYTES - TRANSMIT_HEADROOM;
 
 /** Whether a frame says something that every thread has to know. Any bytes, however short. */
-export function concernsAll(u8: Uint8Array, frame: number, length: number): boolean {
+export function concernOf(u8: Uint8Array, frame: number, length: number): Concern {
   const type = (u8[frame + ETH_TYPE]! << 8) | u8[frame + ETH_TYPE + 1]!;
-  if (!isTag(type)) return isForAll(u8, frame, length, type);
+  if (!isTag(type)) return concernOfType(u8, frame, length, type);
   const inner = frame + ETH_TAG_BYTES;
   const innerType = (u8[inner + ETH_TYPE]! << 8) | u8[inner + ETH_TYPE + 1]!;
   const isPriority = (u8[frame + ETH_TAG]! & 15) === 0 && u8[frame + ETH_TAG + 1] === 0;
-  return isPriority && isForAll(u8, inner, length - ETH_TAG_BYTES, innerType);
+  return isPriority ? concernOfType(u8, inner, length - ETH_TAG_BYTES, innerType) : CONCERN.none;
 }
 
-function isForAll(u8: Uint8Array, frame: number, length: number, type: number): boolean {
+function concernOfType(u8: Uint8Array, frame: number, length: number, type: number): Concern {
   const packet = frame + ETH_PAYLOAD;
   const bytes = length - ETH_HEADER_BYTES;
   if (type === ETH_TYPE_IPV4) {
-    if (bytes < IP_HEADER_BYTES || u8[packet + IP_PROTOCOL] !== PROTOCOL_ICMP) return false;
+    if (bytes < IP_HEADER_BYTES || u8[packet + IP_PROTOCOL] !== PROTOCOL_ICMP) return CONCERN.none;
     const header = (u8[packet + IP_VERSION_IHL]! & 15) << 2;
-    return bytes > header && isError(u8[packet + header + ICMP_TYPE]!);
+    const isOfPath = bytes > header && isError(u8[packet + header + ICMP_TYPE]!);
+    return isOfPath ? CONCERN.path : CONCERN.none;
   }
-  if (type === ETH_TYPE_IPV6) {
-    if (bytes <= IP6_HEADER_BYTES || u8[packet + IP6_NEXT_HEADER] !== PROTOCOL_ICMP6) return false;
-    const message = u8[packet + IP6_HEADER_BYTES + ICMP6_TYPE]!;
-    if (message <= ICMP6_ERROR_MAX || message === ICMP6_ROUTER_ADVERTISEMENT) return true;
-    return message === ICMP6_NEIGHBOUR_ADVERTISEMENT;
+  if (type === ETH_TYPE_IPV6) return concernOfIpv6(u8, packet, bytes);
+  if (type !== ETH_TYPE_ARP || bytes < ARP_BYTES) return CONCERN.none;
+  const isForAll = u8[packet + ARP_OPERATION + 1] === ARP_REPLY || isGratuitous(u8, packet);
+  return isForAll ? CONCERN.link : CONCERN.none;
+}
+
+/** Advertisements that have crossed a router are nobody's (RFC 4861 6.1.2, 7.1.2). */
+function concernOfIpv6(u8: Uint8Array, packet: number, bytes: number): Concern {
+  if (bytes <= IP6_HEADER_BYTES || u8[packet + IP6_NEXT_HEADER] !== PROTOCOL_ICMP6) {
+    return CONCERN.none;
   }
-  if (type !== ETH_TYPE_ARP || bytes < ARP_BYTES) return false;
-  return u8[packet + ARP_OPERATION + 1] === ARP_REPLY || isGratuitous(u8, packet);
+  const message = u8[packet + IP6_HEADER_BYTES + ICMP6_TYPE]!;
+  if (message <= ICMP6_ERROR_MAX) return CONCERN.path;
+  const isAdvertisement =
+    message === ICMP6_ROUTER_ADVERTISEMENT || message === ICMP6_NEIGHBOUR_ADVERTISEMENT;
+  const isOfLink = isAdvertisement && u8[packet + IP6_HOP_LIMIT] === IP6_HOP_LIMIT_LINK;
+  return isOfLink ? CONCERN.link : CONCERN.none;
 }
 
 /** A request for the sender's own address: it has moved (RFC 5227 2.3), whoever it was sent to. */
@@ -109,8 +137,11 @@ export class Siblings extends AroundNic {
   readonly #u8: Uint8Array;
   /** Frames from the others, oldest first. */
   readonly #heard: Uint8Array[] = [];
+  /** How many of those are of paths. */
+  #pathsHeard = 0;
   #toldSinceMs = 0;
-  #told = 0;
+  /** Since then, by concern. */
+  readonly #told = new Int32Array(3);
 
   constructor(inner: Nic, parts: SiblingsParts) {
     super(inner);
@@ -120,29 +151,36 @@ export class Siblings extends AroundNic {
 
   /** A frame that a sibling has received; the thread is to be woken. */
   hear(frame: Uint8Array): void {
-    if (this.#heard.length >= HEARD_MAX || frame.length > BYTES_MAX) {
+    const isOfPath = concernOf(frame, 0, frame.length) === CONCERN.path;
+    const isFull = this.#heard.length >= HEARD_MAX || frame.length > BYTES_MAX;
+    if (isFull || (isOfPath && this.#pathsHeard >= HEARD_PATHS_MAX)) {
       this.#parts.counters.bump(C_LIMITED);
-    } else this.#heard.push(frame);
+      return;
+    }
+    if (isOfPath) this.#pathsHeard += 1;
+    this.#heard.push(frame);
   }
 
   override receive(max: number): number {
-    const count = this.inner.receive(max);
+    const kept = Math.min(this.#heard.length, HEARD_ALWAYS, max >> 1);
+    const count = this.inner.receive(max - kept);
     for (let i = 0; i < count; i++) {
       const offset = this.rxOffsets[i]!;
       const length = this.rxLengths[i]!;
-      if (concernsAll(this.#u8, offset, length)) this.#tell(offset, length);
+      const concern = concernOf(this.#u8, offset, length);
+      if (concern !== CONCERN.none) this.#tell(offset, length, concern);
     }
     return this.#heard.length === 0 ? count : this.#append(count, max);
   }
 
-  #tell(offset: number, length: number): void {
+  #tell(offset: number, length: number, concern: Concern): void {
     const { clock, counters } = this.#parts;
     if (((clock.ms - this.#toldSinceMs) | 0) >= TOLD_MS) {
       this.#toldSinceMs = clock.ms;
-      this.#told = 0;
+      this.#told.fill(0);
     }
-    if (this.#told >= TOLD_MAX) return counters.bump(C_LIMITED);
-    this.#told += 1;
+    if (this.#told[concern]! >= TOLD_MAX) return counters.bump(C_LIMITED);
+    this.#told[concern]! += 1;
     counters.bump(C_TOLD);
     this.#parts.tell(this.#u8.slice(offset, offset + length));
   }
@@ -154,6 +192,7 @@ export class Siblings extends AroundNic {
       const taken = frames.takeReceive();
       if (taken < 0) break;
       const frame = this.#heard.shift()!;
+      if (concernOf(frame, 0, frame.length) === CONCERN.path) this.#pathsHeard -= 1;
       this.#u8.set(frame, taken + TRANSMIT_HEADROOM);
       this.rxOffsets[count] = taken + TRANSMIT_HEADROOM;
       this.rxLengths[count] = frame.length;

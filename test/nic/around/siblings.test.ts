@@ -5,7 +5,7 @@ import { Clock } from '../../../src/arena/clock.ts';
 import { Frames } from '../../../src/arena/frames.ts';
 import { Counters } from '../../../src/counters.ts';
 import { BATCH_MAX, TRANSMIT_HEADROOM } from '../../../src/limits.ts';
-import { concernsAll, Siblings } from '../../../src/nic/around/siblings.ts';
+import { CONCERN, concernOf, Siblings } from '../../../src/nic/around/siblings.ts';
 import type { Nic } from '../../../src/nic/nic.ts';
 
 const bytes = (hex: string): Uint8Array =>
@@ -17,8 +17,8 @@ const ipv4 = (protocol: string, payload: string, header = '45', options = ''): U
   bytes(
     `${MACS} 0800 ${header} 00 0030 0000 0000 40 ${protocol} 0000 0a4d0001 0a4d0002 ${options} ${payload}`,
   );
-const ipv6 = (next: string, payload: string): Uint8Array =>
-  bytes(`${MACS} 86dd 60000000 0008 ${next} ff ${'00'.repeat(32)} ${payload}`);
+const ipv6 = (next: string, payload: string, hops = 'ff'): Uint8Array =>
+  bytes(`${MACS} 86dd 60000000 0008 ${next} ${hops} ${'00'.repeat(32)} ${payload}`);
 
 const REPLY = bytes(`${ARP} 0002 ${ADDRESSES}`);
 
@@ -79,36 +79,39 @@ function makeThread(receiveFrames = 256) {
 }
 
 describe('siblings', () => {
-  const cases: [string, Uint8Array, boolean][] = [
-    ['arpReply', REPLY, true],
-    ['arpRequest', bytes(`${ARP} 0001 ${ADDRESSES}`), false],
-    ['arpShort', REPLY.subarray(0, 41), false],
-    ['icmpUnreachable', ipv4('01', '03 04 0000 0000 0578'), true],
-    ['icmpTimeExceeded', ipv4('01', '0b 00 0000 0000 0000'), true],
-    ['icmpEcho', ipv4('01', '08 00 0000 0000 0000'), false],
-    ['icmpBehindOptions', ipv4('01', '03 04 0000 0000 0578', '46', '01010101'), true],
-    ['icmpCutOffBehindItsHeader', ipv4('01', ''), false],
-    ['tcp', ipv4('06', '03 04 0000 0000 0578'), false],
-    ['ipv4Short', ipv4('01', '03').subarray(0, 33), false],
-    ['icmp6TooBig', ipv6('3a', '02 00 0000 0000 0500'), true],
-    ['neighbourAdvertisement', ipv6('3a', '88 00 0000 6000 0000'), true],
-    ['routerAdvertisement', ipv6('3a', '86 00 0000 4000 0000'), true],
-    ['neighbourSolicitation', ipv6('3a', '87 00 0000 0000 0000'), false],
-    ['echo6', ipv6('3a', '80 00 0000 0000 0000'), false],
-    ['tcp6', ipv6('06', '88 00 0000 6000 0000'), false],
-    ['ipv6Short', ipv6('3a', ''), false],
-    ['otherType', bytes(`${MACS} 88b5 0002`), false],
-    ['nothing', new Uint8Array(0), false],
+  const { none, link, path } = CONCERN;
+  const cases: [string, Uint8Array, number][] = [
+    ['arpReply', REPLY, link],
+    ['arpRequest', bytes(`${ARP} 0001 ${ADDRESSES}`), none],
+    ['arpShort', REPLY.subarray(0, 41), none],
+    ['icmpUnreachable', ipv4('01', '03 04 0000 0000 0578'), path],
+    ['icmpTimeExceeded', ipv4('01', '0b 00 0000 0000 0000'), path],
+    ['icmpEcho', ipv4('01', '08 00 0000 0000 0000'), none],
+    ['icmpBehindOptions', ipv4('01', '03 04 0000 0000 0578', '46', '01010101'), path],
+    ['icmpCutOffBehindItsHeader', ipv4('01', ''), none],
+    ['tcp', ipv4('06', '03 04 0000 0000 0578'), none],
+    ['ipv4Short', ipv4('01', '03').subarray(0, 33), none],
+    ['icmp6TooBig', ipv6('3a', '02 00 0000 0000 0500'), path],
+    ['neighbourAdvertisement', ipv6('3a', '88 00 0000 6000 0000'), link],
+    ['routerAdvertisement', ipv6('3a', '86 00 0000 4000 0000'), link],
+    ['neighbourSolicitation', ipv6('3a', '87 00 0000 0000 0000'), none],
+    ['neighbourAdvertisementOfFarAway', ipv6('3a', '88 00 0000 6000 0000', 'fe'), none],
+    ['routerAdvertisementOfFarAway', ipv6('3a', '86 00 0000 4000 0000', '40'), none],
+    ['echo6', ipv6('3a', '80 00 0000 0000 0000'), none],
+    ['tcp6', ipv6('06', '88 00 0000 6000 0000'), none],
+    ['ipv6Short', ipv6('3a', ''), none],
+    ['otherType', bytes(`${MACS} 88b5 0002`), none],
+    ['nothing', new Uint8Array(0), none],
   ];
-  for (const [name, frame, isForAll] of cases) {
-    test(`concernsAll_${name}_${isForAll}`, () => {
+  for (const [name, frame, concern] of cases) {
+    test(`concernOf_${name}_${Object.keys(CONCERN)[concern]}`, () => {
       const memory = new Uint8Array(2048).fill(0xff);
       memory.set(frame, 64);
-      assert.equal(concernsAll(memory, 64, frame.length), isForAll);
+      assert.equal(concernOf(memory, 64, frame.length), concern);
     });
   }
 
-  test('received_concernsAll_toldAndKept', () => {
+  test('received_concernsAllThreads_toldAndKept', () => {
     const { given, told, receive, counters, frames } = makeThread();
     const segment = ipv4('06', '0000');
     given.waiting.push(segment, REPLY, segment);
@@ -157,5 +160,34 @@ describe('siblings', () => {
     assert.equal(counters.get('siblingsLimited'), 72 + 44);
     nic.hear(new Uint8Array(4000));
     assert.equal(counters.get('siblingsLimited'), 72 + 45, 'longer than a buffer');
+  });
+
+  test('floodOfIcmpErrors_whatNeighboursSay_isStillToldAndHeard', () => {
+    const { nic, given, told, receive } = makeThread();
+    const error = ipv4('01', '03 04 0000 0000 0578');
+    for (let i = 0; i < 200; i++) given.waiting.push(error);
+    given.waiting.push(REPLY);
+    while (receive().length > 0);
+    assert.deepEqual(told.at(-1), REPLY);
+    for (let i = 0; i < 300; i++) nic.hear(error);
+    nic.hear(REPLY);
+    const heard: Uint8Array[] = [];
+    for (let batch = receive(); batch.length > 0; batch = receive()) heard.push(...batch);
+    assert.deepEqual(heard.at(-1), REPLY);
+    nic.hear(error);
+    assert.deepEqual(receive(), [error], 'there is room again');
+  });
+
+  test('floodOfItsOwnQueue_whatWasHeard_hasAPlaceInEveryBatch', () => {
+    const { nic, given, receive } = makeThread();
+    const segment = ipv4('06', '0000');
+    for (const max of [BATCH_MAX, 2]) {
+      for (let i = 0; i < 2 * max; i++) given.waiting.push(segment);
+      nic.hear(REPLY);
+      const batch = receive(max);
+      assert.equal(batch.length, max);
+      assert.deepEqual(batch.at(-1), REPLY);
+      while (receive().length > 0);
+    }
   });
 });
