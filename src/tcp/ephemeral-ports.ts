@@ -11,10 +11,14 @@
  * - Of several threads whose flows are known (nic/flow-groups.ts) each picks ports whose answers
  *   come back to it: with N threads one in N, so N are tried in the mean, at one multiplication
  *   each. IX picks them in the same way (OSDI'14 section 4.4).
- * - Every port is tried once at most. If none is left, that is counted (`tcpPortsUsedUp`).
+ * - Every port is tried once at most, and a millisecond has TRIES_PER_MS for all searches: an
+ *   application that opens connections to one peer until none is left, and goes on asking, must not
+ *   hold up everybody else's. A search that ends by that goes on where it was the next time. If no
+ *   port was found, that is counted (`tcpPortsUsedUp`).
  *
  * Called by calls.ts. Read first: RFC 6056 3.3.4.
  */
+import type { Clock } from '../arena/clock.ts';
 import { PURPOSE, SipHash, Unpredictable } from '../arena/siphash.ts';
 import type { Table } from '../arena/table.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -28,6 +32,13 @@ const C_USED_UP = COUNTER.tcpPortsUsedUp;
 const STEPS = 1024;
 /** A search goes on so many ports behind the last one of its cell at most. */
 const STRIDE_MAX = 8;
+/**
+ * One search through all ports (1 ms when all of them are taken), so that the first one is always
+ * complete. Without a bound a batch of 512 calls took half a second.
+ */
+const TRIES_PER_MS = EPHEMERAL_COUNT;
+/** What every search has, so that those to one peer leave something to the others. */
+const TRIES_ALWAYS = 64;
 
 export class EphemeralPorts {
   readonly #table: Table;
@@ -36,6 +47,10 @@ export class EphemeralPorts {
   readonly #steps = new Int32Array(STEPS);
   readonly #strides: Unpredictable;
   readonly #counters: Counters;
+  readonly #clock: Clock;
+  #sinceMs = 0;
+  /** Ports that may be tried in this millisecond. */
+  #left = TRIES_PER_MS;
   /** undefined: answers to every port come to us. */
   readonly #groups: FlowGroups | undefined;
   readonly #thread: number;
@@ -46,6 +61,7 @@ export class EphemeralPorts {
     this.#hash = new SipHash(env.config.wireKey);
     this.#strides = new Unpredictable(env.config.wireKey, PURPOSE.portStride);
     this.#counters = env.counters;
+    this.#clock = env.clock;
     const { flowGroups, thread = 0 } = env.config;
     this.#groups = flowGroups && new FlowGroups(flowGroups);
     this.#thread = thread;
@@ -64,7 +80,7 @@ export class EphemeralPorts {
     return groups.sumOf(remotePort);
   }
 
-  /** A port of ours that is not used with this remote address and port; 0: all are taken. */
+  /** A port of ours that is not used with this remote address and port; 0: none was found. */
   pick(remote: number, remotePort: number, local: number): number {
     const { words } = this.#hash;
     words[0] = PURPOSE.port;
@@ -77,14 +93,29 @@ export class EphemeralPorts {
     const from = this.#steps[cell]! + 1 + (this.#strides.next() & (STRIDE_MAX - 1));
     const groups = this.#groups;
     const sum = groups === undefined ? 0 : this.#sumOf(groups, remote, remotePort, local);
-    for (let tried = 0; tried < EPHEMERAL_COUNT; tried++) {
+    const most = Math.max(TRIES_ALWAYS, this.#triesLeft());
+    let tried = 0;
+    for (; tried < most; tried++) {
       const port = EPHEMERAL_FIRST + ((start + from + tried) % EPHEMERAL_COUNT);
       if (groups !== undefined && groups.threadOf(sum, port) !== this.#thread) continue;
       if (this.#table.find(remote, (remotePort << 16) | port, local) >= 0) continue;
       this.#steps[cell] = (from + tried) % EPHEMERAL_COUNT;
+      this.#left = (this.#left - tried - 1) | 0;
       return port;
     }
+    this.#steps[cell] = (from + tried) % EPHEMERAL_COUNT;
+    this.#left = (this.#left - tried) | 0;
     this.#counters.bump(C_USED_UP);
     return 0;
+  }
+
+  /** At most EPHEMERAL_COUNT. */
+  #triesLeft(): number {
+    const now = this.#clock.ms;
+    if (now !== this.#sinceMs) {
+      this.#sinceMs = now;
+      this.#left = TRIES_PER_MS;
+    }
+    return this.#left;
   }
 }

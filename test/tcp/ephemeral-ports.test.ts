@@ -1,6 +1,7 @@
 /** Ports that connect picks: in turn for one peer, and telling nothing of others' (RFC 6056). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CALLS_MAX } from '../../src/limits.ts';
 import { describeIpv4 } from '../../src/net/ip.ts';
 import { FlowGroups, spreadGroups } from '../../src/nic/flow-groups.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from '../../src/tcp/constants.ts';
@@ -11,12 +12,15 @@ import { makeEnvironment } from '../net/harness.ts';
 import { keyFrom } from '../nic/flow-frames.ts';
 
 const LOCAL = 0x0a4d0002;
+/** For as many connections as there are ports. */
+const ROOMY = { limits: { flows: 60_000 }, arenaMiB: 256 };
 
 function make(choices: Parameters<typeof makeEnvironment>[0] = {}) {
   const env = makeEnvironment(choices);
   const flows = new Flows(env);
   const ip = { describe: describeIpv4, describeLocal: describeIpv4 } as unknown as IpLayer;
-  return { flows, counters: env.counters, ports: new EphemeralPorts(env, flows.table, ip) };
+  const { clock, counters } = env;
+  return { flows, clock, counters, ports: new EphemeralPorts(env, flows.table, ip) };
 }
 
 test('pick_onePeer_noPortComesAgainSoon', () => {
@@ -63,7 +67,7 @@ test('pick_startsOfPeers_areSpread', () => {
 });
 
 test('pick_allButOneTaken_findsIt', () => {
-  const { flows, ports } = make({ limits: { flows: 30_000 }, arenaMiB: 128 });
+  const { flows, ports } = make(ROOMY);
   const free = EPHEMERAL_FIRST + 12_345;
   for (let port = EPHEMERAL_FIRST; port < EPHEMERAL_FIRST + EPHEMERAL_COUNT; port++) {
     if (port !== free) flows.table.insert(5, (80 << 16) | port, LOCAL, 1);
@@ -72,6 +76,42 @@ test('pick_allButOneTaken_findsIt', () => {
   flows.table.insert(5, (80 << 16) | free, LOCAL, 1);
   assert.equal(ports.pick(5, 80, LOCAL), 0, 'all are taken');
   assert.notEqual(ports.pick(5, 81, LOCAL), 0, 'but not with another port');
+});
+
+test('pick_allTakenAskedByTheBatch_costsOneSearchAMillisecond', () => {
+  const { flows, clock, counters, ports } = make(ROOMY);
+  for (let port = EPHEMERAL_FIRST; port < EPHEMERAL_FIRST + EPHEMERAL_COUNT; port++) {
+    flows.table.insert(5, (80 << 16) | port, LOCAL, 1);
+  }
+  const find = flows.table.find.bind(flows.table);
+  let looks = 0;
+  flows.table.find = (k0, k1, k2) => {
+    looks += 1;
+    return find(k0, k1, k2);
+  };
+  for (const now of [1, 2, -7]) {
+    clock.ms = now;
+    looks = 0;
+    for (let i = 0; i < CALLS_MAX; i++) assert.equal(ports.pick(5, 80, LOCAL), 0);
+    assert.ok(looks <= 3 * EPHEMERAL_COUNT, `${looks} looks`);
+    assert.notEqual(ports.pick(6, 80, LOCAL), 0, 'others have their port');
+  }
+  assert.equal(counters.get('tcpPortsUsedUp'), 3 * CALLS_MAX);
+});
+
+test('pick_searchCutShort_goesOnWhereItWas', () => {
+  const { flows, clock, ports } = make(ROOMY);
+  const free = EPHEMERAL_FIRST + 12_345;
+  for (let port = EPHEMERAL_FIRST; port < EPHEMERAL_FIRST + EPHEMERAL_COUNT; port++) {
+    flows.table.insert(7, (80 << 16) | port, LOCAL, 1);
+    if (port !== free) flows.table.insert(5, (80 << 16) | port, LOCAL, 1);
+  }
+  clock.ms += 1;
+  assert.equal(ports.pick(7, 80, LOCAL), 0, 'this millisecond is used up');
+  // Within it a search has 64 tries, and begins up to 8 behind the last.
+  const most = Math.ceil(EPHEMERAL_COUNT / 64);
+  const found = Array.from({ length: 6 * most }, () => ports.pick(5, 80, LOCAL));
+  assert.ok(found.includes(free));
 });
 
 /** One of `threads`, each with a stack of its own and what all of them know. */
@@ -102,9 +142,10 @@ test('pick_oneOfSeveralThreads_answersComeBackToIt', () => {
 
 test('pick_twoThreadsOfOnePeer_haveAllPortsBetweenThemAndNoneInCommon', () => {
   const sets = [0, 1].map((thread) => {
-    const { flows, ports } = makeThread(thread, 2, { limits: { flows: 30_000 }, arenaMiB: 128 });
+    const { flows, clock, ports } = makeThread(thread, 2, ROOMY);
     const seen = new Set<number>();
     for (;;) {
+      clock.ms += 1; // each search to its end
       const port = ports.pick(5, 80, LOCAL);
       if (port === 0) return seen;
       assert.ok(!seen.has(port));
