@@ -1,16 +1,15 @@
 /**
- * The other end of test/drivers/run: a memcached client over the kernel's TCP. `client.ts ADDRESS
- * [seconds to wait]`
+ * The other end of test/drivers/run: a client of kv or echo over the kernel's TCP. `client.ts
+ * ADDRESS kv|echo [seconds to wait]`
  *
- * - Values of many sizes are stored and read back by content: a driver that cuts, joins or mixes
- *   frames is seen here.
+ * - Values of many sizes are sent and come back, compared by content: a driver that cuts, joins or
+ *   mixes frames is seen here.
  * - Prints one line of JSON: what went wrong (`wrong`, empty when all is right), requests a second
- *   one at a time, gets a second over 40 connections.
+ *   one at a time, answers a second over 40 connections that do not wait for each (`pipelined`).
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 
-const PORT = 11_211;
 /** Around what one frame holds, and what some drivers' buffers hold of it; then many frames. */
 const SIZES = [1, 100, 700, 950, 1000, 1024, 1100, 1400, 1440, 1460, 3000, 10_000, 65_000, 200_000];
 const SILENCE_MS = 20_000;
@@ -18,6 +17,7 @@ const ONE_BY_ONE_MS = 2000;
 const CONNECTIONS = 40;
 const ROUNDS = 10;
 const PIPELINED = 10;
+const SMALL = Buffer.alloc(32, 120);
 
 class Client {
   readonly #socket: Socket;
@@ -53,17 +53,6 @@ class Client {
     return all.subarray(0, answerBytes);
   }
 
-  async setAndGet(key: string, value: Buffer): Promise<void> {
-    const line = Buffer.from(`set ${key} 0 0 ${value.length}\r\n`);
-    const set = Buffer.concat([line, value, CRLF]);
-    const stored = await this.ask(set, 8);
-    if (`${stored}` !== 'STORED\r\n') throw new Error(`set answered ${stored}`);
-    const head = Buffer.from(`VALUE ${key} 0 ${value.length}\r\n`);
-    const expected = Buffer.concat([head, value, CRLF, Buffer.from('END\r\n')]);
-    const got = await this.ask(Buffer.from(`get ${key}\r\n`), expected.length);
-    if (!got.equals(expected)) throw new Error('the value that came back is another');
-  }
-
   end(): void {
     this.#socket.destroy();
   }
@@ -71,19 +60,60 @@ class Client {
 
 const CRLF = Buffer.from('\r\n');
 
-const opened = (address: string): Promise<Client> =>
+interface Protocol {
+  readonly port: number;
+  /** Gives the server a value and takes it back. */
+  roundTrip(client: Client, key: string, value: Buffer): Promise<void>;
+  /** How often that asks the server. */
+  readonly requests: number;
+  /** Asks for `a`, which roundTrip has left there with this value; and the answer. */
+  again(value: Buffer): [Buffer, Buffer];
+}
+
+const kept = (key: string, value: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(`VALUE ${key} 0 ${value.length}\r\n`), value, CRLF, END]);
+const END = Buffer.from('END\r\n');
+
+const kv: Protocol = {
+  port: 11_211,
+  requests: 2,
+  async roundTrip(client, key, value) {
+    const line = Buffer.from(`set ${key} 0 0 ${value.length}\r\n`);
+    const stored = await client.ask(Buffer.concat([line, value, CRLF]), 8);
+    if (`${stored}` !== 'STORED\r\n') throw new Error(`set answered ${stored}`);
+    const expected = kept(key, value);
+    const got = await client.ask(Buffer.from(`get ${key}\r\n`), expected.length);
+    if (!got.equals(expected)) throw new Error('the value that came back is another');
+  },
+  again: (value) => [Buffer.from('get a\r\n'), kept('a', value)],
+};
+
+const echo: Protocol = {
+  port: 7,
+  requests: 1,
+  async roundTrip(client, _, value) {
+    const got = await client.ask(value, value.length);
+    if (!got.equals(value)) throw new Error('what came back is not what was sent');
+  },
+  again: (value) => [value, value],
+};
+
+const [address = '', app = '', seconds = '60'] = process.argv.slice(2);
+const protocol = app === 'echo' ? echo : kv;
+
+const opened = (): Promise<Client> =>
   new Promise((resolve, reject) => {
-    const socket = connect({ host: address, port: PORT, timeout: 3000 });
+    const socket = connect({ host: address, port: protocol.port, timeout: 3000 });
     socket.once('connect', () => resolve(new Client(socket.setTimeout(0))));
     socket.once('error', reject);
     socket.once('timeout', () => socket.destroy(new Error('no answer')));
   });
 
-async function firstOf(address: string, waitMs: number): Promise<Client | undefined> {
+async function firstOf(waitMs: number): Promise<Client | undefined> {
   const until = Date.now() + waitMs;
   do {
     try {
-      return await opened(address);
+      return await opened();
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
@@ -91,12 +121,13 @@ async function firstOf(address: string, waitMs: number): Promise<Client | undefi
   return undefined;
 }
 
-async function sizes(address: string, wrong: string[]): Promise<void> {
+async function sizes(wrong: string[]): Promise<void> {
   for (const size of SIZES) {
-    const client = await firstOf(address, SILENCE_MS);
+    const client = await firstOf(SILENCE_MS);
     try {
       if (!client) throw new Error('no connection');
-      for (let i = 0; i < 3; i++) await client.setAndGet(`k${size}-${i}`, randomBytes(size));
+      for (let i = 0; i < 3; i++)
+        await protocol.roundTrip(client, `k${size}-${i}`, randomBytes(size));
     } catch (error) {
       wrong.push(`${size} bytes: ${(error as Error).message}`);
       if (wrong.length >= 3) return;
@@ -111,43 +142,43 @@ async function oneByOne(client: Client): Promise<number> {
   const began = Date.now();
   let count = 0;
   while (Date.now() - began < ONE_BY_ONE_MS) {
-    await client.setAndGet('a', Buffer.alloc(32, 120));
-    count += 2;
+    await protocol.roundTrip(client, 'a', SMALL);
+    count += protocol.requests;
   }
   return Math.round((count * 1000) / (Date.now() - began));
 }
 
-/** Gets a second of the value that `oneByOne` stored. */
-async function together(address: string): Promise<number> {
-  const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => opened(address)));
-  const gets = Buffer.from('get a\r\n'.repeat(PIPELINED));
-  const answer = Buffer.from(`VALUE a 0 32\r\n${'x'.repeat(32)}\r\nEND\r\n`);
+/** Answers a second. */
+async function together(): Promise<number> {
+  const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => opened()));
+  const [request, answer] = protocol.again(SMALL).map((each) => Buffer.concat(many(each)));
   const began = Date.now();
   for (let round = 0; round < ROUNDS; round++) {
-    const answers = clients.map((client) => client.ask(gets, answer.length * PIPELINED));
+    const answers = clients.map((client) => client.ask(request!, answer!.length));
     for (const got of await Promise.all(answers)) {
-      if (!got.equals(Buffer.concat(Array(PIPELINED).fill(answer)))) throw new Error('wrong gets');
+      if (!got.equals(answer!)) throw new Error('wrong answers to what was pipelined');
     }
   }
   for (const client of clients) client.end();
   return Math.round((CONNECTIONS * ROUNDS * PIPELINED * 1000) / (Date.now() - began));
 }
 
-async function main(address: string, waitMs: number): Promise<object> {
-  const client = await firstOf(address, waitMs);
+const many = (each: Buffer): Buffer[] => Array(PIPELINED).fill(each);
+
+async function main(waitMs: number): Promise<object> {
+  const client = await firstOf(waitMs);
   if (!client) return { wrong: ['no connection'] };
   const wrong: string[] = [];
-  await sizes(address, wrong);
-  let [requests, gets] = [0, 0];
+  await sizes(wrong);
+  let [requests, pipelined] = [0, 0];
   try {
     requests = await oneByOne(client);
-    gets = await together(address);
+    pipelined = await together();
   } catch (error) {
     wrong.push((error as Error).message);
   }
-  return { wrong, requests, gets };
+  return { wrong, requests, pipelined };
 }
 
-const [address = '', seconds = '60'] = process.argv.slice(2);
-console.log(JSON.stringify(await main(address, Number(seconds) * 1000)));
+console.log(JSON.stringify(await main(Number(seconds) * 1000)));
 process.exit(0);

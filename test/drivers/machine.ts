@@ -31,8 +31,9 @@ export interface Step {
   name: string;
   /** A line of the plan: guest/start.sh says what there is. */
   line: string;
-  /** Whom the client out here talks to, if it does. */
+  /** Whom the client out here talks to, if it does, and what is served there: kv or echo. */
   address?: string;
+  app: string;
 }
 
 export interface Outcome {
@@ -46,11 +47,11 @@ export interface Outcome {
   /** Seconds from a service's start until it said that it serves. */
   readySeconds: number;
   /** What the client found. */
-  client: { wrong: string[]; requests?: number; gets?: number } | undefined;
+  client: { wrong: string[]; requests?: number; pipelined?: number } | undefined;
   /**
    * What the machine said of it, by its words: `driver`; `socket`, zc:1 or zc:0, of xsk_diag; `out`
-   * and `err` of the service; `stat`; `kernel`, the last lines of its log; `test` and `skip`, lines
-   * of a test's report.
+   * and `err` of the service; `queue`, a queue's number and what came on it; `stat`; `kernel`, the
+   * last lines of its log; `test` and `skip`, lines of a test's report.
    */
   readonly said: Record<string, string[]>;
 }
@@ -99,9 +100,9 @@ function start(machine: Machine, work: string) {
 }
 
 /** What the client says, or why it said nothing. */
-async function client(address: string): Promise<string> {
+async function client({ address = '', app }: Step): Promise<string> {
   const words = ['--disable-warning=ExperimentalWarning', join(HERE, 'client.ts')];
-  const run = promisify(execFile)(process.execPath, [...words, address, CLIENT_SECONDS]);
+  const run = promisify(execFile)(process.execPath, [...words, address, app, CLIENT_SECONDS]);
   const broke = (error: Error) => JSON.stringify({ wrong: [`the client: ${error.message}`] });
   return await run.then(({ stdout }) => stdout.trim(), broke);
 }
@@ -191,7 +192,7 @@ export async function runMachine(
       limit = giveUp(`not done in ${machine.limitMs / 1000} s`, machine.limitMs);
     }
     if (word !== 'ready') continue;
-    const found = await client(listener.now?.step.address ?? '');
+    const found = await client(listener.now!.step);
     console.write(`${found}\n`);
     listener.hear('client', found);
     qemu.stdin.write('\n');

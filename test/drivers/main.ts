@@ -16,7 +16,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CASES, type Case, numberOf, planned } from './cases.ts';
+import { CASES, type Case, hasQueues, numberOf, planned } from './cases.ts';
 import { type Outcome, runMachine } from './machine.ts';
 import { type Result, Results, resultOf, table } from './result.ts';
 
@@ -43,10 +43,11 @@ function wantedCases(): Case[] {
   return [...new Set(names)].map((wanted) => CASES.find(({ name }) => name === wanted)!);
 }
 
-function makeTap(number: number): void {
+function makeTap(each: Case): void {
+  const number = numberOf(each);
   const name = `t${number}`;
   const ip = (words: string): Buffer => execFileSync('ip', words.split(' '));
-  ip(`tuntap add ${name} mode tap`);
+  ip(`tuntap add ${name} mode tap${hasQueues(each) ? ' multi_queue' : ''}`);
   ip(`addr add 10.88.${number}.1/24 dev ${name}`);
   ip(`link set ${name} up`);
 }
@@ -71,7 +72,7 @@ class Run {
   }
 
   async all(): Promise<void> {
-    for (const each of this.#cases) if (each.device !== undefined) makeTap(numberOf(each));
+    for (const each of this.#cases) if (each.device !== undefined) makeTap(each);
     for (const kernel of this.#kernels) {
       const due = this.#cases.filter(
         ({ name }) => asked.again || this.#results.get(kernel, name)?.verdict !== 'right',

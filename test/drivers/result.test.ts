@@ -14,9 +14,9 @@ const caseOf = (name: string) => CASES.find((each) => each.name === name)!;
 /** A service on virtio-net under 6.12 of which everything is as it should be, but for `changes`. */
 function served(changes: Partial<Outcome> = {}, said: Outcome['said'] = {}): Outcome {
   const out = '{"app":"kv","xdp":{"mode":"native","copy":"copy","why":""}}';
-  const client = { wrong: [], requests: 1, gets: 1 };
+  const client = { wrong: [], requests: 1, pipelined: 1 };
   return {
-    step: { name: 'virtio', line: '' },
+    step: { name: 'virtio', app: 'kv', line: '' },
     ...{ state: 'ended', failed: '', lacks: '', readySeconds: 1, client, ...changes },
     said: { out: [out], socket: ['zc:0'], ...said },
   };
@@ -46,6 +46,15 @@ test('service_another mode than this kernel has_wrong unless it was asked for', 
 test('service_the kernel says zero-copy where the service says copy_wrong', () => {
   assert.equal(verdictOf(served({}, { socket: ['zc:1'] })), 'wrong');
   assert.equal(verdictOf(served({}, { socket: ['zc:0', 'zc:1'] })), 'wrong');
+});
+
+test('two threads_a queue without a frame_wrong', () => {
+  const verdict = (...queue: string[]) => verdictOf(served({}, { queue }), 'igb-threads');
+  assert.equal(verdict('0 12', '1 900'), 'right');
+  assert.equal(verdict('0 12', '0 0', '1 0', '1 900'), 'right', 'of two counters the higher one');
+  assert.equal(verdict('0 12', '1 0'), 'wrong');
+  assert.equal(verdict('0 12'), 'wrong');
+  assert.equal(verdict(), 'wrong');
 });
 
 test('case_cut off_unfinished, with the reason', () => {
@@ -91,7 +100,7 @@ test('plan_some of the cases_each has the tap that it has in every machine', () 
   const [first] = planned(CASES, '--batch 1').steps.filter(({ name }) => name === 'igb');
   assert.deepEqual(steps[0], first);
   assert.equal(devices.length, 4);
-  assert.equal(steps[1]?.line, 'own --domain inline --nic tap --batch 1');
+  assert.equal(steps[1]?.line, 'own kv --domain inline --nic tap --batch 1');
 });
 
 test('plan_every test that it names_is there', () => {
@@ -103,4 +112,12 @@ test('plan_every test that it names_is there', () => {
     files.filter((file) => !existsSync(join(import.meta.dirname, '../..', file))),
     [],
   );
+});
+
+test('plan_a case with two queues_has them in its tap, its step, and of echo', () => {
+  const { steps, devices } = planned([caseOf('virtio-threads')], '');
+  assert.match(steps[0]!.line, /^nic \S+ \d+ 2 echo --domain inline --threads 2$/);
+  assert.match(devices[1]!, /,queues=2$/);
+  assert.equal(steps[0]!.app, 'echo');
+  assert.doesNotMatch(planned([caseOf('igb-threads')], '').devices[1]!, /queues/, 'hashed in it');
 });

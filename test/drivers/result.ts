@@ -4,8 +4,8 @@
  *
  * - `right`: it came to its end, and a client got every byte that it had stored back, at every
  *   size, and the service ran as src/nic/drivers.ts says of this driver, and the kernel's own
- *   socket diagnosis agrees with what the service said of itself; of tests: none failed and at
- *   least one passed; of doctor: nothing that is needed is missing.
+ *   socket diagnosis agrees with what the service said of itself, and frames came on every queue;
+ *   of tests: none failed and at least one passed; of doctor: nothing that is needed is missing.
  * - `wrong`: something else was seen. `unfinished`: it began and was cut off. `not run`: it did not
  *   begin, or could not. The last two are never taken for right; the detail says why.
  * - A row tells the commit that was tried: a result stays until its case is run again.
@@ -84,8 +84,20 @@ function judgeService(each: Case, kernel: string, options: string, outcome: Outc
   const own = xdp && (xdp.copy === 'zero-copy' ? 'zc:1' : 'zc:0');
   if (own && sockets.size > 0 && (sockets.size > 1 || !sockets.has(own)))
     return wrong(`it says ${xdp.copy}, the kernel ${[...sockets].join(' ')}`);
-  const detail = `${client.requests} requests/s, ${client.gets} gets/s`;
-  return { verdict: 'right', detail };
+  const rates = `${client.requests} requests/s, ${client.pipelined} pipelined/s`;
+  if (each.queues === undefined) return { verdict: 'right', detail: rates };
+  const frames = framesOf(said['queue'] ?? [], each.queues);
+  const came = `frames on queues: ${frames.join(', ')}`;
+  if (frames.some((count) => count === 0)) return wrong(came);
+  return { verdict: 'right', detail: `${rates}, ${came}` };
+}
+
+/** On each queue, of lines `1 2345`: a driver may count it by more than one name. */
+function framesOf(lines: readonly string[], queues: number): number[] {
+  const counts = lines.map((line) => line.split(' ').map(Number));
+  return Array.from({ length: queues }, (_, queue) =>
+    Math.max(0, ...counts.flatMap(([of, count]) => (of === queue ? [count!] : []))),
+  );
 }
 
 export function judge(each: Case, kernel: string, options: string, outcome: Outcome): Judged {

