@@ -16,10 +16,10 @@ busybox=$folder/qemu/bin/busybox
 modules='virtio_pci virtio_blk crc32c_generic crc32c_cryptoapi libcrc32c ext4 virtio_net veth tun vmxnet3 igb e1000e xsk_diag'
 say() { printf 'drivers: %s\n' "$*" >&2; }
 
-named() { # the commit of what is copied; with + there are changes
-  local changed
-  git -C "$product" rev-parse --short=10 HEAD 2>/dev/null || { echo 'not a repository'; return; }
-  changed=$(git -C "$product" status --porcelain -- bin native src test/nic)
+named() { # the last commit that changed what is tried; with + there are changes that are in none
+  local changed tried=(-- bin native src test/nic)
+  git -C "$product" log -1 --format=%h --abbrev=10 "${tried[@]}" 2>/dev/null || { echo 'not a repository'; return; }
+  changed=$(git -C "$product" status --porcelain "${tried[@]}")
   [ -z "$changed" ] || echo +
 }
 
