@@ -6,6 +6,7 @@
  * - A failing seed says what broke, when, the last frames, and how to repeat it. Exit code 1.
  */
 import { parseArgs } from 'node:util';
+import { printable } from '../src/printable.ts';
 
 const HELP = `usage: ix sim [--seed N] [--seeds COUNT] [--pcap FILE] [--json]
 
@@ -18,38 +19,51 @@ const HELP = `usage: ix sim [--seed N] [--seeds COUNT] [--pcap FILE] [--json]
 `;
 
 process.env['IX_VERIFY'] ??= '1';
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    seeds: { type: 'string' },
-    pcap: { type: 'string' },
-    describe: { type: 'boolean', default: false },
-    'keep-going': { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
+const OPTIONS = {
+  seed: { type: 'string', default: '1' },
+  seeds: { type: 'string', default: '1' },
+  pcap: { type: 'string' },
+  describe: { type: 'boolean', default: false },
+  'keep-going': { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
 
-if (values.help) {
-  console.log(HELP);
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
+
+function valuesOf(words: string[]): Values | string {
+  try {
+    return parseArgs({ args: words, options: OPTIONS }).values;
+  } catch (error) {
+    // Node's first sentence names the option; the others advise on shells.
+    return (error as Error).message.split('. ')[0]!;
+  }
+}
+
+/** A whole number that JavaScript can count to. */
+const isWhole = (text: string): boolean => /^\d+$/.test(text) && Number.isSafeInteger(+text);
+
+function wrongWith({ seed, seeds, pcap }: Values): string | undefined {
+  if (!isWhole(seed)) return `--seed takes a whole number, not '${printable(seed)}'`;
+  if (!isWhole(seeds) || Number(seeds) < 1) {
+    return `--seeds takes a whole number from 1, not '${printable(seeds)}'`;
+  }
+  return pcap !== undefined && Number(seeds) > 1 ? '--pcap is for one seed' : undefined;
+}
+
+const values = valuesOf(process.argv.slice(2));
+const wrong = typeof values === 'string' ? values : wrongWith(values);
+if (typeof values !== 'string' && values.help) {
+  process.stdout.write(HELP);
+} else if (wrong !== undefined || typeof values === 'string') {
+  console.error(`ix: ${wrong}; see: bin/ix sim --help`);
+  process.exitCode = 2;
 } else {
   const { runSeeds } = await import('./seeds.ts');
-  const first = Number(values.seed ?? 1);
-  const count = Number(values.seeds ?? 1);
-  if (!Number.isInteger(first) || !Number.isInteger(count) || count < 1) {
-    console.error(HELP);
-    process.exitCode = 2;
-  } else {
-    const { pcap, json, describe } = values;
-    const keepGoing = values['keep-going'];
-    const failures = runSeeds({
-      first,
-      count,
-      json,
-      describe,
-      keepGoing,
-      ...(pcap ? { pcap } : {}),
-    });
-    process.exitCode = failures > 0 ? 1 : 0;
-  }
+  const { pcap, json, describe } = values;
+  const failures = runSeeds({
+    ...{ first: Number(values.seed), count: Number(values.seeds), json, describe },
+    ...{ keepGoing: values['keep-going'], ...(pcap ? { pcap } : {}) },
+  });
+  process.exitCode = failures > 0 ? 1 : 0;
 }

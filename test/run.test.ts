@@ -25,7 +25,7 @@ for (const words of [
     const { status, stdout, stderr } = ask(...words);
     assert.equal(status, 2);
     assert.equal(stdout, '');
-    assert.match(stderr, /^ix test: [^\n]+\n$/);
+    assert.match(stderr, /^ix: [^\n]+\n$/);
   });
 }
 

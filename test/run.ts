@@ -124,8 +124,8 @@ function asked(words: string[]): { isCovered: boolean; paths: string[] } | strin
   const isCovered = words.includes('--coverage');
   const chosen = words.filter((word) => word !== '--coverage');
   const option = chosen.find((word) => word.startsWith('-'));
-  if (option !== undefined) return `ix test: no option ${printable(option)}; see ix test --help`;
-  if (isCovered && chosen.length > 0) return 'ix test: --coverage is of all tests, without files';
+  if (option !== undefined) return `ix: no option ${printable(option)}; see ix test --help`;
+  if (isCovered && chosen.length > 0) return 'ix: --coverage is of all tests, without files';
   if (chosen.length === 0) {
     const all = isCovered
       ? `test/{${COVERED_FOLDERS.join(',')}}/**/*.test.ts`
@@ -134,9 +134,9 @@ function asked(words: string[]): { isCovered: boolean; paths: string[] } | strin
     return { isCovered, paths: found.sort().map((file) => resolve(ROOT, file)) };
   }
   const missing = chosen.find((path) => !existsSync(path));
-  if (missing !== undefined) return `ix test: there is no ${printable(missing)} here`;
+  if (missing !== undefined) return `ix: there is no ${printable(missing)} here`;
   const paths = chosen.flatMap(within).map((file) => resolve(file));
-  if (paths.length === 0) return `ix test: no *.test.ts in ${printable(chosen.join(' '))}`;
+  if (paths.length === 0) return `ix: no *.test.ts in ${printable(chosen.join(' '))}`;
   return { isCovered, paths };
 }
 

@@ -25,7 +25,8 @@ export const BUILT_IN: Readonly<Record<string, BuiltIn>> = {
   kv: builtIn('./kv/kv.ts', kv),
   echo: builtIn('./echo.ts', {
     connect: 'none',
+    settings: ['port'],
     tries: ['echo hello | nc -N ADDRESS PORT', 'bin/ix stat'],
   }),
-  bulk: builtIn('./bulk.ts', { connect: 'none' }),
+  bulk: builtIn('./bulk.ts', { connect: 'none', settings: ['bytes', 'seed'] }),
 };

@@ -6,12 +6,13 @@
  * - Exit codes: 0 done; 1 something broke, or `doctor` found something missing; 2 what was asked
  *   cannot be, with one line that says why and what to do.
  *
- * Started by bin/ix, which also does `setup` and `test`.
+ * Started by bin/ix, which also does `setup`, `test` and `sim`.
  */
 import { Command, CommanderError, Option } from 'commander';
 import { UserError } from '../errors.ts';
 import { withLoadOptions } from '../load/command-options.ts';
 import { NicError } from '../nic/errors.ts';
+import { versionText } from './version.ts';
 
 const listed = (value: string, before: string[] = []): string[] => [...before, value];
 
@@ -65,8 +66,13 @@ function build(): Command {
   const program = new Command('ix')
     .description('network services in TypeScript on a TCP/IP stack of their own')
     .enablePositionalOptions()
+    .option('--version', 'print version, commit and Node')
     .exitOverride()
     .configureOutput({ outputError: () => {} });
+  program.on('option:version', () => {
+    process.stdout.write(`${versionText()}\n`);
+    process.exit();
+  });
   withRunOptions(program.command('serve'))
     .description('serve an application: kv, echo or the path of a module')
     .argument('<app>')
@@ -81,13 +87,6 @@ function build(): Command {
     .action(async (module: string, settings: string[], options) => {
       const path = /^[./]/.test(module) ? module : `./${module}`;
       await (await import('./serve.ts')).serve(path, settings, options);
-    });
-  withLoadOptions(program.command('load'))
-    .description(
-      'measure a memcached or echo server: rate, and latency from when requests were due',
-    )
-    .action(async (target: string | undefined, options) => {
-      await (await import('./load.ts')).load(target, options);
     });
   program
     .command('stat')
@@ -111,6 +110,19 @@ function build(): Command {
     .description('say what this machine lacks, and the command that fixes it')
     .option('--json', 'print JSON')
     .action(async (options) => await (await import('./doctor.ts')).doctor(options));
+  addTools(program);
+  return program;
+}
+
+/** What measures and tests, and needs no service. */
+function addTools(program: Command): void {
+  withLoadOptions(program.command('load'))
+    .description(
+      'measure a memcached or echo server: rate, and latency from when requests were due',
+    )
+    .action(async (target: string | undefined, options) => {
+      await (await import('./load.ts')).load(target, options);
+    });
   program
     .command('bench')
     .description('run a benchmark of bench/')
@@ -124,16 +136,19 @@ function build(): Command {
     });
   program.command('setup').description('install packages and compile what is needed, no more');
   program.command('test').description('run the tests').argument('[files...]');
-  return program;
+  program.command('sim').description('run whole systems in virtual time, by seed');
 }
 
 /** Prints what went wrong and returns the exit code. */
-function explain(error: unknown): number {
+function explain(program: Command, error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // --help
     if (error.code === 'commander.help') return 2; // no command: the list of them is the answer
     const problem = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-    console.error(`ix: ${problem.replace(/\.$/, '')}; see: bin/ix --help`);
+    // Its own help says more than the list of commands, where the first word is one.
+    const [word] = process.argv.slice(2);
+    const named = program.commands.some((command) => command.name() === word) ? `${word} ` : '';
+    console.error(`ix: ${problem.replace(/\.$/, '')}; see: bin/ix ${named}--help`);
     return 2;
   }
   if (error instanceof UserError || error instanceof NicError) {
@@ -144,10 +159,11 @@ function explain(error: unknown): number {
   return 1;
 }
 
+const program = build();
 try {
-  await build().parseAsync();
+  await program.parseAsync();
 } catch (error) {
-  process.exitCode = explain(error);
+  process.exitCode = explain(program, error);
 }
 // A pipe that a child shares with us may not block us: then a long text (--json) is not yet out
 // when its write returns.

@@ -25,6 +25,8 @@ export interface Wants {
   readonly memory?: MemoryWant;
   /** Why it must have all connections in one thread; absent: it need not (`--threads`). */
   readonly oneThread?: string;
+  /** The settings (`name=value`) that it takes; absent: whatever it is given. */
+  readonly settings?: readonly string[];
   /** Commands to try against it, in order of interest; ADDRESS and PORT stand for what they are. */
   readonly tries?: readonly string[];
 }

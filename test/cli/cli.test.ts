@@ -155,6 +155,17 @@ const WRONG: [string, string[], RegExp][] = [
     ['serve', 'echo', '--on-crash', 'fin', '--domain', 'inline'],
     /--on-crash fin needs an application process; leave out --domain inline/,
   ],
+  [
+    'settingUnknown',
+    ['serve', 'kv', 'prot=5000'],
+    /kv has no setting 'prot'; it takes m, port, p, idle_timeout$/m,
+  ],
+  ['optionOfACommand', ['serve', 'kv', '--nonsense'], /'--nonsense'; see: bin\/ix serve --help$/m],
+  ['optionOfNone', ['--nonsense'], /'--nonsense'; see: bin\/ix --help$/m],
+  ['simSeedText', ['sim', '--seed', 'abc'], /--seed takes a whole number, not 'abc'; see: bin/],
+  ['simSeedsNone', ['sim', '--seeds', '0'], /--seeds takes a whole number from 1, not '0'/],
+  ['simOption', ['sim', '--sede', '1'], /'--sede'; see: bin\/ix sim --help$/m],
+  ['simPcapOfMany', ['sim', '--seeds', '2', '--pcap', '/tmp/x'], /--pcap is for one seed/],
   ['benchUnknown', ['bench', 'nothing'], /there is no benchmark nothing/],
   ['statAddress', ['stat', '--ip', 'x'], /'x' is not an IPv4 address/],
   ['statTwoFormats', ['stat', '--prometheus', '--json'], /--prometheus prints once/],
@@ -170,6 +181,12 @@ for (const [name, words, message] of WRONG) {
     assert.equal(status, 2);
   });
 }
+
+test('cli_version_namesCommitAndNode', () => {
+  const { status, stdout, stderr } = ix('--version');
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^ix \d+\.\d+\.\d+ \(([0-9a-f]{12}(-dirty)?, )?Node v26\.[0-9.]+\)\n$/);
+});
 
 test('cli_help_exit0OnStandardOutput', () => {
   const { status, stdout, stderr } = ix('--help');

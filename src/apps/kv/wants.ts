@@ -12,6 +12,7 @@ export const wants = {
   keepalive: 7200,
   memory: { perMiB: 33 / 32, fixedMiB: 16 },
   oneThread: 'kv keeps its values in one thread, where every connection must find them',
+  settings: ['m', 'port', 'p', 'idle_timeout'],
   tries: [
     "printf 'set a 0 0 5\\r\\nhello\\r\\nget a\\r\\nquit\\r\\n' | nc ADDRESS PORT",
     'bin/ix stat',

@@ -35,7 +35,17 @@ export function findApplication(name: string, options: Record<string, string> = 
   }
   // Its real path: a confined application does not see the links on the way.
   const real = realpathSync(module);
-  return { name: basename(name, extname(name)), module: real, options, wants: wantsOf(real) };
+  const application = basename(name, extname(name));
+  const wants = wantsOf(real);
+  checkSettings(application, wants, Object.keys(options));
+  return { name: application, module: real, options, wants };
+}
+
+/** A setting that nobody reads is a typing error, and the default in its place a surprise. */
+function checkSettings(name: string, { settings }: Wants, given: readonly string[]): void {
+  const unknown = settings && given.find((each) => !settings.includes(each));
+  if (unknown === undefined) return;
+  throw new OptionError(`${name} has no setting '${unknown}'`, `it takes ${settings!.join(', ')}`);
 }
 
 const pathOf = (name: string): string | undefined =>
