@@ -9,8 +9,8 @@
  *   partial acknowledgement retransmits the next one, and `recover` keeps one loss from being
  *   answered twice, after timeouts as well.
  *
- * Called by input. Read first: RFC 9293 3.10.7.4 "Fifth, check the ACK field"; RFC 5681 3.2; RFC
- * 6582 3.2.
+ * Called by input.ts, synchronized.ts and syn-sent.ts. Read first: RFC 9293 3.10.7.4 "Fifth, check
+ * the ACK field"; RFC 5681 3.2; RFC 6582 3.2.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -118,8 +118,8 @@ export class Acknowledging {
 
   /**
    * Our SYN is acknowledged: sndUna moves past it. A SYN that was sent again has a round trip only
-   * by its timestamp (RFC 7323 4.1); without one the first data would wait three seconds when it is
-   * lost (RFC 6298 5.7).
+   * by its timestamp (RFC 7323 4.1); without one the first data, if lost, would wait 3 s (RFC 6298
+   * 5.7).
    */
   synAcknowledged(row: number, ack: number, options: OptionReader): void {
     const i32 = this.#i32;

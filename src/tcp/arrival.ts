@@ -1,10 +1,10 @@
 /**
- * The segment under way through input: its header's fields, its payload's place, and what is left
- * of it after trimming.
+ * The segment under way through input: its header's fields, its payload's place, what trimming
+ * left.
  *
- * - One object for all: `read` overwrites it. All fields are int32.
+ * - One object for all: `read` overwrites it, so nobody keeps it. All fields are int32.
  *
- * Called by input and the files behind it. Read first: RFC 9293 3.3.1, "current segment variables".
+ * Made by input.ts, passed to the files behind it. Read first: RFC 9293 3.3.1 (SEG).
  */
 import {
   headerBytes,

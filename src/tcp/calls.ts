@@ -1,13 +1,12 @@
 /**
  * What applications ask of TCP: the system calls, every argument of which may be anything.
  *
- * - A handle is checked first: BAD_HANDLE if stale, foreign or of another kind; then the state:
- *   BAD_STATE.
+ * - A handle is checked first (BAD_HANDLE: stale, foreign, another kind), then the state
+ *   (BAD_STATE).
  * - Calls change state and mark flows; segments leave with the flush behind them.
- * - After the protocol's end, until `dead` is emitted, calls are answered as for a live flow that
- *   can do no more.
+ * - After the protocol's end, until `dead` is emitted, calls are answered as of a live flow.
  *
- * Called by the facade. Read first: RFC 9293 3.10.1-3.10.6; src/gate/abi.ts.
+ * Called by tcp.ts. Read first: RFC 9293 3.10.1-3.10.6; src/gate/abi.ts.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, DEAD, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
@@ -114,8 +113,7 @@ export class Calls {
   }
 
   /**
-   * Takes a flow that knocked. -> OK, also when it has died meanwhile: `dead` will carry the
-   * cookie.
+   * Takes a flow that knocked. -> OK, also when it has died meanwhile: `dead` has the cookie then.
    */
   accept(handle: number, cookie: number): number {
     const row = this.#flows.resolve(handle);
@@ -177,8 +175,7 @@ export class Calls {
   // --- data ---
 
   /**
-   * Queues a span that the caller has checked; before the handshake is complete as well. -> bytes
-   * accepted, or code.
+   * Queues a span that the caller has checked, also during the handshake. -> bytes taken, or code.
    */
   send(handle: number, offset: number, length: number): number {
     const row = this.#flows.resolve(handle);
@@ -274,10 +271,7 @@ export class Calls {
     return CODE.OK;
   }
 
-  /**
-   * Asks an idle peer after `idleMs` whether it is still there, `count` times `intervalMs` apart
-   * (0: as Linux); idleMs 0: never.
-   */
+  /** Asks a peer idle for `idleMs` (0: never) `count` times, `intervalMs` apart (0: as Linux). */
   keepalive(handle: number, idleMs: number, intervalMs: number, count: number): number {
     const row = this.#flows.resolve(handle);
     if (row === 0) return CODE.BAD_HANDLE;
@@ -292,8 +286,7 @@ export class Calls {
   }
 
   /**
-   * Gives the connection up when nothing was acknowledged for so long; 0: after the usual retries
-   * (the default).
+   * Gives up when nothing was acknowledged for so long; 0, the default: after the usual retries.
    */
   userTimeout(handle: number, ms: number): number {
     const row = this.#flows.resolve(handle);
@@ -305,10 +298,7 @@ export class Calls {
     return CODE.OK;
   }
 
-  /**
-   * TTL or hop limit (0: the usual one) and DiffServ code point of every segment from now on (RFC
-   * 9293 3.9.2).
-   */
+  /** TTL or hop limit (0: the usual one) and DiffServ code point from now on (RFC 9293 3.9.2). */
   marking(handle: number, hops: number, codePoint: number): number {
     const row = this.#flows.resolve(handle);
     if (row === 0) return CODE.BAD_HANDLE;

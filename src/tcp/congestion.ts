@@ -1,14 +1,14 @@
 /**
  * Congestion control: the interface, and NewReno (CUBIC is in cubic.ts, DCTCP in dctcp.ts).
  *
- * - Input decides what happened (new data acknowledged, third duplicate, partial acknowledgement,
+ * - Others decide what happened (new data acknowledged, third duplicate, partial acknowledgement,
  *   ...); the algorithm moves cwnd and ssthresh. It never looks at queues or timers.
  * - Bytes, not acknowledgements, are counted (RFC 3465), without its limit L = 2: peers that batch,
- *   like ourselves, acknowledge many segments at once, and slow start would crawl (Linux counts
- *   likewise).
+ *   like ourselves, acknowledge many segments at once, and slow start would crawl.
  * - cwnd grows only while the flow uses it (RFC 7661's concern, Linux's rule of half).
  *
- * Called by input and expire. Read first: RFC 5681 3; RFC 6582 3.2.
+ * Called by acknowledge.ts, recovery.ts, expire.ts, output.ts, ecn.ts, open.ts. Read first: RFC
+ * 5681.
  */
 import { INITIAL_WINDOW_SEGMENTS } from './constants.ts';
 import { TCB } from './tcb.ts';
@@ -18,10 +18,7 @@ import { TCB } from './tcb.ts';
  * `acknowledged`, the most of it in this window.
  */
 export interface Congestion {
-  /**
-   * The handshake is complete; `hasLostSyns`: after more than one timeout, which is no chance (RFC
-   * 6928 2).
-   */
+  /** The handshake is complete; `hasLostSyns`: after several timeouts, no chance (RFC 6928 2). */
   opened(row: number, hasLostSyns: boolean): void;
   /** New data was acknowledged, outside recovery. */
   acknowledged(row: number, bytes: number, flight: number): void;
@@ -36,8 +33,7 @@ export interface Congestion {
   /** The retransmission timer fired, for the `first` time for this segment. */
   timedOut(row: number, flight: number, first: boolean): void;
   /**
-   * `bytes` of what is being acknowledged have met congestion (ECN); `acknowledged` will count them
-   * too.
+   * `bytes` of what is being acknowledged met congestion (ECN); `acknowledged` counts them, too.
    */
   marked(row: number, bytes: number): void;
   /** A mark is to be answered as a loss is, once a window: nothing is missing. */

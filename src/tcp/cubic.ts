@@ -4,15 +4,12 @@
  * - After a loss cwnd grows along a cubic function of time whose plateau is where the loss was,
  *   whatever the round trip; where NewReno would be faster it follows NewReno's estimate.
  * - Slow start ends before it overflows the path: when the round trip of one round is clearly
- *   longer than that of the round before, growth is a quarter for five rounds, and then slow start
- *   is over.
- * - Slow start counts all bytes acknowledged (congestion.ts says why), so RFC 9406's L is infinite
- *   here.
+ *   longer than that of the round before, growth is a quarter for five rounds, then it is over.
+ * - All bytes acknowledged count (why: congestion.ts), so RFC 9406's L is infinite here.
  * - What a loss does to the window is NewReno's, but for how much it falls (`decrease`).
  * - Sums are doubles in registers; what is kept is int32: times in ms, windows in bytes,
  *   `cubicRest` in 1/1024 bytes.
- * - Round-trip samples are the scoreboard's (rackRtt); without SACK there are none and slow start
- *   is the classic one.
+ * - Round-trip samples are the scoreboard's (rackRtt); without SACK slow start is the classic one.
  *
  * Called through Congestion. Read first: RFC 9438 4; RFC 9406 4.2.
  */
@@ -22,8 +19,8 @@ import { geq } from './seq.ts';
 import { TCB } from './tcb.ts';
 
 /**
- * RFC 9438 5: C, in segments per s^3, and the factor of decrease; the Reno-friendly increase that
- * goes with it.
+ * RFC 9438: C (5), in segments per s^3; the factor of decrease (4.6); the Reno-friendly increase
+ * that goes with it (4.3).
  */
 const C = 0.4;
 const BETA = 0.7;

@@ -6,16 +6,14 @@
  * - The moving average of the marked share, alpha, is kept in 1/1024; it starts at 1, so that the
  *   first mark halves (3.3). Once a window it moves a sixteenth of the way.
  *
- * Called through Congestion. Read first: RFC 8257 3.3; Alizadeh et al., "Data Center TCP" (SIGCOMM
- * 2010).
+ * Called through Congestion. Read first: RFC 8257 3.3; Alizadeh et al., "Data Center TCP" (2010).
  */
 import { NewReno } from './congestion.ts';
 import { geq } from './seq.ts';
 import { TCB } from './tcb.ts';
 
 /**
- * Words of the row, in CUBIC's place: the share, bytes acknowledged and marked in this window,
- * where it ends.
+ * In CUBIC's words of the row: the share, bytes acknowledged and marked in this window, its end.
  */
 const ALPHA = TCB.cubicMax;
 const ACKED = TCB.cubicMaxBefore;

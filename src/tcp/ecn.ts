@@ -3,8 +3,7 @@
  *
  * - Accepted when the peer asks for it, and asked for when the option says so. A SYN that is sent
  *   again does not ask: some middleboxes drop what they do not know (RFC 3168 6.1.1.1).
- * - Only new data is marked as able (ECT): no SYN, no retransmission, no window probe, no pure ACK
- *   (6.1.4-6.1.6).
+ * - Only new data is able (ECT): no SYN, retransmission, window probe or pure ACK (6.1.4-6.1.6).
  * - Classic echo: ECE on every acknowledgement until CWR comes. DCTCP's: ECE says exactly which
  *   bytes were marked, so an acknowledgement that is still owed goes out first when the marking
  *   changes (RFC 8257 3.2).
@@ -13,8 +12,8 @@
  *   until that has arrived: what acknowledges nothing behind it says nothing new.
  * - Flows without ECN cost one test of a bit a segment, in input and in the segment writer.
  *
- * Called by input, synchronized, syn-sent, passive, segment; by acknowledge, recovery and expire
- * for losses. Read first: RFC 3168 6.1; RFC 8257 3.
+ * Called by input.ts, synchronized.ts, syn-sent.ts, passive.ts, segment.ts; by acknowledge.ts,
+ * recovery.ts and expire.ts for losses. Read first: RFC 3168 6.1; RFC 8257 3.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';
@@ -74,7 +73,7 @@ export function isPaid(i32: Int32Array, row: number, seq: number): boolean {
 export class Ecn {
   /** Of the segment that `outgoing` was last asked about: the type of service of its IP header. */
   tos = 0;
-  /** Set by the facade. */
+  /** Set by tcp.ts: output needs the segment writer, which needs this. */
   output: Acknowledger | undefined;
   readonly #i32: Int32Array;
   readonly #counters: Counters;
@@ -154,9 +153,7 @@ export class Ecn {
 
   // --- sending ---
 
-  /**
-   * What to add to the flags of a segment that is no SYN; `tos` then says how its packet is marked.
-   */
+  /** What to add to the flags of a segment that is no SYN; `tos` then says how it is marked. */
   outgoing(row: number, seq: number, length: number): number {
     const i32 = this.#i32;
     const bits = i32[row + RARE.ecn]!;

@@ -4,10 +4,9 @@
  * - Where a search begins is a secret function of both addresses and the remote port; how far the
  *   last searches have gone is counted in one of STEPS cells, which another secret function of the
  *   same chooses. So connections to one peer use ports in turn (a port does not come again soon,
- *   RFC 6056 3.3.4), and what another peer sees of its own ports tells it nothing of theirs: with
- *   one counter for all it could have counted them.
- * - The steps of a cell are random, so that those who share one do not count each other either (RFC
- *   6056 3.3.5's trade-off).
+ *   RFC 6056 3.3.4), and what another peer sees of its own ports tells it nothing of theirs.
+ * - The steps of a cell are random, so that those who share one do not count each other either (the
+ *   trade-off of RFC 6056 3.3.5).
  * - Of several threads whose flows are known (nic/flow-groups.ts) each picks ports whose answers
  *   come back to it: with N threads one in N, so N are tried in the mean, at one multiplication
  *   each. IX picks them in the same way (OSDI'14 section 4.4).

@@ -8,7 +8,7 @@
  *   the acknowledgement of the last reply come in one segment, and are one event: recv says what
  *   sent would. Before `accept` there is only knock and dead.
  *
- * Called by the facade's emit. Read first: src/gate/abi.ts EVENT.
+ * Called by tcp.ts `emit`. Read first: src/gate/abi.ts EVENT.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { CONNECTED, EVENT, KNOCK, WORD } from '../gate/abi.ts';

@@ -1,13 +1,11 @@
 /**
- * A flow's deadlines come: retransmission, delayed acknowledgement, window probe, keepalive, and
- * the long waits.
+ * A flow's deadlines come: retransmission, delayed acknowledgement, probe, keepalive, long waits.
  *
  * - Nothing is sent here: flows are marked and go out with this iteration's flush.
- * - After a timeout cwnd grows from one segment; what is sent again then depends on SACK
- *   (recovery.ts).
+ * - After a timeout cwnd grows from one segment; what goes again depends on SACK (recovery.ts).
  *
- * Called by the facade's expire. Read first: RFC 6298 5; RFC 9293 3.8.3 (connection failures),
- * 3.8.4, 3.8.6.1, 3.10.8.
+ * Called by tcp.ts `expire`; calls.ts sets what an application asks for. Read first: RFC 6298 5;
+ * RFC 9293 3.8.3 (connection failures), 3.8.4, 3.8.6.1, 3.10.8.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -196,8 +194,7 @@ export class Expiry {
   }
 
   /**
-   * A zero window is probed for as long as the peer answers, but not for ever when nobody waits for
-   * the data.
+   * A zero window is probed as long as the peer answers, but not for ever when nobody waits for it.
    */
   #probe(row: number): boolean {
     const i32 = this.#i32;
@@ -219,8 +216,7 @@ export class Expiry {
   }
 
   /**
-   * The application has closed: FIN-WAIT-2 is no longer for ever (RFC 9293 3.6: a half-open peer
-   * may never send FIN).
+   * The application has closed: FIN-WAIT-2 ends, even if the peer never sends FIN (RFC 9293 3.6).
    */
   orphan(row: number): void {
     this.#i32[row + TCB.probes] = 0; // those that the application waited for do not count
@@ -229,10 +225,7 @@ export class Expiry {
     this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + ORPHAN_US) | 0);
   }
 
-  /**
-   * Starts, or with idleMs 0 stops, keepalive: after `idleMs` of silence `most` probes,
-   * `intervalMs` apart.
-   */
+  /** Keepalive: after `idleMs` of silence (0: never) `most` probes, `intervalMs` apart. */
   setKeepalive(row: number, idleMs: number, intervalMs: number, most: number): void {
     this.#i32[row + TCB.keepIdleMs] = idleMs;
     this.#i32[row + RARE.keepIntervalMs] = intervalMs;
@@ -248,7 +241,7 @@ export class Expiry {
     this.#timers.set(row, TIMER.keep, TCB.keepAt, (this.#clock.us + wait * 1000) | 0);
   }
 
-  /** The user timeout holds for keepalive as well (RFC 5482 2). */
+  /** The user timeout holds for keepalive as well (RFC 5482 4.2). */
   #isTooLong(row: number, idleMs: number): boolean {
     const i32 = this.#i32;
     const userMs = i32[row + RARE.userMs]!;
@@ -256,8 +249,7 @@ export class Expiry {
   }
 
   /**
-   * `ms`, or what is left of the user timeout once the peer was asked; its answer has the time of a
-   * retransmission.
+   * `ms`, or what is left of the user timeout once the peer was asked, but a retransmission's time.
    */
   #withinTimeout(row: number, ms: number, idleMs: number): number {
     const i32 = this.#i32;

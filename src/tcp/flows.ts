@@ -4,8 +4,8 @@
  *
  * - A handle is generation << 20 | flow; the generation (1..2047) moves when the flow's `dead` is
  *   emitted, so that whatever an application still says about it is BAD_HANDLE.
- * - Each list that a row may be in has a pair of links in the row, and a bit that says whether it
- *   is in.
+ * - Each list has a pair of links in the row and a bit that says whether the row is in: entering
+ *   twice, and leaving what one is not in, do nothing.
  * - A row is given back only when it is closed and in no list; it is zeroed when it is taken.
  *
  * Made by tcp.ts; used by all of tcp/.
@@ -68,7 +68,6 @@ export class RowList {
   }
 }
 
-/** All flows: rows, handles, the lookup table, the lists that rows are in. */
 export class Flows {
   readonly count: number;
   readonly i32: Int32Array;

@@ -1,11 +1,10 @@
 /**
- * The metadata of frames that flows hold: where a payload lies, and what it hangs on; an entry for
- * each frame there is.
+ * The metadata of frames that flows hold: where a payload lies, and what it hangs on.
  *
- * - An entry is known by the word index of its first word, 0 means none. `hold` and `free` count a
- *   flow's frames, and all.
- * - Small payloads are copied next to what a frame has already: behind it, or in front, where its
- *   headers were.
+ * - There is an entry for each frame of the pools, so holding one can never fail. An entry is known
+ *   by the word index of its first word, 0 means none.
+ * - `hold` and `free` count a flow's frames, and all.
+ * - Small payloads are copied behind what a frame has already, or in front, where its headers were.
  *
  * Called by receive-queue.ts, out-of-order.ts. Read first: arena/frames.ts.
  */
@@ -29,8 +28,7 @@ export const HELD = {
   /** In order: bytes from `data` on that were emitted. */
   emitted: 5,
   /**
-   * Out of order, of a run's first frame: its last one; the runs before and behind it in the tree
-   * (out-of-order.ts).
+   * Of a run's first frame: its last one; the runs on either side in the tree (out-of-order.ts).
    */
   last: 5,
   left: 6,

@@ -1,16 +1,15 @@
 /**
- * ICMP errors about our segments.
+ * ICMP errors about our segments, and neighbours who do not answer.
  *
- * - Anyone can send one: the quoted sequence number must be of data in flight (RFC 5927 4.1), and a
- *   synchronized connection never dies of one (soft errors, RFC 5927 5.2): its timeout will only be
- *   told as `unreachable`.
- * - A SYN in flight is given up at once: port or protocol unreachable is `refused`, the rest
+ * - Anyone can send an error: the quoted sequence number must be of data in flight (RFC 5927 4.1),
+ *   and a synchronized connection never dies of one (soft errors, RFC 5927 5.2): its timeout will
+ *   only be told as `unreachable`.
+ * - A SYN in flight is given up at once: no such port or protocol is `refused`, all else
  *   `unreachable`.
  * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent
  *   again in smaller pieces.
  *
- * Called through TcpLayer by net/v4/icmp.ts and net/v6/icmpv6.ts. Read first: RFC 5927; RFC 1122
- * 4.2.3.9; RFC 1191.
+ * Called by tcp.ts, for net/. Read first: RFC 5927; RFC 1122 4.2.3.9; RFC 1191.
  */
 import { DEAD } from '../gate/abi.ts';
 import type { Environment } from '../net/both/environment.ts';

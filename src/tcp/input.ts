@@ -1,15 +1,16 @@
 /**
- * A segment arrives: the border checks, header prediction, and the order of RFC 9293 3.10.7.
+ * A segment arrives: the border checks, header prediction, and whose it is.
  *
  * - Header prediction takes what nearly every segment of an ESTABLISHED flow is: next in order, no
- *   flags but ACK (and PSH), nothing missing on either side. Data, an acknowledgement, or both.
- * - Everything else goes by the RFC's steps, with RFC 5961's (blind attacks) and RFC 7323's (PAWS)
- *   beside them.
+ *   flags but ACK (and PSH), nothing missing on either side. Data, an acknowledgement, or both. It
+ *   answers NOT_PREDICTED before it has changed anything.
+ * - Everything else goes by the steps of RFC 9293 3.10.7, each state's in a file of its own:
+ *   passive.ts (CLOSED, LISTEN), syn-sent.ts, synchronized.ts.
  * - Input sends at once only what must go at once: acknowledgements of out-of-order and
  *   unacceptable segments, challenges, resets. Else it marks flows for `flush` and `emit`.
  *
- * Called through TcpLayer by net/ipv4-input.ts and net/ipv6-input.ts. Read first: RFC 9293 3.10.7;
- * Van Jacobson's header prediction (tcp_input.c, 4.4BSD).
+ * Called by tcp.ts `input`, for the IP of both versions. Read first: RFC 9293 3.10.7; Van
+ * Jacobson's header prediction (tcp_input.c, 4.4BSD).
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
@@ -86,6 +87,8 @@ export class Input {
   readonly #ecn: Ecn;
   readonly #arrival = new Arrival();
   readonly #partial: PartialChecksums;
+  /** The row that the last segment went to, for VERIFY; 0: none. */
+  lastRow = 0;
 
   constructor(env: Environment, parts: InputParts) {
     this.#i32 = env.arena.i32;
@@ -105,12 +108,8 @@ export class Input {
     this.#ecn = parts.ecn;
   }
 
-  /** The row that the last segment went to, for VERIFY; 0: none. */
-  lastRow = 0;
-
   /**
-   * One segment of `bytes` at `tcp`, in `frame`; its IP header is at `ip`. -> FREE_FRAME or
-   * KEEP_FRAME.
+   * One segment of `bytes` at `tcp`, in `frame`, of the packet at `ip`. -> FREE_FRAME, KEEP_FRAME.
    */
   segment(
     frame: number,

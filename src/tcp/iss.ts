@@ -2,14 +2,13 @@
  * Initial sequence numbers and timestamp offsets: a clock plus a keyed hash of the connection.
  *
  * - An observer of one connection learns nothing of another's numbers; the same four-tuple gets
- *   increasing ones, so that a new incarnation's SYN is taken by a peer in TIME-WAIT (RFC 9293
- *   3.4.1, 3.10.7.4).
+ *   increasing ones, so that a peer in TIME-WAIT takes a new SYN (RFC 9293 3.4.1, 3.10.7.4).
  * - The clock ticks every 64 ns, as Linux's does, and wraps in 275 s: more than two MSL (240 s, RFC
- *   9293 3.4.2). With RFC 6528's 4 us a stream of more than 250 kB/s outran the clock, and an old
- *   duplicate of it could complete the handshake of the next connection; now it takes 15.6 MB/s,
- *   and timestamps guard beyond that (RFC 7323 5).
+ *   9293 3.4.2). RFC 6528's 4 us would be outrun by a stream of 250 kB/s, and an old duplicate of
+ *   it could complete the handshake of the next connection; this clock by one of 15.6 MB/s, and
+ *   timestamps guard beyond that (RFC 7323 5).
  *
- * Called by listen and connect. Read first: RFC 6528; RFC 7323 5.4.
+ * Called by open.ts and syn-cookies.ts. Read first: RFC 6528; RFC 7323 5.4.
  */
 import { PURPOSE, SipHash, type WireKey } from '../arena/siphash.ts';
 import type { IpLayer } from './segment.ts';
@@ -19,9 +18,7 @@ export const TICKS_PER_MS = 15_625;
 /** Ticks of so many milliseconds still fit in 31 bits. */
 const SINCE_MAX_MS = 1000;
 
-/**
- * What an outsider cannot know of a connection: one hash, whose halves tell nothing of each other.
- */
+/** What an outsider cannot know of a connection: both halves of one hash. */
 export class ConnectionHash {
   /** F(four-tuple, secret): ISN = M + F. `initialSequence` and SequenceClock have M. */
   sequence = 0;
@@ -48,10 +45,7 @@ export class ConnectionHash {
   }
 }
 
-/**
- * ISN = M + F(four-tuple, secret), but for the part of M that SequenceClock has. `ms` is the
- * clock's.
- */
+/** ISN = M + F(four-tuple, secret), but for SequenceClock's part of M. `ms` is the clock's. */
 export const initialSequence = (ms: number, hash: ConnectionHash): number =>
   (Math.imul(ms, TICKS_PER_MS) + hash.sequence) | 0;
 

@@ -5,11 +5,12 @@
  *   were not accepted. Too many half-open: SYNs are answered with cookies. Too many that wait:
  *   SYNs, and the handshake's last ACK, are dropped silently, the peer tries again. Both are
  *   counted tcpBacklogFull.
+ * - A flow is counted by one listener as one of the two, or not at all (`count`, `forget`).
  * - A listener on one of our addresses comes before one on any.
- * - Handles share the flows' form, at the other end of the index range, so that neither is taken
- *   for the other.
+ * - Handles have the flows' form, at the other end of the index range: none is taken for another.
  *
- * Called by input and calls. Read first: RFC 9293 3.10.1 (passive OPEN), 3.10.7.2.
+ * Called by calls.ts, passive.ts, open.ts, synchronized.ts, teardown.ts. Read first: RFC 9293
+ * 3.10.1 (passive OPEN), 3.10.7.2.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
@@ -165,9 +166,7 @@ export class Listeners {
     return (this.#rows[listener * FIELDS + FLAGS]! & LISTEN_KNOCK_AT_SYN) !== 0;
   }
 
-  /**
-   * Too many handshakes under way, and nothing else is wrong: SYNs may be answered with cookies.
-   */
+  /** Too many handshakes under way, and nothing else is wrong: cookies may answer SYNs. */
   mayUseCookies(listener: number): boolean {
     return this.hasRoomToWait(listener) && !this.knocksAtSyn(listener);
   }

@@ -1,6 +1,5 @@
 /**
- * The one timer of data in flight: a retransmission timeout, a tail loss probe, or RACK's patience
- * with reordering.
+ * The one timer of data in flight: retransmission timeout, tail loss probe, or RACK's patience.
  *
  * - A flow without SACK has only the timeout. It is not moved by sending, and starts anew with
  *   every acknowledgement of new data (RFC 6298 5).
@@ -8,7 +7,7 @@
  *   last transmission or acknowledgement, later when an acknowledgement may be delayed, never later
  *   than the timeout would (RFC 8985 7.2). One probe a flight; then the timeout.
  *
- * Called by output, acknowledge, recovery. Read first: RFC 6298 5; RFC 8985 7.2, 8.
+ * Called by output.ts, acknowledge.ts, recovery.ts. Read first: RFC 6298 5; RFC 8985 7.2, 8.
  */
 import type { Clock } from '../arena/clock.ts';
 import type { Environment } from '../net/both/environment.ts';
@@ -56,7 +55,7 @@ export class LossTimer {
     this.#timers.set(row, TIMER.rto, TCB.rtoAt, (this.#clock.us + wait) | 0);
   }
 
-  /** What is not yet lost will be after `us`, unless it turns up (RFC 8985 6.3). */
+  /** What is not yet lost will be after `us`, unless it turns up (RFC 8985 6.2, step 5). */
   waitForReordering(row: number, us: number): void {
     this.#i32[row + TCB.waitsFor] = WAIT.reordering;
     this.#timers.set(row, TIMER.rto, TCB.rtoAt, (this.#clock.us + us) | 0);

@@ -2,11 +2,11 @@
  * How flows begin: the control block, what a SYN negotiates, and the moment of ESTABLISHED.
  *
  * - The stack offers MSS, window scale, SACK-permitted and timestamps (those that TcpOptions has
- *   not switched off), and uses of them what the peer offers too; a peer that offers none is served
- *   all the same.
+ *   not switched off), and uses of them what the peer offers too; one that offers none is served,
+ *   too.
  *
- * Called by input (SYN for a listener), synsent, calls (connect). Read first: RFC 9293 3.10.1,
- * 3.7.1; RFC 7323 2, 3.2.
+ * Called by passive.ts (SYN for a listener), syn-sent.ts, synchronized.ts and calls.ts (connect).
+ * Read first: RFC 9293 3.10.1, 3.7.1; RFC 7323 2, 3.2.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -91,10 +91,7 @@ export class Opening {
     this.#keepaliveMs = offer.keepaliveMs ?? 0;
   }
 
-  /**
-   * A row for a new flow, in the table and with its ISS chosen; 0: no route, or flows are used up
-   * (counted).
-   */
+  /** A row for a new flow, in the table, its ISS chosen; 0: no route, or no row (counted). */
   create(remote: number, ports: number, local: number): number {
     const neighbour = this.#ip.neighbourFor(remote);
     if (neighbour < 0) return 0;

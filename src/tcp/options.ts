@@ -6,7 +6,7 @@
  *   segment; input ignores them there.
  * - Nothing is allocated: the fields are overwritten by each `read`.
  *
- * Called by input and segment.ts. Read first: RFC 9293 3.2; RFC 7323; RFC 2018.
+ * Called by arrival.ts, segment.ts, sack-writer.ts. Read first: RFC 9293 3.2; RFC 7323; RFC 2018.
  */
 import {
   OPTION_END,
@@ -142,8 +142,7 @@ export function writeSynOptions(
 }
 
 /**
- * SACK blocks that fit behind `bytes` of other options: three beside timestamps, else four (RFC
- * 2018 3).
+ * SACK blocks that fit behind `bytes` of options: three beside timestamps, else four (RFC 2018 3).
  */
 export const sackBlocks = (bytes: number): number =>
   (TCP_OPTIONS_BYTES_MAX - bytes - SACK_HEAD_BYTES) >> 3;

@@ -1,9 +1,9 @@
 /**
  * What a flow has received beyond rcvNxt: runs, each a stretch without a gap, in a search tree.
  *
- * - A run is a chain of held frames, whose metadata (HELD) stands in receive-queue.ts's table. Its
- *   first frame's also has the run's last frame and its place in the tree: `oooHead` is the root.
- *   Runs never overlap and never touch.
+ * - A run is a chain of held frames, whose metadata (HELD) stands in held-table.ts. Its first
+ *   frame's also has the run's last frame and its place in the tree: `oooHead` is the root. Runs
+ *   never overlap and never touch.
  * - A peer makes as many runs as it likes, in any order, so what a segment costs must not depend on
  *   them: the tree is a treap, whose shape hangs on a secret and not on the order of arrival.
  *   Finding, adding and removing a run take some 2 ln(runs) steps; what is done for each frame is
@@ -12,8 +12,8 @@
  *   segment, else it is dropped (tcpOutOfOrderTiny; RFC 2018 8 allows it). A small payload that
  *   touches a run is copied into its frame.
  *
- * Called by receive-queue.ts and sack-writer.ts. Read first: Aragon and Seidel, "Randomized search
- * trees" (1989).
+ * Called by receive-queue.ts and sack-writer.ts. Read first: Seidel and Aragon, "Randomized search
+ * trees".
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { FREE_FRAME, KEEP_FRAME } from '../net/both/environment.ts';
@@ -142,8 +142,7 @@ export class OutOfOrder {
   }
 
   /**
-   * Behind a run's last byte: into its last frame, if there is room and the payload is small, else
-   * a frame more.
+   * Behind a run's last byte: into its last frame if small and there is room, else a frame more.
    */
   #lengthen(
     row: number,

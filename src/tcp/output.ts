@@ -1,10 +1,8 @@
 /**
- * What to send, once an iteration: new data as windows allow, retransmissions, probes,
- * acknowledgements.
+ * What to send, once an iteration: new data, retransmissions, probes, acknowledgements.
  *
  * - Flows that may have something to say are in the output list. A flow that finds no transmit
- *   frame, or that has sent its share of the ring, stays in it, behind the others, for the next
- *   flush.
+ *   frame, or that has sent its share of the ring, stays in it, behind the others.
  * - Everything queued goes out at once, in full segments and a rest (no Nagle: the application
  *   batches already). The sender's silly-window rule holds: a segment that the window cuts short
  *   waits, unless it is half the largest window ever offered (RFC 9293 3.8.6.2.1).
@@ -13,8 +11,8 @@
  *   DELAYED_ACK_US. SACK blocks ride too: the first segment of a flush leaves them room, others
  *   have them when they are short (RFC 2018 4).
  *
- * Called by the facade's flush. Read first: RFC 9293 3.8.4, 3.8.6; RFC 5681 3.1; RFC 3042 (limited
- * transmit).
+ * Called by tcp.ts `flush`; `pureAck` also by what input leads to. Read first: RFC 9293 3.8.4,
+ * 3.8.6; RFC 5681 3.1; RFC 3042 (limited transmit).
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -51,8 +49,8 @@ const C_PACED = COUNTER.tcpPaced;
 const NOT_IN_PIPE = FLAG.disorder | FLAG.recovery | FLAG.loss;
 const SPECIAL = FLAG.rexmit | FLAG.keepalive | FLAG.tailDue | FLAG.mtuProbe;
 
-/** Full segments that one acknowledgement names at most. */
-const HELD_SHIFT = 3;
+/** Full segments that one held acknowledgement names at most, log2. */
+const HELD_SEGMENTS_SHIFT = 3;
 
 export class Output {
   readonly #i32: Int32Array;
@@ -67,10 +65,7 @@ export class Output {
   readonly #recovery: Recovery;
   readonly #lossTimer: LossTimer;
   readonly #pathMtu: PathMtu;
-  /**
-   * Acknowledgements that are due by count: since when some are held; whether the last flush has,
-   * whether this one may.
-   */
+  /** Acknowledgements due by count: since when some are held; the last flush has; this one may. */
   readonly #holdAckUs: number;
   #heldSinceUs = 0;
   #hasHeld = false;
@@ -206,8 +201,8 @@ export class Output {
   }
 
   /**
-   * What the scoreboard calls lost, as far as cwnd allows, or new data first when a timeout is in
-   * doubt (F-RTO).
+   * What the scoreboard calls lost, as cwnd allows; new data first in doubt about a timeout
+   * (F-RTO).
    */
   #lost(row: number): boolean {
     const i32 = this.#i32;
@@ -294,8 +289,7 @@ export class Output {
   }
 
   /**
-   * New data, FIN, and after a timeout everything again from sndUna. False when something is left
-   * that could go.
+   * New data, FIN, and after a timeout everything again from sndUna. False: not all that could go.
    */
   #data(row: number): boolean {
     const i32 = this.#i32;
@@ -426,7 +420,7 @@ export class Output {
     const unacked = i32[row + TCB.unacked]!;
     const full = i32[row + TCB.rcvMss]!;
     if (unacked >= full << 1) {
-      if (!this.#mayHold || unacked >= full << HELD_SHIFT) return this.pureAck(row);
+      if (!this.#mayHold || unacked >= full << HELD_SEGMENTS_SHIFT) return this.pureAck(row);
       this.#hasHeld = true;
       return false;
     }

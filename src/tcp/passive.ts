@@ -2,13 +2,13 @@
  * A segment for no flow: a SYN for a listener, or something to be answered with RST.
  *
  * - A SYN makes a flow in SYN-RECEIVED; its SYN-ACK goes out in this iteration's flush, or after
- *   `accept` when the listener asked to be told at SYN. Data and FIN on a SYN are left for the peer
- *   to send again.
+ *   `accept` when the listener asked to be told at SYN. Data and FIN on a SYN are not taken.
  * - More of one source than its quota: dropped (per-source.ts).
  * - Too many half-open: a cookie answers (syn-cookies.ts). Too many that wait for accept, no flow,
  *   no route back: the SYN is dropped and counted, never answered.
  *
- * Called by input. Read first: RFC 9293 3.10.7.1, 3.10.7.2; RFC 6528.
+ * Called by input.ts, and by synchronized.ts for a SYN that ends TIME-WAIT. Read first: RFC 9293
+ * 3.10.7.1, 3.10.7.2.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';

@@ -1,6 +1,5 @@
 /**
- * How long a segment the path takes, when ICMP does not say: black holes are found, and larger
- * segments tried again.
+ * How long a segment the path takes, when ICMP does not say: black holes, and the way up again.
  *
  * - A segment that two timeouts have not got through is taken for too long if it is longer than the
  *   smallest of BLACK_HOLE_MTUS carries: the MSS falls to what the next smaller packet of them
@@ -8,13 +7,13 @@
  * - Some time after the MSS has fallen, by this or by ICMP, one segment of the next larger size is
  *   sent among the data. If it arrives, that is the MSS; if it has to be sent again (in smaller
  *   pieces), nothing more for ten minutes. Its loss alone is no sign of congestion.
- * - Without SACK a loss cannot be told from this one: the MSS then simply rises, and a black hole
- *   lowers it again.
- * - Costs nothing until an MSS has fallen: all of it hangs on timeouts, retransmissions and a timer
- *   of its own.
+ * - Without SACK a loss cannot be told from this one: the MSS simply rises, until a black hole
+ *   lowers it.
+ * - Costs nothing until an MSS has fallen: it hangs on timeouts, retransmissions, a timer of its
+ *   own.
  *
- * Called by expire, output, recovery, icmp-error. Read first: RFC 4821 7; RFC 8899 5; RFC 1191 6.3;
- * RFC 2923 2.1.
+ * Called by expire.ts, output.ts, recovery.ts, icmp-error.ts. Read first: RFC 4821 7; RFC 8899 5;
+ * RFC 1191 6.3; RFC 2923 2.1.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -160,10 +159,7 @@ export class PathMtu {
     return left > more && room >= more ? bytes : 0;
   }
 
-  /**
-   * Whether new data waits for what is in flight to make room for the probe: it would take that
-   * room for ever.
-   */
+  /** Whether new data waits for room for the probe, which it would else take for ever. */
   holdsBack(row: number): boolean {
     const i32 = this.#i32;
     if ((i32[row + TCB.flags]! & (FLAG.mtuProbe | TROUBLE)) !== FLAG.mtuProbe) return false;

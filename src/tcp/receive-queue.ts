@@ -1,21 +1,18 @@
 /**
- * What a flow has received: frames in order, waiting for `recv` and `recv_done`, and frames out of
- * order.
+ * What a flow has received: frames in order, waiting for `recv` and `recv_done`, and how much there
+ * may be out of order (out-of-order.ts).
  *
- * - Nothing is copied: a frame stays where the NIC put it. Its metadata stands in a table with an
- *   entry per frame (held-table.ts).
- * - The in-order queue hands over bytes in two steps: emitted (`recv`), then done (`recv_done`),
- *   which frees frames.
+ * - Nothing is copied: a frame stays where the NIC put it, its metadata in held-table.ts.
+ * - Bytes in order are first emitted (`recv`), then done (`recv_done`), which frees frames.
  * - Frames are what runs out, not bytes. A flow may hold as many as are free (so one stuck flow
  *   gets at most half, n flows a share each, and never all); FRAMES_ALWAYS from the reserve; and
  *   none of the last ones, without which the NIC could receive nothing, not even what would end the
  *   shortage. A peer that sends small segments has them copied together. Under pressure
  *   out-of-order data goes first, then in-order data of those above their share.
- * - What is out of order is a search tree of its own (out-of-order.ts); here stands how much of it
- *   there may be.
  *
- * Called by input, recv_done and events. Read first: RFC 9293 3.10.7.4 "Seventh, process the
- * segment text"; Choudhury and Hahne, "Dynamic queue length thresholds" (1998) for the share.
+ * Called by receive.ts, calls.ts, events.ts and teardown.ts. Read first: RFC 9293 3.10.7.4
+ * "Seventh, process the segment text"; Choudhury and Hahne, "Dynamic queue length thresholds"
+ * (1998) for the share.
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -48,10 +45,7 @@ export class ReceiveQueue {
   readonly #frames: Frames;
   readonly #counters: Counters;
   readonly #held: HeldTable;
-  /**
-   * Free frames below which only flows that hold next to nothing may take more, and below which
-   * nobody may.
-   */
+  /** Free frames below which only flows that hold next to nothing may take more; and nobody may. */
   readonly #reserve: number;
   readonly #floor: number;
   /** Frames that the application's flows and sockets may hold. */

@@ -5,7 +5,8 @@
  *   DELAYED_ACK_US; out-of-order data at once and one by one, because three duplicates are what the
  *   peer's fast retransmit waits for (RFC 5681 4.2).
  *
- * Called by input and synchronized. Read first: RFC 9293 3.8.6.3, 3.10.7.4 "Seventh".
+ * Called by input.ts, synchronized.ts, syn-sent.ts, calls.ts. Read first: RFC 9293 3.8.6.3,
+ * 3.10.7.4.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';

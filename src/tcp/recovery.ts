@@ -1,13 +1,12 @@
 /**
- * Loss recovery of flows with SACK: what is lost, when recovery begins and ends, how fast data
- * flows meanwhile.
+ * Loss recovery of flows with SACK: what is lost, when it begins and ends, how fast data flows
+ * then.
  *
  * - RACK: what left a reordering window before something that has arrived is lost. The window is
  *   nothing while the network keeps order, else a quarter of the smallest round trip, and a quarter
  *   more for each round with a DSACK.
  * - PRR: during recovery the window falls to ssthresh in proportion to what is delivered, without a
- *   pause or a burst; it grows beyond what was delivered only while recovery gets on and nothing
- *   more is lost.
+ *   pause or a burst; it grows beyond that only while recovery gets on and nothing more is lost.
  * - TLP: a probe instead of a timeout when the end of a flight is lost. If the probe has repaired a
  *   loss, the window pays for it as in recovery.
  * - A timeout makes all lost that is not selectively acknowledged, and is doubted (F-RTO, Eifel):
@@ -15,8 +14,8 @@
  *   lost. The same for a recovery whose retransmissions are all named by DSACKs.
  * - A retransmission may be lost again; RACK treats it like any other segment.
  *
- * Called by acknowledge, expire, output, icmp-error. Read first: RFC 8985; RFC 9937; RFC 5682; RFC
- * 3522; RFC 6675 5.
+ * Called by acknowledge.ts, expire.ts, output.ts, icmp-error.ts. Read first: RFC 8985; RFC 9937;
+ * RFC 5682; RFC 3522; RFC 6675 5.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -107,8 +106,7 @@ export class Recovery {
   }
 
   /**
-   * Marks what is lost by now, and begins recovery when something is (RFC 8985 6.2, step 5). ->
-   * whether something is.
+   * Marks what is lost by now, begins recovery if something is (RFC 8985 6.2, step 5). -> whether.
    */
   #detect(row: number): boolean {
     const i32 = this.#i32;
@@ -232,8 +230,7 @@ export class Recovery {
   }
 
   /**
-   * RFC 9937 6. `isSafe`: sndUna has advanced, and nothing more is lost; only then the slow-start
-   * reduction bound.
+   * RFC 9937 6. `isSafe`: sndUna has advanced, nothing more is lost: slow-start reduction bound.
    */
   #reduce(row: number, isSafe: boolean): void {
     const i32 = this.#i32;
@@ -293,18 +290,14 @@ export class Recovery {
     this.#flows.output.push(row);
   }
 
-  /**
-   * Nothing of what is out can arrive: it is longer than the path takes. No sign of congestion (RFC
-   * 1191 6.5).
-   */
+  /** Nothing of what is out can arrive: the path does not take it. No congestion (RFC 1191 6.5). */
   tooLong(row: number): void {
     this.#remember(row);
     this.#lostAll(row);
   }
 
   /**
-   * The first acknowledgement after a timeout repaired something: new data may tell more than old
-   * (RFC 5682 3.1 (2)).
+   * The first acknowledgement after a timeout: new data may tell more than old (RFC 5682 3.1 (2)).
    */
   #secondThoughts(row: number, hasAdvanced: boolean): void {
     const i32 = this.#i32;
@@ -359,8 +352,7 @@ export class Recovery {
   // --- tail loss probes ---
 
   /**
-   * The probe timer fired: the next flush sends one segment, new or the last one again (RFC 8985
-   * 7.3).
+   * The probe timer fired: the next flush sends one segment, new or the last again (RFC 8985 7.3).
    */
   probe(row: number): void {
     const i32 = this.#i32;

@@ -1,16 +1,14 @@
 /**
  * The retransmission timeout, from round-trip samples.
  *
- * - srtt is held in us << 3 and rttvar in us << 2, so that the gains 1/8 and 1/4 are shifts
- *   (Jacobson 1988).
+ * - srtt is held in us << 3, rttvar in us << 2: the gains 1/8 and 1/4 are shifts (Jacobson 1988).
  * - The floor stands under the variance (srtt + max(4 rttvar, RTO_MIN_US)), as in Linux: under the
  *   sum, a long and steady path would have no room for an acknowledgement that its receiver delays.
- * - A sample comes from one timed segment per flight that was sent once (Karn), or from an echoed
- *   timestamp.
- * - `backOff` doubles; the next valid sample computes the timeout anew (RFC 6298 5.7, Karn's second
- *   half).
+ * - A sample is one timed segment a flight that was sent once (Karn), or an echoed timestamp.
+ * - `backOff` doubles; the next valid sample computes the timeout anew (RFC 6298 5, its last note;
+ *   Karn's second half).
  *
- * Called by input and expire. Read first: RFC 6298.
+ * Called by acknowledge.ts, expire.ts, open.ts, output.ts. Read first: RFC 6298.
  */
 import { RTO_INITIAL_US, RTO_MAX_US, RTO_MIN_US } from './constants.ts';
 import { TCB } from './tcb.ts';

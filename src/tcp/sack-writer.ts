@@ -38,10 +38,7 @@ export class SackWriter {
     return i32[row + TCB.oooHead] !== 0 || i32[row + TCB.dsackStart] !== i32[row + TCB.dsackEnd];
   }
 
-  /**
-   * Writes at most `max` blocks at `at`. Returns the option's bytes, padded to a multiple of 4; 0:
-   * none.
-   */
+  /** Writes at most `max` blocks at `at`. -> the option's bytes, a multiple of 4; 0: none. */
   write(row: number, at: number, max: number): number {
     const i32 = this.#i32;
     const runs = this.#outOfOrder;

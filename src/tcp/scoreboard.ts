@@ -1,13 +1,10 @@
 /**
- * The sender's scoreboard: what is in flight, when it left, and what the peer has said of it by
- * SACK.
+ * The sender's scoreboard: what is in flight, when it left, and what SACK has said of it.
  *
  * - Flight is a list of *runs*: stretches of sequence numbers that left at the same time and share
  *   a fate. The clock stands still within an iteration, so all that a flush sends of one flow is
- *   one run; SACK blocks and retransmissions split runs, what is selectively acknowledged melts
- *   together again.
- * - The runs of a flow cover exactly [sndUna, sndNxt). Only flows that have negotiated SACK have
- *   any.
+ *   one run; SACK blocks and retransmissions split runs, what is acknowledged so melts together.
+ * - The runs of a flow cover exactly [sndUna, sndNxt). Only flows with SACK have any.
  * - Runs come from one pool. A flow's first run is always there; when more are scarce the last one
  *   takes what is sent and SACK blocks that would need a split wait. Both only make recovery
  *   slower, never wrong (RFC 2018 8).
@@ -17,8 +14,8 @@
  * - Each segment that is delivered, by either kind of acknowledgement, is RACK's business too:
  *   rackAt/rackEnd/rackRtt are kept here, where each is seen once (RFC 8985 6.2, steps 1 to 3).
  *
- * Called by acknowledge, recovery, output. Read first: RFC 2018; RFC 2883; RFC 6675 3-4; RFC 8985
- * 6.2.
+ * Called by acknowledge.ts, recovery.ts, output.ts, teardown.ts. Read first: RFC 2018; RFC 2883;
+ * RFC 6675 3-4; RFC 8985 6.2.
  */
 import type { Clock } from '../arena/clock.ts';
 import { FreeList } from '../arena/list.ts';
@@ -31,18 +28,13 @@ import { FLAG, TCB } from './tcb.ts';
 /** Words of a run, found by the index of its first; 0 means none. */
 export const RUN = { start: 0, end: 1, at: 2, bits: 3, next: 4 } as const;
 const RUN_SHIFT = 3;
-/**
- * What is known of a run: selectively acknowledged; lost and not sent again; sent more than once.
- */
+/** A run is selectively acknowledged; lost and not sent again; sent more than once. */
 export const SACKED = 1;
 export const LOST = 2;
 export const RESENT = 4;
 
 export class Scoreboard {
-  /**
-   * Of the acknowledgement under way: bytes newly delivered, and whether some were sent once, sent
-   * again.
-   */
+  /** Of the acknowledgement under way: bytes newly delivered; were some sent once, some again. */
   delivered = 0;
   hasOriginal = false;
   hasResent = false;
@@ -256,10 +248,7 @@ export class Scoreboard {
     }
   }
 
-  /**
-   * The part of a run that lies in [start, end), unless it is known already. Returns the run to go
-   * on behind.
-   */
+  /** The part of a run in [start, end), unless it is known already. -> the run to go on behind. */
   #markRun(row: number, before: number, run: number, start: number, end: number): number {
     const i32 = this.#i32;
     if ((i32[run + RUN.bits]! & SACKED) !== 0) return this.#melt(row, before, run);
@@ -277,9 +266,7 @@ export class Scoreboard {
     return this.#melt(row, before, run);
   }
 
-  /**
-   * A selectively acknowledged run behind another one lengthens that. Returns the run that is left.
-   */
+  /** A selectively acknowledged run behind another one lengthens that. -> the run that is left. */
   #melt(row: number, before: number, run: number): number {
     const i32 = this.#i32;
     if (before === 0 || (i32[before + RUN.bits]! & SACKED) === 0) return run;

@@ -1,18 +1,17 @@
 /**
- * Builds and sends one segment: header, options, payload and checksum in one pass, into a transmit
+ * Builds and sends one segment: header, options, payload, checksum in one pass, in a transmit
  * frame.
  *
- * - The payload is copied and summed by one kernel call per span; the header is summed from what is
- *   in registers.
- * - `send` says false when there is no frame: nothing has changed then, the flow tries again at the
- *   next flush.
+ * - The payload is copied and summed by a kernel call per span; the header is summed in registers.
+ * - `send` says false, and has changed nothing, when there is no frame: the next flush tries again.
  * - Every segment with ACK acknowledges: what was due is then done. Every segment but a SYN
- *   advertises the window as `advertise` finds it: the right edge never moves left, and right only
+ *   advertises the window as `#advertise` finds it: the right edge never moves left, and right only
  *   by a segment or half the buffer.
  * - `reset` answers a segment that belongs to no flow.
  *
- * Called by output, calls, teardown, and by what input leads to (passive, syn-cookies, syn-sent,
- * synchronized). Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's silly window), 3.10.7.1 (reset).
+ * Called by output.ts, calls.ts, teardown.ts, and by what input leads to (passive.ts,
+ * syn-cookies.ts, syn-sent.ts, synchronized.ts). Read first: RFC 9293 3.1, 3.8.6.2.2 (receiver's
+ * silly window), 3.10.7.1 (reset).
  */
 import type { Clock } from '../arena/clock.ts';
 import type { Frames } from '../arena/frames.ts';
@@ -86,8 +85,7 @@ export class SegmentWriter {
   readonly #sackWriter: SackWriter;
   readonly #ecn: Ecn;
   /**
-   * Some flow was marked: until then nobody reads RARE.marking, which lies on a cache line of its
-   * own.
+   * Some flow was marked: until then nobody reads RARE.marking, which has a cache line of its own.
    */
   #hasMarkings = false;
 
@@ -178,8 +176,7 @@ export class SegmentWriter {
   }
 
   /**
-   * SACK behind `optionBytes` of other options at `at`, beside data as far as the MSS leaves room.
-   * Returns its bytes.
+   * SACK behind `optionBytes` of others at `at`, beside data as the MSS leaves room. -> its bytes.
    */
   #sack(row: number, at: number, optionBytes: number, length: number): number {
     const i32 = this.#i32;
@@ -189,10 +186,7 @@ export class SegmentWriter {
     return most <= 0 ? 0 : this.#sackWriter.write(row, at + optionBytes, most);
   }
 
-  /**
-   * Bytes that a segment with data should leave to SACK: 0 but while something has arrived out of
-   * order.
-   */
+  /** Bytes that a segment with data leaves to SACK; 0: nothing has arrived out of order. */
   sackRoom(row: number): number {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
@@ -201,10 +195,7 @@ export class SegmentWriter {
     return SACK_HEAD_BYTES + (sackBlocks(others) << 3);
   }
 
-  /**
-   * The flow's segments leave with these from now on; hops 0: the usual ones. The ECN bits are
-   * ecn.ts's alone.
-   */
+  /** The flow's segments have these from now on; hops 0: the usual. ECN bits are ecn.ts's alone. */
   mark(row: number, hops: number, codePoint: number): void {
     this.#i32[row + RARE.marking] = (hops << 8) | (codePoint << 2);
     this.#hasMarkings = true;
@@ -218,9 +209,7 @@ export class SegmentWriter {
     i32[row + TCB.timers] = i32[row + TCB.timers]! & ~TIMER.delack;
   }
 
-  /**
-   * `sum`: of what follows the header, native order. `lengthFlagsWindow`: the header's fourth word.
-   */
+  /** `sum`: of what follows the header, native order. `lengthFlagsWindow`: its fourth word. */
   #header(
     tcp: number,
     ports: number,
@@ -259,10 +248,7 @@ export class SegmentWriter {
     view.setUint16(tcp + TCP_CHECKSUM, finish(sum + swap(bigEndian)), true);
   }
 
-  /**
-   * The MSS that we name: what a packet on the link carries, whatever the path does (RFC 9293
-   * 3.7.1).
-   */
+  /** The MSS that we name: what the link carries, whatever the path does (RFC 9293 3.7.1). */
   #mss(remote: number): number {
     return this.#ip.linkMtu(remote) - this.#ip.headerBytes(remote) - TCP_HEADER_BYTES;
   }
@@ -287,7 +273,7 @@ export class SegmentWriter {
   }
 
   /**
-   * A SYN's window is not scaled (RFC 7323 2.2). One sent again promises no less than the first.
+   * A SYN's window is not scaled (RFC 7323 2.2); one sent again promises no less than the first.
    */
   #synWindow(row: number): number {
     const i32 = this.#i32;
@@ -328,10 +314,7 @@ export class SegmentWriter {
     return units;
   }
 
-  /**
-   * Whether the window has opened so far that the peer should be told without being asked (RFC 9293
-   * 3.8.6.2.2).
-   */
+  /** Whether the window has opened so far that the peer is told unasked (RFC 9293 3.8.6.2.2). */
   shouldUpdateWindow(row: number): boolean {
     const i32 = this.#i32;
     const window = (i32[row + TCB.rcvEdge]! - i32[row + TCB.rcvNxt]!) | 0;
@@ -343,8 +326,7 @@ export class SegmentWriter {
   }
 
   /**
-   * A SYN-ACK in no flow's name, in answer to the SYN `a`; `stamp` is our timestamp if the peer has
-   * one.
+   * A SYN-ACK in no flow's name, in answer to `a`; `stamp` is our timestamp if the peer has one.
    */
   synAck(
     a: Arrival,

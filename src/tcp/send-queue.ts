@@ -11,7 +11,8 @@
  *   Without one nothing is summed up.
  * - `txNext`/`txNextDone` are the place of sndNxt; -1 means that all has been sent.
  *
- * Called by send (calls.ts), input (release) and segment.ts (copy). Read first: RFC 9293 3.10.2.
+ * Called by calls.ts (append), acknowledge.ts (release), output.ts and segment.ts (copy). Read
+ * first: RFC 9293 3.10.2.
  */
 import { FreeList } from '../arena/list.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -42,8 +43,7 @@ export class SendQueue {
   /** Spans that only flows without any may take. */
   readonly #spansKept: number;
   /**
-   * With a quota: bytes not acknowledged that each flow may have, those of all flows beyond that,
-   * and how many may be.
+   * With a quota: unacknowledged bytes of each flow; of all flows beyond that, and how many may be.
    */
   readonly #hasQuota: boolean;
   readonly #own: number;
@@ -77,10 +77,7 @@ export class SendQueue {
     return this.#hasQuota ? Math.min(this.#share(bytes), room) : room;
   }
 
-  /**
-   * What the application's quota leaves for a flow with so many bytes queued: its own share, and
-   * some of the common part.
-   */
+  /** What the quota leaves for a flow with so many bytes queued: its share, some of the rest. */
   #share(bytes: number): number {
     const own = this.#own - bytes;
     const more = this.#common - this.#commonUsed - Math.max(-own, 0);
@@ -219,7 +216,7 @@ export class SendQueue {
   /**
    * Copies `length` bytes, which must be there, from `done` bytes into `span` on, to `to`; returns
    * their folded sum, native order. `this.span` and `this.done` are then the place behind them. A
-   * piece that starts at an odd distance has the bytes of its sum exchanged (RFC 1071 2(B)).
+   * piece at an odd distance has the bytes of its sum exchanged (RFC 1071 2(A), 2(B)).
    */
   copySum(to: number, span: number, done: number, length: number): number {
     const i32 = this.#i32;

@@ -1,8 +1,7 @@
 /**
  * Sequence numbers: int32 modulo 2^32, compared by the sign of their difference.
  *
- * - Right while two numbers are less than 2^31 apart, which windows of at most 2^30 guarantee (RFC
- *   7323 2.3).
+ * - Right while two numbers are less than 2^31 apart: windows end at 2^30 for that (RFC 7323 2.3).
  *
  * Called by all of tcp/. Read first: RFC 9293 3.4.
  */
@@ -17,8 +16,8 @@ export const gt = (a: number, b: number): boolean => ((a - b) | 0) > 0;
 export const geq = (a: number, b: number): boolean => ((a - b) | 0) >= 0;
 
 /**
- * Whether a segment of `length` sequence numbers at `seq` touches the receive window [next, next +
- * window) (the four cases of RFC 9293 3.4).
+ * Whether `length` sequence numbers at `seq` touch the receive window [next, next + window): the
+ * four cases of RFC 9293 3.4.
  */
 export function isAcceptable(seq: number, length: number, next: number, window: number): boolean {
   const first = (seq - next) | 0;

@@ -14,7 +14,7 @@
  * - An acknowledgement is looked at only while cookies are out: at other times the check is not
  *   there to be guessed at.
  *
- * Called by passive. Read first: Bernstein, "SYN cookies" (1996); RFC 4987 3.6; RFC 7323 5.4.
+ * Called by passive.ts. Read first: Bernstein, "SYN cookies" (1996); RFC 4987 3.6; RFC 7323 5.4.
  */
 import type { Clock } from '../arena/clock.ts';
 import { PURPOSE, SipHash } from '../arena/siphash.ts';
@@ -26,6 +26,7 @@ import { ConnectionHash } from './iss.ts';
 import { mssDefault } from './open.ts';
 import type { IpLayer, SegmentWriter } from './segment.ts';
 
+/** What a flow may hold however scarce frames are: a promise that nobody has to remember. */
 export const COOKIE_WINDOW: number = FRAMES_ALWAYS * FRAME_PAYLOAD;
 /** What the 3 bits stand for: the largest that is not above what the peer names. */
 const MSS: readonly number[] = [216, 536, 1024, 1220, 1380, 1440, 1452, 1460];

@@ -1,7 +1,10 @@
 /**
  * A segment for a flow in SYN-SENT.
  *
- * Called by input. Read first: RFC 9293 3.10.7.3; RFC 5961 3 (RST must acknowledge our SYN).
+ * - Nothing changes the flow but what acknowledges our SYN, or is a SYN itself: an RST that does
+ *   not acknowledge it is anybody's (RFC 5961 3).
+ *
+ * Called by input.ts. Read first: RFC 9293 3.10.7.3.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { DEAD } from '../gate/abi.ts';
@@ -94,8 +97,7 @@ export class SynSent {
   }
 
   /**
-   * Both sides have sent a SYN: ours is sent again, with an acknowledgement (RFC 9293 3.5, figure
-   * 8).
+   * Both sides have sent a SYN: ours goes again, with an acknowledgement (RFC 9293 3.5, figure 8).
    */
   #simultaneous(row: number): void {
     const i32 = this.#i32;

@@ -1,20 +1,18 @@
 /**
  * A segment for a flow in SYN-RECEIVED or any state behind it, in the RFC's order.
  *
- * - First a new SYN in TIME-WAIT, timestamps (PAWS), the sequence number; then RST, SYN, ACK,
- *   payload, FIN.
+ * - First a new SYN in TIME-WAIT, PAWS, the sequence number; then RST, SYN, ACK, payload, FIN.
  * - RFC 5961: an RST counts only at rcvNxt exactly; other RSTs in the window, SYNs, and
  *   acknowledgements of what was never sent get a challenge ACK, so many per flow and time.
  * - Nothing of a segment is taken, no timestamp, no sign of life, no duplicate to be told of,
  *   before its sequence number and its acknowledgement have both been found acceptable: whoever
  *   guesses only one of them changes nothing.
- * - A segment is judged by its fields, whatever options it has: one without the timestamps that
- *   were agreed on is taken where it is acceptable otherwise, and those that were not agreed on are
- *   not read.
+ * - A segment is judged by its fields, whatever options it has: one without the agreed timestamps
+ *   is taken if it is acceptable otherwise, and those not agreed on are not read.
  * - A probe of our zero window is answered, and its acknowledgement is used; so is that of a
  *   segment which is wholly old.
  *
- * Called by input. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
+ * Called by input.ts. Read first: RFC 9293 3.10.7.4; RFC 5961 3-5; RFC 7323 5.3; RFC 6191.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { DEAD } from '../gate/abi.ts';
@@ -163,10 +161,7 @@ export class Synchronized {
     return true;
   }
 
-  /**
-   * PAWS (RFC 7323 5.3 R1). A segment without timestamps is judged by the rest: see
-   * docs/conformance.md, 7323 3.2.
-   */
+  /** PAWS (RFC 7323 5.3 R1). Without timestamps: see docs/conformance.md, 7323 3.2. */
   #checkTimestamps(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     if (!a.options.hasTimestamps || (a.flags & RST) !== 0) return true;
@@ -181,9 +176,7 @@ export class Synchronized {
     return true;
   }
 
-  /**
-   * First, check sequence number. What starts at rcvNxt passes a zero window without its payload.
-   */
+  /** First, check sequence number. At rcvNxt it passes a zero window, without its payload. */
   #checkSequence(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     const next = i32[row + TCB.rcvNxt]!;
@@ -231,8 +224,7 @@ export class Synchronized {
   }
 
   /**
-   * An acknowledgement: at once for data, rationed for the rest, so that two confused peers do not
-   * talk for ever.
+   * An acknowledgement: at once for data, rationed for the rest, or two peers may talk for ever.
    */
   #answerUnacceptable(row: number, a: Arrival, isGenuine: boolean): void {
     const i32 = this.#i32;
@@ -286,8 +278,7 @@ export class Synchronized {
   }
 
   /**
-   * Fifth, check the ACK field. False: it is none that the peer can have meant, and the segment is
-   * done with.
+   * Fifth, check the ACK field. False: the peer cannot have meant it, and the segment is done with.
    */
   #checkAcknowledgement(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
@@ -314,10 +305,7 @@ export class Synchronized {
     return leq(a.ack, i32[row + TCB.sndMax]!) && geq(a.ack, oldest);
   }
 
-  /**
-   * All checks have passed: the peer is there, and its timestamp is the one to echo (RFC 7323 5.3
-   * R3).
-   */
+  /** All checks passed: the peer is there, its timestamp is the one to echo (RFC 7323 5.3 R3). */
   #believe(row: number, a: Arrival): void {
     const i32 = this.#i32;
     this.#isHeard(row);

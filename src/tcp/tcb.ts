@@ -5,12 +5,11 @@
  *   lines hold those that header prediction and a reply need. A row is nine lines; the last three
  *   are only touched when something is lost, by congestion control, and by what few flows use.
  * - The currency inside tcp/ is `row`, the word index of a row's first word (never 0, so 0 means
- *   none): a field is `i32[row + TCB.sndUna]`. The wheel and handles use the flow number
- *   (`TCB.flow`).
+ *   none): a field is `i32[row + TCB.sndUna]`. Wheel and handles use the flow number (`TCB.flow`).
  *
- * Called by all of tcp/; flows.ts has the rows themselves. Read first: RFC 9293 3.3.1 (the
- * variables keep the RFC's names).
+ * Used by all of tcp/; flows.ts has the rows themselves. Read first: RFC 9293 3.3.1.
  */
+
 /** Nine cache lines, not eight: rows 512 bytes apart would share an eighth of a cache's sets. */
 export const ROW_WORDS = 144;
 export const ROW_BYTES = ROW_WORDS * 4;
@@ -51,10 +50,7 @@ export const TCB = {
   armedAt: 21,
   rtoAt: 22,
   delackAt: 23,
-  /**
-   * Send queue: first span, bytes of it acknowledged, last span, bytes not acknowledged; where
-   * sndNxt stands.
-   */
+  /** Send queue: first span, bytes of it acknowledged, last span, bytes queued; sndNxt's place. */
   txHead: 24,
   txHeadDone: 25,
   txTail: 26,
@@ -156,10 +152,7 @@ export const TCB = {
   minRttMs: 96,
   /** Highest sequence number that is acknowledged in any way. */
   fack: 97,
-  /**
-   * RACK's reordering window in quarters of minRtt, recoveries it is kept for, and the round of the
-   * last DSACK.
-   */
+  /** RACK's reordering window in quarters of minRtt, for how many recoveries, its last round. */
   reoSteps: 98,
   reoKeep: 99,
   reoRound: 100,
@@ -191,7 +184,7 @@ export const TCB = {
   cubicReno: 118,
   cubicRest: 119,
   /**
-   * HyStart++: end of the round, its smallest and the last one's round trip, samples, baseline,
+   * HyStart++: end of the round, its and the last one's smallest round trip, samples, baseline,
    * conservative rounds.
    */
   roundEnd: 120,
@@ -206,15 +199,13 @@ export const TCB = {
 
 /**
  * Line 8: what few flows use. A table of its own because V8 makes a literal of 128 properties or
- * more a dictionary, whose fields it does not fold: a request with its reply took 2,640 instead of
- * 650 ns.
+ * more a dictionary, whose fields it does not fold: a request took 2,640 instead of 650 ns.
  */
 export const RARE = {
   /** What ECN has to say (ecn.ts). */
   ecn: 127,
   /**
-   * Path MTU (path-mtu.ts): when to try a larger segment, its payload, where it begins while one is
-   * out.
+   * Path MTU (path-mtu.ts): when to try a larger segment; of the one that is out: payload, place.
    */
   mtuAt: 128,
   mtuProbe: 129,
@@ -228,7 +219,7 @@ export const RARE = {
   paceAt: 135,
   /** TTL or hop limit (0: the usual one) << 8 | DiffServ code point << 2 (segment.ts). */
   marking: 136,
-  /** Urgent data: RCV.UP, and whether there ever was one (synchronized.ts). */
+  /** Urgent data: RCV.UP, and whether there ever was one (receive.ts). */
   urgentEnd: 137,
   hasUrgent: 138,
   /** ECN: sndMax when the window was last reduced. */
@@ -278,7 +269,9 @@ export const FLAG = {
   ackDelayed: 1 << 11,
   timing: 1 << 12,
   recovery: 1 << 13,
-  /** Retransmit one segment at sndUna in this flush. */
+  /**
+   * Retransmit in this flush: one segment at sndUna, or with SACK what the scoreboard calls lost.
+   */
   rexmit: 1 << 14,
   /** Send a window probe in this flush. */
   probe: 1 << 15,
@@ -312,10 +305,7 @@ export const FLAG = {
   mtuProbe: 1 << 31,
 } as const;
 
-/**
- * What the one timer of data in flight is for: a retransmission timeout, a tail loss probe, RACK's
- * patience.
- */
+/** What the one timer of data in flight is for: timeout, tail loss probe, RACK's patience. */
 export const WAIT = { timeout: 0, probe: 1, reordering: 2 } as const;
 
 /** A word of their own: a list may be entered while somebody holds a copy of the flags. */

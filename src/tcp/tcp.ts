@@ -1,26 +1,22 @@
 /**
  * TCP of one elastic thread: the facade that the stack and the gate see. Who does what:
  *
- *   tcb         control blocks, handles, lists        input        border checks, header prediction
- *   open        creation, SYN options                 passive      a segment for no flow; LISTEN
- *   listen      listeners and backlogs                syn-sent     SYN-SENT
- *   calls what applications ask synchronized every later state, in the RFC's order
- *   events what applications are told acknowledge ACKs: round trip, recovery, windows
- *   teardown TIME-WAIT, death, memory receive(-queue) payload, in order and out of order
- *   output      what to send, once an iteration       send-queue   spans not yet acknowledged
- *   segment     building one segment                  scoreboard   what is in flight, SACK
- *   recovery    RACK, TLP, PRR, F-RTO                 loss-timer   what is waited for
- *   congestion  the interface, NewReno; cubic, dctcp  ecn          marks instead of losses
- *   out-of-order, held-table  what has arrived beyond a gap   per-source, ephemeral-ports
- *   expire, timers, rto, icmp-error, path-mtu, user-timeout
+ *   in        input (border, header prediction), arrival, options; passive (CLOSED, LISTEN),
+ *             syn-cookies; syn-sent; synchronized (every later state, in the RFC's order)
+ *   its data  receive, receive-queue, out-of-order, held-table
+ *   its ACK   acknowledge, scoreboard, recovery (RACK, TLP, PRR, F-RTO), rto
+ *   out       output (what to send), segment (building one), send-queue, sack-writer
+ *   how fast  congestion (NewReno), cubic, dctcp, ecn, path-mtu
+ *   a flow    tcb (its row), flows (all rows), open, teardown, iss, listen, per-source
+ *   time      timers, expire, loss-timer, user-timeout; errors: icmp-error
+ *   the gate  calls (what applications ask), ephemeral-ports, events (what they are told)
  *
+ * - The loop's order: `expire`, `input`, `emit`, calls, `flush`. Only `flush` sends data, so all
+ *   that one iteration has to say to a peer leaves together.
  * - Handles are generation << 20 | index, > 0. Codes are gate/abi.ts CODE.
- * - `input` keeps or frees the frame as it answers; `flush` once an iteration after the
- *   application's calls; `emit` once an iteration before them.
  * - Nothing is allocated after construction.
  *
- * Called by dataplane/stack.ts and dataplane/gate.ts, and through TcpLayer by what is below it.
- * Read first: RFC 9293.
+ * Called by dataplane/stack.ts, dataplane/gate.ts, and as TcpLayer by what is below.
  */
 import type { EventSink } from '../gate/arrays.ts';
 import type { Environment } from '../net/both/environment.ts';
@@ -151,9 +147,7 @@ export class Tcp {
 
   // --- below: the stack ---
 
-  /**
-   * One segment of `bytes` (header and payload) at `tcp` in `frame`. -> FREE_FRAME or KEEP_FRAME.
-   */
+  /** One segment of `bytes` (header and payload) at `tcp` in `frame`. -> FREE_FRAME, KEEP_FRAME. */
   input(
     frame: number,
     ip: number,
@@ -273,10 +267,7 @@ export class Tcp {
     return this.#calls.marking(handle, hops, codePoint);
   }
 
-  /**
-   * The application is gone: no listener is left, and no live flow but those that end by FIN; see
-   * calls.ts.
-   */
+  /** The application is gone: no listener is left, no flow but those that end by FIN. */
   dropApplication(isGraceful = false): void {
     this.#calls.dropApplication(isGraceful);
   }

@@ -3,14 +3,13 @@
  *
  * - The protocol's end and the application's are two things. `finish` ends the protocol: out of the
  *   table, no timers, no spans. If the application knows the flow, `dead` is pending then, once;
- *   its handle lives until that is emitted, and the frames whose bytes it may be reading until the
- *   emit after that.
+ *   its handle lives until that is emitted, the frames that it may be reading until the emit after.
  * - TIME-WAIT emits `dead` at once: the application has nothing more to do with it. The row stays,
  *   known to nobody but the table, and is recycled oldest first when flows run out.
- * - A flow whose application died and that is closed for it (`disown`) is such a row from the
- *   start.
+ * - A flow whose application died and that is closed for it (`disown`) is such a row at once.
  *
- * Called by input, expire, calls, events. Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
+ * Called by all that can end a flow (synchronized.ts, syn-sent.ts, expire.ts, icmp-error.ts,
+ * calls.ts), open.ts (`take`) and events.ts (`gone`). Read first: RFC 9293 3.6, 3.4.2; RFC 1337.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -35,7 +34,7 @@ const C_FLOWS_FULL = COUNTER.tcpFlowsFull;
 const C_QUOTA_FLOWS = COUNTER.quotaFlows;
 
 export class Teardown {
-  /** Set by the facade from its options. */
+  /** Set by tcp.ts from its options. */
   timeWaitUs = TIME_WAIT_US;
   readonly #i32: Int32Array;
   readonly #flows: Flows;
@@ -81,10 +80,7 @@ export class Teardown {
     this.#kept = Math.max(0, env.limits.flows - env.limits.quotas.flows);
   }
 
-  /**
-   * The flow's protocol is over: CLOSED. `reason` is one of DEAD, for `dead` if that is still to
-   * come.
-   */
+  /** The flow's protocol is over: CLOSED. `reason` is one of DEAD, if `dead` is still to come. */
   finish(row: number, reason: number): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]!;
@@ -184,10 +180,7 @@ export class Teardown {
     return this.#kept > 0 ? CODE.QUOTA : CODE.NO_FLOW;
   }
 
-  /**
-   * `dead` of this row was emitted: its handle is stale from now on, its frames go at the next
-   * emit.
-   */
+  /** `dead` of this row was emitted: its handle is stale now, its frames go at the next emit. */
   gone(row: number): void {
     const i32 = this.#i32;
     const flags = i32[row + TCB.flags]! & ~(FLAG.owned | FLAG.knocked);
@@ -197,8 +190,7 @@ export class Teardown {
   }
 
   /**
-   * Its application has died, and it ends by itself: the next one never hears of it. Its frames go
-   * at once.
+   * Its application has died, it ends by itself, and no other hears of it. Its frames go at once.
    */
   disown(row: number): void {
     const i32 = this.#i32;

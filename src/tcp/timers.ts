@@ -1,13 +1,12 @@
 /**
  * A flow's deadlines: several in the row, one timer in the wheel.
  *
- * - `set` stores a deadline and arms the wheel only when it is earlier than what the wheel is armed
- *   at; `clear` only drops a bit. So an acknowledgement, which moves deadlines later, costs no
- *   wheel operation: the wheel fires at the old time, finds nothing due, and is armed anew
- *   (expire.ts).
+ * - While a deadline is set the wheel is armed at it or earlier. So `set` arms only for an earlier
+ *   one, and `clear` only drops a bit: an acknowledgement, which moves deadlines later, costs no
+ *   wheel operation. It fires at the old time, finds nothing due, and is armed anew (expire.ts).
  *
- * Called by input, output, expire. Read first: arena/wheel.ts; the paper's IX had one unified timer
- * per control block as well.
+ * Called by whoever waits for something; `rearm` by expire.ts. Read first: arena/wheel.ts; the
+ * paper's IX had one unified timer per control block as well.
  */
 import type { Wheel } from '../arena/wheel.ts';
 import { lt } from './seq.ts';

@@ -1,6 +1,5 @@
 /**
- * The user timeout: how long an application lets data, or a SYN, go unacknowledged before the
- * connection is given up.
+ * The user timeout: how long an application lets data, or a SYN, go unacknowledged.
  *
  * - Counted from the first transmission of what is not acknowledged, or from the first probe of a
  *   closed window, to the millisecond; progress of any kind ends it. It takes the place of the
@@ -11,7 +10,7 @@
  *   is noticed only then.
  * - Local: the option of RFC 5482 is neither sent nor heard.
  *
- * Called by expire and calls. Read first: RFC 9293 3.8.3, 3.9.1 (OPEN, SEND), 3.10.8; RFC 5482 3.
+ * Called by expire.ts and calls.ts. Read first: RFC 9293 3.8.3, 3.9.1, 3.10.8; RFC 5482 3.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -52,7 +51,7 @@ export class UserTimeout {
   }
 
   /**
-   * Nothing goes on at sndUna, and has not for `ms`. Again for the same data: it goes on counting.
+   * Nothing goes on at sndUna, and has not for `ms`. For the same data again: it goes on counting.
    */
   stuck(row: number, ms: number): void {
     const i32 = this.#i32;

@@ -1,8 +1,7 @@
 /**
- * The invariants of a control block, stated. VERIFY only: after every segment, call, expiry and
- * flush.
+ * The invariants of a control block, stated: VERIFY only, after every segment, expiry and flush.
  *
- * Called by the facade and the tests.
+ * Called by tcp.ts and tests.
  */
 import { assert } from '../verify.ts';
 import type { Flows } from './flows.ts';
