@@ -1,6 +1,4 @@
-/**
- * Free lists and linked lists against sets and arrays.
- */
+/** Free lists and linked lists against sets and arrays, in any order of calls. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

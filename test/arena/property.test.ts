@@ -1,7 +1,4 @@
-/**
- * The measure of allocation is itself tested: it must see little and must not see nothing as
- * something.
- */
+/** The measure of allocation, tested itself: it sees little, and nothing where nothing is. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesPerOperation } from './property.ts';

@@ -1,7 +1,4 @@
-/**
- * What property tests share: one seed, printed, from SEED; and how many bytes an operation
- * allocates.
- */
+/** What property tests share: a seed, printed, from SEED; how many bytes an operation allocates. */
 import { getHeapStatistics } from 'node:v8';
 import fc from 'fast-check';
 

@@ -1,6 +1,4 @@
-/**
- * The ring against an array, over the wrap of its indexes, against liars, and between two threads.
- */
+/** The ring against an array, over the wrap of its indexes, against liars, between two threads. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';

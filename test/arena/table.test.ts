@@ -1,6 +1,4 @@
-/**
- * The hash table against a Map.
- */
+/** The hash table against a Map, and full, under churn of its keys. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,7 +1,4 @@
-/**
- * The timing wheel against a list sorted by deadline, under virtual time that runs over 2^31 and
- * 2^32.
- */
+/** The timing wheel against a sorted list, under virtual time that runs over 2^31 and 2^32. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

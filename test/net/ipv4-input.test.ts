@@ -1,7 +1,4 @@
-/**
- * What the IPv4 border lets in: an example for each rule of RFC 1122 3.2.1, in the order of the
- * checks.
- */
+/** What the IPv4 border lets in: each rule of RFC 1122 3.2.1, in the order of the checks. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CounterName } from '../../src/counters.ts';

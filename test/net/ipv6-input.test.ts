@@ -1,7 +1,4 @@
-/**
- * IPv6 at the border: what is taken, what is dropped and by which name, and what the sender is
- * told.
- */
+/** IPv6 at the border: what is taken, what dropped by which name, and what the sender is told. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { COUNTER_NAMES } from '../../src/counters.ts';

@@ -1,6 +1,5 @@
 /**
- * IPv6 packets for tests, built and read from plain bytes by code that shares nothing with
- * src/wire.
+ * IPv6 packets for tests, from plain bytes, by code that shares nothing with src/wire.
  *
  * - As packets.ts, whose hosts these are: fd77::1 is the host (fe80::1 its link-local address),
  *   fd77::2 is ours.

@@ -1,6 +1,4 @@
-/**
- * AF_XDP against a fake kernel (fake-kernel.ts): the rings as other kernels and drivers treat them.
- */
+/** AF_XDP against fake-kernel.ts: the rings as other kernels and drivers treat them. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Arena } from '../../src/arena/arena.ts';

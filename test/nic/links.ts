@@ -1,6 +1,5 @@
 /**
- * Links for live tests, in the network namespace of the test's own process
- * (test/control/namespace.ts).
+ * Links for live tests, in the namespace of the test's own process (test/control/namespace.ts).
  *
  * - A veth pair, both ends up and silent: the kernel sends nothing of its own on them.
  * - A packet socket as a driver: the kernel's view of an interface, what it sends and what XDP lets

@@ -1,6 +1,6 @@
 /**
- * AF_XDP on a link of two queues, as elastic threads will have them: a socket each, pools of their
- * own, one XDP program.
+ * AF_XDP on a link of two queues, as elastic threads have them: a socket and pools each, one
+ * program.
  *
  * - A veth pair gives a frame of the sender's queue n to the receiver's queue n, which is what
  *   tells them apart here; a NIC does the same by its hash. Native mode only: in generic mode it is

@@ -1,6 +1,5 @@
 /**
- * What every driver must do: one suite, run against AF_XDP, TAP and cable, with two ends of one
- * link.
+ * What every driver must do: one suite for AF_XDP, TAP and cable, with two ends of one link.
  *
  * - Frames carry a sequence number and bytes that follow from it; frames of the kernel's own
  *   (neighbour discovery) that stray onto a link are let go.

@@ -1,6 +1,6 @@
 /**
- * The application has died: every flow, state by state, reset or (asked to end gracefully) closed
- * when nothing is lost.
+ * The application has died: every flow, state by state, reset, or (gracefully) closed when nothing
+ * is lost.
  *
  * - Whatever it was, everything the application held is back before anybody else has a turn, and
  *   nobody is told of it later.

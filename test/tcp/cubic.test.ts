@@ -1,7 +1,4 @@
-/**
- * CUBIC and HyStart++ by themselves: growth over time, decrease, the end of slow start (RFC 9438,
- * RFC 9406).
- */
+/** CUBIC and HyStart++ by themselves: growth, decrease, the end of slow start (RFC 9438, 9406). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Clock } from '../../src/arena/clock.ts';

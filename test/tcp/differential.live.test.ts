@@ -1,6 +1,5 @@
 /**
- * Our TCP beside Linux's, segment by segment (differential.ts). Differences that stay are in
- * docs/conformance.md.
+ * Our TCP beside Linux's, segment by segment (differential.ts). What stays: docs/conformance.md.
  */
 import assert from 'node:assert/strict';
 import { closeSync, readSync, writeFileSync, writeSync } from 'node:fs';

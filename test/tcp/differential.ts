@@ -9,7 +9,6 @@
  * - Compared: every segment with SYN, FIN, RST or data (flags but PSH, numbers, length, options),
  *   and where the last acknowledgement stands (number, SACK blocks, a window that is open). How
  *   many pure acknowledgements say so is each stack's choice (docs/conformance.md).
- *
  * - How often the same is said is compared one way only: ours, in virtual time, must not say it
  *   more often than Linux. On a busy machine our answers to Linux come late, and it says again what
  *   it has said.

@@ -1,7 +1,4 @@
-/**
- * ECN and DCTCP, segment by segment: who agrees, what is marked and echoed, how the window answers
- * (RFC 3168, 8257).
- */
+/** ECN and DCTCP, segment by segment: who agrees, what is marked and echoed (RFC 3168, 8257). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isPaid } from '../../src/tcp/ecn.ts';

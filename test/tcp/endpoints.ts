@@ -1,7 +1,4 @@
-/**
- * Applications for TCP tests: they send a stretch of the pattern stream, check every byte that
- * comes, and close.
- */
+/** Applications for TCP tests: they send a stretch of the pattern, check every byte, and close. */
 import assert from 'node:assert/strict';
 import { CODE, EVENT } from '../../src/gate/abi.ts';
 import { type Event, type Host, isStream, nameOf, PATTERN_BYTES } from './host.ts';

@@ -1,7 +1,4 @@
-/**
- * ESTABLISHED, segment by segment: acceptance, acknowledgements, windows, order, resets (RFC 9293
- * 3.10.7.4, RFC 5961).
- */
+/** ESTABLISHED, segment by segment (RFC 9293 3.10.7.4, RFC 5961). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';

@@ -1,7 +1,4 @@
-/**
- * Segments whose payload ends where its frame ends: links whose MTU is above 1500, and small
- * payloads copied together.
- */
+/** Payloads that end where their frame ends: MTUs above 1500, small payloads copied together. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT } from '../../src/gate/abi.ts';

@@ -1,6 +1,6 @@
 /**
- * Whatever arrives and whatever is called: nothing throws, invariants hold (VERIFY), every pool is
- * full at the end.
+ * Whatever arrives and whatever is called: nothing throws, invariants hold, every pool is full
+ * again.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

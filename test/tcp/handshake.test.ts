@@ -1,6 +1,4 @@
-/**
- * Opening: LISTEN, SYN-SENT, SYN-RECEIVED, segment by segment (RFC 9293 3.5, 3.10.7.1-3.10.7.3).
- */
+/** Opening: LISTEN, SYN-SENT, SYN-RECEIVED, segment by segment (RFC 9293 3.5, 3.10.7.1-3). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT, LISTEN_KNOCK_AT_SYN } from '../../src/gate/abi.ts';

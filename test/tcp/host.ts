@@ -1,6 +1,5 @@
 /**
- * A host for TCP tests: a whole stack on a WireNic, an event sink, application memory, and the
- * loop's turn by hand.
+ * A host for TCP tests: a whole stack on a WireNic, application memory, the loop's turn by hand.
  *
  * - `turn` runs one iteration as the elastic thread does: timers, frames, events to `onEvent`,
  *   calls made there, flush.

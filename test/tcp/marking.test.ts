@@ -1,7 +1,4 @@
-/**
- * What the application has IP say of a flow's packets: TTL or hop limit and DiffServ (RFC 9293
- * 3.9.2).
- */
+/** TTL or hop limit and DiffServ of a flow's packets, as its application asks (RFC 9293 3.9.2). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT, LISTEN_KNOCK_AT_SYN } from '../../src/gate/abi.ts';

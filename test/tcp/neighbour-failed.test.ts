@@ -1,6 +1,5 @@
 /**
- * Neighbours that never answer: what waits for them ends, and what they cost does not depend on how
- * many flows there are.
+ * Neighbours that never answer: what waits for them ends, at a cost that other flows do not raise.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,5 @@
 /**
- * Two hosts on one cable under virtual time, with loss, duplication, reordering and delay from a
- * seed.
+ * Two hosts on a cable under virtual time; loss, duplication, reordering and delay from a seed.
  *
  * - `run` moves time from event to event (a frame arrives, a timer is due) until a condition holds;
  *   it throws when virtual time runs out, so a stall is a failure.

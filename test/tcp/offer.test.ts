@@ -1,6 +1,4 @@
-/**
- * Options that TcpOptions switches off are neither offered nor accepted, by SYN, SYN-ACK or cookie.
- */
+/** What TcpOptions switches off is neither offered nor accepted, by SYN, SYN-ACK or cookie. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EVENT } from '../../src/gate/abi.ts';

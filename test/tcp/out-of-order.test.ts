@@ -1,7 +1,4 @@
-/**
- * What is held out of order: any arrivals against a map of bytes, and that a segment costs the same
- * whatever is held.
- */
+/** What is held out of order: against a map of bytes, and at the same cost whatever is held. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FREE_FRAME, KEEP_FRAME } from '../../src/net/both/environment.ts';

@@ -1,6 +1,5 @@
 /**
- * The small parts: sequence arithmetic, round-trip estimation, congestion windows, initial numbers,
- * timers, lists.
+ * The small parts: sequence arithmetic, round trips, congestion, initial numbers, timers, lists.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,4 @@
-/**
- * Black holes, and the way up again (RFC 4821, 8899, 1191): what is sent, what is believed, what it
- * costs.
- */
+/** Black holes, and the way up again (RFC 4821, 8899, 1191): what is sent, believed, paid. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TCB } from '../../src/tcp/tcb.ts';

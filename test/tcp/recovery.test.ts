@@ -1,6 +1,6 @@
 /**
- * Recovery with SACK, segment by segment: RACK, PRR, tail loss probes, F-RTO, DSACK (RFC 8985,
- * 6937, 5682, 2883).
+ * Recovery with SACK, segment by segment: RACK, PRR, TLP, F-RTO, DSACK (RFC 8985, 9937, 5682,
+ * 2883).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

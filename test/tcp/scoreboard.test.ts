@@ -1,4 +1,4 @@
-/** The sender's scoreboard: what a hostile acknowledgement costs, and what a recovery does. */
+/** The sender's scoreboard: what a hostile acknowledgement, and what a recovery costs. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RUNS_MAX } from '../../src/tcp/constants.ts';

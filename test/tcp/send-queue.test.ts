@@ -1,7 +1,4 @@
-/**
- * The send queue's fairness: peers that ask for much and never read do not stop the answers to
- * others.
- */
+/** The send queue's fairness: peers that never read do not stop the answers to others. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limitsFor, type Quotas } from '../../src/limits.ts';

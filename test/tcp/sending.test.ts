@@ -1,6 +1,4 @@
-/**
- * Sending, segment by segment: segmentation, windows, retransmission, recovery, probes, keepalive.
- */
+/** Sending, segment by segment: full ones, windows, retransmission, recovery, probes, keepalive. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';

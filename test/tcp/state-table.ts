@@ -1,6 +1,5 @@
 /**
- * What TCP answers to any segment in any state: RFC 9293 3.10.7 written as a table, first rule that
- * holds.
+ * What TCP answers to any segment in any state: RFC 9293 3.10.7 as a table, first rule that holds.
  *
  * - `by` names the step of RFC 9293 3.10.7 (3.10.7.1 CLOSED, .2 LISTEN, .3 SYN-SENT, .4 the rest:
  *   "1st" check sequence number ... "8th" check the FIN bit), or the RFC that has changed it: 5961

@@ -1,6 +1,5 @@
 /**
- * SYN cookies: connections through a full backlog, what they keep of the SYN, and what is not
- * believed.
+ * SYN cookies: connections through a full backlog, what they keep of the SYN, what is not believed.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

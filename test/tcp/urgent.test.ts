@@ -1,7 +1,4 @@
-/**
- * Urgent data of the peer: the application is told, and the bytes come in line (RFC 9293 3.8.5, RFC
- * 6093).
- */
+/** Urgent data: the application is told, and it comes in line (RFC 9293 3.8.5, RFC 6093). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT } from '../../src/gate/abi.ts';

@@ -1,6 +1,4 @@
-/**
- * The user timeout (RFC 9293 3.8.3, 3.9.1; RFC 5482), and who must go when control blocks run out.
- */
+/** The user timeout (RFC 9293 3.8.3, 3.9.1), and who must go when control blocks run out. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DEAD, EVENT } from '../../src/gate/abi.ts';

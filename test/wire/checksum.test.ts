@@ -1,6 +1,4 @@
-/**
- * Checksums by hand: RFC 1071's example, a known header, and sums against the kernels' oracle.
- */
+/** Checksums by hand: RFC 1071's example, a known header, sums against the kernels' oracle. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

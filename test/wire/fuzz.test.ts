@@ -1,6 +1,5 @@
 /**
- * Every parser under fuzzing, from a kept corpus: corpus/*.hex, one Ethernet frame each (32 bytes a
- * line).
+ * Every parser under fuzzing, from a kept corpus: corpus/*.hex, one Ethernet frame each.
  *
  * - The corpus has a frame for every header, option, message and extension that src/wire and
  *   src/net read, the crooked ones that break others' parsers, and segments of a Linux kernel. A

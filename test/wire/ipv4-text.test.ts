@@ -1,4 +1,4 @@
-/** IPv4 addresses as text. */
+/** What is read as an IPv4 address, what is not, and that what is printed is read again. */
 import assert from 'node:assert/strict';
 import { isIPv4 } from 'node:net';
 import { test } from 'node:test';

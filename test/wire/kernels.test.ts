@@ -1,7 +1,4 @@
-/**
- * The WASM kernels against their oracle at every length, tail and alignment, and against the
- * memory's edges.
- */
+/** The WASM kernels against their oracle: every length, tail, alignment, and the memory's edges. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';

@@ -1,7 +1,4 @@
-/**
- * ICMP errors: nobody uses up another's, all together are bounded, and how many others had cannot
- * be counted.
- */
+/** ICMP errors: nobody uses up another's, nobody can count what others had. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DESTINATION_BURST, ERROR_BURST, ErrorBudget } from '../../../src/net/both/error-budget.ts';

@@ -1,6 +1,5 @@
 /**
- * The neighbour table under those who make entries: what one more costs does not depend on how many
- * there are.
+ * The neighbour table under those who make entries: one more costs the same however many there are.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,4 @@
-/**
- * Checksums that hold the pseudo-header's sum alone: taken where the link is known for them,
- * nowhere else.
- */
+/** Checksums of the pseudo-header alone: taken where the link is known for them, nowhere else. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, EVENT } from '../../../src/gate/abi.ts';

@@ -1,6 +1,4 @@
-/**
- * Fragments: any order is one datagram, anything dishonest is none, and nothing is kept for long.
- */
+/** Fragments: any order is one datagram, anything dishonest is none, nothing is kept for long. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fixture } from '../fixture.ts';

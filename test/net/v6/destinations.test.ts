@@ -1,6 +1,4 @@
-/**
- * The destination cache: one token an address, kept while it is held, and room for everybody else.
- */
+/** The destination cache: one token an address, kept while it is held, and room for all others. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Destinations, destinationCount, isToken } from '../../../src/net/v6/destinations.ts';

@@ -1,6 +1,5 @@
 /**
- * Fragments of IPv6: any order is one packet, anything dishonest is none, and nobody keeps all
- * buffers for himself.
+ * Fragments of IPv6: any order is one packet, anything dishonest none, nobody keeps all buffers.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

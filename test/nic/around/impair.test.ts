@@ -1,7 +1,4 @@
-/**
- * The impairing wrapper: rates, determinism, time, bounds, and that nothing leaks. SEED re-runs a
- * failure.
- */
+/** The impairing wrapper: rates, the same run from the same SEED, time, bounds, no leaks. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Clock } from '../../../src/arena/clock.ts';

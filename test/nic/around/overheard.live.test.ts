@@ -1,7 +1,4 @@
-/**
- * What is overheard on an interface shared with the kernel: when a thread looks, and that it can
- * hear no more.
- */
+/** What is overheard on an interface shared with the kernel: when a thread looks, and no more. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Clock } from '../../../src/arena/clock.ts';

@@ -1,6 +1,5 @@
 /**
- * TAP: the shared suite against a packet socket on the kernel's end; the same without privilege;
- * refusals.
+ * TAP: the shared suite against a packet socket on the kernel's end; without privilege; refusals.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,6 +1,5 @@
 /**
- * What the XDP program takes and what it leaves to the kernel: frame by frame, and with a real
- * kernel as peer.
+ * What the XDP program takes and leaves to the kernel: frame by frame, and with a kernel as peer.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
