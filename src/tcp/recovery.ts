@@ -290,7 +290,7 @@ export class Recovery {
     this.#flows.output.push(row);
   }
 
-  /** Nothing of what is out can arrive: the path does not take it. No congestion (RFC 1191 6.5). */
+  /** Nothing of what is out can arrive: the path does not take it. No congestion (RFC 1191 6.4). */
   tooLong(row: number): void {
     this.#remember(row);
     this.#lostAll(row);

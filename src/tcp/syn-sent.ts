@@ -97,7 +97,7 @@ export class SynSent {
   }
 
   /**
-   * Both sides have sent a SYN: ours goes again, with an acknowledgement (RFC 9293 3.5, figure 8).
+   * Both sides have sent a SYN: ours goes again, with an acknowledgement (RFC 9293 3.5, figure 7).
    */
   #simultaneous(row: number): void {
     const i32 = this.#i32;

@@ -145,7 +145,7 @@ export class Synchronized {
   /**
    * SYN-RECEIVED: the peer's SYN again gets our SYN-ACK again. A SYN-ACK is the other half of a
    * simultaneous open; without its SYN it is the acknowledgement we wait for (RFC 9293 3.5, figure
-   * 8; the sequence check would refuse it).
+   * 7; the sequence check would refuse it).
    */
   #repeatsSyn(row: number, a: Arrival): boolean {
     const i32 = this.#i32;

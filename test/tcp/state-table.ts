@@ -256,14 +256,14 @@ const handshake = (isActive: boolean): Rule[] => [
     deviates: 'not an ACK (1st) or LISTEN (4th): our SYN-ACK was lost, the peer needs it again',
   },
   {
-    by: '3.5, figure 8: the SYN-ACK of a simultaneous open',
+    by: '3.5, figure 7: the SYN-ACK of a simultaneous open',
     when: (c) => c.at === -1 && has('S')(c) && lacks('R')(c) && c.ack === 'all',
     answer: (c) => ({
       reply: hasText(c) ? 'ack' : 'nothing',
       state: has('F')(c) ? 'closeWait' : 'established',
       taken: c.data + (has('F')(c) ? 1 : 0),
     }),
-    deviates: 'the 1st step would refuse it, since it begins before RCV.NXT; figure 8 does not',
+    deviates: 'the 1st step would refuse it, since it begins before RCV.NXT; figure 7 does not',
   },
   ...checks('synReceived', {
     reply: 'nothing',
