@@ -2,8 +2,7 @@
  * Pools and lists of small indexes, kept in the arena; every operation is O(1).
  *
  * - `FreeList` holds the free ones of `count` indexes: last given, first taken (the warmest).
- *   `take` answers -1 when none is left. Its memory is touched only as far as indexes have come
- *   back.
+ *   `take` answers -1 when none is left. Memory is touched only as indexes come back.
  * - `IndexList` is doubly linked lists over nodes 0..nodes-1; a node is in one list at most, so it
  *   is taken out without knowing which.
  * - Under VERIFY what is given, inserted or removed twice is caught.

@@ -7,8 +7,7 @@
  *   anything of another.
  * - `halfSipHash13` is HalfSipHash-1-3, for bucket numbers, which no one sees and every packet
  *   needs: who does not know the two secret words can neither predict a bucket nor aim many flows
- *   at one. Its key of 64 bits is enough for that and nothing else (the kernel's hsiphash is the
- *   same choice).
+ *   at one. Its key of 64 bits is enough for that and nothing else (as the kernel's hsiphash).
  * - A message is a row of words, each least significant byte first; int32 in, int32 out.
  * - The words of HalfSipHash move up as in a shift register instead of being chosen by number, and
  *   its round stands twice: shared code with a number of rounds takes 19 ns instead of 11.

@@ -75,8 +75,7 @@ export const CALL = {
   user_timeout: 18,
   /**
    * [handle, hops, class]: TTL or hop limit (1..255; 0: the usual 64) and DiffServ code point
-   * (0..63) of the flow's segments from now on. Right after `connect`, for its SYN, too, or after
-   * `accept`.
+   * (0..63) of the flow's segments from now on. Right after `connect`, for its SYN, too.
    */
   marking: 19,
 } as const;

@@ -118,8 +118,7 @@ export class Acknowledging {
 
   /**
    * Our SYN is acknowledged: sndUna moves past it. A SYN that was sent again has a round trip only
-   * by its timestamp (RFC 7323 4.1); without one the first data, if lost, would wait 3 s (RFC 6298
-   * 5.7).
+   * by its timestamp (RFC 7323 4.1); without one lost first data would wait 3 s (RFC 6298 5.7).
    */
   synAcknowledged(row: number, ack: number, options: OptionReader): void {
     const i32 = this.#i32;

@@ -1,6 +1,5 @@
 /**
- * The segment under way through input: its header's fields, its payload's place, what trimming
- * left.
+ * The segment under way through input: header fields, the payload's place, what trimming left.
  *
  * - One object for all: `read` overwrites it, so nobody keeps it. All fields are int32.
  *

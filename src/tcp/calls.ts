@@ -1,8 +1,7 @@
 /**
  * What applications ask of TCP: the system calls, every argument of which may be anything.
  *
- * - A handle is checked first (BAD_HANDLE: stale, foreign, another kind), then the state
- *   (BAD_STATE).
+ * - A handle is checked first (BAD_HANDLE: stale, foreign, other kind), then the state (BAD_STATE).
  * - Calls change state and mark flows; segments leave with the flush behind them.
  * - After the protocol's end, until `dead` is emitted, calls are answered as of a live flow.
  *

@@ -7,8 +7,7 @@
  *   like ourselves, acknowledge many segments at once, and slow start would crawl.
  * - cwnd grows only while the flow uses it (RFC 7661's concern, Linux's rule of half).
  *
- * Called by acknowledge.ts, recovery.ts, expire.ts, output.ts, ecn.ts, open.ts. Read first: RFC
- * 5681.
+ * Called by acknowledge.ts, recovery.ts, expire.ts, output.ts, ecn.ts, open.ts. See RFC 5681.
  */
 import { INITIAL_WINDOW_SEGMENTS } from './constants.ts';
 import { TCB } from './tcb.ts';

@@ -115,8 +115,8 @@ export class Expiry {
     this.#timers.clear(row, TIMER.long);
     const state = this.#i32[row + TCB.state]!;
     if (state === STATE.timeWait) this.#teardown.finish(row, DEAD.closed);
-    // FIN-WAIT-2 that nobody reads: forgotten without RST, which would take from a slow reader what
-    // it has not read
+    // FIN-WAIT-2 that nobody reads: no RST, which would take from a slow reader what it has not
+    // read
     else if (state === STATE.finWait2) this.#teardown.finish(row, DEAD.timeout);
     else this.#teardown.abort(row, DEAD.timeout); // a knock that nobody answers
   }

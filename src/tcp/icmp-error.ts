@@ -4,8 +4,7 @@
  * - Anyone can send an error: the quoted sequence number must be of data in flight (RFC 5927 4.1),
  *   and a synchronized connection never dies of one (soft errors, RFC 5927 5.2): its timeout will
  *   only be told as `unreachable`.
- * - A SYN in flight is given up at once: no such port or protocol is `refused`, all else
- *   `unreachable`.
+ * - A SYN in flight is given up at once: no such port or protocol is `refused`.
  * - "Fragmentation needed" lowers the MSS, down to PATH_MTU_MIN, and what is in flight is sent
  *   again in smaller pieces.
  *

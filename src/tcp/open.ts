@@ -2,8 +2,7 @@
  * How flows begin: the control block, what a SYN negotiates, and the moment of ESTABLISHED.
  *
  * - The stack offers MSS, window scale, SACK-permitted and timestamps (those that TcpOptions has
- *   not switched off), and uses of them what the peer offers too; one that offers none is served,
- *   too.
+ *   not switched off), and uses of them what the peer offers too, which may be none.
  *
  * Called by passive.ts (SYN for a listener), syn-sent.ts, synchronized.ts and calls.ts (connect).
  * Read first: RFC 9293 3.10.1, 3.7.1; RFC 7323 2, 3.2.

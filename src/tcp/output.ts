@@ -200,10 +200,7 @@ export class Output {
     return true;
   }
 
-  /**
-   * What the scoreboard calls lost, as cwnd allows; new data first in doubt about a timeout
-   * (F-RTO).
-   */
+  /** What the scoreboard calls lost, as cwnd allows; new data first if a timeout is in doubt. */
   #lost(row: number): boolean {
     const i32 = this.#i32;
     if ((i32[row + TCB.flags]! & FLAG.tryNew) !== 0) {
@@ -341,8 +338,7 @@ export class Output {
   /**
    * A burst has been sent and more may go. On a long path it goes when the burst has had its share
    * of the round trip, at twice cwnd a round trip in slow start and a quarter more afterwards
-   * (Linux's rates); an acknowledgement in the meantime starts a burst of its own. On a short one,
-   * at the next flush.
+   * (Linux's rates); an acknowledgement meanwhile starts its own burst. On a short one, next flush.
    */
   #pace(row: number, mss: number): boolean {
     const i32 = this.#i32;

@@ -7,8 +7,7 @@
  * - Too many half-open: a cookie answers (syn-cookies.ts). Too many that wait for accept, no flow,
  *   no route back: the SYN is dropped and counted, never answered.
  *
- * Called by input.ts, and by synchronized.ts for a SYN that ends TIME-WAIT. Read first: RFC 9293
- * 3.10.7.1, 3.10.7.2.
+ * Called by input.ts, and by synchronized.ts for a SYN in TIME-WAIT. Read first: RFC 9293 3.10.7.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';

@@ -7,10 +7,8 @@
  * - Some time after the MSS has fallen, by this or by ICMP, one segment of the next larger size is
  *   sent among the data. If it arrives, that is the MSS; if it has to be sent again (in smaller
  *   pieces), nothing more for ten minutes. Its loss alone is no sign of congestion.
- * - Without SACK a loss cannot be told from this one: the MSS simply rises, until a black hole
- *   lowers it.
- * - Costs nothing until an MSS has fallen: it hangs on timeouts, retransmissions, a timer of its
- *   own.
+ * - Without SACK a loss cannot be told from this one: the MSS simply rises until a black hole.
+ * - Costs nothing until an MSS has fallen: it hangs on timeouts, retransmissions and its own timer.
  *
  * Called by expire.ts, output.ts, recovery.ts, icmp-error.ts. Read first: RFC 4821 7; RFC 8899 5;
  * RFC 1191 6.3; RFC 2923 2.1.

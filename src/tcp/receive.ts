@@ -5,8 +5,7 @@
  *   DELAYED_ACK_US; out-of-order data at once and one by one, because three duplicates are what the
  *   peer's fast retransmit waits for (RFC 5681 4.2).
  *
- * Called by input.ts, synchronized.ts, syn-sent.ts, calls.ts. Read first: RFC 9293 3.8.6.3,
- * 3.10.7.4.
+ * Called by input.ts, synchronized.ts, syn-sent.ts, calls.ts. Read first: RFC 9293 3.8.6.3.
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
@@ -104,8 +103,8 @@ export class Receiving {
 
   /**
    * The application was done with `bytes`: a buffer that is used grows, so that long paths can be
-   * filled. It must be ahead of a sender that doubles its window every round trip, so a quarter of
-   * it is use enough.
+   * filled. It must be ahead of a sender that doubles its window every round trip, so a quarter is
+   * use enough.
    */
   grow(row: number, bytes: number): void {
     const i32 = this.#i32;

@@ -1,6 +1,5 @@
 /**
- * Loss recovery of flows with SACK: what is lost, when it begins and ends, how fast data flows
- * then.
+ * Loss recovery of flows with SACK: what is lost, from when to when, how fast data flows meanwhile.
  *
  * - RACK: what left a reordering window before something that has arrived is lost. The window is
  *   nothing while the network keeps order, else a quarter of the smallest round trip, and a quarter
@@ -185,8 +184,7 @@ export class Recovery {
     const flight = (i32[row + TCB.sndNxt]! - una) | 0;
     this.#remember(row);
     i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.recovery;
-    // what was not delivered before this acknowledgement; its own share counts as delivered (RFC
-    // 9937 6: RecoverFS)
+    // what was not delivered before this acknowledgement (RFC 9937 6: RecoverFS)
     i32[row + TCB.prrFlight] = flight - i32[row + TCB.sacked]! + this.#board.delivered;
     i32[row + TCB.prrDelivered] = i32[row + TCB.prrOut] = 0;
     if (!isPaid(i32, row, i32[this.#board.firstLost(row) + RUN.start]!)) {

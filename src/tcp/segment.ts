@@ -1,6 +1,5 @@
 /**
- * Builds and sends one segment: header, options, payload, checksum in one pass, in a transmit
- * frame.
+ * Builds and sends one segment: header, options, payload and checksum in one pass.
  *
  * - The payload is copied and summed by a kernel call per span; the header is summed in registers.
  * - `send` says false, and has changed nothing, when there is no frame: the next flush tries again.
@@ -287,8 +286,7 @@ export class SegmentWriter {
   /**
    * The window field, and rcvEdge moved to what it promises. Without SACK the edge stays while
    * something is missing, so that our duplicate acknowledgements are recognised as such (RFC 5681
-   * 2: same window); with it they are told by their blocks, and a sender in recovery may go on with
-   * new data.
+   * 2: same window); with it they are told by their blocks, and its recovery goes on with new data.
    */
   #advertise(row: number): number {
     const i32 = this.#i32;

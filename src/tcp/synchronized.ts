@@ -192,8 +192,7 @@ export class Synchronized {
       return true;
     }
     if (isAcceptable(a.seq, length, next, window)) return true;
-    // nothing but an acknowledgement, of a peer that has filled the window: its SND.NXT is our
-    // right edge
+    // a pure acknowledgement of a peer that has filled the window: its SND.NXT is our right edge
     const isPure = length === 0 && (a.flags & (ACK | RST)) === ACK;
     if (isPure && a.seq === ((next + window) | 0)) return true;
     this.#counters.bump(lt(a.seq, next) ? C_DUPLICATE : C_OUT_OF_WINDOW);
@@ -240,8 +239,7 @@ export class Synchronized {
 
   /**
    * Says to the peer where we are (RFC 5961 7: not too often). Some are kept for segments whose
-   * acknowledgement is right, as a keepalive's is: whoever guesses at a connection must not be able
-   * to use them up.
+   * acknowledgement is right, as a keepalive's is: whoever guesses must not use them up.
    */
   challenge(row: number, most: number): void {
     const i32 = this.#i32;

@@ -184,8 +184,8 @@ export const TCB = {
   cubicReno: 118,
   cubicRest: 119,
   /**
-   * HyStart++: end of the round, its and the last one's smallest round trip, samples, baseline,
-   * conservative rounds.
+   * HyStart++: end of the round, its and the last one's least round trip, samples, baseline,
+   * rounds.
    */
   roundEnd: 120,
   roundMin: 121,

@@ -1,3 +1,4 @@
+/** Processes by pid and start time, whatever their command is called; what this machine is. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,8 +8,7 @@ import { UserError } from '../../src/errors.ts';
 import { isAlive, kernelIsOld, networkNamespace, processName } from '../../src/native/process.ts';
 
 test('process_running_isAliveUntilItEnds', async () => {
-  // A command whose name has a space and a bracket: the fields of /proc/pid/stat must still be
-  // found.
+  // A command with a space and a bracket in its name: /proc/pid/stat must still be read right.
   const child = spawn(
     process.execPath,
     ['-e', "process.title = 'a) b'; console.log(1); setInterval(() => {}, 1e3)"],

@@ -350,8 +350,7 @@ export function nicSuite(driver: Driver): void {
         for (let i = 0; i < count; i++) a.frames.free(a.nic.rxOffsets[i]!);
       }
     };
-    // Code that is not optimised yet boxes numbers; an allocation per frame would show in every
-    // window.
+    // Code not optimised yet boxes numbers; an allocation per frame would show in every window.
     const limit = driver.allocates ?? 0.01;
     let least = Number.POSITIVE_INFINITY;
     for (let window = 0; window < WINDOWS && least > limit; window++) {

@@ -48,8 +48,7 @@ test('pick_othersBetween_cannotBeCounted', () => {
     }
     return seen;
   };
-  // Steps are 1 to 8 of themselves, whatever goes to others (of which one in a thousand shares the
-  // cell).
+  // Steps are 1 to 8 of themselves, whatever goes to others (one in a thousand shares the cell).
   for (const between of [0, 37]) {
     const mean = steps(between).reduce((sum, step) => sum + step, 0) / 200;
     assert.ok(mean > 3.5 && mean < 5.5, `${mean} a step with ${between} to others`);

@@ -253,8 +253,7 @@ test('corpus_mutated_countedAndNothingHeld', (t) => {
     'arpIn',
   ] as const;
   for (const name of reached) assert.ok(seen(name), `${name}: what lies behind was reached`);
-  // A half-open flow whose peer keeps saying something is given up late: its SYN-ACK backs off to a
-  // minute.
+  // A half-open flow whose peer keeps saying something ends late: its SYN-ACK backs off to 60 s.
   for (let minute = 0; minute < 12; minute++) {
     host.pass(60_000);
     host.turn();

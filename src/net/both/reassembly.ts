@@ -118,8 +118,7 @@ export class Reassembly {
   /**
    * One fragment that is right by itself: `bytes` (> 0) at `at`, which belong `start` bytes into
    * the payload; its packet's header, `headerBytes` at `header`, is kept if it is the first. ->
-   * index of the datagram that it completes; -1: none. `headerOf` names its bytes, `release` must
-   * follow.
+   * index of the datagram that it completes; -1: none. Then `headerOf`, and `release`.
    */
   add(
     source: number,

@@ -1,3 +1,4 @@
+/** What one thread is told of what another has received: which frames, how many, and when. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Arena } from '../../../src/arena/arena.ts';
