@@ -29,8 +29,6 @@ import { HELD, HeldTable } from './held-table.ts';
 import { OutOfOrder } from './out-of-order.ts';
 import { TCB } from './tcb.ts';
 
-export { HELD } from './held-table.ts';
-
 /** The frame has no room anywhere: the segment must be dropped. */
 export const REFUSED = -1;
 

@@ -67,6 +67,7 @@ export const CONCERN = { none: 0, link: 1, path: 2 } as const;
 export type Concern = (typeof CONCERN)[keyof typeof CONCERN];
 
 /** A batch of a kind in each TOLD_MS: what is honest is far below, answers and advertisements. */
+/** A batch of each kind in each TOLD_MS: honest answers and advertisements are far below. */
 const TOLD_MAX = 64;
 const TOLD_MS = 100;
 /** What waits for room in a batch: as much as four siblings may tell at once. */
