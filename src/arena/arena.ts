@@ -15,6 +15,7 @@
 import { MADV_HUGEPAGE, MAP_SHARED, must, SYS, sys } from '../native/sys.ts';
 import { type Kernels, kernelsOver } from '../wire/kernels.ts';
 
+/** One page of WebAssembly below 2^31: the end of the arena is an int32, too. */
 export const ARENA_BYTES_MAX = 2 ** 31 - 65_536;
 /** A huge page of x86-64, and of arm64 with base pages of 4 KiB; V8 aligns memories to it. */
 const HUGE_PAGE_BYTES = 2 ** 21;

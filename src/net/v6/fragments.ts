@@ -35,6 +35,7 @@ import type { Icmp6 } from './icmpv6.ts';
 const C_IN = COUNTER.ipFragmentsIn;
 const C_BAD = COUNTER.ipFragmentBad;
 
+/** RFC 8200 4.5. */
 const TIMEOUT_US = 60_000_000;
 /** Of a transport header, that the first fragment must hold. */
 const TRANSPORT_BYTES = 8;

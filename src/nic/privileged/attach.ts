@@ -31,7 +31,7 @@ import {
 import { type Interface, readInterface } from './interface.ts';
 import { assembleXdpProgram, type OurAddresses } from './xdp-program.ts';
 
-/** Entries of the map of sockets: more queues than any NIC here is given. */
+/** Entries of the map of sockets: as many queues as a dataplane may have threads. */
 const QUEUES_MAX = 64;
 
 export interface AttachOptions extends OurAddresses {
