@@ -15,8 +15,8 @@ import { assert } from './verify.ts';
 export const BATCH_MAX = 64;
 
 /**
- * IPv6 extension headers of one packet, and options of one of them that are no padding: the most
- * that RFC 8504 5.3 expects of a host. More: ip6LongChain.
+ * IPv6 extension headers of one packet, and options of one of them that are no padding: a host may
+ * bound what a packet makes it do, options to 8 (RFC 8504 5.3). More: ip6LongChain.
  */
 export const EXTENSION_HEADERS_MAX = 8;
 export const EXTENSION_OPTIONS_MAX = 8;
