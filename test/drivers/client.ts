@@ -13,6 +13,7 @@ import { connect, type Socket } from 'node:net';
 /** Around what one frame holds, and what some drivers' buffers hold of it; then many frames. */
 const SIZES = [1, 100, 700, 950, 1000, 1024, 1100, 1400, 1440, 1460, 3000, 10_000, 65_000, 200_000];
 const SILENCE_MS = 20_000;
+const ATTEMPT_MS = 3000;
 const ONE_BY_ONE_MS = 2000;
 const CONNECTIONS = 40;
 const ROUNDS = 10;
@@ -101,9 +102,9 @@ const echo: Protocol = {
 const [address = '', app = '', seconds = '60'] = process.argv.slice(2);
 const protocol = app === 'echo' ? echo : kv;
 
-const opened = (): Promise<Client> =>
+const opened = (timeout = SILENCE_MS): Promise<Client> =>
   new Promise((resolve, reject) => {
-    const socket = connect({ host: address, port: protocol.port, timeout: 3000 });
+    const socket = connect({ host: address, port: protocol.port, timeout });
     socket.once('connect', () => resolve(new Client(socket.setTimeout(0))));
     socket.once('error', reject);
     socket.once('timeout', () => socket.destroy(new Error('no answer')));
@@ -113,7 +114,7 @@ async function firstOf(waitMs: number): Promise<Client | undefined> {
   const until = Date.now() + waitMs;
   do {
     try {
-      return await opened();
+      return await opened(ATTEMPT_MS);
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
