@@ -98,8 +98,7 @@ export class Listeners {
   /**
    * The first port of the ephemeral ones on which nobody listens: there are more of them than
    * listeners. Not a random one, so that the threads of one application, each of which listens for
-   * itself, get the same. Connections of ours may use it, too: they are found first, by their
-   * four-tuple.
+   * itself, get the same. Connections of ours may use it, too: they are found first.
    */
   #freePort(): number {
     let port = EPHEMERAL_FIRST;

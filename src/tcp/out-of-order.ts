@@ -12,7 +12,7 @@
  *   segment, else it is dropped (tcpOutOfOrderTiny; RFC 2018 8 allows it). A small payload that
  *   touches a run is copied into its frame.
  *
- * Called by receive-queue.ts, sack-writer.ts. Read first: Seidel and Aragon, "Randomized search
+ * Called by receive-queue.ts, sack-writer.ts. Read first: Seidel, Aragon, "Randomized search
  * trees".
  */
 import { COUNTER, type Counters } from '../counters.ts';
@@ -238,8 +238,8 @@ export class OutOfOrder {
   // --- the end of a run ---
 
   /**
-   * Takes out the first run that touches `next`: its first frame from there on, or 0. Those below
-   * are freed.
+   * Takes out the first run that touches `next`: its first frame from there on, or 0; frees those
+   * before.
    */
   take(row: number, next: number): number {
     const i32 = this.#i32;

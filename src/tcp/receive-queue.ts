@@ -11,8 +11,7 @@
  *   out-of-order data goes first, then in-order data of those above their share.
  *
  * Called by receive.ts, calls.ts, events.ts and teardown.ts. Read first: RFC 9293 3.10.7.4
- * "Seventh, process the segment text"; Choudhury and Hahne, "Dynamic queue length thresholds"
- * (1998).
+ * "Seventh"; Choudhury and Hahne, "Dynamic queue length thresholds" (1998).
  */
 import type { Frames } from '../arena/frames.ts';
 import { COUNTER, type Counters } from '../counters.ts';

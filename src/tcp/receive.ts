@@ -104,7 +104,7 @@ export class Receiving {
   /**
    * The application was done with `bytes`: a buffer that is used grows, so that long paths can be
    * filled. It must be ahead of a sender that doubles its window every round trip, so a quarter is
-   * use enough.
+   * enough.
    */
   grow(row: number, bytes: number): void {
     const i32 = this.#i32;

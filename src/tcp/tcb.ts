@@ -183,10 +183,7 @@ export const TCB = {
   cubicOrigin: 117,
   cubicReno: 118,
   cubicRest: 119,
-  /**
-   * HyStart++: end of the round, its and the last one's least round trip, samples, baseline,
-   * rounds.
-   */
+  /** HyStart++: end of the round, its and the last one's least RTT, samples, baseline, rounds. */
   roundEnd: 120,
   roundMin: 121,
   roundMinLast: 122,

@@ -3,7 +3,7 @@
  *
  * - While a deadline is set the wheel is armed at it or earlier. So `set` arms only for an earlier
  *   one, and `clear` only drops a bit: an acknowledgement, which moves deadlines later, costs no
- *   wheel operation. It fires at the old time, finds nothing due, and is armed anew (expire.ts).
+ *   wheel operation. The wheel fires at the old time, for nothing, and is armed anew.
  *
  * Called by whoever waits for something; `rearm` by expire.ts. Read first: arena/wheel.ts; the
  * paper's IX had one unified timer per control block as well.
