@@ -148,9 +148,7 @@ export class NeighbourCache {
   confirmed(address: number): void {
     const entry = this.entryOf(address);
     if (entry === 0) return;
-    const high = this.highOf(entry);
-    this.#table.resolve(entry, high, this.lowOf(entry), row.REACHABLE);
-    this.#become(entry, row.REACHABLE);
+    this.#resolve(entry, this.highOf(entry), this.lowOf(entry), row.REACHABLE);
   }
 
   /** Of an address whose MAC address is known, for `highOf` and `lowOf`; 0: it is not. */
@@ -240,13 +238,16 @@ export class NeighbourCache {
       return;
     }
     if (!isFirst && isSame && !isConfirmed) return; // nothing new, and no proof that it hears us
-    const state = isConfirmed ? row.REACHABLE : row.STALE;
-    this.#table.resolve(entry, high, low, state);
-    this.#become(entry, state);
+    this.#resolve(entry, high, low, isConfirmed ? row.REACHABLE : row.STALE);
     const table = this.#table;
     for (let held = table.takeHeld(entry); held !== 0; held = table.takeHeld(entry)) {
       this.transmit(neighbour, held, i32[entry + row.HELD_BYTES]!);
     }
+  }
+
+  #resolve(entry: number, high: number, low: number, state: number): void {
+    this.#table.resolve(entry, high, low);
+    this.#become(entry, state);
   }
 
   #become(entry: number, state: number): void {

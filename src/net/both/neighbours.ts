@@ -168,13 +168,12 @@ export class Neighbours {
     return neighbour;
   }
 
-  /** An entry's MAC address is known: `state` is REACHABLE or STALE. */
-  resolve(entry: number, high: number, low: number, state: number): void {
+  /** An entry's MAC address is known; its state, still the one before, is its caller's to set. */
+  resolve(entry: number, high: number, low: number): void {
     const i32 = this.#i32;
     if (i32[entry + STATE] === INCOMPLETE) this.#incomplete = (this.#incomplete - 1) | 0;
     i32[entry + MAC_HIGH] = high;
     i32[entry + MAC_LOW] = low;
-    i32[entry + STATE] = state;
     this.#place(this.#indexOf(entry));
   }
 

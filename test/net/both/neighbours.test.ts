@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { COUNTER } from '../../../src/counters.ts';
 import { timerRanges } from '../../../src/net/both/environment.ts';
-import { LOOKS, Neighbours, REACHABLE } from '../../../src/net/both/neighbours.ts';
+import { LOOKS, Neighbours, REACHABLE, STATE } from '../../../src/net/both/neighbours.ts';
 import { Fixture } from '../fixture.ts';
 import { makeEnvironment, passTime } from '../harness.ts';
 import { icmp, ipFrame } from '../packets.ts';
@@ -28,7 +28,10 @@ function make() {
     const before = table.steps;
     if (table.isFull) table.replace();
     const neighbour = table.make(address);
-    if (isThere) table.resolve(table.at(neighbour), 1, address, REACHABLE);
+    if (isThere) {
+      table.resolve(table.at(neighbour), 1, address);
+      env.arena.i32[table.at(neighbour) + STATE] = REACHABLE;
+    }
     assert.ok(table.steps - before <= LOOKS, `${table.steps - before} entries looked at`);
     return neighbour;
   };
