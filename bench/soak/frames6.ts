@@ -7,7 +7,7 @@
  * - A fragment never says that a fragment is in it: only of those it is not counted what became of
  *   them.
  *
- * Called by frames.ts and strangers.ts. Read first: RFC 8200 4; RFC 4861 4.
+ * Called by frames.ts. Read first: RFC 8200 4; RFC 4861 4.
  */
 import { finish, pseudoHeaderSum } from '../../src/wire/checksum.ts';
 import { ETH_TYPE_IPV6, setMac } from '../../src/wire/ethernet.ts';

@@ -1,7 +1,7 @@
 /**
  * Waiting for a child that starts, but not for ever: `--start-timeout`.
  *
- * Called by control/service/service.ts and control/children/application-process.ts.
+ * Called by control/service/life.ts and control/children/application-process.ts.
  */
 import { UserError } from '../errors.ts';
 

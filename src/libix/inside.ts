@@ -7,7 +7,7 @@
  * - From the end of its life on everything here reads as 0, none or false, and what is written is
  *   dropped: the columns of its id are another's by then.
  *
- * Written by session.ts, calls.ts, inbox.ts and outbox.ts; life.ts is the rest of the object.
+ * Written by session.ts and calls.ts; life.ts is the rest of the object.
  */
 import { COLUMN, type Columns } from './columns.ts';
 import { HIGH_WATER_BYTES } from './connection.ts';

@@ -10,7 +10,8 @@
  * - An id whose connection is over stands for `#nobody`, unless its handlers are `pooled`: then the
  *   object waits there for its next life.
  *
- * Called by ix.ts (dispatch) and life.ts. Read first: src/gate/abi.ts, OSDI'14 section 4.3.
+ * Called by ix.ts (dispatch), calls.ts and listeners.ts. Read first: src/gate/abi.ts, OSDI'14
+ * section 4.3.
  */
 import { CONNECTED, DEAD, KNOCK, WORD } from '../gate/abi.ts';
 import { badBytes, badSpan, IxArgumentError, isInt, shown } from './arguments.ts';

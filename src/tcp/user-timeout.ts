@@ -10,7 +10,7 @@
  *   is noticed only then.
  * - Local: the option of RFC 5482 is neither sent nor heard.
  *
- * Called by expire.ts and calls.ts. Read first: RFC 9293 3.8.3, 3.9.1, 3.10.8; RFC 5482 3.
+ * Called by expire.ts. Read first: RFC 9293 3.8.3, 3.9.1, 3.10.8; RFC 5482 3.
  */
 import type { Clock } from '../arena/clock.ts';
 import { COUNTER, type Counters } from '../counters.ts';

@@ -7,7 +7,7 @@
  * - A room may use what stands on a lower floor, and itself.
  */
 import { dirname } from 'node:path';
-import { read } from './source.ts';
+import type { Tree } from './source.ts';
 
 export class Plan {
   readonly #floors = new Map<string, number>();
@@ -23,14 +23,19 @@ export class Plan {
     }
   }
 
-  static drawn(): Plan {
-    const drawing = /^```rooms\n([\s\S]*?)^```$/m.exec(read('docs/ARCHITECTURE.md'));
+  static drawnIn({ documents }: Tree): Plan {
+    const [, text = ''] = documents.find(([path]) => path === 'docs/ARCHITECTURE.md') ?? [];
+    const drawing = /^```rooms\n([\s\S]*?)^```$/m.exec(text);
     if (!drawing) throw new Error('docs/ARCHITECTURE.md has no block of rooms');
     return new Plan(drawing[1]!);
   }
 
   get rooms(): string[] {
     return [...this.#floors.keys()];
+  }
+
+  has(room: string): boolean {
+    return this.#floors.has(room);
   }
 
   /** What is wrong with an import, as what to do about it; empty: nothing. */

@@ -10,7 +10,7 @@
  *   come.
  * - Referenced items are left; who holds them frees them.
  *
- * Called by Store, Eviction and kv.ts. Read first: memcached's crawler.c.
+ * Called by store.ts and crawl-timer.ts. Read first: memcached's crawler.c.
  */
 import { COUNT } from './counters.ts';
 import { EXPTIME, FETCHED, FREE, LINKED, META, PIECE, REFS } from './layout.ts';

@@ -9,7 +9,7 @@
  *   application that hangs.
  * - A quota is reported when it first refuses something, then at most every QUOTA_REPORT_MS.
  *
- * Called by control/service/service.ts. Read first: src/domain/process.ts (the watchdog).
+ * Called by control/service/life.ts. Read first: src/domain/process.ts (the watchdog).
  */
 import { readSync } from 'node:fs';
 import { STATISTICS_BYTES } from '../../child/config.ts';

@@ -12,7 +12,7 @@
  * - On a link of our own everything is switched off at the host's end
  *   (control/service/holdings.ts), and nothing is said.
  *
- * Called by control/service/holdings.ts and control/service/service.ts. Read first:
+ * Called by holdings.ts, life.ts and link-care.ts of control/service. Read first:
  * Documentation/networking/checksum-offloads.rst; ethtool(8) -K.
  */
 import { readSync } from 'node:fs';

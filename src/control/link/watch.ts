@@ -10,9 +10,9 @@
  * - `looked` is told after every look that found all of them up: a link that went down and up again
  *   between two looks has lost addresses and routes although its state is what it was.
  *
- * Called by control/service/service.ts. The dataplane finds out by itself, by its driver's refusals
- * (nic/link-backoff.ts): this is for people, for what only privilege can mend, and for waking a
- * thread that sleeps.
+ * Called by control/service/link-care.ts. The dataplane finds out by itself, by its driver's
+ * refusals (nic/link-backoff.ts): this is for people, for what only privilege can mend, and for
+ * waking a thread that sleeps.
  */
 import { LINK_STATES, type LinkState } from '../record/instances.ts';
 import { LinkEvents } from './events.ts';

@@ -11,7 +11,7 @@
  *   must be files, and are read up to a bound. (Whatever Node opens is O_CLOEXEC.)
  * - The lock is for its owner only: whoever could read it could hold it, and make every start wait.
  *
- * Called by instances.ts and statistics.ts. Read first: man 2 open (O_NOFOLLOW, O_NONBLOCK), man 5
+ * Called by instances.ts. Read first: man 2 open (O_NOFOLLOW, O_NONBLOCK), man 5
  * proc (/proc/pid/fd).
  */
 import {

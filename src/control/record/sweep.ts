@@ -12,7 +12,7 @@
  * Only what our own user has written down is swept: state.ts and instances.ts say what of it is
  * believed.
  *
- * Called by control/link/network.ts and cli/stop.ts, under `withLock`.
+ * Called by control/link/network.ts, under `withLock`.
  */
 import { readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { isAlive, networkNamespace } from '../../native/process.ts';

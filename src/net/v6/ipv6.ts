@@ -9,7 +9,8 @@
  *   The path's MTU is the link's until a router says less (RFC 8201).
  * - The flow label is 0: nobody here balances by it.
  *
- * Called by net/ip.ts, net/udp.ts, icmpv6.ts. Read first: RFC 8200 3 and 4.5; RFC 4861 5.2.
+ * Called by net/ip.ts, net/ipv6-input.ts and icmpv6.ts. Read first: RFC 8200 3 and 4.5; RFC 4861
+ * 5.2.
  */
 import type { Frames } from '../../arena/frames.ts';
 import { COUNTER, type Counters } from '../../counters.ts';

@@ -10,7 +10,7 @@
  *   if it says "override", and confirms nothing.
  * - Messages come here checked (discovery.ts).
  *
- * Called by ipv6.ts and discovery.ts. Read first: RFC 4861 4.3, 4.4 and 7.2.
+ * Called by discovery.ts. Read first: RFC 4861 4.3, 4.4 and 7.2.
  */
 import { COUNTER, type Counters } from '../../counters.ts';
 import {
