@@ -32,7 +32,7 @@ import {
   SERVER_LINK,
 } from './harness/network.ts';
 import { domain as domainOf, readOptions } from './harness/options.ts';
-import { type Running, startPinned } from './harness/process.ts';
+import { type Running, resultOf, startPinned } from './harness/process.ts';
 import { type Balance, balancesOf, type Counts, dropsOf } from './soak/accounts.ts';
 import { CLIENT, SERVED_PORT, SERVER6 } from './soak/addresses.ts';
 
@@ -167,13 +167,11 @@ async function runOthers(server: string, { minutes, seed }: SoakOptions): Promis
     startPinned(OTHERS_CPU, [process.execPath, peerSource(`../soak/${file}`), ...words]);
   const client = start('client.ts', server, `${SERVED_PORT}`, seconds, `${seed}`);
   const strangers = start('strangers.ts', CLIENT_LINK, server, mac, seconds, `${seed}`);
-  const result = async ({ ended, name }: Running) => {
-    const { exitCode, output, errors } = await ended;
-    if (exitCode === 0) return JSON.parse(output);
-    throw new Error(`${name} failed: ${errors.trim().split('\n').at(-1)}`);
-  };
   try {
-    const [told, sent] = await Promise.all([result(client), result(strangers)]);
+    const [told, sent] = await Promise.all([
+      resultOf<SoakReport['client']>(client),
+      resultOf<SoakReport['strangers']>(strangers),
+    ]);
     return { client: told, strangers: sent };
   } finally {
     await Promise.all([client.stop(), strangers.stop()]);

@@ -32,7 +32,7 @@ import {
   SERVER_LINK,
 } from './harness/network.ts';
 import { number, readOptions } from './harness/options.ts';
-import { type Running, startPinned } from './harness/process.ts';
+import { type Running, resultOf, startPinned } from './harness/process.ts';
 import { ratioOf, type Spread, spreadOf } from './harness/statistics.ts';
 import type { ClientResult } from './synflood/client.ts';
 
@@ -213,17 +213,15 @@ async function clientsAndFlood(service: Service, options: FloodOptions): Promise
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const client = start('client.ts', server, PORT, seconds, load);
   try {
-    const result = async ({ ended, name }: Running): Promise<unknown> => {
-      const { exitCode, output, errors } = await ended;
-      if (exitCode === 0) return JSON.parse(output.trim().split('\n').at(-1)!);
-      throw new Error(`${name} failed: ${errors.trim().split('\n').at(-1)}`);
-    };
-    const [told, sent] = await Promise.all([result(client), result(flood)]);
+    const [told, sent] = await Promise.all([
+      resultOf<ClientResult>(client),
+      resultOf<{ rate: number }>(flood),
+    ]);
     const mine = liveInstances().find(({ control }) => control.pid === process.pid);
     const all = mine ? readStatistics(mine) : {};
     return {
-      client: told as ClientResult,
-      sentRate: (sent as { rate: number }).rate,
+      client: told,
+      sentRate: sent.rate,
       counters: Object.fromEntries(COUNTERS.map((name) => [name, all[name] ?? 0])),
     };
   } finally {

@@ -9,21 +9,7 @@
  */
 import { finish, pseudoHeaderSum, sumShort } from '../src/wire/checksum.ts';
 import { ETH_PAYLOAD, ETH_TYPE, ETH_TYPE_IPV4 } from '../src/wire/ethernet.ts';
-import {
-  IP_CHECKSUM,
-  IP_DESTINATION,
-  IP_DONT_FRAGMENT,
-  IP_FRAGMENT,
-  IP_HEADER_BYTES,
-  IP_ID,
-  IP_LENGTH,
-  IP_PAYLOAD,
-  IP_PROTOCOL,
-  IP_SOURCE,
-  IP_TTL,
-  IP_VERSION_IHL,
-  PROTOCOL_TCP,
-} from '../src/wire/ipv4.ts';
+import { IP_DONT_FRAGMENT, IP_PAYLOAD, PROTOCOL_TCP } from '../src/wire/ipv4.ts';
 import {
   ACK,
   TCP_ACK,
@@ -34,6 +20,7 @@ import {
   TCP_URGENT,
 } from '../src/wire/tcp.ts';
 import { addressOf, macOf } from './address.ts';
+import { writeIpv4Header } from './ipv4-header.ts';
 
 export interface Forged {
   from: number;
@@ -49,17 +36,13 @@ export function writeForged(view: DataView, u8: Uint8Array, at: number, f: Forge
   u8.set(macOf(f.to), at);
   u8.set(macOf(f.from), at + 6);
   view.setUint16(at + ETH_TYPE, ETH_TYPE_IPV4);
-  const ip = at + ETH_PAYLOAD;
-  view.setUint16(ip + IP_VERSION_IHL, 0x4500);
-  view.setUint16(ip + IP_LENGTH, IP_HEADER_BYTES + TCP_HEADER_BYTES);
-  view.setUint16(ip + IP_ID, 0);
-  view.setUint16(ip + IP_FRAGMENT, IP_DONT_FRAGMENT);
-  view.setUint8(ip + IP_TTL, 64);
-  view.setUint8(ip + IP_PROTOCOL, PROTOCOL_TCP);
-  view.setUint16(ip + IP_CHECKSUM, 0);
-  view.setInt32(ip + IP_SOURCE, addressOf(f.from));
-  view.setInt32(ip + IP_DESTINATION, addressOf(f.to));
-  view.setUint16(ip + IP_CHECKSUM, finish(sumShort(view, ip, IP_HEADER_BYTES)), true);
+  writeIpv4Header(view, at + ETH_PAYLOAD, {
+    protocol: PROTOCOL_TCP,
+    source: addressOf(f.from),
+    destination: addressOf(f.to),
+    fragment: IP_DONT_FRAGMENT,
+    payloadBytes: TCP_HEADER_BYTES,
+  });
   const tcp = at + IP_PAYLOAD;
   view.setInt32(tcp, (f.fromPort << 16) | f.toPort);
   view.setInt32(tcp + TCP_SEQUENCE, f.seq);

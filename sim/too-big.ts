@@ -23,20 +23,7 @@ import {
   UNREACHABLE_TOO_BIG,
 } from '../src/wire/icmp.ts';
 import { ICMP6_CHECKSUM, ICMP6_QUOTE, ICMP6_REST, ICMP6_TOO_BIG } from '../src/wire/icmpv6.ts';
-import {
-  IP_CHECKSUM,
-  IP_DESTINATION,
-  IP_FRAGMENT,
-  IP_HEADER_BYTES,
-  IP_ID,
-  IP_LENGTH,
-  IP_PAYLOAD,
-  IP_PROTOCOL,
-  IP_SOURCE,
-  IP_TTL,
-  IP_VERSION_IHL,
-  PROTOCOL_ICMP,
-} from '../src/wire/ipv4.ts';
+import { IP_HEADER_BYTES, IP_PAYLOAD, IP_SOURCE, PROTOCOL_ICMP } from '../src/wire/ipv4.ts';
 import {
   IP6_DESTINATION,
   IP6_HEADER_BYTES,
@@ -46,6 +33,7 @@ import {
   PROTOCOL_ICMP6,
 } from '../src/wire/ipv6.ts';
 import { ROUTER_ADDRESS, ROUTER_ADDRESS6 } from './address.ts';
+import { writeIpv4Header } from './ipv4-header.ts';
 
 /** An IP header without options, and eight bytes behind it. */
 const QUOTED_BYTES = IP_HEADER_BYTES + 8;
@@ -62,19 +50,15 @@ export function writeTooBig(
   u8.copyWithin(at, frame + 6, frame + 12);
   setMac(view, at + 6, ROUTER_MAC_HIGH, 1);
   view.setUint16(at + ETH_TYPE, ETH_TYPE_IPV4);
-  const ip = at + ETH_PAYLOAD;
   const icmp = at + IP_PAYLOAD;
   const icmpBytes = ICMP_QUOTE + QUOTED_BYTES;
-  view.setUint16(ip + IP_VERSION_IHL, 0x4500);
-  view.setUint16(ip + IP_LENGTH, IP_HEADER_BYTES + icmpBytes);
-  view.setUint16(ip + IP_ID, 0);
-  view.setUint16(ip + IP_FRAGMENT, 0);
-  view.setUint8(ip + IP_TTL, 64);
-  view.setUint8(ip + IP_PROTOCOL, PROTOCOL_ICMP);
-  view.setUint16(ip + IP_CHECKSUM, 0);
-  view.setInt32(ip + IP_SOURCE, ROUTER_ADDRESS);
-  view.setInt32(ip + IP_DESTINATION, view.getInt32(frame + ETH_PAYLOAD + IP_SOURCE));
-  view.setUint16(ip + IP_CHECKSUM, finish(sumShort(view, ip, IP_HEADER_BYTES)), true);
+  writeIpv4Header(view, at + ETH_PAYLOAD, {
+    protocol: PROTOCOL_ICMP,
+    source: ROUTER_ADDRESS,
+    destination: view.getInt32(frame + ETH_PAYLOAD + IP_SOURCE),
+    fragment: 0,
+    payloadBytes: icmpBytes,
+  });
   view.setUint8(icmp + ICMP_TYPE, ICMP_UNREACHABLE);
   view.setUint8(icmp + ICMP_CODE, UNREACHABLE_TOO_BIG);
   view.setUint16(icmp + ICMP_CHECKSUM, 0);

@@ -76,12 +76,18 @@ export function startPinned(cpu: number, command: readonly string[]): Running {
   };
 }
 
-/** Runs a program that measures and prints one JSON object, on `cpu`, to its end. */
-export async function measuredBy<T>(cpu: number, command: readonly string[]): Promise<T> {
-  const { exitCode, output, errors } = await startPinned(cpu, command).ended;
-  if (exitCode !== 0) throw new Error(`${command[0]} failed: ${errors.trim()}`);
-  return JSON.parse(output) as T;
+/** What a program has measured that ends with one line of JSON, or why it has not. */
+export async function resultOf<T>({ ended, name }: Running): Promise<T> {
+  const { exitCode, output, errors } = await ended;
+  if (exitCode !== 0) throw new Error(`${name} failed: ${lastLineOf(errors)}`);
+  return JSON.parse(lastLineOf(output)) as T;
 }
+
+const lastLineOf = (text: string): string => text.trim().split('\n').at(-1)!;
+
+/** Runs such a program on `cpu`, to its end. */
+export const measuredBy = <T>(cpu: number, command: readonly string[]): Promise<T> =>
+  resultOf(startPinned(cpu, command));
 
 /** Path of a program, or undefined. */
 export function findProgram(name: string): string | undefined {
