@@ -4,8 +4,8 @@
  *
  * - Two machines, or two hours of one, differ by more than most changes are worth; two builds that
  *   take turns on one machine do not: 10 % can be seen, which ratios of another day do not show.
- * - harness/base.ts starts each server by its own `bin/ix`; client and link are the working
- *   tree's. What is measured, and the names of the ratios: base/kinds.ts.
+ * - harness/base.ts starts each server by its own `bin/ix`; client and link are the working tree's.
+ *   What is measured, and the names of the ratios: base/kinds.ts.
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { OptionError } from '../src/errors.ts';

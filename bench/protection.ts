@@ -8,10 +8,10 @@
  *   faster).
  * - In the results, `boundary`: what it adds to a round trip, in us, round by round; and
  *   `contextSwitch`: what the kernel needs on the server's core to go from one process to another
- *   (bench/peers/context-switch.c), measured in the same rounds. Their ratio is
- *   addedContextSwitches: a protected round trip enters the application and comes back, so two are
- *   the least, and three at most are the target. The paper's protection costs a VM exit a batch
- *   (OSDI'14 section 4.3).
+ *   (bench/peers/context-switch.c), measured in the same rounds.
+ * - Their ratio is addedContextSwitches: a protected round trip enters the application and comes
+ *   back, so two are the least, and three at most are the target. The paper's protection costs a VM
+ *   exit a batch (OSDI'14 section 4.3).
  * - Not here: what either side allocates per message, which takes millions of them:
  *   test/acceptance/allocation.live.test.ts.
  */

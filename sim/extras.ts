@@ -1,6 +1,6 @@
 /**
- * Features of a scenario that joined later: drawn from streams of their own, so that a seed keeps
- * all it had.
+ * Features of a scenario that are drawn from streams of their own: one more of them changes nothing
+ * of what a seed had.
  *
  * - ECN and congestion controllers of hosts, TCP options that they lack, routers that mark, black
  *   holes (a smaller MTU, and no word about it), hosts that reboot, applications that lose

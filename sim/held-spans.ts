@@ -1,5 +1,6 @@
 /**
- * Stretches of received bytes that an application was handed and has not given back, in order.
+ * What an application was handed of received bytes and has not given back: a queue of stretches,
+ * since bytes are given back in the order they came, in pieces of any size.
  */
 export class HeldSpans {
   #spans: number[] = [];

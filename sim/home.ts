@@ -1,6 +1,6 @@
 /**
- * What a host says of itself: what it had to drop, and at the end of a run whether everything came
- * back.
+ * What a host says of itself: at the end of a run that everything came back (flows, frames, timers,
+ * what libix lent), and before it what it had to drop, which excuses what a flow did not achieve.
  */
 import type { CounterName } from '../src/counters.ts';
 import type { Host } from './host.ts';

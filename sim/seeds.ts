@@ -1,5 +1,10 @@
 /**
  * Runs of many seeds, and how they are told of.
+ *
+ * - Whatever is printed of a failed run is enough to repeat it.
+ * - One hash of all runs: two machines that print the same have run the same.
+ *
+ * Called by main.ts.
  */
 import type { RunResult } from './run.ts';
 import { Simulator } from './run.ts';

@@ -1,5 +1,11 @@
 /**
- * What the applications of a run see of each other and of virtual time.
+ * What the applications of a run share: virtual time, and where the two ends of a flow find each
+ * other.
+ *
+ * - A server knows who knocks by addresses and ports alone; the flow that was added last under them
+ *   is meant.
+ * - Whatever is found wrong in a callback that may not throw is kept in `failure`, and ends the run
+ *   at its next step.
  */
 import type { Endpoint } from './endpoint.ts';
 import type { FlowPlan } from './plan.ts';

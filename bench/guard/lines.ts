@@ -1,5 +1,8 @@
 /**
- * What the guard measures: the contenders behind its ratios, each once a round.
+ * The contenders of the guard. Each is measured once a round, whatever number of ratios it stands
+ * in, and only if a ratio that is wanted needs it.
+ *
+ * Called by bench/guard.ts.
  */
 import {
   CABLE_SERVER_ADDRESS,

@@ -1,6 +1,6 @@
 /**
- * Compiles the peers that are written in C: bench/peers/NAME.c to build/NAME, when the source is
- * newer.
+ * Compiles the peers that are written in C, bench/peers/NAME.c to build/NAME, when the source is
+ * newer: as their users would (-O2), and without a warning.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync } from 'node:fs';

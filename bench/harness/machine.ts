@@ -1,5 +1,6 @@
 /**
- * The machine that a benchmark ran on, so that a result can be read later.
+ * The machine that a benchmark ran on, and whether others use it: a figure of a machine whose cores
+ * were not idle is no claim, and a result that is read later must say so.
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';

@@ -1,5 +1,6 @@
 /**
- * The clients of the experiments, by what they do: always our dataplane, on the client's core.
+ * The clients of the experiments. Always our dataplane, on the client's core, with the run's times:
+ * so two contenders differ in their servers alone.
  */
 import type { Sample } from '../harness/rounds.ts';
 import { runClient } from '../harness/run.ts';

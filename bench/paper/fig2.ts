@@ -1,13 +1,14 @@
 /**
  * Fig. 2: NetPIPE. One-way latency and bandwidth between two hosts over the size of the message.
  *
- * The paper: NetPIPE's TCP module on both hosts, IX to IX, Linux to Linux, mTCP to mTCP, 10 GbE;
- * 5.7 us one way for 64 bytes against 24 us; half of the bandwidth at 20 KB against 385 KB. Ours:
- * the same exchange, ours to ours and Linux to Linux (peers/netpipe.c, the kernel's TCP on both
- * ends, in two namespaces), over a veth pair; and our client against Linux, which shows one end of
- * it. Differs: no wire and no NIC: a veth carries a frame in about a microsecond, has no rate, and
- * hands Linux's 64 KB segments over whole (its offloads are on between two kernels; ours sends
- * frames of 1514 bytes). So bandwidth is what the cores do.
+ * - The paper: NetPIPE's TCP module on both hosts, IX to IX, Linux to Linux, mTCP to mTCP, 10 GbE;
+ *   5.7 us one way for 64 bytes against 24 us; half of the bandwidth at 20 KB against 385 KB.
+ * - Ours: the same exchange, ours to ours and Linux to Linux (peers/netpipe.c, the kernel's TCP on
+ *   both ends, in two namespaces), over a veth pair; and our client against Linux, which shows one
+ *   end of it.
+ * - Differs: no wire and no NIC. A veth carries a frame in about a microsecond, has no rate, and
+ *   hands Linux's 64 KB segments over whole (its offloads are on between two kernels; ours sends
+ *   frames of 1514 bytes). So bandwidth is what the cores do.
  */
 import { fileURLToPath } from 'node:url';
 import { Netlink } from '../../src/control/link/netlink.ts';

@@ -2,12 +2,13 @@
  * Fig. 3: echo. Messages a second over cores, over messages per connection, and over the size of
  * the message.
  *
- * The paper: 24 client threads on 18 machines against one server, 10 and 4x10 GbE; a connection
- * carries n messages of s bytes, one at a time, and ends with RST. At n = 1024 8.8x Linux and 1.9x
- * mTCP per socket; 10 GbE full with 3 cores. Ours: 64 connections, one message in flight each, one
- * server core and one client core. Differs: one client core instead of 18 machines, so above a
- * point the client is the limit, most of all for ours (the client is our own stack). No run over
- * cores: `--threads` serves with as many, but each wants a generator's core beside it.
+ * - The paper: 24 client threads on 18 machines against one server, 10 and 4x10 GbE; a connection
+ *   carries n messages of s bytes, one at a time, and ends with RST. At n = 1024 8.8x Linux and
+ *   1.9x mTCP per socket; 10 GbE full with 3 cores.
+ * - Ours: 64 connections, one message in flight each, one server core and one client core.
+ * - Differs: one client core instead of 18 machines, so above a point the client is the limit, most
+ *   of all for ours (the client is our own stack). No run over cores: `--threads` serves with as
+ *   many, but each wants a generator's core beside it.
  */
 import { availableParallelism } from 'node:os';
 import { onLink } from '../harness/bench.ts';

@@ -1,14 +1,14 @@
 /**
  * Fig. 4: many connections. Messages a second, and memory, over the number of open connections.
  *
- * The paper: 64 B echo from 18 clients over 10 to 250,000 connections; IX peaks at 10x Linux and
- * keeps 47 % of its own peak at 250,000 (cache misses: the state no longer fits). Ours: so many
- * connections open in one process, 64 messages in flight, each on the connection whose turn it is,
- * so that every state is cold when it is touched. The run counts only if every connection has
- * answered. Differs: one client core, whose own state is as cold as the server's and whose share of
- * the loss is in the figure; and 16 server ports, because one client address has 64,000. Linux'
- * server is one process a port where the limit of open files cannot be raised. Each point has a
- * fresh server.
+ * - The paper: 64 B echo from 18 clients over 10 to 250,000 connections; IX peaks at 10x Linux and
+ *   keeps 47 % of its own peak at 250,000 (cache misses: the state no longer fits).
+ * - Ours: so many connections open in one process, 64 messages in flight, each on the connection
+ *   whose turn it is, so that every state is cold when it is touched. The run counts only if every
+ *   connection has answered. Each point has a fresh server.
+ * - Differs: one client core, whose own state is as cold as the server's and whose share of the
+ *   loss is in the figure; and 16 server ports, because one client address has 64,000. Linux'
+ *   server is one process a port where the limit of open files cannot be raised.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

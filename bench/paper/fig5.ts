@@ -2,17 +2,19 @@
  * Fig. 5 and Table 2: memcached under the workloads ETC and USR, latency against throughput, and
  * the highest rate with a 99th percentile of at most 500 us.
  *
- * The paper: mutilate, 23 client machines for load and one that measures, memcached 1.4.18 on IX
- * and on Linux, 6 or 8 cores: 3.6x (USR) and 2.8x (ETC) the throughput of Linux within the
- * objective, half the tail at low load. Ours: our kv, Debian's memcached (one thread) and a Node
- * store on the kernel's TCP, one server core; our generator (src/load) on the other core, open
- * loop, Poisson-like arrivals of the workload, timed from when a request was due. Differs: our
- * store is not memcached itself; one client core makes all of the load, and where it falls behind
- * that counts against the server (requests are timed from when they were due). The objective is
- * searched by halving. A virtual machine takes cores away for whole milliseconds, which above 1 %
- * of the time is a 99th percentile of milliseconds, whoever serves. So how often it does is
- * measured beside it (hiccups.c), and a run is cut into WINDOWS, of which the quietest quarter
- * judges, for everybody. By the whole run, as in the paper, stands beside it (wholeP99Ns,
+ * - The paper: mutilate, 23 client machines for load and one that measures, memcached 1.4.18 on IX
+ *   and on Linux, 6 or 8 cores: 3.6x (USR) and 2.8x (ETC) the throughput of Linux within the
+ *   objective, half the tail at low load.
+ * - Ours: our kv, Debian's memcached (one thread) and a Node store on the kernel's TCP, one server
+ *   core; our generator (src/load) on the other core, open loop, Poisson-like arrivals of the
+ *   workload, timed from when a request was due.
+ * - Differs: our store is not memcached itself; one client core makes all of the load, and where it
+ *   falls behind that counts against the server.
+ *
+ * The objective is searched by halving. A virtual machine takes cores away for whole milliseconds,
+ * which above 1 % of the time is a 99th percentile of milliseconds, whoever serves. So how often it
+ * does is measured beside it (hiccups.c), and a run is cut into WINDOWS, of which the quietest
+ * quarter judges, for everybody. By the whole run, as in the paper, stands beside it (wholeP99Ns,
  * sloWholePerSecond).
  */
 import type { LoadResult } from '../../src/load/result/result.ts';

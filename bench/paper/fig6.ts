@@ -1,11 +1,12 @@
 /**
  * Fig. 6: the batch bound B.
  *
- * The paper: memcached (USR) with B = 1, 2, 8, 16, 64: 29 % more throughput at B = 16 than at B =
- * 1, nothing above; no difference of the tail at low load, because a batch is never waited for.
- * Ours: kv, GETs of 32 byte values, one server core; saturation with 256 connections, low load with
- * 4; 95 % hits. Differs: closed loop at both loads (the tail at low load is that of 4 connections
- * with one request in flight); the client has one core and B = 64.
+ * - The paper: memcached (USR) with B = 1, 2, 8, 16, 64: 29 % more throughput at B = 16 than at B =
+ *   1, nothing above; no difference of the tail at low load, because a batch is never waited for.
+ * - Ours: kv, GETs of 32 byte values, one server core; saturation with 256 connections, low load
+ *   with 4; 95 % hits.
+ * - Differs: closed loop at both loads (the tail at low load is that of 4 connections with one
+ *   request in flight); the client has one core and B = 64.
  */
 import { CABLE_SERVER_ADDRESS, onCable, oursOnCable } from '../harness/cable.ts';
 import { echoPlan, kvGets } from './clients.ts';

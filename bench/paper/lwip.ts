@@ -1,12 +1,12 @@
 /**
  * lwIP: the stack that IX started from, against ours, both at the end of a cable.
  *
- * The paper: IX' dataplane is lwIP, changed for multi-core; it is not compared with lwIP itself.
- * Ours: Debian's lwIP (C, raw API, one thread; peers/echo-lwip.c) and our stack behind the same
- * shared-memory rings, the same client at the other end, polling; echo of 64 B. Differs: nothing of
- * the paper's; it is what the question "TypeScript against C" needs. Where both servers are faster
- * than the client (our stack, one core), the ratio is near 1 and says only that both kept up with
- * it.
+ * - The paper: IX' dataplane is lwIP, changed for multi-core; it is not compared with lwIP itself.
+ * - Ours: Debian's lwIP (C, raw API, one thread; peers/echo-lwip.c) and our stack behind the same
+ *   shared-memory rings, the same client at the other end, polling; echo of 64 B.
+ * - Differs: nothing of the paper's; it is what the question "TypeScript against C" needs. Where
+ *   both servers are faster than the client (our stack, one core), the ratio is near 1 and says
+ *   only that both kept up with it.
  */
 import {
   CABLE_SERVER_ADDRESS,

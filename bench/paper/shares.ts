@@ -1,12 +1,13 @@
 /**
  * Where the processor's time goes: kernel, stack, application.
  *
- * The paper: section 5.5: at peak memcached throughput Linux spends about 75 % of its time in the
- * kernel, IX less than 10 %. Ours: the server's core under saturation, from /proc/stat: user
- * against system + interrupts. The user part of ours is divided by V8's sampling profiler:
- * application, libix, stack, driver and loop. Differs: our packets still cross the kernel's AF_XDP
- * and veth code, which a NIC in zero-copy mode would not need. The profiler itself costs some
- * speed, so rates are not reported here.
+ * - The paper, section 5.5: at peak memcached throughput Linux spends about 75 % of its time in the
+ *   kernel, IX less than 10 %.
+ * - Ours: the server's core under saturation, from /proc/stat: user against system + interrupts.
+ *   The user part of ours is divided by V8's sampling profiler: application, libix, stack, driver
+ *   and loop.
+ * - Differs: our packets still cross the kernel's AF_XDP and veth code, which a NIC in zero-copy
+ *   mode would not need. The profiler itself costs some speed, so rates are not reported here.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

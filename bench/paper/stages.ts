@@ -1,11 +1,13 @@
 /**
  * Where the time of one request goes, step by step of the elastic thread's cycle.
  *
- * The paper: section 5.4 and the discussion of Fig. 6 account for latency in prose; it has no such
- * table. Ours: echo of 64 B on a thread built like the real one whose steps are wrapped by a
- * stopwatch (peers/staged-echo.ts), with one request at a time and with 64 connections. What is
- * left of the round trip is the client, its kernel and the link. Differs: the stopwatch slows the
- * server by some tens of nanoseconds a step (its own cost is taken off).
+ * - The paper: section 5.4 and the discussion of Fig. 6 account for latency in prose; it has no
+ *   such table.
+ * - Ours: echo of 64 B on a thread built like the real one whose steps are wrapped by a stopwatch
+ *   (peers/staged-echo.ts), with one request at a time and with 64 connections. What is left of the
+ *   round trip is the client, its kernel and the link.
+ * - Differs: the stopwatch slows the server by some tens of nanoseconds a step (its own cost is
+ *   taken off).
  */
 import { onLink } from '../harness/bench.ts';
 import { peerSource } from '../harness/compile.ts';

@@ -2,10 +2,12 @@
  * Sends raw frames through the AF_XDP driver, keeps WINDOW of them in flight, counts those that
  * come back.
  *
+ * - Frames that do not come back within 100 ms of silence count as lost and are sent again.
+ *
  * Usage: node bench/peers/frame-generator.ts IFNAME WINDOW SECONDS [--bytes N] [--cpu N]
- * [--generic] [--lend FRAMES] Prints one JSON object: { frames, seconds, rate, lost, rttNs }; rttNs
- * (median) only with WINDOW 1. Frames that do not come back within 100 ms of silence count as lost
- * and are sent again.
+ * [--generic] [--lend FRAMES]
+ * Prints one JSON object: { frames, seconds, rate, lost, rttNs }; rttNs (median) only with WINDOW
+ * 1.
  */
 import { parseArgs } from 'node:util';
 import { Arena } from '../../src/arena/arena.ts';

@@ -2,9 +2,10 @@
  * The limit of the machine for this driver: swaps the MAC addresses of every frame and sends it
  * back, nothing else.
  *
+ * - Takes all frames of the interface.
+ *
  * Usage: node bench/peers/reflector.ts IFNAME [--cpu N] [--seconds S] [--generic] [--lend FRAMES]
- * Takes all frames of the interface. Prints one JSON object at the end: { frames, seconds, rate,
- * mode }.
+ * Prints one JSON object at the end: { frames, seconds, rate, mode }.
  */
 import { parseArgs } from 'node:util';
 import { Arena } from '../../src/arena/arena.ts';

@@ -1,5 +1,6 @@
 /**
- * Seeded randomness: integers only, nothing allocated. The seed is printed and can be given again.
+ * Chance in the soak: mulberry32, integers only, nothing allocated, so that drawing costs a
+ * full-rate source next to nothing. The seed is printed and can be given again.
  */
 export class Dice {
   #state: number;

@@ -3,8 +3,8 @@
  * a few requests word for word, then a closed loop for two seconds, and the rate.
  *
  * - `options`: address, port, app ('kv' or anything that echoes), seconds.
- * - Reports `{ kind: 'transcript', line }` for each line and stops its dataplane at the end; or `{
- *   kind: 'failed', line }` once, when it cannot connect, is left, or gets no answer.
+ * - Reports a line each as { kind: 'transcript', line } and stops its dataplane at the end; or says
+ *   once why it cannot (not connected, left alone, no answer), as { kind: 'failed', line }.
  */
 import { DEAD } from '../gate/abi.ts';
 import type { Application, Connection, Handlers, Ix } from '../libix/index.ts';

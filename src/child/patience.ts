@@ -1,5 +1,6 @@
 /**
- * Waiting for a child that starts, but not for ever: `--start-timeout`.
+ * A child may take so long to start and no longer (`--start-timeout`): what blocks it becomes an
+ * error with words, not a command that says nothing.
  *
  * Called by control/service/life.ts and control/children/application-process.ts.
  */

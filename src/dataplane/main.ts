@@ -2,9 +2,9 @@
  * The dataplane process: reads its configuration from the control plane, runs one worker per
  * elastic thread, and passes messages on.
  *
- * - Start: configuration in; `attached` out when every driver is bound and the process has
- *   locked itself down; `go` in when frames flow, within the time that a start may take; domain
- *   inline only: `ready` out when the application listens.
+ * - Start: configuration in; `attached` out when every driver is bound and the process has locked
+ *   itself down; `go` in when frames flow, within the time that a start may take; domain inline
+ *   only: `ready` out when the application listens.
  * - Later: `application-gone N` in when the application's process has ended: its flows end, its
  *   buffers come back, `dropped` out; `state N` in, and out what every thread holds. N is the
  *   control plane's number of its question. `link-up` in when the link is up again.

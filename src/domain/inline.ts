@@ -1,6 +1,8 @@
 /**
- * Domain inline: the application is loaded into the elastic thread. Trusted code, or code under
- * test.
+ * Domain inline: the application is loaded into the elastic thread, and its turn is a call.
+ *
+ * - So it is back whenever `enter` returns, and nothing stands between: an application that loops
+ *   stops the stack, one that exits ends the dataplane. For trusted code, and for tests.
  */
 import { Ix, type IxHooks, type IxParts } from '../libix/ix.ts';
 import { connectionsOf } from '../limits.ts';

@@ -1,14 +1,14 @@
 /**
  * Domain process: the application runs in a process of its own and is entered once a batch.
  *
- * - The two gate arrays are memfds that both processes map; the event array is read-only over
- *   there. Turns are numbered: the dataplane writes the number of the turn that begins (GATE_TURN),
- *   the application writes it back when its calls are complete (GATE_DONE). Run to completion is
- *   kept: on one core the futex hands the core over and back (5.5-6 us a round trip on the machine
- *   this was written on, so it is paid once per batch). Mostly the kernel runs the application
- *   already inside our wake; only when it does not do we wait, and are to be woken (GATE_WAITED).
- *   sched_yield between two threads that can both run is faster by itself (4 us), but echoed 9 %
- *   fewer messages with 64 connections.
+ * - Turns are numbered: the dataplane writes the number of the turn that begins (GATE_TURN), the
+ *   application writes it back when its calls are complete (GATE_DONE). Between the two both arrays
+ *   are the application's; they are memfds that both map, the event array read-only over there.
+ * - Run to completion is kept: on one core the futex hands the core over and back. That is 5.5 to 6
+ *   us a round trip, hence once a batch. Mostly the kernel runs the application already inside our
+ *   wake; only when it does not do we wait, and are to be woken (GATE_WAITED). sched_yield between
+ *   two threads that can both run is faster by itself (4 us), but echoed 9 % fewer messages with 64
+ *   connections.
  * - Placement `split`: the application polls on a core of its own, and the dataplane does not wait
  *   for it but goes on with its NIC; `isBack` is asked in each iteration. Still one turn at a time.
  * - An application that does not come back within WATCHDOG_US (WAKING_US when it slept) keeps the

@@ -16,8 +16,7 @@
  *     const socket = ix.udp(7, {
  *       received(socket, offset, length, address, port) {
  *         ix.u8.copyWithin(answer, offset, offset + length); // `answer`: from ix.alloc
- *         socket.send(answer, length, address, port); // to IPv6: `socket.source` instead of
- *         `address`
+ *         socket.send(answer, length, address, port); // IPv6: socket.source for address
  *       },
  *     });
  *

@@ -5,8 +5,8 @@
  * - `dispatch` is the application's whole turn: results of the last batch, all events, end-of-batch
  *   callbacks, then the next batch. The dataplane calls it (domain inline) or the application's own
  *   process does (domain process).
- * - What an application sees of it is the interface of the same name in application.ts; the rest
- *   is for whoever gives it its turns.
+ * - What an application sees of it is the interface of the same name in application.ts; the rest is
+ *   for whoever gives it its turns.
  * - Calls that need a result of their own (listen, udp_bind, timer) go through requests.ts: rare,
  *   so they may allocate.
  * - What an application gives is checked when it is given (arguments.ts).

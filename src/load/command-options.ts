@@ -1,10 +1,10 @@
 /**
  * The words of `bin/ix load` as settings of a generator.
  *
- * - What a generator checks (generator/options.ts) is checked there; here are names, units and
- *   workload files.
- * - A workload file is one JSON object with the names of FILE_NAMES: the options of the same
- *   meaning, which go before it.
+ * - Names, units and workload files only. What a value may be, the generator checks
+ *   (generator/options.ts), since a benchmark or another machine may give it as well.
+ * - A workload file is one JSON object with the names of FILE_NAMES; the command line goes before
+ *   it.
  */
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';

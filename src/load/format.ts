@@ -1,5 +1,10 @@
 /**
- * Results of load points for people (a table) and for programs (CSV; JSON is the result itself).
+ * Results of load points as people read them (a table) and as CSV; as JSON a result is itself.
+ *
+ * - What a result says of the generator, and not of the server, is a warning beside it: requests
+ *   that left late, or were never answered.
+ * - All runs have the same CSV columns, so that their files can be joined; what a closed loop does
+ *   not have is an empty field.
  */
 import type { LoadProgress, LoadResult } from './result/result.ts';
 import { percentileNs } from './scan.ts';

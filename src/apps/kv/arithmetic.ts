@@ -8,7 +8,7 @@
  *   (memcached drops the padding in that case, so its answer depends on how fast the client reads;
  *   ours does not.)
  *
- * Called by Commands. Read first: memcached.c `do_add_delta`.
+ * Called by commands.ts. Read first: memcached.c `do_add_delta`.
  */
 import type { Memory } from './host.ts';
 import { EXPTIME, fitsChunk, KEY_START } from './layout.ts';

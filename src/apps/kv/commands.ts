@@ -4,7 +4,7 @@
  * - What a wrong argument is answered with, and whether `noreply` silences it, is memcached
  *   1.6.18's (the differential test compares byte for byte).
  *
- * Called by Protocol with a complete line. Read first: memcached's proto_text.c
+ * Called by protocol.ts with a complete line. Read first: memcached's proto_text.c
  * `process_command_ascii`.
  */
 import { type Arithmetic, NON_NUMERIC, OUT_OF_MEMORY } from './arithmetic.ts';

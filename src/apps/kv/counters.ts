@@ -1,11 +1,13 @@
 /**
- * What the store counts: one list of names, one double each; what `stats` prints comes from here.
+ * What the store counts: one list of names, one double each (they pass 2^31; exact to 2^53); what
+ * `stats` prints comes from here.
  *
- * - Names are memcached's, but for those at the end: `binary_refused`, connections ended because
- *   they spoke the binary protocol; `blocks_swallowed`, values of refused storage lines that were
- *   dropped; `blocks_unreadable`, connections ended because nothing said how long such a value was;
- *   `long_lines_refused`, connections ended because the keys of an unfinished line were too much to
- *   keep. Doubles, because they pass 2^31; exact to 2^53.
+ * - Names are memcached's, but for the last ones.
+ * - `binary_refused`: connections ended because they spoke the binary protocol.
+ * - `blocks_swallowed`: values of refused storage lines that were dropped; `blocks_unreadable`:
+ *   connections ended because nothing said how long such a value was.
+ * - `long_lines_refused`: connections ended because the keys of an unfinished line were too much to
+ *   keep.
  * - `byClass` holds the columns that `stats slabs` and `stats items` show for each size class.
  */
 const NAMES = [

@@ -11,7 +11,7 @@
  *   in its record.
  * - Keys are percent-encoded, lines end in a bare LF, as memcached's do.
  *
- * Called by Commands, Replies and kv.ts. Read first: memcached's doc/protocol.txt, crawler.c.
+ * Called by commands.ts, replies.ts and kv.ts. Read first: memcached's doc/protocol.txt, crawler.c.
  */
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection, KvHost } from './host.ts';

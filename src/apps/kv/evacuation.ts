@@ -8,7 +8,7 @@
  * - Emptying a page of the smallest items is 10,900 moves or unlinkings: one or two milliseconds,
  *   the longest thing this store ever does.
  *
- * Called by Eviction. Read first: memcached's slabs.c `slab_rebalance_move`.
+ * Called by eviction.ts. Read first: memcached's slabs.c `slab_rebalance_move`.
  */
 import type { Memory } from './host.ts';
 import { FREE, LINKED, META, REFS } from './layout.ts';

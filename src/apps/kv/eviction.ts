@@ -14,7 +14,7 @@
  * - Balance: when a class evicts items much younger than another class keeps, it takes a page of
  *   that class; the next one when that is used up.
  *
- * Called by Store.allocate. Read first: memcached's items.c `lru_pull_tail`, doc/new_lru.txt.
+ * Called by store.ts. Read first: memcached's items.c `lru_pull_tail`, doc/new_lru.txt.
  */
 import { CLASS_COUNT, COUNT } from './counters.ts';
 import { Evacuation } from './evacuation.ts';

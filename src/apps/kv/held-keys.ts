@@ -11,7 +11,7 @@
  *   `long_lines_refused`.
  * - A block that was never taken has not been touched: there is no memory behind it.
  *
- * Called by Retrieval.
+ * Called by retrieval.ts.
  */
 import type { Memory } from './host.ts';
 import { KEY_MAX, MEBIBYTE } from './layout.ts';

@@ -11,7 +11,7 @@
  *   alone for twice as long as the last time, up to WAIT_MAX, so that a cache of mixed lifetimes is
  *   not crawled all day.
  *
- * Called by Store, Crawler.
+ * Called by store.ts and crawler.ts.
  */
 import type { Slabs } from './slabs.ts';
 

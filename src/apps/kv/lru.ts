@@ -5,7 +5,7 @@
  *   item that comes to the tail goes back to the head once (the store's eviction does that: "second
  *   chance", as memcached's segments).
  *
- * Called by Store.
+ * Called by store.ts.
  */
 import { CLASS_MASK, LRU_NEXT, LRU_PREV, META } from './layout.ts';
 

@@ -9,8 +9,7 @@
  * - The tail (`\r\nEND\r\n`) is never cut: the last piece has all of it, and possibly no data.
  * - Pieces are taken one by one, when there is data for them (Store.extend).
  *
- * Called by Store, Writer, Replies, Eviction. Read first: memcached's items.c
- * `do_item_alloc_chunk`.
+ * Called by store.ts. Read first: memcached's items.c `do_item_alloc_chunk`.
  */
 import type { Memory } from './host.ts';
 import type { Images } from './image.ts';

@@ -11,7 +11,8 @@
  * - What comes behind as many bytes as the line says is the next command, whatever the client
  *   meant.
  *
- * Called by Updates and Protocol with a complete line. Read first: memcached's doc/protocol.txt.
+ * Called by updates.ts and protocol.ts with a complete line. Read first: memcached's
+ * doc/protocol.txt.
  */
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection } from './host.ts';

@@ -10,7 +10,7 @@
  * - While the end of a line has not come, what cannot be answered is held (held-keys.ts), so that
  *   its client can go on writing; with the end here, input waits in libix as always.
  *
- * Called by Protocol. Read first: memcached's proto_text.c `process_get_command`.
+ * Called by protocol.ts. Read first: memcached's proto_text.c `process_get_command`.
  */
 import type { StoreClock } from './clock.ts';
 import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';

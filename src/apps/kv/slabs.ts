@@ -10,7 +10,7 @@
  * - All state but the free lists is in columns outside the arena. No policy here: who is evicted is
  *   the store's.
  *
- * Called by Store. Read first: memcached's slabs.c.
+ * Called by store.ts. Read first: memcached's slabs.c.
  */
 import { assert, VERIFY } from '../../verify.ts';
 import { CHUNK_MAX, FREE, HASH_NEXT, META, PAGE_BYTES, PIECE_CHUNK_BYTES } from './layout.ts';

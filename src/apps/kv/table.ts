@@ -7,7 +7,7 @@
  * - An item's own hash word is compared before its key, and the key four bytes at a time where both
  *   lie.
  *
- * Called by Store. Read first: memcached's assoc.c.
+ * Called by store.ts. Read first: memcached's assoc.c.
  */
 import type { Memory } from './host.ts';
 import { HASH, HASH_NEXT, KEY_MASK, KEY_SHIFT, KEY_START, META } from './layout.ts';

@@ -10,7 +10,7 @@
  *   line that cannot be read is in refusals.ts.
  * - Whether the key exists is looked at when the value is complete.
  *
- * Called by Protocol. Read first: memcached's proto_text.c `process_update_command`, memcached.c
+ * Called by protocol.ts. Read first: memcached's proto_text.c `process_update_command`, memcached.c
  * `do_store_item`.
  */
 import { CLASS_COUNT, COUNT } from './counters.ts';

@@ -6,7 +6,7 @@
  * - All together hold at most a share of the store's memory; what is beyond it costs the upload
  *   that has waited longest for bytes (Updates.dropStalled), never the one whose bytes are being
  *   taken, so that a lone one always fits.
- * - A value that arrives with its command never comes here: the way of small sets is as it was.
+ * - A value that arrives with its command never comes here.
  */
 import { COUNT } from './counters.ts';
 import { MEBIBYTE } from './layout.ts';

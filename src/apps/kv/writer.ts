@@ -8,7 +8,7 @@
  * - `append`, `fill` and `finish` return false when there is no memory for the next piece; the item
  *   is then the caller's to release.
  *
- * Called by Updates and Arithmetic.
+ * Called by updates.ts and arithmetic.ts.
  */
 import type { Memory } from './host.ts';
 import { CRLF_BYTES } from './layout.ts';

@@ -1,5 +1,5 @@
 /**
- * V8 inlines up to these sizes of bytecode (its defaults: 460 and 920), in dataplanes, applications
+ * V8's limits for inlining, in bytecode (its defaults: 460 and 920), for dataplanes, applications
  * and tests.
  *
  * - The way of a segment is many small functions: an echoed message takes 580 instead of 675 ns of

@@ -1,7 +1,7 @@
 /**
  * IPv4 addresses as people write them, and as the stack has them: big-endian integers as int32.
  *
- * Called by the control plane only.
+ * - Text becomes a number here or is an `OptionError`; no text reaches a dataplane.
  */
 import { OptionError } from '../../errors.ts';
 import { formatIpv4, parseIpv4 } from '../../wire/ipv4-text.ts';

@@ -6,8 +6,6 @@
  *   beside other IPv4 addresses nothing.
  * - The link-local address has an interface identifier of its own, made from the MAC address and
  *   the configured address: never the kernel's, whose interface it may be (RFC 7217's idea).
- *
- * Called by the control plane only.
  */
 import { createHash } from 'node:crypto';
 import { OptionError } from '../../errors.ts';

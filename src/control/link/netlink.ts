@@ -6,9 +6,8 @@
  * - Every request waits for the kernel's answer; a refusal is a `NetlinkError` with the errno.
  * - Synchronous and allocating: set-up code.
  *
- * Called by network.ts, links.ts, watch.ts and cli/stat.ts; here so that a machine without iproute2
- * will do. Read first: man 7 rtnetlink, man 7 netlink; linux/if_link.h, linux/veth.h for the
- * attributes.
+ * Called by network.ts, links.ts, watch.ts and cli/stat.ts; so a machine without iproute2 will do.
+ * Read first: man 7 rtnetlink, man 7 netlink; linux/if_link.h, linux/veth.h for the attributes.
  */
 import { must, SOCK_RAW_CLOEXEC, SYS, sys } from '../../native/sys.ts';
 import { wordsOfIpv6 } from '../../wire/ipv6-text.ts';

@@ -5,8 +5,8 @@
  *   ("Peer MTU is too large to set XDP"). So what was refused there is asked for once more here.
  * - Should it be granted now, it is taken back at once.
  *
- * Called by control/service/holdings.ts, which gives it to attachXdp. Read first:
- * net/core/dev.c `dev_xdp_attach`.
+ * Called by control/service/holdings.ts, which gives it to attachXdp. Read first: net/core/dev.c
+ * `dev_xdp_attach`.
  */
 import { askKernel, NETLINK_ROUTE, NLM_F_ACK, NLM_F_REQUEST } from './netlink-ask.ts';
 import { Message } from './netlink-message.ts';

@@ -7,8 +7,8 @@
  * - native, native-copy, zerocopy and generic are that or nothing: what the kernel refuses then is
  *   the command's failure.
  *
- * Called by control/wish/plan.ts and control/service/life.ts; said by cli/serve.ts,
- * cli/stat.ts and cli/doctor.ts.
+ * Called by control/wish/plan.ts and control/service/life.ts; said by cli/serve.ts, cli/stat.ts and
+ * cli/doctor.ts.
  */
 import type { Copied, XdpState } from '../../child/config.ts';
 import { OptionError } from '../../errors.ts';

@@ -1,10 +1,10 @@
 /**
- * Counters in the Prometheus exposition format, one metric a counter: `ix_rx_frames_total{app,
- * address}`.
+ * Counters in the Prometheus exposition format, one metric a counter, labelled with `app` and
+ * `address`: `ix_rx_frames_total`.
  *
  * - Names and counts are a dataplane's, which may lie: what cannot be a counter (below 0, infinite,
- *   not a number; a name that is none) is left out, and `ix_counters_left_out{app, address}` says
- *   how many. The other services are not touched by it.
+ *   not a number; a name that is none) is left out, and `ix_counters_left_out` says how many. The
+ *   other services are not touched by it.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { Instance } from './instances.ts';

@@ -11,8 +11,8 @@
  *   must be files, and are read up to a bound. (Whatever Node opens is O_CLOEXEC.)
  * - The lock is for its owner only: whoever could read it could hold it, and make every start wait.
  *
- * Called by instances.ts. Read first: man 2 open (O_NOFOLLOW, O_NONBLOCK), man 5
- * proc (/proc/pid/fd).
+ * Called by instances.ts. Read first: man 2 open (O_NOFOLLOW, O_NONBLOCK), man 5 proc
+ * (/proc/pid/fd).
  */
 import {
   closeSync,

@@ -1,6 +1,6 @@
 /**
- * What the kernel lets this process do, before it is tried: so that the answer is one sentence and
- * not an errno.
+ * What the kernel lets this process do, asked before it is tried: so that what is missing is one
+ * sentence, and not an errno in the middle of a start that must then be undone.
  */
 import { UserError } from '../../errors.ts';
 import {

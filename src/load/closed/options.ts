@@ -1,5 +1,9 @@
 /**
  * Options of the closed-loop clients: text from the command line in, checked numbers out.
+ *
+ * - At most MESSAGES_MAX messages in flight: each has a cell of its own for its time
+ *   (measurement.ts).
+ * - A refusal is one sentence that names the option (words.ts).
  */
 import * as v from 'valibot';
 import { integer, number, parse } from '../workload/words.ts';

@@ -1,6 +1,10 @@
 /**
- * Comparing and numbering bytes of the arena: what checks of answers are made of. Nothing is
- * allocated.
+ * What checks of answers are made of: bytes compared where they lie, a word at a time, in any
+ * alignment.
+ *
+ * - The bytes sent are pseudo-random, so that a piece of an answer that comes from another place
+ *   has other ends: its first and its last word are enough.
+ * - Nothing is allocated.
  */
 
 /**

@@ -1,8 +1,8 @@
 /**
  * The echo exchange: messages of one size, each the next of a pool of constant pseudo-random bytes.
  *
- * - Sending copies nothing, every answer is known beforehand: its length always, and the first and
- *   last word of every piece that arrives.
+ * - So sending copies nothing, and every answer is known beforehand: its length is checked always,
+ *   and the first and last word of every piece that arrives.
  */
 import type { Connection } from '../../libix/index.ts';
 import { endsAreEqual, fillRandom } from './bytes.ts';

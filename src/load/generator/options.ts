@@ -1,9 +1,10 @@
 /**
- * Options of the load generator: text in, checked numbers out. What `bin/ix load` and the
+ * Options of the load generator, text in, checked numbers out: what `bin/ix load`, agents and the
  * benchmarks give it.
  *
  * - Unknown names and bad values are refused with one sentence that names the option.
  * - A workload gives defaults to keySize, valueSize, arrival and update (workload.ts).
+ * - At most SLOTS_MAX requests in flight: each has cells of its own for its times (recorder.ts).
  */
 import * as v from 'valibot';
 import { ARRIVALS } from '../workload/arrivals.ts';

@@ -2,7 +2,9 @@
  * The connections that may take a request now: a set of small integers from which one is drawn at
  * random.
  *
- * - Add, remove and draw in constant time; nothing is allocated after start-up.
+ * - Members lie together at the front of an array, and each knows its place there. So whoever
+ *   leaves is replaced by the last one, and add, remove and draw take constant time.
+ * - Nothing is allocated after start-up.
  */
 import type { Random } from '../workload/random.ts';
 

@@ -2,8 +2,8 @@
  * A load generator on ordinary sockets as a process of its own: configuration in by the channel,
  * reports out.
  *
- * - Ends with whoever started it. Says the LoadReport of its generator; what it cannot do is a
- *   `load-failed` report.
+ * - Ends with whoever started it.
+ * - Every run ends with one report: the generator's, or `load-failed` when it threw.
  *
  * Started by point/kernel.ts.
  */

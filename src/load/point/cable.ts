@@ -1,6 +1,9 @@
 /**
  * A generator and a server of ours at the two ends of a cable (src/nic/cable.ts): two processes,
- * shared memory, nothing of the kernel, no privilege. What the generator itself can do.
+ * shared memory, nothing of the kernel, no privilege.
+ *
+ * - What stands between them costs next to nothing, so it shows what the generator itself can do.
+ * - Both end with the run, in reverse order, and the cable last.
  *
  * Called by point.ts.
  */

@@ -1,5 +1,6 @@
 /**
- * Starts a load generator on ordinary sockets (kernel/main.ts) and listens to it.
+ * A generator on ordinary sockets (kernel/main.ts), in a process that ends with this one: it makes
+ * nothing that would have to be taken away.
  *
  * Called by point.ts.
  */

@@ -3,12 +3,12 @@
  * (`bin/ix load`, the benchmarks):
  *
  *     const result = await runPoint({
- *       settings: { host: '10.78.0.3', port: 11211, workload: 'etc', connections: 64, rate: 200_000
- *       }, carrier: { via: 'dataplane', nic: 'ixclient', ip: '10.78.0.1/24', cpu: 0 },
+ *       settings: { host: '10.78.0.3', port: 11211, workload: 'etc', rate: 200_000 },
+ *       carrier: { via: 'dataplane', nic: 'ixclient', ip: '10.78.0.1/24', cpu: 0 },
  *     });
  *
- * - `settings` are the generator's (generator/options.ts); `carrier` says what the requests
- *   travel on.
+ * - `settings` are the generator's (generator/options.ts); `carrier` says what the requests travel
+ *   on.
  * - Each point is a fresh process: its own heap, its own connections. Keys are stored by each point
  *   unless `fill: 'no'`; several points and several generators: together.ts, scan.ts.
  * - Throws a UserError with one sentence when the run fails or says nothing for too long.

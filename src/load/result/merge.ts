@@ -1,6 +1,9 @@
 /**
- * One result of several generators that ran together: sums of rates and counts, histograms merged,
- * percentiles of the merged ones.
+ * One result of several generators that ran together.
+ *
+ * - Rates and counts are summed. Percentiles cannot be: they are those of the merged histograms,
+ *   which is why every result carries its own.
+ * - What is of one generator only (windows, single latencies) is left out.
  */
 import { Histogram, type HistogramData, type LatencySummary } from './histogram.ts';
 import type { LoadResult } from './result.ts';

@@ -6,8 +6,8 @@
  *   REST is another distribution for the share that is left.
  * - Names: `fb_key` and `fb_value` are mutilate's models of Facebook's ETC pool (Atikoglu et al.,
  *   SIGMETRICS 2012).
- * - Formulas as in mutilate: GEV l + s (E^-k - 1)/k with E ~ Exp(1), generalized Pareto l + s (U^-k
- *   - 1)/k.
+ * - Formulas as in mutilate, with E ~ Exp(1) and U uniform:
+ *   GEV l + s (E^-k - 1)/k, generalized Pareto l + s (U^-k - 1)/k.
  *
  * Set-up only: samples are drawn once per key.
  */

@@ -1,8 +1,6 @@
 /**
- * Words of a load run as checked numbers.
- *
- * - Unknown names and bad values are refused with one sentence that names the option.
- * - Used at start-up only.
+ * Words of a load run as checked numbers, at start-up: unknown names and bad values are refused
+ * with one sentence that names the option.
  */
 import * as v from 'valibot';
 

@@ -1,10 +1,10 @@
 /**
  * The workloads: what keys and values look like, how often a key is written, how requests arrive.
  *
+ * - A workload is a set of defaults: every option given by name replaces that part of it.
  * - `etc` and `usr` are mutilate's models of two of Facebook's memcached pools (Atikoglu et al.,
  *   SIGMETRICS 2012), as the IX paper used them (OSDI'14 section 5.5). `fixed` is mutilate's
  *   default: 30-byte keys, 200-byte values.
- * - A workload is a set of defaults: every option given by name replaces that part of it.
  */
 export const WORKLOADS = {
   etc: { keySize: 'fb_key', valueSize: 'fb_value', arrival: 'pareto', update: '0.033' },
