@@ -36,6 +36,7 @@ export const LINE_BYTES_MAX = 1 << 20;
 const SILENCE_MS = 30_000;
 /** Of a failure's text: in JSON at most six times as many bytes. */
 const FAILURE_CHARACTERS_MAX = 65_536;
+/** How long an end waits for its last line to be read: a dead control plane never will. */
 const LAST_MS = 1000;
 
 export class ChannelError extends Error {
@@ -122,7 +123,7 @@ export class Channel {
     this.#hasEnded = true;
     const end = (): never => process.exit(exitCode);
     this.#socket.end(message === undefined ? '' : lineOf(message), end);
-    setTimeout(end, LAST_MS); // nobody may be reading
+    setTimeout(end, LAST_MS);
   }
 }
 

@@ -50,7 +50,9 @@ const IF_EQUAL = 0x15;
 const IF_SET = 0x45;
 const RETURN = 0x06;
 const INSTRUCTION_BYTES = 8;
+/** A conditional jump of classic BPF has one byte for its distance. */
 const JUMP_MAX = 255;
+/** BPF_MAXINSNS: the kernel takes no longer program. */
 const INSTRUCTIONS_MAX = 4096;
 
 // struct seccomp_data: int nr, u32 arch, u64 instruction_pointer, u64 args[6]; both machines are

@@ -20,7 +20,9 @@ import type { LoadResult } from './result/result.ts';
 import type { Member } from './together.ts';
 
 const VERSION = 1;
+/** Until a connection stands; a point itself may take as long as it takes. */
 const REACH_MS = 5000;
+/** Of who has not said its token yet, too: longer than any request. */
 const LINE_BYTES_MAX = 1 << 16;
 
 const Request = v.strictObject({

@@ -18,6 +18,7 @@ import type { RunLoad } from './together.ts';
 const KEPT = 0.97;
 /** The bracket is narrowed to this share of the rate. */
 const PRECISION = 0.02;
+/** Ends a search whose answers contradict each other: halving to PRECISION takes fewer. */
 const POINTS_MAX = 12;
 
 export interface Objective {

@@ -38,6 +38,7 @@ const SPARE_EVERY = 8;
  * than ours.
  */
 const BALANCE_RATIO = 2;
+/** So much older at the least: in a young store twice of next to nothing is no difference. */
 const BALANCE_SECONDS = 10;
 
 const C_EVICTIONS = COUNT.evictions;

@@ -17,6 +17,7 @@ import type { Slabs } from './slabs.ts';
 
 /** Later than every second of the clock: items without an end, and pages without one that ends. */
 const NEVER = 0x7fffffff;
+/** Seconds: what expires in a page that was fruitless so far is still found after a minute. */
 const WAIT_MAX = 64;
 /** A visit that frees less than one of so many items was too early. */
 const WORTH = 8;

@@ -29,6 +29,7 @@ export interface StatsSettings {
 
 /** memcached's limit on what cachedump returns. */
 const CACHEDUMP_BYTES = 2 ** 21;
+/** Class numbers that memcached takes, whether they exist or not. */
 const CLASSES_MAX = 64;
 
 const SLAB_COUNTS: readonly ClassCountName[] = [

@@ -28,6 +28,7 @@ const CHUNK_BYTES = 65_536;
  * Reads of one turn of the event loop: whoever talks without end does not keep us from the rest.
  */
 const READS_MAX = 16;
+/** More than all that is ever asked of a child that reads. */
 const PENDING_BYTES_MAX = 1 << 20;
 const RETRY_MS = 10;
 const NEWLINE = 10;

@@ -51,6 +51,7 @@ const SPOKEN = [
   '../../nic/flow-groups.ts',
   '../record/record.ts',
 ];
+/** Who ends in order needs far less; who needs longer does not listen. */
 const STOP_MS = 2000;
 const LOOK_MS = 20;
 const SIGTERM = 15;

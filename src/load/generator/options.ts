@@ -13,6 +13,7 @@ import { integer, LoadOptionError, number, parse } from '../workload/words.ts';
 import { WORKLOADS, type WorkloadName } from '../workload/workload.ts';
 
 const SLOTS_MAX = 2 ** 22;
+/** Gaps of ten nanoseconds: more than any generator keeps up with. */
 const RATE_MAX = 100_000_000;
 
 const distribution = v.pipe(

@@ -28,6 +28,7 @@ const EVENTS_MAX = 64;
 const READ_BYTES = 65_536;
 /** Bytes that a handler may leave: as much again as libix gathers. */
 const HELD_MAX = 16_384;
+/** Between two rounds of Node's event loop, as a dataplane's (dataplane/runner.ts). */
 const SLICE_MS = 4;
 
 export class KernelHost implements LoadHost {

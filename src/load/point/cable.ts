@@ -18,6 +18,7 @@ import type { Generating } from './point.ts';
 
 const SERVER_ADDRESS = '10.77.0.2';
 const GENERATOR_ADDRESS = '10.77.0.1';
+/** Room for a kv server of SERVER_VALUES_MIB and all that libix needs beside it. */
 const SERVER_MIB = 768;
 const SERVER_VALUES_MIB = '512';
 
