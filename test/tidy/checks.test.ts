@@ -10,6 +10,7 @@ import {
   callersThatDoNotCall,
   FILE_LINES,
   FUNCTION_LINES,
+  headless,
   importsOut,
   importsUp,
   longFiles,
@@ -98,6 +99,12 @@ describe('lines', () => {
 });
 
 describe('comments', () => {
+  test('fileThatBeginsWithCode_isFound_testNot', () => {
+    const code = "import './b.ts';\n/** Too late. */\n";
+    assert.match(said(headless, { 'src/a.ts': code, 'src/b.ts': '' }), /^src\/a.ts .*,src\/b.ts /);
+    assert.equal(said(headless, { 'src/a.ts': `/** A. */\n${code}`, 'test/a.test.ts': code }), '');
+  });
+
   test('pathThatIsGone_isFound_inCommentsOnly', () => {
     const text = "/** As in gone.ts\n * and tcp/b.ts. See b.ts. */\nconst a = '// c.ts'; // d.ts\n";
     const tree = { 'src/a.ts': text, 'src/tcp/b.ts': '' };

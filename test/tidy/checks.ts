@@ -83,6 +83,11 @@ export const longFiles: Check = ({ project }) =>
       : [];
   });
 
+export const headless: Check = ({ project }) =>
+  project
+    .filter(({ comments }) => comments[0]?.line !== 1)
+    .map(({ path }) => `${path} begins without its contract: say what it is and what it promises`);
+
 export const pathsGone: Check = (tree) => [
   ...tree.project.flatMap(({ path, comments }) =>
     comments.flatMap(({ line, text }) =>

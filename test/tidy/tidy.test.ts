@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import {
   type Check,
   callersThatDoNotCall,
+  headless,
   importsOut,
   importsUp,
   longFiles,
@@ -33,5 +34,6 @@ test('nothingOfSrc_importsWhatIsOutside', () => holds(importsOut));
 test('lines_fitInto100Columns', () => holds(longLines));
 test('functions_haveAtMost70Lines', () => holds(longFunctions));
 test('files_haveAtMost500Lines', () => holds(longFiles));
+test('everyFile_beginsWithItsContract', () => holds(headless));
 test('everyPathNamed_isThere', () => holds(pathsGone));
 test('everyCallerNamed_calls', () => holds(callersThatDoNotCall));
