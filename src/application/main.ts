@@ -14,7 +14,12 @@ import { builtBeside } from '../built.ts';
 import { CHANNEL_FD, Channel, ChannelError, endWithParent, readLine } from '../child/channel.ts';
 import { ApplicationConfig, type ApplicationMessage } from '../child/config.ts';
 import { lockDown } from '../child/lock.ts';
-import { makeUnderWay, passedOn, type ReportMessage } from '../dataplane/reports.ts';
+import {
+  makeUnderWay,
+  passedOn,
+  type ReportMessage,
+  type WorkerInput,
+} from '../dataplane/reports.ts';
 
 type WorkerMessage = Exclude<ApplicationMessage, { type: 'report' }> | ReportMessage;
 
@@ -29,7 +34,7 @@ function run(config: ApplicationConfig, channel: Channel): void {
   config.threads.forEach((_thread, index) => {
     const reports = makeUnderWay();
     const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
-      workerData: { config, index, reports },
+      workerData: { config, index, reports } satisfies WorkerInput<ApplicationConfig>,
     });
     worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'ready') {

@@ -14,18 +14,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Arena } from '../arena/arena.ts';
 import type { ApplicationConfig, ApplicationMessage } from '../child/config.ts';
 import { failureOf, loadApplication } from '../child/module.ts';
-import { type ReportMessage, reporter } from '../dataplane/reports.ts';
+import { type ReportMessage, reporter, type WorkerInput } from '../dataplane/reports.ts';
 import { Turns } from '../domain/turns.ts';
 import { Ix } from '../libix/ix.ts';
 import { PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
 
-interface WorkerInput {
-  config: ApplicationConfig;
-  index: number;
-  reports: SharedArrayBuffer;
-}
-
-const { config, index, reports } = workerData as WorkerInput;
+const { config, index, reports } = workerData as WorkerInput<ApplicationConfig>;
 
 function say(message: Exclude<ApplicationMessage, { type: 'report' }> | ReportMessage): void {
   parentPort?.postMessage(message);

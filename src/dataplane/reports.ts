@@ -21,7 +21,15 @@ export interface ReportMessage {
   json: string;
 }
 
-/** Bytes under way, for `workerData`. */
+/** What a main thread gives each of its threads (`workerData`). */
+export interface WorkerInput<Config> {
+  config: Config;
+  /** Number of the thread. */
+  index: number;
+  /** Bytes of reports under way. */
+  reports: SharedArrayBuffer;
+}
+
 export const makeUnderWay = (): SharedArrayBuffer => new SharedArrayBuffer(4);
 
 const sizeOf = (json: string): number => Buffer.byteLength(json) + MESSAGE_BYTES;
