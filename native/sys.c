@@ -264,6 +264,13 @@ FUNCTION(ArmWatch) {
   return int32_of(env, on ? uv_poll_start(poll, UV_READABLE, watch_ready) : uv_poll_stop(poll));
 }
 
+/* loopFd(): the descriptor that is readable when this thread's event loop has something to do, timers apart */
+FUNCTION(LoopFd) {
+  uv_loop_t *loop; (void)info;
+  napi_get_uv_event_loop(env, &loop);
+  return int32_of(env, uv_backend_fd(loop));
+}
+
 /* pin(cpu): this thread runs there only; cpu < 0 lifts it */
 FUNCTION(Pin) {
   ARGS(1); int cpu = arg32(env, a[0]); cpu_set_t set; CPU_ZERO(&set);
@@ -279,7 +286,7 @@ NAPI_MODULE_INIT() {
     {"mapAt", MapAt}, {"map", Map},
     {"kick", Kick}, {"clock", Clock}, {"wait", Wait}, {"futexWait", FutexWait}, {"futexWake", FutexWake},
     {"readFrames", ReadFrames}, {"writeFrames", WriteFrames}, {"pin", Pin},
-    {"watch", WatchFd}, {"armWatch", ArmWatch},
+    {"watch", WatchFd}, {"armWatch", ArmWatch}, {"loopFd", LoopFd},
   };
   napi_set_instance_data(env, calloc(1, sizeof(Arena)), release, 0);
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

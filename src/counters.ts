@@ -51,7 +51,7 @@ const NAMES = [
   'tcpUrgent', 'tcpOutOfOrderTiny', 'tcpPartialChecksums', 'tcpPortsUsedUp',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
-  'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack', 'egressDenied',
+  'naps', 'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack', 'egressDenied',
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
   'quotaCalls', 'quotaPerSource',

@@ -34,6 +34,8 @@ export interface KvPoint {
   warmupMs: number;
   durationMs: number;
   windows?: number;
+  /** The generator sleeps while nothing is due. */
+  sleeps?: 'yes' | 'no';
 }
 
 export const loadKv = (

@@ -7,6 +7,8 @@
  * median run holds (halving.ts). Each run has a server and a generator that have just been started
  * and warmed up, so that no run is the heir of another.
  *
+ * - The generator sleeps while nothing is due, against everybody: one that spins leaves no core but
+ *   the server's to whoever else has something to do. How late it wakes is in every latency.
  * - Void where memcached itself does not keep the objective at the low rate in its median run: such
  *   a machine takes its cores away too often for anybody to be judged by whole runs.
  * - How much it takes is measured before every point (hiccups.c), and stands beside the figures.
@@ -65,7 +67,8 @@ async function run({ settings, ...rest }: Context, workload: Workload): Promise<
 const serviceOf = (settings: Settings, workload: Workload): Service => ({
   hiccups: () => hiccupsOf(settings, HICCUPS_MS),
   load: (name, rate, seconds) => {
-    const point = { rate, fill: 'yes', warmupMs: WARMUP_MS, durationMs: seconds * 1000 } as const;
+    const times = { warmupMs: WARMUP_MS, durationMs: seconds * 1000 };
+    const point = { rate, fill: 'yes', sleeps: rate > 0 ? 'yes' : 'no', ...times } as const;
     const measure = (host: string) => loadKv(settings, workload, host, point);
     if (name === 'ours') {
       return onLink('ours', (address) => startOurs({ ...kvPlan(settings), address }), measure);

@@ -5,8 +5,16 @@
  *
  * - Busy: iterations back to back for a slice of SLICE_US, then once around the event loop (about 1
  *   us).
- * - Idle: policy `spin` never sleeps; `adaptive` spins SPIN_US after the last work, then sleeps;
- *   `sleep` sleeps at once.
+ * - Idle, policy `spin`: never sleeps. `sleep`: asleep at once. `adaptive`: spins, then naps, and
+ *   is asleep SLEEP_AFTER_US after the last work.
+ * - How long it spins is learned: no longer than waking up takes (SPIN_US), and where lulls are
+ *   longer than that as a rule, hardly at all (SPIN_LITTLE_US), because then it is in vain. Who
+ *   spins all the time is who the kernel takes the core from, for milliseconds, when anybody else
+ *   has something to do; who sleeps in between is not in the way.
+ * - A nap is one system call inside the slice (nap.ts), ended by a frame, the bell, the event loop,
+ *   or the next timer of the wheel. Before it the loop is gone around once.
+ * - An application that wants a turn in every iteration and says for how long it does not
+ *   (`restUs`) is napped for, under every policy: it knows when it is due.
  * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors, unless what is behind
  *   them is gone), a timer of the wheel, or the application's own asynchronous work.
  */
@@ -17,16 +25,32 @@ import type { Doorbell } from '../domain/domain.ts';
 import { must, sys, type Watch } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
 import type { ElasticThread } from './elastic-thread.ts';
+import { BY_BELL, BY_LOOP, type Nap } from './nap.ts';
 
 const SLICE_US = 4000;
-const SPIN_US = 200;
+/** About what a nap and waking up from it take: 20 to 60 us in a virtual machine. */
+const SPIN_US = 50;
+/** So soon comes what belongs to the work before: the acknowledgement, the next request. */
+const SPIN_LITTLE_US = 10;
+const SLEEP_AFTER_US = 1000;
+/** A shorter one takes longer than it lasts. */
+const NAP_MIN_US = 10;
+/** A lull counts for so much at most, and for an eighth of what is known of them. */
+const LULL_MAX_US = 1000;
+const LULL_SHIFT = 3;
 /**
- * A wheel timer nearer than this is waited for awake: the event loop's own timers count
- * milliseconds.
+ * A wheel timer nearer than this is not slept for, but spun or napped: the event loop's own timers
+ * count milliseconds.
  */
 const NEAR_US = 1500;
 const SLEEP_MAX_US = 60_000_000;
 const C_SLEEPS = COUNTER.sleeps;
+const C_NAPS = COUNTER.naps;
+
+/** What an iteration without work is followed by. */
+const GO_ON = 0;
+const SLICE_OVER = 1;
+const ASLEEP = 2;
 
 export interface RunnerParts {
   readonly thread: ElasticThread;
@@ -35,6 +59,9 @@ export interface RunnerParts {
   readonly counters: Counters;
   readonly policy: IdlePolicy;
   readonly doorbell?: Doorbell;
+  readonly nap: Pick<Nap, 'take' | 'ended' | 'lateUs'>;
+  /** As a side says it (domain/domain.ts); absent: -1. */
+  readonly restUs?: (() => number) | undefined;
   /** A broken invariant: the thread has stopped. */
   failed(error: unknown): void;
 }
@@ -51,18 +78,27 @@ function arm(watches: readonly Watch[], on: boolean): void {
 
 export class Runner {
   readonly #parts: RunnerParts;
-  readonly #spinUs: number;
+  /** Idle for so long: it goes to sleep. */
+  readonly #sleepAfterUs: number;
   readonly #nicWatches: Watch[];
   readonly #bellWatches: Watch[] = [];
   readonly #slice = () => this.#run();
   #isScheduled = false;
   #isAsleep = false;
+  #wasAsleep = true;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
+  #lastWorkUs = 0;
+  /** There was an iteration without work since. */
+  #isLull = false;
+  /** The event loop was gone around since the last work. */
+  #isRound = false;
+  /** What a lull lasts, in eighths of a microsecond. */
+  #lull8 = 0;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
-    this.#spinUs = parts.policy === 'sleep' ? 0 : SPIN_US;
+    this.#sleepAfterUs = parts.policy === 'sleep' ? 0 : SLEEP_AFTER_US;
     this.#nicWatches = parts.nic.fds.map((fd) => watchOf(fd, () => this.wake()));
     const { doorbell } = parts;
     if (doorbell) {
@@ -113,15 +149,65 @@ export class Runner {
   #spinSlice(): boolean {
     const thread = this.#parts.thread;
     const start = thread.readClock();
-    let lastWork = start;
-    const maySleep = this.#parts.policy !== 'spin';
+    if (this.#wasAsleep) this.#lastWorkUs = start;
+    this.#wasAsleep = false;
     for (;;) {
       const isIdle = thread.turn() === 0;
       const now = thread.us;
-      if (!isIdle) lastWork = now;
-      else if (maySleep && ((now - lastWork) | 0) >= this.#spinUs) return false;
+      if (isIdle) {
+        const left = (SLICE_US - ((now - start) | 0)) | 0;
+        const what = this.#idle(now, left);
+        if (what !== GO_ON) return what === SLICE_OVER;
+      } else this.#worked(now);
       if (((now - start) | 0) >= SLICE_US || this.#isStopped) return true;
     }
+  }
+
+  #worked(now: number): void {
+    if (this.#isLull) {
+      const lull = Math.min(LULL_MAX_US, (now - this.#lastWorkUs) | 0) | 0;
+      this.#lull8 = (this.#lull8 + lull - (this.#lull8 >> LULL_SHIFT)) | 0;
+    }
+    this.#lastWorkUs = now;
+    this.#isLull = false;
+    this.#isRound = false;
+  }
+
+  /** After an iteration without work; `left` of the slice. */
+  #idle(now: number, left: number): number {
+    const { restUs, policy, wheel } = this.#parts;
+    const rest = restUs === undefined ? -1 : restUs();
+    if (rest >= 0) return this.#nap(Math.min(rest, left), now);
+    if (policy === 'spin') return GO_ON;
+    this.#isLull = true;
+    const idle = (now - this.#lastWorkUs) | 0;
+    if (idle >= this.#sleepAfterUs) {
+      const due = wheel.untilNext(now, NEAR_US);
+      return due === NEAR_US ? ASLEEP : this.#napOnceRound(Math.min(due, left), now);
+    }
+    const spin = this.#lull8 >> LULL_SHIFT > SPIN_US ? SPIN_LITTLE_US : SPIN_US;
+    if (idle < spin) return GO_ON;
+    return this.#napOnceRound(Math.min(left, this.#sleepAfterUs - idle), now);
+  }
+
+  #napOnceRound(us: number, now: number): number {
+    if (this.#isRound) return this.#nap(us, now);
+    this.#isRound = true;
+    return SLICE_OVER;
+  }
+
+  /** Naps for at most `us`, or spins if that is not worth it. */
+  #nap(us: number, now: number): number {
+    const { nic, nap, thread, wheel, counters } = this.#parts;
+    const until = wheel.untilNext(now, us) - nap.lateUs;
+    if (until < NAP_MIN_US || nic.isGone?.() === true) return GO_ON;
+    if (nic.prepareSleep?.() === false) return GO_ON;
+    counters.bump(C_NAPS);
+    const by = nap.take(until);
+    nic.wake?.();
+    if (by === 0) nap.ended(until, (thread.readClock() - now) | 0);
+    if (by & BY_BELL) this.#parts.doorbell?.drain();
+    return by & BY_LOOP ? SLICE_OVER : GO_ON;
   }
 
   #sleep(): void {
@@ -137,6 +223,7 @@ export class Runner {
   #rouse(): void {
     if (!this.#isAsleep) return;
     this.#isAsleep = false;
+    this.#wasAsleep = true;
     clearTimeout(this.#timer);
     arm(this.#nicWatches, false);
     arm(this.#bellWatches, false);

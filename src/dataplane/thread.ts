@@ -32,6 +32,7 @@ import {
 } from './assembly.ts';
 import type { ElasticThread } from './elastic-thread.ts';
 import type { Gate } from './gate.ts';
+import { Nap } from './nap.ts';
 import { Runner } from './runner.ts';
 import type { Stack } from './stack.ts';
 import type { ApplicationTimers } from './timers.ts';
@@ -117,8 +118,12 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const choices = batchMax === undefined ? {} : { batchMax };
   const thread = openElasticThread(stacked, opened, side.domain, choices);
   const { policy, failed } = options;
-  const bell = side.doorbell === undefined ? {} : { doorbell: side.doorbell };
-  const runner = new Runner({ thread, nic, wheel, counters, policy, failed, ...bell });
+  const { doorbell } = side;
+  const bell = doorbell === undefined ? {} : { doorbell };
+  const nap = new Nap(arena, nic.fds, doorbell?.fd);
+  const restUs = side.restUs && (() => side.restUs!());
+  const parts = { thread, nic, wheel, counters, policy, nap, restUs, failed };
+  const runner = new Runner({ ...parts, ...bell });
   wake = () => runner.wake();
   const close = (): boolean => {
     runner.stop();

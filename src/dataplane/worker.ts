@@ -19,6 +19,7 @@ import { sys } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
 import { reporter } from './reports.ts';
+import { scheduleElastic } from './schedule.ts';
 import { type DataplaneThread, type NicParts, openThread } from './thread.ts';
 
 interface WorkerInput {
@@ -143,6 +144,7 @@ function startProcess(shared: NonNullable<DataplaneConfig['shared']>[number]): v
 
 if (config.cpu !== undefined) sys.pin(config.cpu + index);
 const shared = config.shared?.[index];
+scheduleElastic(shared === undefined);
 if (shared === undefined) startInline().catch(failed);
 else {
   try {

@@ -52,6 +52,11 @@ export interface Side {
   leave?(): void;
   /** Rung when the application wants a turn while the thread sleeps. */
   readonly doorbell?: Doorbell;
+  /**
+   * Of an application that wants a turn in every iteration: for so many microseconds it does not.
+   * -1: it wants none but for its events.
+   */
+  restUs?(): number;
 }
 
 export interface SideParts {

@@ -50,5 +50,5 @@ export function openInlineSide(
   const { arena, layout, limits } = parts;
   const flows = connectionsOf(limits);
   const ix = new Ix({ ...given, arena, layout, flows, thread, hooks: { ...hooks, wake } });
-  return { ix, domain: new InlineDomain(ix) };
+  return { ix, domain: new InlineDomain(ix), restUs: () => ix.restUs };
 }

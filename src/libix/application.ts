@@ -172,6 +172,12 @@ export interface Ix {
   keepTurning(on: boolean): void;
 
   /**
+   * While turns are kept coming: none is needed for the next `us` microseconds, unless there is an
+   * event. Said anew in every turn; what is not rested through is spun. Domain inline only.
+   */
+  rest(us: number): void;
+
+  /**
    * Four words as people write them, of either version: `socket.source`, `knock.remote`. Text stays
    * as it is. Throws IxArgumentError for a number, which is IPv4's address but of IPv6 a quarter.
    */

@@ -101,6 +101,7 @@ export class Ix implements application.Ix {
   readonly #batchEnds: (() => void)[] = [];
   #inDispatch = false;
   #isTurning = false;
+  #restUs = 0;
 
   constructor(parts: IxParts) {
     this.#parts = parts;
@@ -259,6 +260,15 @@ export class Ix implements application.Ix {
     this.#wake();
   }
 
+  rest(us: number): void {
+    this.#restUs = us | 0;
+  }
+
+  /** How long no turn is needed, as the last one said; -1: none is, but for events. */
+  get restUs(): number {
+    return this.#isTurning ? this.#restUs : -1;
+  }
+
   formatAddress(address: string | ArrayLike<number>): string {
     if (typeof address === 'string') return address;
     if (typeof address === 'object' && isAddress(address)) return formatWords(address);
@@ -275,6 +285,7 @@ export class Ix implements application.Ix {
 
   dispatch(): void {
     this.#inDispatch = true;
+    this.#restUs = 0;
     const gate = this.#gate;
     this.#session.results();
     this.#udp.results();

@@ -57,6 +57,8 @@ export interface Sys {
   /** Calls back from this thread's event loop while `fd` is readable and the watch is armed. */
   watch(fd: number, callback: () => void): Watch | number;
   armWatch(watch: Watch, on: boolean): number;
+  /** Readable when this thread's event loop has something to do, timers apart. */
+  loopFd(): number;
 }
 
 export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');

@@ -4,6 +4,7 @@ import { afterEach, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { IdlePolicy } from '../../src/child/config.ts';
 import { COUNTER } from '../../src/counters.ts';
+import { BY_BELL, BY_LOOP, BY_NIC } from '../../src/dataplane/nap.ts';
 import { Runner, type RunnerParts } from '../../src/dataplane/runner.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 
@@ -18,6 +19,8 @@ function make(policy: IdlePolicy) {
   const r = {
     ...{ us: 0x7fff_ff00 | 0, turns: 0, work: 0, sleeps: 0, wakes: 0, dueUs: FAR_US },
     ...{ maySleep: true, isGone: false, failures: [] as unknown[], drained: 0 },
+    /** Naps, and what ends each: by default its time. */
+    ...{ naps: [] as number[], by: (_us: number): number => 0, lateUs: 0, rest: -1 },
     onTurn: (): void => {},
     ring: () => void sys.syscall(SYS.write, bell, rung, 8),
     arrive: () => void sys.syscall(SYS.write, frame, rung, 8),
@@ -49,8 +52,21 @@ function make(policy: IdlePolicy) {
       isGone: () => r.isGone,
       wake: () => r.wakes++,
     },
-    wheel: { untilNext: () => r.dueUs },
+    wheel: { untilNext: (_now: number, cap: number) => Math.min(r.dueUs, cap) },
     counters: { bump: (counter: number) => (r.sleeps += counter === COUNTER.sleeps ? 1 : 0) },
+    nap: {
+      get lateUs() {
+        return r.lateUs;
+      },
+      take: (us: number) => {
+        const by = r.by(us);
+        r.us = (r.us + (by === 0 ? us : 1)) | 0;
+        r.naps.push(us);
+        return by;
+      },
+      ended: () => {},
+    },
+    restUs: () => r.rest,
     doorbell: {
       fd: bell,
       drain: () => {
@@ -91,11 +107,90 @@ describe('runner', () => {
     assert.equal(r.sleeps, 1);
   });
 
-  test('adaptivePolicy_noWork_spins200Microseconds_thenSleeps', async () => {
+  test('adaptivePolicy_noWork_spinsAWhile_naps_thenSleeps', async () => {
     r = make('adaptive');
     r.work = 3;
     r.runner.start();
-    assert.equal(await rests(), 3 + 200 / 50);
+    // Three turns of work, one of spinning, the event loop, a turn, a nap of what is left of a
+    // millisecond, and a turn that finds nothing.
+    assert.equal(await rests(), 3 + 1 + 1 + 1);
+    assert.deepEqual(r.naps, [1000 - 100]);
+  });
+
+  test('adaptivePolicy_afterLongLulls_hardlySpins', async () => {
+    r = make('adaptive');
+    r.runner.start();
+    await rests();
+    // Work every 300 us, found by naps.
+    let lulls = 40;
+    r.by = (us) => {
+      r.us = (r.us + 299) | 0;
+      if (lulls-- > 0) r.work = 1;
+      return lulls > 0 && us > 0 ? BY_NIC : 0;
+    };
+    r.naps.length = 0;
+    const { turns } = r;
+    r.work = 1;
+    r.runner.wake();
+    await rests(1);
+    assert.equal(r.naps[0], 1000 - 100, 'spun for 50 us');
+    // Each lull: the turn that finds nothing, the event loop, a turn, the nap, the turn with work.
+    assert.equal(r.naps.at(-3), 1000 - 100, 'a turn of this thread takes 50 us, so it is no less');
+    assert.ok(r.turns - turns <= 3 * 41 + 3, `${r.turns - turns} turns: none is spun`);
+  });
+
+  test('napping_frame_goesOn_bellIsDrained_eventLoopIsGoneAround', async () => {
+    r = make('adaptive');
+    const ends = [BY_NIC, BY_BELL, BY_LOOP];
+    const seen: number[] = [];
+    r.by = () => ends.shift() ?? 0;
+    let rounds = 0;
+    const count = (): void => {
+      rounds++;
+      seen.push(r.naps.length);
+      if (rounds < 8) setImmediate(count);
+    };
+    r.runner.start();
+    setImmediate(count);
+    await rests();
+    assert.equal(r.drained, 1);
+    assert.equal(r.naps.length, 4);
+    assert.ok(seen.includes(3), `after the nap that it ended the loop went around: ${seen}`);
+    assert.equal(r.wakes >= 4, true, 'the driver is told each time');
+  });
+
+  test('napping_timerOfTheWheel_endsItInTime', async () => {
+    r = make('adaptive');
+    [r.dueUs, r.lateUs] = [400, 30];
+    r.by = () => {
+      r.dueUs = FAR_US;
+      return 0;
+    };
+    r.runner.start();
+    await rests();
+    assert.deepEqual(r.naps.slice(0, 1), [370], 'as much earlier as naps end late');
+  });
+
+  test('driverThatMayNotSleep_spinsInsteadOfNapping', async () => {
+    r = make('adaptive');
+    r.maySleep = false;
+    r.runner.start();
+    await turnsOn(1000 / 50);
+    assert.deepEqual(r.naps, []);
+  });
+
+  test('restingApplication_isNappedFor_underEveryPolicy_andSpunForWhenItIsDue', async () => {
+    for (const policy of ['spin', 'adaptive', 'sleep'] as const) {
+      r?.close();
+      r = make(policy);
+      r.rest = 500;
+      const rests = [500, 5, 0, 700];
+      r.onTurn = () => (r.rest = rests[r.turns - 1] ?? 4000);
+      r.runner.start();
+      await until(() => r.naps.length > 2);
+      assert.deepEqual(r.naps.slice(0, 2), [500, 700], policy);
+      assert.equal(r.sleeps, 0);
+    }
   });
 
   test('spinPolicy_noWork_neverSleeps_andLetsTheEventLoopTurn', async () => {
@@ -129,12 +224,13 @@ describe('runner', () => {
     assert.equal(r.turns, 2);
   });
 
-  test('timerNearerThanTheLoopCounts_isWaitedForAwake', async () => {
+  test('timerNearerThanTheLoopCounts_isNotSleptFor', async () => {
     r = make('sleep');
     r.dueUs = 1499;
     r.runner.start();
     await turnsOn(3);
     assert.equal(r.sleeps, 0);
+    assert.equal(r.naps[0], 1499);
     r.dueUs = FAR_US;
     await rests();
   });

@@ -61,6 +61,8 @@ class DirectIx {
 
   keepTurning(): void {}
 
+  rest(): void {}
+
   nowUs(): number {
     this.#us = (this.#us + 7) | 0;
     return this.#us;

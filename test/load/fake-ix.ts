@@ -83,6 +83,15 @@ export class FakeIx {
 
   keepTurning(): void {}
 
+  /** Between two steps so much time passes, unless something is on the way. */
+  rest(us: number): void {
+    this.#restUs = us;
+    this.rests.push(us);
+  }
+  #restUs = 0;
+  readonly rests: number[] = [];
+  steps = 0;
+
   timer(delayUs: number, callback: () => void): void {
     this.#timers.push({ dueUs: this.#elapsedUs + delayUs, callback });
   }
@@ -127,8 +136,14 @@ export class FakeIx {
   }
 
   step(): void {
-    this.#elapsedUs += STEP_US;
-    this.#us += STEP_US;
+    const isQuiet = this.connections.every(
+      ({ sent, waiting }) => sent.length + waiting.length === 0,
+    );
+    const us = isQuiet ? Math.max(STEP_US, this.#restUs) : STEP_US;
+    this.#restUs = 0;
+    this.steps++;
+    this.#elapsedUs += us;
+    this.#us += us;
     const due = this.#timers.filter(({ dueUs }) => dueUs <= this.#elapsedUs);
     this.#timers = this.#timers.filter(({ dueUs }) => dueUs > this.#elapsedUs);
     for (const { callback } of due) callback();

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Clock } from '../../src/arena/clock.ts';
 import { Wheel } from '../../src/arena/wheel.ts';
+import { Nap } from '../../src/dataplane/nap.ts';
 import { Runner } from '../../src/dataplane/runner.ts';
 import type { Nic } from '../../src/nic/nic.ts';
 import { openXdp } from '../../src/nic/privileged/open.ts';
@@ -124,6 +125,7 @@ test('tap_deviceRemoved_threadSleeps', { skip }, async () => {
   const runner = new Runner({
     ...{ thread: thread as never, nic, counters: a.counters, policy: 'adaptive' },
     wheel: new Wheel(a.arena, 1),
+    nap: new Nap(a.arena, nic.fds, undefined),
     failed: (error) => {
       failure = error;
     },

@@ -16,7 +16,7 @@ import type { LoadResult } from '../result/result.ts';
 export interface LoadHost
   extends Pick<
     Ix,
-    'u8' | 'i32' | 'view' | 'alloc' | 'report' | 'connect' | 'onBatchEnd' | 'keepTurning'
+    'u8' | 'i32' | 'view' | 'alloc' | 'report' | 'connect' | 'onBatchEnd' | 'keepTurning' | 'rest'
   > {
   /** One call of `callback` after `delayUs` microseconds. */
   timer(delayUs: number, callback: () => void): void;

@@ -8,6 +8,9 @@
  *   is part of its latency.
  * - Phases: open all connections, store the keys, (wait for the others,) warm up, measure, drain.
  *   Requests that are due inside the measured time are waited for until `drainMs` after its end.
+ * - `sleeps`, open loop: while nothing is due and no answer is there the thread sleeps, whoever
+ *   serves; how late it wakes is part of the latency of what was due. One that spins leaves, on two
+ *   cores, only the server's to everybody else who has something to do.
  * - Rush, open loop: so long of the warm-up requests go out as fast as they are answered, in
  *   pulses. What compiles itself by use, the generator and perhaps the server, is compiled before a
  *   slow rate is measured, which would never have done it.
@@ -36,6 +39,10 @@ const ISSUE_MAX = 256;
 /** SETs in flight per connection while keys are stored. */
 const FILL_DEPTH = 16;
 
+/** The end of a phase is looked for as often. */
+const REST_MAX_US = 1000;
+const NEVER_MS = new Float64Array([Number.POSITIVE_INFINITY]);
+
 const OPENING = 0;
 const FILLING = 1;
 const WAITING = 2;
@@ -57,6 +64,7 @@ export class Generator {
   readonly #arrivals: Arrivals | undefined;
   readonly #recorder: Recorder;
   readonly #roomy: Roomy;
+  readonly #sleeps: boolean;
   readonly #pool: ClientPool;
   /**
    * Per connection: turn of the slot that is answered next; requests in flight; requests until it
@@ -89,6 +97,7 @@ export class Generator {
     this.#host = host;
     this.#options = options;
     this.#depth = depth;
+    this.#sleeps = options.sleeps === 'yes' && options.rate > 0;
     this.#slots = Math.max(depth, options.fill === 'no' ? 1 : FILL_DEPTH);
     const random = new Random(seed + 1_000_003 * (index + 1));
     if (protocol === 'echo') {
@@ -183,6 +192,17 @@ export class Generator {
     if (this.#phase !== RUNNING) return;
     if (this.#arrivals !== undefined) this.#issueDue(this.#arrivals);
     if (recorder.isOver) this.#drainOrFinish();
+    if (this.#sleeps) this.#rest();
+  }
+
+  /**
+   * Until the next request is due, or an answer comes: somebody else may have the core. With all
+   * connections full nothing is due.
+   */
+  #rest(): void {
+    if (this.#phase !== RUNNING || this.#recorder.isRushing) return;
+    const due = this.#roomy.count > 0 ? this.#arrivals!.nextMs : NEVER_MS;
+    this.#host.rest(Math.min(REST_MAX_US, this.#recorder.untilUs(due)));
   }
 
   #tick(): void {

@@ -74,6 +74,10 @@ const Schema = v.pipe(
     warmupMs: v.optional(integer(0, 600_000), '500'),
     /** Open loop: for so long of the warm-up requests go out as fast as they are answered. */
     rushMs: v.optional(integer(0, 600_000), '0'),
+    /**
+     * Open loop: the generator sleeps while nothing is due and no answer comes; otherwise it spins.
+     */
+    sleeps: v.optional(v.picklist(['yes', 'no'], 'must be yes or no'), 'no'),
     durationMs: v.optional(integer(1, 3_600_000), '2000'),
     /** How long answers are waited for after the measured time. */
     drainMs: v.optional(integer(0, 60_000), '500'),

@@ -1,17 +1,18 @@
 /**
- * The part of libix that a load generator uses, on the kernel's TCP: epoll, one thread that never
- * sleeps.
+ * The part of libix that a load generator uses, on the kernel's TCP: epoll, one thread that sleeps
+ * only when the generator says so.
  *
  * - One iteration: what epoll says is ready is read and handed over, end-of-batch callbacks, one
  *   write for each connection that has something to send, due timers. So the generator runs here as
  *   it does on the dataplane, and what differs between two measurements is the stack.
- * - Never sleeps: a sleeping generator would measure its own wake-up. Every few milliseconds it
- *   goes around Node's event loop, for its messages.
+ * - Does not sleep by itself: a sleeping generator measures its own wake-up. A generator that rests
+ *   (`rest`) wants that. Every few milliseconds it goes around Node's event loop, for its messages.
  *
  * Made by main.ts. Read first: man 7 epoll.
  */
+import { callNumber } from '../../confine/seccomp-numbers.ts';
 import type { Connection, Handlers } from '../../libix/index.ts';
-import { EAGAIN, must, SYS, sys } from '../../native/sys.ts';
+import { EAGAIN, ENOSYS, must, SYS, sys } from '../../native/sys.ts';
 import type { LoadHost } from '../exchange/exchange.ts';
 import { KernelSocket, reasonOf } from './socket.ts';
 
@@ -30,6 +31,10 @@ const READ_BYTES = 65_536;
 const HELD_MAX = 16_384;
 /** Between two rounds of Node's event loop, as a dataplane's (dataplane/runner.ts). */
 const SLICE_MS = 4;
+/** Linux 5.11: nanoseconds. */
+const EPOLL_PWAIT2 = callNumber('epoll_pwait2');
+/** So much of a rest is spent awake, because sleeping ends late. */
+const LATE_US = 60;
 
 export class KernelHost implements LoadHost {
   readonly u8: Uint8Array;
@@ -40,6 +45,9 @@ export class KernelHost implements LoadHost {
   #next: number;
   readonly #epoll: number;
   readonly #events = new DataView(new ArrayBuffer(EVENTS_MAX * EVENT_BYTES));
+  /** struct timespec. */
+  readonly #timeout = new DataView(new ArrayBuffer(16));
+  #restUs = 0;
   readonly #event = new DataView(new ArrayBuffer(EVENT_BYTES));
   readonly #sockets = new Map<number, KernelSocket>();
   #dirty: KernelSocket[] = [];
@@ -82,6 +90,10 @@ export class KernelHost implements LoadHost {
   /** It always does. */
   keepTurning(): void {}
 
+  rest(us: number): void {
+    this.#restUs = us > LATE_US ? us - LATE_US : 0;
+  }
+
   connect(address: string | number, port: number, handlers: Handlers): Connection {
     const socket = new KernelSocket(String(address), port, handlers, this.u8, this.#dirty);
     this.#sockets.set(socket.fd, socket);
@@ -110,7 +122,7 @@ export class KernelHost implements LoadHost {
   }
 
   #turn(): void {
-    const ready = sys.syscall(SYS.epoll_pwait, this.#epoll, this.#events, EVENTS_MAX, 0, 0, 0);
+    const ready = this.#wait();
     for (let i = 0; i < ready; i++) {
       const at = i * EVENT_BYTES;
       const socket = this.#sockets.get(this.#events.getInt32(at + EVENT_DATA, true));
@@ -119,6 +131,22 @@ export class KernelHost implements LoadHost {
     for (const callback of this.#batchEnds) callback();
     this.#flushDirty();
     if (this.#timers.length > 0) this.#runTimers();
+  }
+
+  /** What is ready; sleeps for as long as the generator rests. */
+  #wait(): number {
+    this.#timeout.setInt32(8, this.#restUs * 1000, true);
+    this.#restUs = 0;
+    const ready = sys.syscall(
+      EPOLL_PWAIT2,
+      this.#epoll,
+      this.#events,
+      EVENTS_MAX,
+      this.#timeout,
+      0,
+    );
+    if (ready !== -ENOSYS) return ready;
+    return sys.syscall(SYS.epoll_pwait, this.#epoll, this.#events, EVENTS_MAX, 0, 0, 0);
   }
 
   #ready(socket: KernelSocket, events: number): void {

@@ -107,6 +107,11 @@ export class Recorder {
     return dueMs[0]! <= this.times[NOW]! && dueMs[0]! <= this.times[END]!;
   }
 
+  /** Microseconds from now until cell 0 of `dueMs`, 0 when that has come. */
+  untilUs(dueMs: Float64Array): number {
+    return Math.max(0, Math.min(INT32_MAX, (dueMs[0]! - this.times[NOW]!) * 1000)) | 0;
+  }
+
   get isMeasuring(): boolean {
     return this.times[NOW]! >= this.times[START]! && !this.isOver;
   }

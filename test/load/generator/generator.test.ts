@@ -146,6 +146,28 @@ test('a_rush_is_part_of_the_warm_up_and_of_no_result', () => {
   assert.throws(() => generatorOptions({ ...given, rushMs: '61' }), /rushMs/);
 });
 
+test('a_generator_that_sleeps_is_awake_when_a_request_is_due_and_otherwise_rarely', () => {
+  const options = { protocol: 'echo', connections: 4, rate: 1000, arrival: 'fixed' };
+  const spinning = runWith(honestEcho, options);
+  const sleeping = runWith(honestEcho, { ...options, sleeps: 'yes' });
+  assert.deepEqual(spinning.fake.rests, []);
+  for (const { report } of [spinning, sleeping]) {
+    assert.ok([100, 101].includes(report.latency.count), `${report.latency.count} were due`);
+    assert.ok(report.lag!.maxNs <= 100_000, `${report.lag!.maxNs} late, of steps of 100 us`);
+  }
+  const { fake } = sleeping;
+  assert.ok(fake.steps < spinning.fake.steps / 2, `${fake.steps} of ${spinning.fake.steps} turns`);
+  assert.ok(fake.rests.every((us) => us >= 0 && us <= 1000));
+});
+
+test('a_generator_whose_connections_are_full_sleeps_until_an_answer_comes', () => {
+  const options = { protocol: 'echo', connections: 2, rate: 5000, sleeps: 'yes' };
+  const { fake, report } = runWith(() => () => Buffer.alloc(0), options);
+  assert.ok(report.stalled > 400, `${report.stalled}`);
+  const full = fake.rests.filter((us) => us === 1000).length;
+  assert.ok(full > 100, `${full} rests as long as they may be`);
+});
+
 test('windows_are_equal_parts_of_the_measured_time_and_of_nothing_else', () => {
   const { report } = runWith(honestEcho, {
     ...{ protocol: 'echo', connections: 8, rate: 10_000, arrival: 'fixed', windows: 4 },
