@@ -132,11 +132,12 @@ function publish(report: PaperReport): void {
 }
 
 function textOf(report: PaperReport, out: string): string {
-  const lines = report.targets.map(({ what, bound, value, ratio, verdict }) => {
+  const lines = report.targets.map(({ what, bound, value, ratio, verdict, voidWhy }) => {
     const spread = report.ratios[ratio];
     const measured = spread ? formatSpread(spread) : '-';
     const wanted = `${bound} ${value}`.padEnd(14);
-    return `  ${verdict.padEnd(13)} ${measured.padEnd(24)} ${wanted} ${what}`;
+    const why = voidWhy === undefined ? '' : `: ${voidWhy}`;
+    return `  ${verdict.padEnd(13)} ${measured.padEnd(24)} ${wanted} ${what}${why}`;
   });
   return [
     `paper: ${Object.keys(report.results).length} experiments in ${Math.round(report.seconds)} s`,
