@@ -15,7 +15,8 @@ import type { HiccupsOfBoth } from './hiccups.ts';
 import { hasSent, LOW_RATE, OBJECTIVE_NS } from './kv-load.ts';
 import { addSample } from './sweep.ts';
 
-export const WARMUP_MS = 3000;
+/** V8 goes on compiling for seconds: server and generator are new. */
+export const WARMUP_MS = 5000;
 /** Starting server and generator, storing the records, ending both. */
 const AROUND_MS = 3000;
 const PEAK_SECONDS = 2;

@@ -5,7 +5,7 @@
  * - Ends with a frame, with the doorbell, when the time is over, or when Node's event loop has
  *   something to do: its own descriptor (uv_backend_fd) is waited for like the others. What became
  *   the loop's business since it was last around is not in there yet, so the runner goes around it
- *   before it naps; timers of the loop count milliseconds and may be that late.
+ *   every millisecond if it naps; timers of the loop count milliseconds and may be that late.
  * - The time is shortened by how late naps have ended lately, so that what is due at their end is
  *   in time; the rest is spent awake.
  * - The kernel must not round the end up (PR_SET_TIMERSLACK: 50 us): schedule.ts.

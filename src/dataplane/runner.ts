@@ -12,7 +12,7 @@
  *   spins all the time is who the kernel takes the core from, for milliseconds, when anybody else
  *   has something to do; who sleeps in between is not in the way.
  * - A nap is one system call inside the slice (nap.ts), ended by a frame, the bell, the event loop,
- *   or the next timer of the wheel. Before it the loop is gone around once.
+ *   or the next timer of the wheel. The loop was gone around less than ROUND_US before it.
  * - An application that wants a turn in every iteration and says for how long it does not
  *   (`restUs`) is napped for, under every policy: it knows when it is due.
  * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors, unless what is behind
@@ -33,6 +33,8 @@ const SPIN_US = 50;
 /** So soon comes what belongs to the work before: the acknowledgement, the next request. */
 const SPIN_LITTLE_US = 10;
 const SLEEP_AFTER_US = 1000;
+/** The event loop was gone around so lately before a nap: a round makes garbage and takes 2 us. */
+const ROUND_US = 1000;
 /** A shorter one takes longer than it lasts. */
 const NAP_MIN_US = 10;
 /** A lull counts for so much at most, and for an eighth of what is known of them. */
@@ -91,8 +93,8 @@ export class Runner {
   #lastWorkUs = 0;
   /** There was an iteration without work since. */
   #isLull = false;
-  /** The event loop was gone around since the last work. */
-  #isRound = false;
+  /** When this slice began, and so the event loop was last gone around. */
+  #sliceUs = 0;
   /** What a lull lasts, in eighths of a microsecond. */
   #lull8 = 0;
 
@@ -149,6 +151,7 @@ export class Runner {
   #spinSlice(): boolean {
     const thread = this.#parts.thread;
     const start = thread.readClock();
+    this.#sliceUs = start;
     if (this.#wasAsleep) this.#lastWorkUs = start;
     this.#wasAsleep = false;
     for (;;) {
@@ -170,7 +173,6 @@ export class Runner {
     }
     this.#lastWorkUs = now;
     this.#isLull = false;
-    this.#isRound = false;
   }
 
   /** After an iteration without work; `left` of the slice. */
@@ -190,10 +192,9 @@ export class Runner {
     return this.#napOnceRound(Math.min(left, this.#sleepAfterUs - idle), now);
   }
 
+  /** What became the event loop's business since it was gone around does not end a nap. */
   #napOnceRound(us: number, now: number): number {
-    if (this.#isRound) return this.#nap(us, now);
-    this.#isRound = true;
-    return SLICE_OVER;
+    return ((now - this.#sliceUs) | 0) < ROUND_US ? this.#nap(us, now) : SLICE_OVER;
   }
 
   /** Naps for at most `us`, or spins if that is not worth it. */

@@ -23,7 +23,7 @@ const SLICE_NS = 100_000;
 const ATTR_BYTES = 48;
 const RUNTIME = 24;
 
-/** This thread; `isInline`: it runs the application too. What the kernel has not it goes without. */
+/** This thread; `isInline`: it runs the application too. What the kernel lacks it goes without. */
 export function scheduleElastic(isInline: boolean): void {
   sys.syscall(SYS.prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0);
   if (!isInline) return;
