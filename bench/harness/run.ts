@@ -20,6 +20,8 @@ import { isLoadReport, type LoadReport, type LoadResult } from '../../src/load/r
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH, SERVER_LINK } from './network.ts';
 
 export interface Server {
+  /** Ours: stalls of its thread, as dataplane/stalls.ts lists them. */
+  stalls?(): Promise<readonly number[]>;
   /** Processes that serve, for what they use of processor and memory. */
   readonly pids?: readonly number[];
   stop(): Promise<void>;
@@ -40,6 +42,8 @@ export interface OursPlan {
   batch?: number;
   /** Most connections. */
   flows?: number;
+  /** Stalls of its thread are kept from so many microseconds up. */
+  stalls?: number;
   /** Without confinement: to profile. */
   unconfined?: boolean;
   report?: (value: unknown) => void;
@@ -85,11 +89,16 @@ export async function startOurs(plan: OursPlan): Promise<Server> {
     ...optional('memory', plan.memory),
     ...optional('batch', plan.batch),
     ...optional('flows', plan.flows),
+    ...optional('stalls', plan.stalls),
     ...optional('unconfined', plan.unconfined),
   };
   const app = findApplication(plan.app, plan.settings);
   const service = await startDataplane(app, given, SERVER_LINK, plan.report);
-  return { pids: [service.dataplane.pid], stop: () => end(service) };
+  return {
+    pids: [service.dataplane.pid],
+    stalls: async () => (await service.dataplane.state()).flatMap((each) => each.stalls ?? []),
+    stop: () => end(service),
+  };
 }
 
 export function clientApplication(plan: ClientPlan): Application {

@@ -36,15 +36,21 @@ export interface KvPoint {
   windows?: number;
   /** The generator sleeps while nothing is due. */
   sleeps?: 'yes' | 'no';
+  /** So many of the slowest requests are told one by one. */
+  worst?: number;
+  /** Stalls of the generator's thread, from so many microseconds up. */
+  stallUs?: number;
+  onStalls?: (stalls: readonly number[]) => void;
 }
 
 export const loadKv = (
   settings: Settings,
   workload: Workload,
   host: string,
-  { rate, warmupMs, ...point }: KvPoint,
+  { rate, warmupMs, stallUs, onStalls, ...point }: KvPoint,
 ): Promise<LoadResult> =>
   runPoint({
+    ...(onStalls && { onStalls }),
     settings: {
       ...{ host, port: KV_PORT, workload, connections: CONNECTIONS, depth: DEPTH },
       ...{ rate: Math.max(0, Math.round(rate)), records: 20_000, warmupMs },
@@ -57,6 +63,7 @@ export const loadKv = (
       ip: `${CLIENT_ADDRESS}/${PREFIX_LENGTH}`,
       cpu: settings.clientCpu,
       xdp: 'generic',
+      ...(stallUs === undefined ? {} : { stallUs }),
     },
   });
 

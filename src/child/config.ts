@@ -190,6 +190,8 @@ export const DataplaneConfig = v.object({
   cpu: v.optional(count),
   /** B: most frames of one iteration; absent: BATCH_MAX. */
   batchMax: v.optional(v.pipe(count, v.minValue(1), v.maxValue(BATCH_MAX))),
+  /** Iterations further apart than so many microseconds are kept; absent: none. */
+  stallUs: v.optional(v.pipe(count, v.minValue(1))),
   /**
    * Whom the application may speak to first: four words and a length of 128 bits, each; absent:
    * everybody.
@@ -247,6 +249,8 @@ const ThreadState = v.object({
   allocatedBytes: v.number(),
   /** What the kernel dropped before the driver saw it, by its own names; empty: it does not say. */
   kernelDrops: v.record(v.string(), v.number()),
+  /** The latest stalls (dataplane/stalls.ts); absent: they are not kept. */
+  stalls: v.optional(v.pipe(v.array(v.number()), v.maxLength(2 ** 16))),
 });
 export type ThreadState = v.InferOutput<typeof ThreadState>;
 

@@ -26,6 +26,7 @@ import { must, sys, type Watch } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
 import type { ElasticThread } from './elastic-thread.ts';
 import { BY_BELL, BY_LOOP, type Nap } from './nap.ts';
+import type { Stalls } from './stalls.ts';
 
 const SLICE_US = 4000;
 /** About what a nap and waking up from it take: 20 to 60 us in a virtual machine. */
@@ -62,6 +63,8 @@ export interface RunnerParts {
   readonly policy: IdlePolicy;
   readonly doorbell?: Doorbell;
   readonly nap: Pick<Nap, 'take' | 'ended' | 'lateUs'>;
+  /** Keeps what the loop was kept from; absent: nobody asks. */
+  readonly stalls?: Stalls | undefined;
   /** As a side says it (domain/domain.ts); absent: -1. */
   readonly restUs?: (() => number) | undefined;
   /** A broken invariant: the thread has stopped. */
@@ -82,6 +85,8 @@ export class Runner {
   readonly #parts: RunnerParts;
   /** Idle for so long: it goes to sleep. */
   readonly #sleepAfterUs: number;
+  /** Iterations further apart are stalls. */
+  readonly #stallUs: number;
   readonly #nicWatches: Watch[];
   readonly #bellWatches: Watch[] = [];
   readonly #slice = () => this.#run();
@@ -91,6 +96,9 @@ export class Runner {
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
   #lastWorkUs = 0;
+  /** When the last iteration or nap was over with, for stalls; and what that iteration did. */
+  #turnUs = 0;
+  #work = 0;
   /** There was an iteration without work since. */
   #isLull = false;
   /** When this slice began, and so the event loop was last gone around. */
@@ -101,6 +109,7 @@ export class Runner {
   constructor(parts: RunnerParts) {
     this.#parts = parts;
     this.#sleepAfterUs = parts.policy === 'sleep' ? 0 : SLEEP_AFTER_US;
+    this.#stallUs = parts.stalls?.thresholdUs ?? SLEEP_MAX_US;
     this.#nicWatches = parts.nic.fds.map((fd) => watchOf(fd, () => this.wake()));
     const { doorbell } = parts;
     if (doorbell) {
@@ -138,6 +147,7 @@ export class Runner {
     if (this.#isStopped) return;
     try {
       const isBusy = this.#spinSlice();
+      this.#parts.stalls?.begin(this.#parts.thread.us);
       if (this.#isStopped) return;
       if (isBusy) this.#schedule();
       else this.#sleep();
@@ -152,18 +162,29 @@ export class Runner {
     const thread = this.#parts.thread;
     const start = thread.readClock();
     this.#sliceUs = start;
-    if (this.#wasAsleep) this.#lastWorkUs = start;
+    if (this.#wasAsleep) this.#lastWorkUs = this.#turnUs = start;
+    if (this.#wasAsleep) this.#parts.stalls?.begin(start);
     this.#wasAsleep = false;
+    let isAround = true;
     for (;;) {
-      const isIdle = thread.turn() === 0;
+      const work = thread.turn();
       const now = thread.us;
-      if (isIdle) {
+      if (((now - this.#turnUs) | 0) > this.#stallUs) this.#stalled(now, isAround);
+      this.#turnUs = now;
+      this.#work = work;
+      isAround = false;
+      if (work === 0) {
         const left = (SLICE_US - ((now - start) | 0)) | 0;
         const what = this.#idle(now, left);
         if (what !== GO_ON) return what === SLICE_OVER;
       } else this.#worked(now);
       if (((now - start) | 0) >= SLICE_US || this.#isStopped) return true;
     }
+  }
+
+  /** The iteration before was too long ago. */
+  #stalled(now: number, isAround: boolean): void {
+    this.#parts.stalls?.note(this.#turnUs, now, this.#work, isAround);
   }
 
   #worked(now: number): void {
@@ -206,7 +227,11 @@ export class Runner {
     counters.bump(C_NAPS);
     const by = nap.take(until);
     nic.wake?.();
-    if (by === 0) nap.ended(until, (thread.readClock() - now) | 0);
+    this.#turnUs = thread.readClock();
+    const took = (this.#turnUs - now) | 0;
+    if (by === 0) nap.ended(until, took);
+    this.#parts.stalls?.napped(took);
+    if (took - until > this.#stallUs) this.#parts.stalls?.wokeLate(now + until, this.#turnUs);
     if (by & BY_BELL) this.#parts.doorbell?.drain();
     return by & BY_LOOP ? SLICE_OVER : GO_ON;
   }

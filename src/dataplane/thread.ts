@@ -35,6 +35,7 @@ import type { Gate } from './gate.ts';
 import { Nap } from './nap.ts';
 import { Runner } from './runner.ts';
 import type { Stack } from './stack.ts';
+import { Stalls } from './stalls.ts';
 import type { ApplicationTimers } from './timers.ts';
 
 /** What the driver's maker gets. */
@@ -53,6 +54,8 @@ export interface ThreadOptions<S extends Side> {
   shareCounters?(counters: Counters): void;
   failed(error: unknown): void;
   batchMax?: number;
+  /** Iterations further apart are kept (stalls.ts); absent: none. */
+  stallUs?: number;
   /** Whom the application may speak to first; absent: everybody. */
   egress?: readonly EgressRange[];
 }
@@ -122,11 +125,14 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const bell = doorbell === undefined ? {} : { doorbell };
   const nap = new Nap(arena, nic.fds, doorbell?.fd);
   const restUs = side.restUs && (() => side.restUs!());
-  const parts = { thread, nic, wheel, counters, policy, nap, restUs, failed };
+  const stalls = options.stallUs === undefined ? undefined : new Stalls(options.stallUs);
+  stalls?.observe(thread.readClock());
+  const parts = { thread, nic, wheel, counters, policy, nap, restUs, stalls, failed };
   const runner = new Runner({ ...parts, ...bell });
   wake = () => runner.wake();
   const close = (): boolean => {
     runner.stop();
+    stalls?.close();
     stack.close();
     const lent = nic.framesLent();
     nic.close();
@@ -143,7 +149,10 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   return {
     ...{ arena, limits, layout, frames, counters, nic, stack, timers, gate, side, thread, runner },
     dropApplication,
-    state: () => stateOf(frames, nic, stack, timers),
+    state: () => ({
+      ...stateOf(frames, nic, stack, timers),
+      ...(stalls && { stalls: stalls.list() }),
+    }),
     close,
   };
 }

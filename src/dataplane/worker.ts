@@ -54,6 +54,7 @@ const common = {
   policy: config.idle,
   ...(config.tcp === undefined ? {} : { tcp: config.tcp }),
   ...(config.batchMax === undefined ? {} : { batchMax: config.batchMax }),
+  ...(config.stallUs === undefined ? {} : { stallUs: config.stallUs }),
   ...(config.egress === undefined ? {} : { egress: config.egress }),
   openNic,
   shareCounters: (counters: Parameters<typeof shareCountersFor>[2]) =>

@@ -130,6 +130,8 @@ const RunOptions = v.object({
   xdp: v.optional(oneOf(XDP_CHOICES), 'auto'),
   /** B of the paper. */
   batch: v.optional(integer(1, BATCH_MAX)),
+  /** For benchmarks: iterations further apart than so many microseconds are kept. */
+  stalls: v.optional(integer(1, 1_000_000)),
   flows: v.optional(integer(1, 2 ** FLOW_INDEX_BITS / 2)),
   /** Whom the application may speak to first. */
   connect: v.optional(v.pipe(v.string(), v.transform(parseRanges))),

@@ -38,6 +38,7 @@ export type DataplanePart = Pick<
   | 'idle'
   | 'cpu'
   | 'batchMax'
+  | 'stallUs'
   | 'tcp'
   | 'egress'
   | 'limits'
@@ -132,12 +133,13 @@ function networkOf({ ip, slaac, threads, xdp, ...options }: RunOptions, nic: str
 
 function dataplaneOf(wants: Wants, options: RunOptions): DataplanePart {
   const { idle, cpu, batch, memory, flows, quota, domain, placement, onCrash } = options;
-  const { trace, impair } = options;
+  const { trace, impair, stalls } = options;
   const egress = options.connect ?? (wants.connect === 'none' ? [] : 'any');
   return {
     idle,
     ...(cpu !== undefined && { cpu }),
     ...(batch !== undefined && { batchMax: batch }),
+    ...(stalls !== undefined && { stallUs: stalls }),
     tcp: tcpOf(wants, options),
     ...(egress !== 'any' && { egress: egress.map((range) => ({ ...range })) }),
     limits: {

@@ -112,8 +112,8 @@ export class Generator {
     }
     const { rate, arrival } = options;
     if (rate > 0) this.#arrivals = new Arrivals(arrival, rate, random);
-    const { naive, windows } = options;
-    const records = { isOpen: rate > 0, naive, windows };
+    const { naive, windows, worst } = options;
+    const records = { isOpen: rate > 0, naive, windows, worst };
     this.#recorder = new Recorder(connections * this.#slots, records, readClock);
     this.#roomy = new Roomy(connections, random);
     this.#head = new Int32Array(connections);

@@ -92,6 +92,8 @@ const Schema = v.pipe(
     progressMs: v.optional(integer(0, 600_000), '0'),
     /** Parts of the measured time that get a histogram of their own; 0: none. */
     windows: v.optional(integer(0, 1000), '0'),
+    /** Open loop: so many of the slowest requests are told one by one. */
+    worst: v.optional(integer(0, 10_000), '0'),
     /** For tests: so many latencies are also kept as they are. */
     naive: v.optional(integer(0, 2 ** 24), '0'),
   }),

@@ -43,6 +43,8 @@ export interface DataplaneCarrier {
   cpu?: number;
   /** Where the XDP program runs (`--xdp` of serve). */
   xdp?: 'auto' | 'native' | 'generic';
+  /** Stalls of the generator's thread are kept from so many microseconds up. */
+  stallUs?: number;
 }
 
 /** Ordinary sockets. */
@@ -58,6 +60,8 @@ export interface LoadPlan {
   settings: GeneratorSettings;
   carrier: Carrier;
   onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** The stalls (dataplane/stalls.ts), when the run is over. */
+  onStalls?: ((stalls: readonly number[]) => void) | undefined;
   /** Ends the run before its time. */
   signal?: AbortSignal | undefined;
 }
@@ -65,6 +69,7 @@ export interface LoadPlan {
 /** A generator while it runs. */
 export interface Generating {
   report: Promise<LoadReport>;
+  stalls?(): Promise<readonly number[]>;
   stop(): Promise<void>;
 }
 
@@ -79,6 +84,7 @@ export async function runPoint(plan: LoadPlan): Promise<LoadResult> {
   const generating = await start(plan, settings, options);
   try {
     const report = await within(generating.report, limitMsOf(options), plan.signal);
+    if (plan.onStalls) plan.onStalls((await generating.stalls?.()) ?? []);
     if (report.kind === 'load-failed') throw new UserError('IX_LOAD', report.message, '');
     return report;
   } finally {
@@ -141,12 +147,13 @@ async function start(
     const limits = { applicationMiB: memoryMiB * 2, flows };
     return runOnCable(application, carrier, limits, hear, reported);
   }
-  const { nic, ip, cpu, xdp } = carrier;
+  const { nic, ip, cpu, xdp, stallUs } = carrier;
   const asked = parseRunOptions({
     ...{ ip, ip6: 'none', idle: 'spin', domain: 'inline', flows: `${flows}` },
     memory: `${memoryMiB}`,
     ...(cpu === undefined ? {} : { cpu: `${cpu}` }),
     ...(xdp === undefined ? {} : { xdp }),
+    ...(stallUs === undefined ? {} : { stalls: `${stallUs}` }),
   });
   const plan = planOf(application, asked, nic);
   const service = await startService(plan, { report: hear });
@@ -155,6 +162,7 @@ async function start(
   );
   return {
     report: reported.promise,
+    stalls: async () => (await service.dataplane.state()).flatMap((each) => each.stalls ?? []),
     stop: async () => {
       await service.stop();
       service.takeDown();

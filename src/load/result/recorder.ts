@@ -22,6 +22,7 @@
  */
 import { Histogram } from './histogram.ts';
 import type { LatencyRecord } from './result.ts';
+import { Worst } from './worst.ts';
 
 export const UNIT_NS = 100;
 const UNITS_PER_MS = 1e6 / UNIT_NS;
@@ -33,9 +34,21 @@ const START = 1;
 export const END = 2;
 export const RUSH_END = 3;
 
+/** CLOCK_MONOTONIC, milliseconds, when performance.now() was 0 in this thread. */
+const originMs = (): number => Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
 /** A rush comes in pulses, so that what only the slow rate does is met as well. */
 const PULSE_MS = 50;
 const PULSE_RUSH_MS = 35;
+
+export interface RecorderOptions {
+  isOpen: boolean;
+  /** So many latencies are kept as they are. */
+  naive: number;
+  windows: number;
+  /** So many of the slowest requests are kept, of an open loop. */
+  worst?: number;
+}
 
 export class Recorder {
   readonly latency = new Histogram(UNIT_NS);
@@ -53,13 +66,15 @@ export class Recorder {
   /** Per slot: when it was due and sent. */
   readonly #dueMs: Float64Array;
   readonly #sentMs: Float64Array;
+  readonly #worst: Worst;
+  readonly #keepsWorst: boolean;
   /** The naive recorder: the first latencies as they are, in units. */
   readonly #naive: Int32Array;
   #naiveCount = 0;
 
   constructor(
     slots: number,
-    { isOpen, naive, windows }: { isOpen: boolean; naive: number; windows: number },
+    { isOpen, naive, windows, worst = 0 }: RecorderOptions,
     readClock: () => number,
   ) {
     this.#isOpen = isOpen;
@@ -68,6 +83,8 @@ export class Recorder {
     this.#dueMs = new Float64Array(slots);
     this.#sentMs = new Float64Array(isOpen ? slots : 0);
     this.#naive = new Int32Array(naive);
+    this.#worst = new Worst(isOpen ? worst : 0);
+    this.#keepsWorst = isOpen && worst > 0;
   }
 
   tick(): void {
@@ -83,6 +100,7 @@ export class Recorder {
    */
   measure(startMs: number, durationMs: number): void {
     for (const each of [this.latency, this.service, this.lag, ...this.#windows]) each.reset();
+    this.#worst.reset();
     this.counts[0] = this.#naiveCount = 0;
     this.times[START] = startMs;
     this.times[END] = startMs + durationMs;
@@ -143,6 +161,7 @@ export class Recorder {
     if (this.isMeasuring) counts[0] = counts[0]! + 1;
     if (!this.#isCounted(due)) return;
     this.#record(due);
+    if (this.#keepsWorst) this.#worst.offer(this.#dueMs, this.#sentMs, slot, times);
     if (this.#isOpen) {
       this.service.record(Math.min(INT32_MAX, (now - this.#sentMs[slot]!) * UNITS_PER_MS) | 0);
     }
@@ -190,10 +209,12 @@ export class Recorder {
       ...(this.#windows.length > 0 ? { windows: this.#windows.map((each) => each.summary()) } : {}),
     };
     const naive = this.#naive.length === 0 ? {} : { naive: this.#naivePercentiles() };
+    const worst = this.#keepsWorst ? { worst: this.#worst.list(originMs()) } : {};
     if (!this.#isOpen) return { ...latency, ...naive };
     return {
       ...latency,
       ...naive,
+      ...worst,
       service: this.service.summary(),
       serviceHistogram: this.service.toJSON(),
       lag: this.lag.summary(),

@@ -6,6 +6,7 @@
  * - Plain JSON: it travels from the dataplane's process to the benchmark's.
  */
 import type { HistogramData, LatencySummary } from './histogram.ts';
+import type { SlowRequest } from './worst.ts';
 
 /**
  * What a recorder measured. The first two are of every run, the others of an open loop, `naive` is
@@ -26,6 +27,8 @@ export interface LatencyRecord {
   lagHistogram?: HistogramData;
   /** `latency` of each window of the measured time. */
   windows?: LatencySummary[];
+  /** The slowest requests, slowest first. */
+  worst?: SlowRequest[];
   /** Percentiles by sorting the first latencies of the run, nanoseconds. */
   naive?: Record<string, number>;
 }

@@ -1,0 +1,114 @@
+/**
+ * What the slowest requests of a run waited for: each is laid beside the stalls of the generator's
+ * thread and, where the server is ours, of the server's (dataplane/stalls.ts).
+ *
+ * - The reason of a request is the stall that covers the most of its time. Where stalls cover less
+ *   than a quarter of it, one that ended shortly before (BACKLOG_US) is the reason: what it held up
+ *   was being worked off. Otherwise no stall was seen: wake-ups, a peer's core, the queue itself.
+ * - Times are integers modulo 2^32 us, of CLOCK_MONOTONIC, as the dataplane has them.
+ *
+ * Called by bench/tails.ts.
+ */
+import { REASON, STALL_WORDS } from '../../src/dataplane/stalls.ts';
+import type { SlowRequest } from '../../src/load/result/worst.ts';
+
+const BACKLOG_US = 20_000;
+const ENOUGH = 0.25;
+
+export const WORDS: Record<number, string> = {
+  [REASON.runtime]:
+    'its own runtime, on its core: V8 compiles or deoptimises, or the kernel in a call',
+  [REASON.batch]: 'a long batch, on its core',
+  [REASON.eventLoop]: "a visit to Node's event loop",
+  [REASON.preempted]: 'switched out: somebody else had its core',
+  [REASON.taken]: 'core taken without a switch: an interrupt, or the host',
+  [REASON.wokeLate]: 'woke later than it was to',
+  [REASON.faults]: 'page faults',
+  [REASON.collected]: 'V8 collected garbage',
+};
+export const UNSEEN = 'no stall seen: wake-ups, the queue, the peer';
+
+export interface Stall {
+  startUs: number;
+  tookUs: number;
+  reason: number;
+}
+
+export function stallsOf(words: readonly number[]): Stall[] {
+  const stalls: Stall[] = [];
+  for (let i = 0; i + STALL_WORDS <= words.length; i += STALL_WORDS) {
+    stalls.push({ startUs: words[i]!, tookUs: words[i + 1]!, reason: words[i + 2]! });
+  }
+  return stalls;
+}
+
+export interface Cause {
+  who: 'generator' | 'server' | '';
+  what: string;
+  /** It was over before the request was due. */
+  isBacklog: boolean;
+}
+
+interface Seen {
+  coveredUs: number;
+  endedUs: number;
+  stall: Stall | undefined;
+}
+
+/** `whoStalls`: of each thread, in the order in which they are believed. */
+export function causeOf(
+  { dueMs, answeredMs }: SlowRequest,
+  whoStalls: readonly { who: 'generator' | 'server'; stalls: readonly Stall[] }[],
+): Cause {
+  const dueUs = Math.round(dueMs * 1000);
+  const tookUs = (answeredMs - dueMs) * 1000;
+  let best: { who: Cause['who']; seen: Seen } | undefined;
+  let before: { who: Cause['who']; stall: Stall; tookUs: number } | undefined;
+  for (const { who, stalls } of whoStalls) {
+    for (const stall of stalls) {
+      const from = (stall.startUs - dueUs) | 0;
+      const to = from + stall.tookUs;
+      const coveredUs = Math.min(to, tookUs) - Math.max(from, 0);
+      if (coveredUs > (best?.seen.coveredUs ?? 0)) {
+        best = { who, seen: { coveredUs, endedUs: to, stall } };
+      }
+      const isJustBefore = to <= 0 && to > -BACKLOG_US;
+      if (isJustBefore && stall.tookUs > (before?.tookUs ?? 0)) {
+        before = { who, stall, tookUs: stall.tookUs };
+      }
+    }
+  }
+  if (best && best.seen.coveredUs >= tookUs * ENOUGH) {
+    return { who: best.who, what: WORDS[best.seen.stall!.reason] ?? '?', isBacklog: false };
+  }
+  if (before) return { who: before.who, what: WORDS[before.stall.reason] ?? '?', isBacklog: true };
+  return { who: '', what: UNSEEN, isBacklog: false };
+}
+
+export interface Row {
+  who: string;
+  what: string;
+  count: number;
+  medianUs: number;
+  longestUs: number;
+}
+
+/** What the tail is made of: the most frequent reason first. */
+export function rowsOf(
+  worst: readonly SlowRequest[],
+  whoStalls: Parameters<typeof causeOf>[1],
+): Row[] {
+  const groups = Map.groupBy(worst, (request) => {
+    const { who, what, isBacklog } = causeOf(request, whoStalls);
+    return `${who}\t${isBacklog ? `worked off after: ${what}` : what}`;
+  });
+  return [...groups]
+    .map(([key, requests]) => {
+      const [who = '', what = ''] = key.split('\t');
+      const took = requests.map(({ dueMs, answeredMs }) => (answeredMs - dueMs) * 1000);
+      took.sort((a, b) => a - b);
+      const medianUs = Math.round(took[took.length >> 1]!);
+      return { who, what, count: took.length, medianUs, longestUs: Math.round(took.at(-1)!) };
+    })
+    .sort((a, b) => b.count - a.count);
+}
