@@ -124,7 +124,11 @@ export class Synchronized {
     return this.#text(row, a);
   }
 
-  /** TIME-WAIT: a SYN that cannot be an old one opens the connection anew (RFC 6191 2). */
+  /**
+   * TIME-WAIT: a SYN that cannot be an old one opens the connection anew (RFC 6191 2). One that may
+   * be is remembered, unless it is our connection's own: who sent it answers our acknowledgement
+   * with a RST, and has nothing else left to get in with (see #reset).
+   */
   #reuses(row: number, a: Arrival): boolean {
     const i32 = this.#i32;
     if ((a.flags & (SYN | RST | ACK | FIN)) !== SYN) return false;
@@ -134,7 +138,10 @@ export class Synchronized {
         (a.options.tsVal === i32[row + TCB.tsRecent] && gt(a.seq, i32[row + TCB.rcvNxt]!))
       : gt(a.seq, i32[row + TCB.rcvNxt]!);
     const listener = this.#listeners.find(a.local, a.ports & 0xffff);
-    if (!isNewer || listener < 0) return false;
+    if (!isNewer || listener < 0) {
+      if (a.seq !== i32[row + TCB.irs]) i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.oldSyn;
+      return false;
+    }
     if (!this.#passive.canReopen(listener, a)) return true;
     const sndMax = i32[row + TCB.sndMax]!;
     this.#teardown.finish(row, DEAD.closed);
@@ -257,19 +264,23 @@ export class Synchronized {
     this.#output.pureAck(row);
   }
 
-  /** Second, check the RST bit; the sequence number lies in the window. */
+  /**
+   * Second, check the RST bit; the sequence number lies in the window. An old RST must not end
+   * TIME-WAIT (RFC 1337 3, F1); one behind a SYN of another connection is no old one. Without it a
+   * peer that takes a port again, and whose bytes had outrun its ISN's clock (iss.ts), stands
+   * outside until the wait is over.
+   */
   #reset(row: number, a: Arrival): number {
     const i32 = this.#i32;
     const state = i32[row + TCB.state]!;
     if (a.seq !== i32[row + TCB.rcvNxt]) this.challenge(row, CHALLENGE_ACKS_MAX);
-    else if (state !== STATE.timeWait) {
-      // TIME-WAIT: an old RST must not end it (RFC 1337)
+    else if (state !== STATE.timeWait || (i32[row + TCB.flags]! & FLAG.oldSyn) !== 0) {
       this.#counters.bump(C_RESETS_IN);
       const isActive = (i32[row + TCB.flags]! & FLAG.active) !== 0;
       let reason: number = DEAD.reset;
       if (state === STATE.synReceived && isActive) reason = DEAD.refused;
       const isSaid = i32[row + TCB.txBytes] === 0; // all but our FIN has arrived
-      if (isSaid && (state === STATE.closing || state === STATE.lastAck)) reason = DEAD.closed;
+      if (isSaid && state >= STATE.closing) reason = DEAD.closed;
       this.#teardown.finish(row, reason);
     }
     return FREE_FRAME;

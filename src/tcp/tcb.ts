@@ -282,6 +282,8 @@ export const FLAG = {
   waiting: 1 << 20,
   /** The SYN, or SYN-ACK, was sent more than once. */
   synLost: 1 << 21,
+  /** In TIME-WAIT, with the bit of synLost: a SYN of another connection was refused as old. */
+  oldSyn: 1 << 21,
   /** Something in flight is selectively acknowledged. */
   disorder: 1 << 22,
   /** A timeout's recovery, until `recover` is acknowledged. */

@@ -128,6 +128,7 @@ export class Teardown {
     const i32 = this.#i32;
     this.#timers.clear(row, ~(TIMER.long | TIMER.armed));
     this.#timers.set(row, TIMER.long, TCB.longAt, (this.#clock.us + this.timeWaitUs) | 0);
+    i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.oldSyn;
     if (i32[row + TCB.state] === STATE.timeWait) return;
     i32[row + TCB.state] = STATE.timeWait;
     if ((i32[row + TCB.flags]! & FLAG.active) === 0) this.#perSource.closed(i32[row + TCB.remote]!);
