@@ -215,8 +215,8 @@ export class Simulator {
     for (;;) {
       this.#step(run);
       if (world.failure !== undefined) throw world.failure;
-      if (schedule.now > END_US) throw new Violation('the run does not end');
       if (doneAt < 0) {
+        if (schedule.now > END_US) throw new Violation('the run does not end');
         const isDone = world.endpoints.every((e) => e.isDead || !e.host.isAlive || e.isAbsent);
         if (!isDone || world.pending > 0) continue;
         doneAt = schedule.now;

@@ -7,7 +7,7 @@
  *   dropped it (RFC 2018 8). Only acknowledgements count that the sender must have taken: in order,
  *   and not older than others. After that, nothing is held against the sender any more.
  *
- * Called by observer.ts. Read first: RFC 2018 5.1, 8; RFC 2883 4.
+ * Called by observer.ts. Read first: RFC 2018 5, 8; RFC 2883 4.
  */
 import type { Half } from './half.ts';
 import type { Segment } from './segment.ts';

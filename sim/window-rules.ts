@@ -6,9 +6,10 @@
  * - Upper bounds only, from the RFCs and not from the algorithms: growth by what was acknowledged,
  *   the cut at a loss or a timeout, what is in the network against cwnd. A turn may hold several
  *   events, so each bound is that of the most generous order. A turn in which an undone loss or a
- *   larger MSS was counted on the host is not judged for growth.
+ *   larger MSS was counted on the host is not judged for growth; one in which a scoreboard had no
+ *   run left not for what is in the network, which it then counts in coarser pieces.
  *
- * Called by host.ts. Read first: RFC 5681 3; RFC 6582 3.2; RFC 6937 3; RFC 9438 4.6.
+ * Called by host.ts. Read first: RFC 5681 3; RFC 6582 3.2; RFC 9937 6; RFC 9438 4.6.
  */
 import type { Counters } from '../src/counters.ts';
 import { FLAG, STATE, TCB } from '../src/tcp/tcb.ts';
@@ -30,6 +31,7 @@ interface Turn {
   undone: number;
   raised: number;
   marked: number;
+  coarse: number;
 }
 
 const COUNTED = {
@@ -38,6 +40,7 @@ const COUNTED = {
   undone: 'tcpUndone',
   raised: 'tcpPathMtuRaised',
   marked: 'tcpEcnReduced',
+  coarse: 'tcpScoreboardFull',
 } as const;
 const TIMEOUT_MAX_US = 60_000_000;
 
@@ -51,7 +54,7 @@ export class WindowRules {
   /** What is left of the window after a loss. */
   readonly #share: number;
   readonly #flows: (Flow | undefined)[] = [];
-  readonly #counts: Turn = { frames: 0, timeouts: 0, undone: 0, raised: 0, marked: 0 };
+  readonly #counts: Turn = { frames: 0, timeouts: 0, undone: 0, raised: 0, marked: 0, coarse: 0 };
 
   constructor(tcp: Tcp, counters: Counters, congestion: CongestionName) {
     this.#tcp = tcp;
@@ -110,7 +113,7 @@ export class WindowRules {
     const was = a.flags & (FLAG.recovery | FLAG.loss);
     const is = b.flags & (FLAG.recovery | FLAG.loss);
     rule(b.cwnd >= Math.min(a.mss, b.mss), 'less than a segment');
-    this.#network(a, b, mss, hasSack);
+    this.#network(a, b, turn, hasSack);
     if (turn.undone > 0 || turn.raised > 0) return;
     const floor = 2 * mss;
     if ((was & FLAG.recovery) === 0 && (is & FLAG.recovery) !== 0) {
@@ -148,7 +151,8 @@ export class WindowRules {
   }
 
   /** What is in the network when something was sent. */
-  #network(a: Flow, b: Flow, mss: number, hasSack: boolean): void {
+  #network(a: Flow, b: Flow, turn: Turn, hasSack: boolean): void {
+    const mss = Math.max(a.mss, b.mss);
     const flight = (b.sndNxt - b.sndUna) | 0;
     if (!hasSack) {
       const isSent = ((b.sndNxt - a.sndNxt) | 0) > 1; // a FIN alone needs no window
@@ -165,7 +169,8 @@ export class WindowRules {
     if (((b.sndNxt - a.sndNxt) | 0) > 1)
       rule(pipe <= limit + 1, `${pipe} in the network, cwnd ${b.cwnd}`);
     const isAgain = (a.flags & b.flags & FLAG.recovery) !== 0 && b.prrOut > a.prrOut;
-    if (isAgain)
+    // A lost run that cannot be cut, because none is free, counts as sent when a part of it is.
+    if (isAgain && turn.coarse === 0)
       rule(pipe <= b.cwnd + mss + 1, `${pipe} in the network in recovery, cwnd ${b.cwnd}`);
   }
 }

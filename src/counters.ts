@@ -49,6 +49,7 @@ const NAMES = [
   'tcpLossProbes', 'tcpUndone', 'tcpCookiesOut', 'tcpCookiesIn', 'tcpEcnFlows', 'tcpEcnCe', 'tcpEcnReduced',
   'tcpPathMtuLowered', 'tcpPathMtuRaised', 'tcpPathMtuProbes', 'tcpUserTimeouts', 'tcpOrphansAborted', 'tcpPaced',
   'tcpUrgent', 'tcpOutOfOrderTiny', 'tcpPartialChecksums', 'tcpPortsUsedUp',
+  'tcpScoreboardFull',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
   'naps', 'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack', 'egressDenied',

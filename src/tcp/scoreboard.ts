@@ -19,6 +19,7 @@
  */
 import type { Clock } from '../arena/clock.ts';
 import { FreeList } from '../arena/list.ts';
+import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';
 import { VERIFY } from '../verify.ts';
 import { MIN_RTT_MS, RUNS_MAX } from './constants.ts';
@@ -32,6 +33,8 @@ const RUN_SHIFT = 3;
 export const SACKED = 1;
 export const LOST = 2;
 export const RESENT = 4;
+
+const C_FULL = COUNTER.tcpScoreboardFull;
 
 export class Scoreboard {
   /** Of the acknowledgement under way: bytes newly delivered; were some sent once, some again. */
@@ -51,6 +54,7 @@ export class Scoreboard {
   readonly #i32: Int32Array;
   readonly #view: DataView;
   readonly #clock: Clock;
+  readonly #counters: Counters;
   readonly #base: number;
   readonly #free: FreeList;
   readonly #reserve: number;
@@ -61,6 +65,7 @@ export class Scoreboard {
     this.#i32 = arena.i32;
     this.#view = arena.view;
     this.#clock = env.clock;
+    this.#counters = env.counters;
     this.#base = arena.carve('runs in flight', count << (RUN_SHIFT + 2), 64) >> 2;
     this.#free = new FreeList(arena, 'free runs', count);
     this.#reserve = limits.flows;
@@ -73,13 +78,19 @@ export class Scoreboard {
   #take(row: number): number {
     const i32 = this.#i32;
     const held = i32[row + TCB.runs]!;
-    if (held > 0 && this.#free.free <= this.#reserve) return 0;
+    if (held > 0 && this.#free.free <= this.#reserve) return this.#refuse();
     if (held >= RUNS_MAX) {
       const flight = (i32[row + TCB.sndMax]! - i32[row + TCB.sndUna]!) | 0;
-      if ((held - RUNS_MAX) * i32[row + TCB.mss]! >= flight) return 0;
+      if ((held - RUNS_MAX) * i32[row + TCB.mss]! >= flight) return this.#refuse();
     }
     i32[row + TCB.runs] = held + 1;
     return this.#base + (this.#free.take() << RUN_SHIFT);
+  }
+
+  /** No run is free: the flow goes on with some that hold more than was sent or said at once. */
+  #refuse(): number {
+    this.#counters.bump(C_FULL);
+    return 0;
   }
 
   #give(row: number, run: number): void {
