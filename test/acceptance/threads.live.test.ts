@@ -25,6 +25,8 @@ const CALLS = 64;
 /** By chance all on one thread: once in 2^31 runs. */
 const CONNECTIONS = 32;
 const LINE = 'thread 0\n';
+const TWO = ['--threads', '2'];
+const MODES = ['native', 'generic'] as const;
 
 /**
  * The threads that answer, over so many connections, each asked twice: a connection stays where it
@@ -60,7 +62,7 @@ async function echoServer(): Promise<Server> {
 const callersOf = (server: Server, domain: string): string[] => {
   const { port } = server.address() as AddressInfo;
   const calls = ['hosts=10.77.0.1,fd77::1', `port=${port}`, `calls=${CALLS}`];
-  return [CALLERS, ...calls, '--threads', '2', '--domain', domain];
+  return [CALLERS, ...calls, ...TWO, '--domain', domain];
 };
 
 /** What each of two threads reports of its calls. */
@@ -80,10 +82,12 @@ function steeringOf(address: string) {
   return JSON.parse(stdout).instances[0].steering;
 }
 
-describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
-  for (const domain of DOMAINS) {
-    test(`two_${domain}_bothServeOverBothProtocols`, async () => {
-      await using serving = await Serving.start([WHICH, '--threads', '2', '--domain', domain]);
+describe('threads', { skip: needsRoot, timeout: 400_000 }, () => {
+  for (const [domain, xdp] of DOMAINS.flatMap((each) => MODES.map((mode) => [each, mode]))) {
+    test(`two_${domain}_${xdp}_bothServeOverBothProtocols`, async () => {
+      const words = [WHICH, ...TWO, '--domain', domain!, '--xdp', xdp!];
+      await using serving = await Serving.start(words);
+      assert.equal(serving.facts.xdp?.mode, xdp);
       assert.deepEqual(await threadsOf(serving.address), BOTH);
       assert.deepEqual(await threadsOf('fd77::2'), BOTH);
       const { tcpOpened, siblingsHeard, siblingsLimited } = serving.counters();
@@ -96,23 +100,25 @@ describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
   }
 
   test('vethOfOurOwn_steered_statSaysHow_alsoWhenAdopted', async () => {
-    await using first = await Serving.start([WHICH, '--threads', '2']);
+    await using first = await Serving.start([WHICH, ...TWO]);
     const steering = steeringOf(first.address);
     assert.match(steering.by, /^(tcx|clsact)$/);
     assert.deepEqual(steering.groups, [64, 64]);
+    assert.equal(first.facts.xdp?.mode, 'generic', 'the faster one here');
     await first.kill9();
-    await using second = await Serving.start([WHICH, '--threads', '2']);
+    await using second = await Serving.start([WHICH, ...TWO]);
     assert.equal(second.facts.adoptedFrom, first.facts.pid);
     assert.deepEqual(steeringOf(second.address), steering);
     assert.deepEqual(await threadsOf(second.address), BOTH);
     await second.stop();
   });
 
-  for (const domain of DOMAINS) {
-    test(`connect_${domain}FromBothThreads_everyAnswerComesBack`, async (t) => {
+  for (const [domain, xdp] of DOMAINS.flatMap((each) => MODES.map((mode) => [each, mode]))) {
+    test(`connect_${domain}_${xdp}_fromBothThreadsEveryAnswerComesBack`, async (t) => {
       const server = await echoServer();
       t.after(() => server.close());
-      await using serving = await Serving.start(callersOf(server, domain));
+      const words = [...callersOf(server, domain!), '--xdp', xdp!];
+      await using serving = await Serving.start(words);
       assert.deepEqual(await outcomes(serving), ALL_ANSWERED);
       assert.deepEqual(await threadsOf(serving.address), BOTH);
       const { tcpNoFlow, tcpPortsUsedUp } = serving.counters();
@@ -138,7 +144,7 @@ describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
 
   test('stopped_connectionsOfBothAreReset', async () => {
     for (const how of ['SIGINT', 'ix.stop'] as const) {
-      const words = [WHICH, '--threads', '2', '--domain', 'inline'];
+      const words = [WHICH, ...TWO, '--domain', 'inline'];
       await using serving = await Serving.start(words);
       const clients = [];
       const threads = new Set<string>();
@@ -158,7 +164,7 @@ describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
   });
 
   test('applicationDies_startedAgainForBoth', async () => {
-    await using serving = await Serving.start([WHICH, '--threads', '2']);
+    await using serving = await Serving.start([WHICH, ...TWO]);
     assert.deepEqual(await threadsOf(serving.address), BOTH);
     process.kill(serving.facts.application!, 'SIGKILL');
     for (const event of ['ended', 'restarted']) {
@@ -170,10 +176,10 @@ describe('threads', { skip: needsRoot, timeout: 120_000 }, () => {
   });
 
   test('controlPlaneDies_adoptedWithBoth', async () => {
-    await using first = await Serving.start([WHICH, '--threads', '2']);
+    await using first = await Serving.start([WHICH, ...TWO]);
     assert.deepEqual(await threadsOf(first.address), BOTH);
     await first.kill9();
-    await using second = await Serving.start([WHICH, '--threads', '2']);
+    await using second = await Serving.start([WHICH, ...TWO]);
     assert.equal(second.facts.adoptedFrom, first.facts.pid);
     assert.deepEqual(await threadsOf(second.address), BOTH);
     await second.stop();

@@ -95,11 +95,6 @@ const WRONG: [string, string[], RegExp][] = [
     /--nic tap has one queue; use --threads 1/,
   ],
   [
-    'threadsGeneric',
-    ['serve', 'echo', '--threads', '2', '--xdp', 'generic'],
-    /in generic mode the last queue of a veth gets no frames; leave out --xdp generic/,
-  ],
-  [
     'threadsSplit',
     ['serve', 'echo', '--threads', '2', '--placement', 'split'],
     /--placement split is for one thread; use --threads 1/,

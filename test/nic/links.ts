@@ -5,7 +5,6 @@
  * - A packet socket as a driver: the kernel's view of an interface, what it sends and what XDP lets
  *   pass.
  */
-import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { Netlink } from '../../src/control/link/netlink.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
@@ -24,15 +23,13 @@ const silence = (name: string): void => {
   writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
 };
 
-/** Makes a veth pair with so many queues each way; the returned function removes it. */
-export function makeVeth(near: string, far: string, queues = 1): () => void {
+/**
+ * Makes a veth pair with so many queues each way, and `more` to send by at the near end; the
+ * returned function removes it.
+ */
+export function makeVeth(near: string, far: string, queues = 1, more = 0): () => void {
   const netlink = new Netlink();
-  if (queues === 1) netlink.addVeth({ name: near }, { name: far });
-  else {
-    const many = ['numtxqueues', `${queues}`, 'numrxqueues', `${queues}`];
-    const words = ['link', 'add', near, ...many, 'type', 'veth', 'peer', 'name', far, ...many];
-    execFileSync('ip', words);
-  }
+  netlink.addVeth({ name: near, queues, transmitQueues: queues + more }, { name: far, queues });
   for (const name of [near, far]) {
     silence(name);
     setOffloads(name, false);

@@ -18,12 +18,14 @@ import { InterfaceError } from '../../errors.ts';
 import { ETHERNET_MTU } from '../../limits.ts';
 import type { Ipv6Config } from '../../net/both/environment.ts';
 import { readQueues } from '../../nic/privileged/interface.ts';
+import { queueBefore } from '../../nic/privileged/steering.ts';
 import { openTapDevice, randomMac } from '../../nic/privileged/tap.ts';
 import { ipv6ConfigFor } from './address6.ts';
 import { joinGroups } from './groups.ts';
 import { distrust } from './host-end.ts';
 import { giveHostAddresses, type HostSide } from './host-side.ts';
 import { IFF_UP, type Link, type Netlink, NetlinkError } from './netlink.ts';
+import type { AttachMode } from './xdp.ts';
 
 const EEXIST = 17;
 
@@ -31,6 +33,7 @@ export interface NetworkPlan extends HostSide {
   nic: string;
   queues: number;
   slaac?: boolean;
+  attach?: AttachMode;
 }
 
 /** The dataplane's side of a link. */
@@ -91,7 +94,7 @@ export function freeNames(netlink: Netlink, count: number): string[] {
 }
 
 function makeVeth(netlink: Netlink, plan: NetworkPlan, hostName: string, ifname: string): Ends {
-  addVeth(netlink, hostName, ifname, plan.queues);
+  addVeth(netlink, hostName, ifname, plan);
   try {
     const host = existing(netlink, hostName);
     const ours = existing(netlink, ifname);
@@ -113,10 +116,17 @@ function makeVeth(netlink: Netlink, plan: NetworkPlan, hostName: string, ifname:
   }
 }
 
-function addVeth(netlink: Netlink, hostName: string, ifname: string, queues: number): void {
+function addVeth(
+  netlink: Netlink,
+  hostName: string,
+  ifname: string,
+  { queues, attach }: NetworkPlan,
+): void {
+  const before = queues === 1 ? 0 : queueBefore(attach?.mode);
   try {
     // The dataplane's end sends into the host's: a queue there for every queue here.
-    netlink.addVeth({ name: hostName, queues }, { name: ifname, queues });
+    const host = { name: hostName, queues, transmitQueues: queues + before };
+    netlink.addVeth(host, { name: ifname, queues });
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     const remedy =

@@ -85,6 +85,8 @@ export interface VethEnd {
   name: string;
   /** Receive and transmit queues; 1 unless said. */
   queues?: number;
+  /** As many as `queues` unless said. */
+  transmitQueues?: number;
 }
 
 export class Netlink {
@@ -264,8 +266,8 @@ export class Netlink {
 
 function endAttributes(request: Message, end: VethEnd): void {
   request.text(IFLA_IFNAME, end.name);
-  const queues = end.queues ?? 1;
-  request.word(IFLA_NUM_TX_QUEUES, queues).word(IFLA_NUM_RX_QUEUES, queues);
+  const { queues = 1, transmitQueues = queues } = end;
+  request.word(IFLA_NUM_TX_QUEUES, transmitQueues).word(IFLA_NUM_RX_QUEUES, queues);
 }
 
 /** What is there already is no reason to fail. */

@@ -8,6 +8,7 @@
  *
  * Called by control/service/holdings.ts; shown by cli/stat.ts.
  */
+import type { XdpMode } from '../../nic/drivers.ts';
 import { type SteeredBy, type Steering, steerFlows } from '../../nic/privileged/steering.ts';
 import { classify } from './classifier.ts';
 import type { Network } from './network.ts';
@@ -19,12 +20,13 @@ export interface Steered {
   readonly advice: readonly string[];
 }
 
-export function steer(network: Network, threads: number): Steered {
-  const { hostName, hostIndex, fd } = network;
-  const isVeth = hostName !== undefined && hostIndex !== undefined && fd === undefined;
+/** `mode`: of the XDP program on the link; absent: none is. */
+export function steer(network: Network, threads: number, mode: XdpMode | undefined): Steered {
+  const { hostName: ifname, hostIndex: ifindex } = network;
+  const isVeth = ifname !== undefined && ifindex !== undefined && mode !== undefined;
   if (!isVeth || threads === 1) return { advice: [] };
   try {
-    const steering = steerFlows({ ifname: hostName, ifindex: hostIndex, threads, classify });
+    const steering = steerFlows({ ifname, ifindex, mode, threads, classify });
     return { steering, advice: [] };
   } catch (error) {
     const why = error instanceof Error ? error.message : `${error}`;

@@ -30,19 +30,12 @@ export interface AttachMode {
  * `isOurs`: a link that we make. Without a mode: native, or generic where the driver has no native
  * mode. Native mode on a veth copies every frame into a page of the driver's first: between two
  * AF_XDP ends generic mode is faster (64 connections 453,000 against 353,000 messages a second, one
- * 6.2 against 8.8 us a round trip). It needs a peer without offloads, as ours is. But in generic
- * mode a frame's queue on a veth is the one before the peer's transmit queue (the first stays the
- * first): with as many queues at either end the last gets nothing, and of two the first gets all.
- * So several threads need native mode.
+ * 6.2 against 8.8 us a round trip). It needs a peer without offloads, as ours is.
  */
-export function attachModeFor(
-  isOurs: boolean,
-  { xdp, threads }: { xdp: XdpChoice; threads: number },
-): AttachMode {
+export function attachModeFor(isOurs: boolean, xdp: XdpChoice): AttachMode {
   if (xdp === 'generic') return { mode: 'generic', why: 'generic mode was asked for' };
   if (xdp !== 'auto') return { mode: 'native' };
   if (!isOurs) return {};
-  if (threads > 1) return { mode: 'native' };
   return { mode: 'generic', why: 'generic mode is the faster one on a veth of our own' };
 }
 

@@ -86,7 +86,7 @@ export function makeHoldings(name: string, plan: NetworkPart): Holdings {
     if (network.hostName !== undefined) setOffloads(network.hostName, false);
     const attachment = network.fd === undefined ? attach(network, plan) : undefined;
     if (attachment) undo.push(() => attachment.detach());
-    const { steering, advice: unsteered } = steer(network, plan.queues);
+    const { steering, advice: unsteered } = steer(network, plan.queues, attachment?.mode);
     if (steering) {
       undo.push(() => steering.close());
       instance.steering = steeringStateOf(steering, plan.queues);

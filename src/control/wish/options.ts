@@ -213,15 +213,11 @@ function checkHasProcess({ domain, nic }: RunOptions, what: string): void {
 
 /** A thread has a queue and, if they are pinned, a core of its own. */
 function checkThreadOptions(
-  { threads, nic = 'veth', cpu, xdp, placement }: RunOptions,
+  { threads, nic = 'veth', cpu, placement }: RunOptions,
   cores: number,
 ): void {
   const one = 'use --threads 1';
   if (nic === 'tap' || nic === 'cable') throw new OptionError(`--nic ${nic} has one queue`, one);
-  if (nic === 'veth' && xdp === 'generic') {
-    const problem = 'in generic mode the last queue of a veth gets no frames';
-    throw new OptionError(problem, 'leave out --xdp generic');
-  }
   if (placement === 'split') throw new OptionError('--placement split is for one thread', one);
   if (cpu === undefined || cpu + threads <= cores) return;
   const needed = `${threads} threads from core ${cpu} on need ${cpu + threads} cores`;

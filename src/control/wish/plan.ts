@@ -127,7 +127,7 @@ function networkOf({ ip, slaac, threads, xdp, ...options }: RunOptions, nic: str
     ...{ ...ip, nic, queues: threads, slaac },
     ...(ip6 && { ip6 }),
     xdp,
-    attach: attachModeFor(isOurs, { xdp, threads }),
+    attach: attachModeFor(isOurs, xdp),
   };
 }
 

@@ -3,7 +3,12 @@
  * end of a veth pair, and the map of its flow groups.
  *
  * - The program writes `queue_mapping`: the queue that a frame leaves the host's end by, and so the
- *   one that it arrives on at ours (native XDP). The number is one more than the queue's, 0 none.
+ *   one that it arrives on at ours. The number in there is one more than the queue's, 0 being "not
+ *   said".
+ * - In native mode veth gives a frame of the sender's queue n to the receiver's queue n. Generic XDP
+ *   asks the frame, which still has the sender's number in it, and takes it for one of
+ *   `queue_mapping`'s kind: n arrives on n - 1, and 0, "not said", on 0. So there the host's end has
+ *   a transmit queue more (`queueBefore`), and native XDP refuses a pair like that.
  * - What has no flow group (flow-group-program.ts) goes to queue 0: its thread tells the others
  *   what concerns them (nic/around/siblings.ts).
  * - Attached by a BPF link (tcx, Linux 6.6): it is there as long as somebody has `linkFd` open. On
@@ -14,10 +19,12 @@
  * - The program takes nothing from anybody: others at the same hook run behind it.
  *
  * Called by control/link/steering.ts and control/service/holdings.ts. Read first: flow-groups.ts;
- * net/core/dev.c `sch_handle_egress`, `skb_tx_hash`; drivers/net/veth.c `veth_xmit`.
+ * net/core/dev.c `sch_handle_egress`, `skb_tx_hash`,
+ * `netif_get_rxqueue`; drivers/net/veth.c `veth_xmit`, `veth_xdp_set`.
  */
 import { randomBytes } from 'node:crypto';
 import { SYS, sys } from '../../native/sys.ts';
+import type { XdpMode } from '../drivers.ts';
 import { granted } from '../errors.ts';
 import { FLOW_GROUPS, FLOW_KEY_WORDS, type FlowGroupTable, spreadGroups } from '../flow-groups.ts';
 import {
@@ -44,12 +51,17 @@ const MAP_KEY = -STACK_USED - 8;
 export const STEERED_BY = ['tcx', 'clsact'] as const;
 export type SteeredBy = (typeof STEERED_BY)[number];
 
+/** Transmit queues of the host's end before the one whose frames arrive on queue 0 of ours. */
+export const queueBefore = (mode: XdpMode | undefined): number => (mode === 'generic' ? 1 : 0);
+
 export interface SteeringOptions {
   /** The host's end. */
   ifname: string;
   ifindex: number;
   /** Queues of the other end, a thread each. */
   threads: number;
+  /** Of the XDP program there. */
+  mode: XdpMode;
   /** Attaches a program by netlink, or throws. */
   classify(programFd: number, ifindex: number): void;
   /** One way only; absent: the newer one that this kernel has. */
@@ -81,8 +93,9 @@ export class Steering {
   }
 }
 
-/** The program's code for this key and the map behind `mapFd`. */
-export function assembleSteering(key: readonly number[], mapFd: number): Uint8Array {
+/** The program's code for this key, the map behind `mapFd`, and a link in this mode. */
+export function assembleSteering(key: readonly number[], mapFd: number, mode: XdpMode): Uint8Array {
+  const first = 1 + queueBefore(mode);
   const program = new Assembler().alu('mov', CONTEXT, register(1));
   return emitFlowGroup(program, key)
     .store(4, FRAME_POINTER, MAP_KEY, register(GROUP))
@@ -92,10 +105,10 @@ export function assembleSteering(key: readonly number[], mapFd: number): Uint8Ar
     .call(BPF_MAP_LOOKUP_ELEM)
     .jumpIf('eq', 0, 0, 'no group')
     .load(4, 1, 0, 0)
-    .alu('add', 1, 1)
+    .alu('add', 1, first)
     .jump('write')
     .label('no group')
-    .alu('mov', 1, 1)
+    .alu('mov', 1, first)
     .label('write')
     .store(4, CONTEXT, CTX_QUEUE_MAPPING, register(1))
     .alu('mov', 0, TCX_NEXT)
@@ -111,7 +124,8 @@ export function steerFlows(options: SteeringOptions): Steering {
   const mapFd = createMap(MAP_TYPE_ARRAY, FLOW_GROUPS + FLOW_KEY_WORDS, 'ix_flow_groups');
   try {
     for (const [i, value] of [...table.threads, ...key].entries()) updateMap(mapFd, i, value);
-    const programFd = loadProgram(PROGRAM.classifier, assembleSteering(key, mapFd), 'ix_steer');
+    const code = assembleSteering(key, mapFd, options.mode);
+    const programFd = loadProgram(PROGRAM.classifier, code, 'ix_steer');
     try {
       const linkFd = attach(options, programFd);
       return new Steering(linkFd === undefined ? 'clsact' : 'tcx', table, mapFd, linkFd);

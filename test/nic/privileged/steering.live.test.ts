@@ -1,6 +1,6 @@
 /**
  * Frames that leave one end of a veth pair arrive on the queue of their flow's thread at the other,
- * however the program is attached.
+ * however the program is attached, with native and with generic XDP there.
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
@@ -11,11 +11,13 @@ import { classify } from '../../../src/control/link/classifier.ts';
 import { Counters } from '../../../src/counters.ts';
 import { BATCH_MAX, TRANSMIT_HEADROOM } from '../../../src/limits.ts';
 import { AfXdp } from '../../../src/nic/afxdp.ts';
+import type { XdpMode } from '../../../src/nic/drivers.ts';
 import { FlowGroups } from '../../../src/nic/flow-groups.ts';
 import { attachXdp } from '../../../src/nic/privileged/attach.ts';
 import { readInterface } from '../../../src/nic/privileged/interface.ts';
 import {
   adoptSteering,
+  queueBefore,
   STEERED_BY,
   type SteeredBy,
   type Steering,
@@ -29,6 +31,7 @@ import { type End, RING } from '../suite.ts';
 
 enterNamespace();
 const skip = needsRoot;
+const XDP_MODES = ['native', 'generic'] as const;
 /** Does not divide 128. */
 const QUEUES = 3;
 const FRAMES = 1024;
@@ -40,7 +43,7 @@ class Pair {
   readonly #queues: End[];
   readonly #close: () => void;
 
-  constructor() {
+  constructor(mode: XdpMode = 'native') {
     const arena = new Arena(48 * 2 ** 20);
     arena.bindNative();
     const end = (name: string): Omit<End, 'nic'> => ({
@@ -50,7 +53,7 @@ class Pair {
     });
     const near = end('sender');
     this.#sender = { ...near, nic: openPacketSocket(near, 'ixta') };
-    const attachment = attachXdp({ ifname: 'ixtb', ipv4: [], everything: true, mode: 'native' });
+    const attachment = attachXdp({ ifname: 'ixtb', ipv4: [], everything: true, mode });
     const { index, mac, mtu } = attachment.interface;
     this.#queues = Array.from({ length: QUEUES }, (_, queue) => {
       const far = end(`queue ${queue}`);
@@ -107,9 +110,12 @@ function taken(end: End): string[] {
   });
 }
 
-function steerAt(ifname: string, by: SteeredBy): Steering {
+const makePair = (mode: XdpMode = 'native'): (() => void) =>
+  makeVeth('ixta', 'ixtb', QUEUES, queueBefore(mode));
+
+function steerAt(ifname: string, by: SteeredBy, mode: XdpMode = 'native'): Steering {
   const { index } = readInterface(ifname);
-  return steerFlows({ ifname, ifindex: index, threads: QUEUES, classify, by });
+  return steerFlows({ ifname, ifindex: index, mode, threads: QUEUES, classify, by });
 }
 
 /** Frames of flows, and the queue that each should arrive on. */
@@ -146,22 +152,24 @@ function without(): [Buffer, number][] {
 }
 
 for (const by of STEERED_BY) {
-  test(`steered_${by}_everyFlowToItsThreadAndTheRestToTheFirst`, { skip }, (t) => {
-    t.after(makeVeth('ixta', 'ixtb', QUEUES));
-    const steering = steerAt('ixta', by);
-    assert.equal(steering.by, by);
-    const pair = new Pair();
-    const flows = flowsOf(steering, 512, SEED);
-    assert.equal(new Set(flows.map(([, queue]) => queue)).size, QUEUES, 'every thread has some');
-    assert.equal(right(pair, flows), flows.length);
-    const rest = without();
-    assert.equal(right(pair, rest), rest.length);
-    pair.close();
-    steering.close();
-  });
+  for (const mode of XDP_MODES) {
+    test(`steered_${by}_${mode}_everyFlowToItsThreadAndTheRestToTheFirst`, { skip }, (t) => {
+      t.after(makePair(mode));
+      const steering = steerAt('ixta', by, mode);
+      assert.equal(steering.by, by);
+      const pair = new Pair(mode);
+      const flows = flowsOf(steering, 512, SEED);
+      assert.equal(new Set(flows.map(([, queue]) => queue)).size, QUEUES, 'every thread has some');
+      assert.equal(right(pair, flows), flows.length);
+      const rest = without();
+      assert.equal(right(pair, rest), rest.length);
+      pair.close();
+      steering.close();
+    });
+  }
 
   test(`steered_${by}_anotherControlPlaneHasTheSameTable`, { skip }, (t) => {
-    t.after(makeVeth('ixta', 'ixtb', QUEUES));
+    t.after(makePair());
     const steering = steerAt('ixta', by);
     const { mapFd, linkFd } = steering;
     assert.deepEqual(adoptSteering(by, mapFd, linkFd).table, steering.table);
@@ -173,7 +181,7 @@ for (const by of STEERED_BY) {
 }
 
 test('closed_tcx_nothingIsSteeredAnyMore', { skip }, (t) => {
-  t.after(makeVeth('ixta', 'ixtb', QUEUES));
+  t.after(makePair());
   const steering = steerAt('ixta', 'tcx');
   const flows = flowsOf(steering, 256, SEED);
   steering.close();
@@ -184,7 +192,7 @@ test('closed_tcx_nothingIsSteeredAnyMore', { skip }, (t) => {
 });
 
 test('closed_clsact_isThereAsLongAsTheInterface', { skip }, (t) => {
-  t.after(makeVeth('ixta', 'ixtb', QUEUES));
+  t.after(makePair());
   const steering = steerAt('ixta', 'clsact');
   const flows = flowsOf(steering, 256, SEED);
   steering.close();
@@ -194,8 +202,8 @@ test('closed_clsact_isThereAsLongAsTheInterface', { skip }, (t) => {
 });
 
 test('noTcx_isAttachedByNetlink_andARefusalLeavesNothingOpen', { skip }, (t) => {
-  t.after(makeVeth('ixta', 'ixtb', QUEUES));
-  const options = { ifname: 'ixta', threads: QUEUES };
+  t.after(makePair());
+  const options = { ifname: 'ixta', mode: 'native', threads: QUEUES } as const;
   // An interface that is not there: what bpf(2) refuses is asked for by netlink.
   const asked: number[] = [];
   const refuse = (_programFd: number, ifindex: number): void => {
