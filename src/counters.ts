@@ -56,8 +56,8 @@ const NAMES = [
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
   'quotaCalls', 'quotaPerSource',
-  // frames that concern every thread (src/nic/around/siblings.ts)
-  'siblingsTold', 'siblingsHeard', 'siblingsLimited',
+  // frames that concern every thread, or another one (src/nic/around/siblings.ts)
+  'siblingsTold', 'siblingsHeard', 'siblingsLimited', 'handedOn', 'handedIn', 'handedDropped',
 ] as const; // biome-ignore format: one line a group
 
 export type CounterName = (typeof NAMES)[number];

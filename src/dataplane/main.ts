@@ -22,6 +22,7 @@ import { Channel, endWithParent, readConfig } from '../child/channel.ts';
 import type { Copied, DataplaneConfig, DataplaneMessage, ThreadState } from '../child/config.ts';
 import { lockDown } from '../child/lock.ts';
 import { START_MS } from '../child/patience.ts';
+import { type HandoverParts, makeHandover } from '../nic/around/handover.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
 
 type WorkerMessage =
@@ -63,14 +64,15 @@ function run(config: DataplaneConfig): void {
   let isStopping = false;
   const dropped = new Gathered<true>();
   const states = new Gathered<ThreadState>();
+  const handover = handoverOf(config);
   const workers = config.nics.map((_nic, index) =>
-    startWorker(config, index, channel, (worker, message) => {
+    startWorker({ config, index, handover }, channel, (worker, message) => {
       if (message.type === 'for-siblings') tellOthers(worker, message.frame);
       else if (message.type === 'stopped') stopped(worker, message);
       else heard(message);
     }),
   );
-  const driverNames = (): string => attached.map((a) => a.nic).join(', ');
+  const driverNames = (): string => attached.map(({ nic }) => nic).join(', ');
   const tell = (message: string): void => {
     for (const worker of workers) worker.postMessage(message);
   };
@@ -120,16 +122,18 @@ function run(config: DataplaneConfig): void {
   });
 }
 
+const handoverOf = ({ nics }: DataplaneConfig): HandoverParts | undefined =>
+  nics.length > 1 ? makeHandover(nics.length, true) : undefined;
+
 /** One thread: its reports go on to the control plane, its end without our wish is a failure. */
 function startWorker(
-  config: DataplaneConfig,
-  index: number,
+  input: { config: DataplaneConfig; index: number; handover: HandoverParts | undefined },
   channel: Channel,
   heard: (worker: Worker, message: Heard) => void,
 ): Worker {
   const reports = makeUnderWay();
   const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
-    workerData: { config, index, reports },
+    workerData: { ...input, reports },
   });
   worker.on('message', (message: WorkerMessage) => {
     if (message.type === 'report') {
@@ -143,7 +147,7 @@ function startWorker(
   // What it said last has been heard by now: nobody asked for this. A process without it would
   // serve nobody.
   worker.on('exit', (code) => {
-    const what = `thread ${index} ended by itself (exit code ${code})`;
+    const what = `thread ${input.index} ended by itself (exit code ${code})`;
     const message = `${what}; an application ends with ix.stop`;
     channel.last({ type: 'failed', code: 'IX_WORKER', message }, 1);
   });

@@ -5,13 +5,14 @@
  * - `--trace` and `--capture` are wrappers around whatever driver it is, and so is `--impair`: they
  *   show what the stack sees of a bad network, and what it sends into one.
  * - One of several threads tells the others what concerns them all (nic/around/siblings.ts): `tell`
- *   takes a frame there, `hear` takes theirs.
+ *   takes a frame there, `hear` takes theirs. What is one's alone goes by `handover`.
  */
 import { type DataplaneConfig, type NicConfig, STATISTICS_BYTES } from '../child/config.ts';
 import type { Counters } from '../counters.ts';
 import { MAP_SHARED, must, PROT_READ, PROT_WRITE, sys } from '../native/sys.ts';
 import { AfXdp } from '../nic/afxdp.ts';
 import { Capture } from '../nic/around/capture.ts';
+import { Handover, type HandoverParts } from '../nic/around/handover.ts';
 import { Impair } from '../nic/around/impair.ts';
 import { Overheard } from '../nic/around/overheard.ts';
 import { Siblings } from '../nic/around/siblings.ts';
@@ -32,10 +33,11 @@ export function openNicFor(
   index: number,
   parts: NicParts,
   tell: (frame: Uint8Array) => void,
+  shared?: HandoverParts,
 ): OpenedNic {
   const driver = openDriver(config.nics[index]!, parts);
-  const isAlone = config.nics.length === 1;
-  const siblings = isAlone ? undefined : new Siblings(driver, { ...parts, tell });
+  const handover = shared && new Handover(shared, index, parts.arena);
+  const siblings = handover && new Siblings(driver, { ...parts, handover, tell });
   const nic = wrapped(config, index, parts, overhearing(config, index, parts, siblings ?? driver));
   return { nic, hear: (frame) => siblings?.hear(frame) };
 }

@@ -16,6 +16,7 @@ import { type InlineSide, openInlineSide } from '../domain/inline.ts';
 import { backWith, openProcessSide } from '../domain/process-side.ts';
 import { connectionsOf } from '../limits.ts';
 import { sys } from '../native/sys.ts';
+import type { HandoverParts } from '../nic/around/handover.ts';
 import type { Nic } from '../nic/nic.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
 import { reporter } from './reports.ts';
@@ -26,9 +27,11 @@ interface WorkerInput {
   config: DataplaneConfig;
   index: number;
   reports: SharedArrayBuffer;
+  /** Absent: one thread. */
+  handover: HandoverParts | undefined;
 }
 
-const { config, index, reports } = workerData as WorkerInput;
+const { config, index, reports, handover } = workerData as WorkerInput;
 
 const say = (message: unknown): void => parentPort?.postMessage(message);
 
@@ -42,7 +45,7 @@ let hear = (_frame: Uint8Array): void => {};
 
 function openNic(parts: NicParts): Nic {
   const tell = (frame: Uint8Array): void => say({ type: 'for-siblings', frame });
-  const opened = openNicFor(config, index, parts, tell);
+  const opened = openNicFor(config, index, parts, tell, handover);
   hear = opened.hear;
   return opened.nic;
 }
@@ -50,7 +53,7 @@ function openNic(parts: NicParts): Nic {
 /** What both domains have in common. */
 const common = {
   limits: config.limits,
-  net: { ...config, thread: index },
+  net: { ...config, thread: index, threads: config.nics.length },
   policy: config.idle,
   ...(config.tcp === undefined ? {} : { tcp: config.tcp }),
   ...(config.batchMax === undefined ? {} : { batchMax: config.batchMax }),

@@ -25,6 +25,7 @@ import {
   IP_DESTINATION,
   IP_FRAGMENT,
   IP_HEADER_BYTES,
+  IP_ID,
   IP_LENGTH,
   IP_MORE_FRAGMENTS,
   IP_OFFSET_MASK,
@@ -42,9 +43,10 @@ import {
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import { type Environment, FREE_FRAME } from './both/environment.ts';
+import { type Environment, FREE_FRAME, NO_FRAME } from './both/environment.ts';
+import { Owners } from './both/owners.ts';
 import type { TcpLayer } from './both/transport.ts';
-import { NO_FRAME, type Udp } from './udp.ts';
+import type { Udp } from './udp.ts';
 import type { Ipv4Fragments } from './v4/fragments.ts';
 import type { Icmp } from './v4/icmp.ts';
 import type { Ipv4 } from './v4/ipv4.ts';
@@ -64,7 +66,7 @@ const C_UNKNOWN_PROTOCOL = COUNTER.ipUnknownProtocol;
 const C_TOO_LONG = COUNTER.ipReassemblyTooLong;
 const C_NO_FRAME = COUNTER.rxNoFrame;
 
-/** Where a reassembled datagram's (empty) Ethernet header stands in its frame. */
+/** Where a reassembled datagram's Ethernet header stands in its frame. */
 const WHOLE_AT = TRANSMIT_HEADROOM;
 /** Longest datagram that fits a frame behind it. */
 export const WHOLE_BYTES_MAX: number = FRAME_BYTES - WHOLE_AT - ETH_HEADER_BYTES;
@@ -79,6 +81,7 @@ export class Ipv4Input {
   readonly #udp: Udp;
   readonly #tcp: TcpLayer;
   readonly #fragments: Ipv4Fragments;
+  readonly #owners: Owners;
   readonly #address: number;
   readonly #broadcast: number;
 
@@ -99,6 +102,7 @@ export class Ipv4Input {
     this.#udp = udp;
     this.#tcp = tcp;
     this.#fragments = fragments;
+    this.#owners = new Owners(env);
     this.#address = ip.address;
     this.#broadcast = ip.broadcast;
   }
@@ -162,7 +166,7 @@ export class Ipv4Input {
       return this.#udp.input(frame, ip, payload, bytes, source, isBroadcast);
     }
     if (protocol === PROTOCOL_ICMP) {
-      this.#icmp.input(ip, payload, bytes, source, isBroadcast);
+      this.#icmp.input(frame, ip, payload, bytes, source, isBroadcast);
       return FREE_FRAME;
     }
     if (isBroadcast) return this.#drop(C_BROADCAST_IGNORED);
@@ -182,6 +186,11 @@ export class Ipv4Input {
     protocol: number,
     isBroadcast: boolean,
   ): number {
+    const frame = fragment - ETH_HEADER_BYTES;
+    const id = this.#view.getUint16(fragment + IP_ID);
+    if (this.#owners.handsOnFragment(frame, fragment, id, fragment + fragmentTotal)) {
+      return FREE_FRAME;
+    }
     const index = this.#fragments.add(fragment, fragmentHeader, fragmentTotal);
     if (index < 0) return FREE_FRAME;
     const ip = this.#fragments.ipOf(index);
@@ -189,13 +198,17 @@ export class Ipv4Input {
     const total = this.#view.getUint16(ip + IP_LENGTH);
     if (total > WHOLE_BYTES_MAX) {
       this.#deliver(NO_FRAME, ip, header, total - header, protocol, isBroadcast);
-    } else this.#deliverInFrame(ip, header, total, protocol, isBroadcast);
+    } else this.#deliverInFrame(frame, ip, header, total, protocol, isBroadcast);
     this.#fragments.release(index);
     return FREE_FRAME;
   }
 
-  /** A reassembled datagram moves to a frame of the receive pool, where it is like any other. */
+  /**
+   * A reassembled datagram moves to a frame of the receive pool, where it is like any other, behind
+   * its last fragment's Ethernet header.
+   */
   #deliverInFrame(
+    fragment: number,
     whole: number,
     header: number,
     total: number,
@@ -208,6 +221,7 @@ export class Ipv4Input {
       return;
     }
     const ip = taken + WHOLE_AT + ETH_HEADER_BYTES;
+    this.#kernels.copy(taken + WHOLE_AT, fragment, ETH_HEADER_BYTES);
     this.#kernels.copy(ip, whole, total);
     const outcome = this.#deliver(
       taken + WHOLE_AT,

@@ -20,6 +20,7 @@ import { PROBLEM_NEXT_HEADER } from '../wire/icmpv6.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
   ALL_NODES,
+  FRAGMENT_ID,
   HEADER_FRAGMENT,
   IP6_DESTINATION,
   IP6_HEADER_BYTES,
@@ -37,10 +38,11 @@ import {
   SOLICITED_3,
 } from '../wire/ipv6.ts';
 import type { Kernels } from '../wire/kernels.ts';
-import { type Environment, FREE_FRAME } from './both/environment.ts';
+import { type Environment, FREE_FRAME, NO_FRAME } from './both/environment.ts';
+import { Owners } from './both/owners.ts';
 import type { TcpLayer } from './both/transport.ts';
 import { WHOLE_BYTES_MAX } from './ipv4-input.ts';
-import { NO_FRAME, type Udp } from './udp.ts';
+import type { Udp } from './udp.ts';
 import type { Addresses6 } from './v6/addresses.ts';
 import type { Destinations } from './v6/destinations.ts';
 import { ExtensionHeaders, SILENT } from './v6/extension-headers.ts';
@@ -62,7 +64,7 @@ const C_FRAGMENT_BAD = COUNTER.ipFragmentBad;
 /** What `destination` answers for a group of ours; our addresses are 1 and up. */
 const GROUP = 0;
 const NOT_FOR_US = -1;
-/** Where a reassembled packet's (empty) Ethernet header stands in its frame. */
+/** Where a reassembled packet's Ethernet header stands in its frame. */
 const WHOLE_AT = TRANSMIT_HEADROOM;
 
 export class Ipv6Input {
@@ -76,6 +78,7 @@ export class Ipv6Input {
   readonly #udp: Udp;
   readonly #tcp: TcpLayer;
   readonly #fragments: Ipv6Fragments;
+  readonly #owners: Owners;
   readonly #headers: ExtensionHeaders;
   /** What is being delivered was reassembled. */
   #isWhole = false;
@@ -97,6 +100,7 @@ export class Ipv6Input {
     this.#udp = udp;
     this.#tcp = tcp;
     this.#fragments = fragments;
+    this.#owners = new Owners(env);
     this.#headers = new ExtensionHeaders(env.arena.u8, env.arena.view, env.counters);
   }
 
@@ -176,7 +180,7 @@ export class Ipv6Input {
     const { next, at } = headers;
     const bytes = end - at;
     if (next === PROTOCOL_ICMP6) {
-      this.#icmp.input(ip, at, bytes, local);
+      this.#icmp.input(frame, ip, at, bytes, local);
       return FREE_FRAME;
     }
     if (local === GROUP) return this.#drop(C_LINK_GROUP);
@@ -198,26 +202,32 @@ export class Ipv6Input {
     // a reassembled packet that holds a fragment again is nobody's work but an attacker's
     if (frame === NO_FRAME || this.#isWhole) return this.#drop(C_FRAGMENT_BAD);
     if (isUnspecified(this.#view, piece + IP6_SOURCE)) return this.#drop(C_BAD_SOURCE);
+    const id = this.#view.getInt32(header + FRAGMENT_ID);
+    if (this.#owners.handsOnFragment(frame, piece, id, pieceEnd)) return FREE_FRAME;
     const index = this.#fragments.add(piece, header, pieceEnd, local);
     if (index < 0) return FREE_FRAME;
     const ip = this.#fragments.ipOf(index);
     const total = this.#view.getUint16(ip + IP6_LENGTH) + IP6_HEADER_BYTES;
     this.#isWhole = true;
     if (total > WHOLE_BYTES_MAX) this.#deliver(NO_FRAME, ip, ip + total, local);
-    else this.#deliverInFrame(ip, total, local);
+    else this.#deliverInFrame(frame, ip, total, local);
     this.#isWhole = false;
     this.#fragments.release(index);
     return FREE_FRAME;
   }
 
-  /** A reassembled packet moves to a frame of the receive pool, where it is like any other. */
-  #deliverInFrame(whole: number, total: number, local: number): void {
+  /**
+   * A reassembled packet moves to a frame of the receive pool, where it is like any other, behind
+   * its last fragment's Ethernet header.
+   */
+  #deliverInFrame(fragment: number, whole: number, total: number, local: number): void {
     const taken = this.#frames.takeReceive();
     if (taken < 0) {
       this.#counters.bump(C_NO_FRAME);
       return;
     }
     const ip = taken + WHOLE_AT + ETH_HEADER_BYTES;
+    this.#kernels.copy(taken + WHOLE_AT, fragment, ETH_HEADER_BYTES);
     this.#kernels.copy(ip, whole, total);
     if (this.#deliver(taken + WHOLE_AT, ip, ip + total, local) === FREE_FRAME) {
       this.#frames.free(taken);

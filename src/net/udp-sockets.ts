@@ -20,6 +20,7 @@ import type { EventSink } from '../gate/arrays.ts';
 import { FLOW_INDEX_BITS } from '../limits.ts';
 import { VERIFY } from '../verify.ts';
 import type { Environment } from './both/environment.ts';
+import { Owners } from './both/owners.ts';
 
 const C_DEFERRED = COUNTER.eventsDeferred;
 const C_QUOTA_FRAMES = COUNTER.quotaReceiveFrames;
@@ -29,6 +30,9 @@ export const QUEUE_MAX = 256;
 /** Ports that the stack picks from (RFC 6335 6). */
 const EPHEMERAL_FIRST = 49_152;
 const EPHEMERAL_COUNT = 16_384;
+
+/** Whether the stack may have picked it. */
+export const isEphemeral = (port: number): boolean => port >= EPHEMERAL_FIRST;
 
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
 const GENERATION_MAX = 2047;
@@ -80,6 +84,7 @@ export class UdpSockets {
   readonly #socketQuota: number;
   readonly #frameQuota: number;
   readonly #random: Unpredictable;
+  readonly #owners: Owners;
   #held = 0;
 
   constructor(env: Environment) {
@@ -102,6 +107,7 @@ export class UdpSockets {
     this.#frameQuota = quotas.receiveFrames;
     this.#heldMax = Math.min(frames.receiveCount, this.#frameQuota) >> 2;
     this.#random = new Unpredictable(env.config.wireKey, PURPOSE.udpPort);
+    this.#owners = new Owners(env);
     for (let s = 0; s < count; s++) this.#i32[this.#row(s) + GENERATION] = -1;
   }
 
@@ -311,7 +317,7 @@ export class UdpSockets {
     const start = this.#random.next();
     for (let i = 0; i < EPHEMERAL_COUNT; i++) {
       const port = EPHEMERAL_FIRST + ((start + i) & (EPHEMERAL_COUNT - 1));
-      if (this.find(port) < 0) return port;
+      if (this.#owners.picks(port) && this.find(port) < 0) return port;
     }
     return -1;
   }

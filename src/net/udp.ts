@@ -30,10 +30,11 @@ import { IP6_ADDRESS_BYTES, IP6_SOURCE } from '../wire/ipv6.ts';
 import type { Kernels } from '../wire/kernels.ts';
 import * as wire from '../wire/udp.ts';
 import type { Egress } from './both/egress.ts';
-import { type Environment, FREE_FRAME, KEEP_FRAME } from './both/environment.ts';
+import { type Environment, FREE_FRAME, KEEP_FRAME, NO_FRAME } from './both/environment.ts';
+import { Owners } from './both/owners.ts';
 import { PartialChecksums } from './both/partial-checksums.ts';
 import type { Ip } from './ip.ts';
-import { UdpSockets } from './udp-sockets.ts';
+import { isEphemeral, UdpSockets } from './udp-sockets.ts';
 import type { Icmp } from './v4/icmp.ts';
 import { isToken } from './v6/destinations.ts';
 import type { Icmp6 } from './v6/icmpv6.ts';
@@ -51,8 +52,6 @@ const C_TX_NO_FRAME = COUNTER.txNoFrame;
 /** As a local address: what only sockets bound to none hear. */
 const BROADCAST = -1;
 
-/** For `input`: the datagram is not in a frame, so it must be copied to be kept. */
-export const NO_FRAME = -1;
 /** Longest payload (RFC 768 over RFC 791): 65,507. */
 export const UDP_PAYLOAD_MAX: number =
   IP_DATAGRAM_BYTES_MAX - IP_HEADER_BYTES - wire.UDP_HEADER_BYTES;
@@ -67,6 +66,7 @@ export class Udp {
   readonly #icmp6: Icmp6;
   readonly #sockets: UdpSockets;
   readonly #partial: PartialChecksums;
+  readonly #owners: Owners;
   readonly #egress: Egress | undefined;
   /** Eight bytes for the header of a datagram that leaves in fragments. */
   readonly #header: number;
@@ -81,6 +81,7 @@ export class Udp {
     this.#icmp6 = icmp6;
     this.#sockets = new UdpSockets(env);
     this.#partial = new PartialChecksums(env, COUNTER.udpPartialChecksums);
+    this.#owners = new Owners(env);
     this.#egress = env.egress;
     this.#header = env.arena.carve('udp header', wire.UDP_HEADER_BYTES, 64);
   }
@@ -177,6 +178,7 @@ export class Udp {
     if (!this.#isChecksumRight(ip, udp, length, source)) return this.#drop(C_BAD_CHECKSUM);
     const local = isBroadcast ? BROADCAST : this.#ip.v4.address;
     const socket = this.#find(udp, local);
+    if (!isBroadcast && this.#handsOn(frame, ip, udp, length, socket)) return FREE_FRAME;
     if (socket < 0) {
       if (!isBroadcast) this.#icmp.unreachable(ip, UNREACHABLE_PORT);
       return this.#drop(C_NO_PORT);
@@ -191,6 +193,7 @@ export class Udp {
     if (length < 0) return FREE_FRAME;
     if (!this.#isChecksumRight6(ip, udp, length)) return this.#drop(C_BAD_CHECKSUM);
     const socket = this.#find(udp, local);
+    if (this.#handsOn(frame, ip, udp, length, socket)) return FREE_FRAME;
     if (socket < 0) {
       this.#icmp6.portUnreachable(ip);
       return this.#drop(C_NO_PORT);
@@ -200,6 +203,15 @@ export class Udp {
     const w1 = view.getInt32(source + 4);
     const w2 = view.getInt32(source + 8);
     return this.#receive(frame, udp, length, socket, w0, w1, w2, view.getInt32(source + 12));
+  }
+
+  /** Whether it was another thread's. */
+  #handsOn(frame: number, ip: number, udp: number, length: number, socket: number): boolean {
+    const port = this.#view.getUint16(udp + wire.UDP_DESTINATION_PORT);
+    const isPicked = isEphemeral(port);
+    if (isPicked && this.#owners.picks(port)) return false;
+    if (this.#owners.handsOn(frame, ip, udp, udp + length)) return true;
+    return isPicked && socket < 0 && this.#owners.handsOnPort(frame, port, udp + length);
   }
 
   /** What the header says of the datagram's length, or -1 when it is wrong (and counted). */

@@ -13,6 +13,12 @@
  * Called by the elastic thread; `transmit` by net/both/neighbour-cache.ts, net/v4/arp.ts and
  * net/v6/link-messages.ts. Read first: Documentation/networking/af_xdp.rst; ixy's ixgbe.c.
  */
+/** The way to the other threads of a dataplane. */
+export interface SiblingThreads {
+  /** Gives a thread a copy of the frame: as if it had received it. */
+  handOn(thread: number, offset: number, length: number): void;
+}
+
 export interface Nic {
   /** For messages: 'af_xdp ix1 queue 0'. */
   readonly name: string;
@@ -26,6 +32,8 @@ export interface Nic {
   readonly batchMax?: number;
   /** AF_XDP: whether the NIC itself reads and writes our frames; and why not. */
   readonly copied?: { readonly zeroCopy: boolean; readonly why: string };
+  /** Absent: there are no other threads. */
+  readonly siblings?: SiblingThreads;
   readonly rxOffsets: Int32Array;
   readonly rxLengths: Int32Array;
   receive(max: number): number;

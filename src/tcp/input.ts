@@ -14,6 +14,7 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { type Environment, FREE_FRAME } from '../net/both/environment.ts';
+import { Owners } from '../net/both/owners.ts';
 import { PartialChecksums } from '../net/both/partial-checksums.ts';
 import { isToken } from '../net/v6/destinations.ts';
 import { finish, pseudoHeaderSum, sumShort } from '../wire/checksum.ts';
@@ -87,6 +88,7 @@ export class Input {
   readonly #ecn: Ecn;
   readonly #arrival = new Arrival();
   readonly #partial: PartialChecksums;
+  readonly #owners: Owners;
   /** The row that the last segment went to, for VERIFY; 0: none. */
   lastRow = 0;
 
@@ -98,6 +100,7 @@ export class Input {
     this.#counters = env.counters;
     this.#clock = env.clock;
     this.#partial = new PartialChecksums(env, COUNTER.tcpPartialChecksums);
+    this.#owners = new Owners(env);
     this.#flows = parts.flows;
     this.#ip = parts.ip;
     this.#acknowledging = parts.acknowledging;
@@ -140,7 +143,7 @@ export class Input {
       this.lastRow = row;
       const result = this.#predicted(row, frame, ip, tcp, header, bytes - header);
       if (result !== NOT_PREDICTED) return result;
-    }
+    } else if (this.#owners.handsOn(frame, ip, tcp, tcp + bytes)) return FREE_FRAME;
     const arrival = this.#arrival;
     if (!arrival.read(this.#view, this.#u8, frame, tcp, bytes, source, destination)) {
       counters.bump(C_BAD_OPTION);

@@ -6,10 +6,13 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { parseAddress } from '../../src/control/link/address.ts';
+import { Netlink } from '../../src/control/link/netlink.ts';
 import { enterNamespace, needsRoot } from '../control/namespace.ts';
 import { makeVeth } from '../nic/links.ts';
 import { Client } from './client.ts';
@@ -25,6 +28,8 @@ const CALLS = 64;
 /** By chance all on one thread: once in 2^31 runs. */
 const CONNECTIONS = 32;
 const LINE = 'thread 0\n';
+/** Two fragments, and still a frame's worth. */
+const LONG = 1800;
 const TWO = ['--threads', '2'];
 const MODES = ['native', 'generic'] as const;
 
@@ -59,9 +64,9 @@ async function echoServer(): Promise<Server> {
   return server;
 }
 
-const callersOf = (server: Server, domain: string): string[] => {
+const callersOf = (server: Server, domain: string, hosts = '10.77.0.1,fd77::1'): string[] => {
   const { port } = server.address() as AddressInfo;
-  const calls = ['hosts=10.77.0.1,fd77::1', `port=${port}`, `calls=${CALLS}`];
+  const calls = [`hosts=${hosts}`, `port=${port}`, `calls=${CALLS}`];
   return [CALLERS, ...calls, ...TWO, '--domain', domain];
 };
 
@@ -75,7 +80,15 @@ async function outcomes(serving: Serving): Promise<Record<string, number>[]> {
   return said.sort((a, b) => a['thread']! - b['thread']!);
 }
 
-const ALL_ANSWERED = [0, 1].map((thread) => ({ thread, answered: 2 * CALLS }));
+const oneHost = (answered: number) => [0, 1].map((thread) => ({ thread, answered }));
+const ALL_ANSWERED = oneHost(2 * CALLS);
+
+function withAddress(ifname: string, address: string): void {
+  const netlink = new Netlink();
+  const { index } = netlink.link(ifname)!;
+  netlink.addAddress(index, parseAddress(address), 24);
+  netlink.close();
+}
 
 function steeringOf(address: string) {
   const { stdout } = spawnSync(IX, ['stat', '--json', '--ip', address], { encoding: 'utf8' });
@@ -141,6 +154,49 @@ describe('threads', { skip: needsRoot, timeout: 400_000 }, () => {
     assert.deepEqual(await threadsOf(second.address), BOTH);
     await second.stop(/dataplane/);
   });
+
+  test('datagramsInFragments_reachTheThreadThatWholeOnesReach', async () => {
+    await using serving = await Serving.start([WHICH, ...TWO]);
+    const seen = new Set<string>();
+    for (let i = 0; i < CONNECTIONS; i++) {
+      const socket = createSocket('udp4');
+      socket.connect(7, serving.address);
+      await once(socket, 'connect');
+      const ask = async (bytes: number): Promise<string> => {
+        socket.send(Buffer.alloc(bytes));
+        const [answer] = await once(socket, 'message', { signal: AbortSignal.timeout(5000) });
+        return `${answer}`.trim();
+      };
+      const thread = await ask(1);
+      assert.equal(await ask(LONG), thread);
+      seen.add(thread);
+      socket.close();
+    }
+    assert.deepEqual(seen, BOTH);
+    const { ipReassembled, handedOn, handedIn, handedDropped } = serving.counters();
+    assert.equal(ipReassembled, CONNECTIONS);
+    assert.ok(handedOn! > 0, 'nothing was handed on');
+    assert.deepEqual([handedIn, handedDropped], [handedOn, 0]);
+    await serving.stop();
+  });
+
+  for (const domain of DOMAINS) {
+    test(`interfaceThatWasThere_${domain}_threadsHandOnWhatTheKernelSpreads`, async (t) => {
+      t.after(makeVeth('ixta', 'ixtb', 2));
+      withAddress('ixta', '10.77.0.1');
+      const server = await echoServer();
+      t.after(() => server.close());
+      const words = [...callersOf(server, domain, '10.77.0.1'), '--nic', 'ixtb', '--ip6', 'none'];
+      await using serving = await Serving.start(words);
+      assert.deepEqual(await outcomes(serving), oneHost(CALLS));
+      assert.deepEqual(await threadsOf(serving.address), BOTH);
+      assert.equal(steeringOf(serving.address).by, 'threads');
+      const { tcpNoFlow, handedOn, handedDropped } = serving.counters();
+      assert.deepEqual([tcpNoFlow, handedDropped], [0, 0]);
+      assert.ok(handedOn! > 0);
+      await serving.stop();
+    });
+  }
 
   test('stopped_connectionsOfBothAreReset', async () => {
     for (const how of ['SIGINT', 'ix.stop'] as const) {

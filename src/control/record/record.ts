@@ -10,7 +10,7 @@
 import * as v from 'valibot';
 import { Ipv6Config, Layout, STATISTICS_BYTES, XdpState } from '../../child/config.ts';
 import { Confined } from '../../confine/confine.ts';
-import { STEERED_BY } from '../../nic/privileged/steering.ts';
+import { SPREAD_BY, STEERED_BY } from '../../nic/privileged/steering.ts';
 import { Held } from './descriptors.ts';
 
 /** As --threads takes. */
@@ -117,7 +117,7 @@ const Fields = v.object({
   /** Its frames are steered by flow groups: how many each thread has; absent: not by us. */
   steering: v.optional(
     v.object({
-      by: v.picklist(STEERED_BY),
+      by: v.picklist(SPREAD_BY),
       groups: v.pipe(v.array(count), v.maxLength(THREADS_MAX)),
     }),
   ),

@@ -29,7 +29,7 @@ import { adviceFor } from '../link/advice.ts';
 import type { HostSide } from '../link/host-side.ts';
 import type { NetworkPlan } from '../link/links.ts';
 import { adoptNetwork, linkName, makeNetwork, type Network } from '../link/network.ts';
-import { steer, steeringStateOf } from '../link/steering.ts';
+import { type Flows, flowsOf, steer, steeringStateOf } from '../link/steering.ts';
 import { xdpWords } from '../link/xdp-words.ts';
 import { type Held, openProcess, takeDescriptor } from '../record/descriptors.ts';
 import {
@@ -60,6 +60,8 @@ export interface Holdings {
   readonly attachment: Attachment | undefined;
   /** Absent: nobody steers its frames, or not we. */
   readonly steering: Steering | undefined;
+  /** Which thread has which flow; absent: there is one. */
+  readonly flows: Flows | undefined;
   readonly statisticsFd: number;
   /** What the host's end of a link of our own is given. */
   readonly hostSide: HostSide;
@@ -86,14 +88,13 @@ export function makeHoldings(name: string, plan: NetworkPart): Holdings {
     if (network.hostName !== undefined) setOffloads(network.hostName, false);
     const attachment = network.fd === undefined ? attach(network, plan) : undefined;
     if (attachment) undo.push(() => attachment.detach());
-    const { steering, advice: unsteered } = steer(network, plan.queues, attachment?.mode);
-    if (steering) {
-      undo.push(() => steering.close());
-      instance.steering = steeringStateOf(steering, plan.queues);
-    }
+    const { steering, flows, advice: unsteered } = steer(network, plan.queues, attachment?.mode);
+    if (steering) undo.push(() => steering.close());
+    if (flows) instance.steering = steeringStateOf(flows, plan.queues);
     const advice = [...adviceOn(network, attachment), ...unsteered];
     const release = (): void => undo.run();
-    return { instance, network, attachment, steering, statisticsFd, hostSide, advice, release };
+    const held = { instance, network, attachment, steering, flows, statisticsFd, hostSide };
+    return { ...held, advice, release };
   } catch (error) {
     undo.run();
     throw error;
@@ -190,8 +191,9 @@ export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
       taken.run();
     };
     const advice = adviceOn(network, attachment);
-    const held = { instance, network, attachment, steering, statisticsFd, hostSide, advice };
-    return { ...held, estate, shared, release };
+    const flows = flowsOf(steering, plan.queues);
+    const held = { instance, network, attachment, steering, flows, statisticsFd, hostSide };
+    return { ...held, advice, estate, shared, release };
   } catch (error) {
     taken.run();
     throw error;

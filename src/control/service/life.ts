@@ -104,7 +104,7 @@ export async function startLife(
     startMs: Math.ceil(startMs),
     nics: drivers.configs,
     gateway: network.gateway,
-    ...(holdings.steering && { flowGroups: holdings.steering.table }),
+    ...(holdings.flows && { flowGroups: holdings.flows.table }),
     ...(network.ipv6 && { ipv6: network.ipv6 }),
     ...(handsOverPartialChecksums(network.linkKind) && { partialChecksums: true }),
     statisticsFd,

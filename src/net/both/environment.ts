@@ -31,8 +31,9 @@ export interface NetConfig {
   ipv6?: Ipv6Config;
   /** Which flows are whose, of several threads; absent: nobody knows, or all are ours. */
   flowGroups?: FlowGroupTable;
-  /** Which of them this is; absent: the first. */
+  /** Which of how many this is; absent: the first, the only one. */
   thread?: number;
+  threads?: number;
   /** The link hands over frames whose checksums nobody has computed (partial-checksums.ts). */
   partialChecksums?: boolean;
 }
@@ -77,6 +78,9 @@ export const timerRanges = (limits: Limits) => {
   const discovery = reassembly6 + 1;
   return { application, arp, ndp, reassembly, reassembly6, discovery, count: discovery + 1 };
 };
+
+/** For a frame: the bytes are in a reassembly buffer, being too long for one. */
+export const NO_FRAME = -1;
 
 /** What a protocol's input says of the frame it was given. */
 export const FREE_FRAME = 0;

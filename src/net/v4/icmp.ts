@@ -37,6 +37,7 @@ import {
 import type { Kernels } from '../../wire/kernels.ts';
 import type { Environment } from '../both/environment.ts';
 import { ErrorBudget } from '../both/error-budget.ts';
+import { Owners } from '../both/owners.ts';
 import type { TcpLayer } from '../both/transport.ts';
 import type { Ipv4 } from './ipv4.ts';
 
@@ -70,6 +71,7 @@ export class Icmp {
   readonly #ip: Ipv4;
   readonly #tcp: TcpLayer;
   readonly #budget: ErrorBudget;
+  readonly #owners: Owners;
 
   constructor(env: Environment, ip: Ipv4, tcp: TcpLayer) {
     this.#view = env.arena.view;
@@ -79,10 +81,21 @@ export class Icmp {
     this.#ip = ip;
     this.#tcp = tcp;
     this.#budget = new ErrorBudget(env);
+    this.#owners = new Owners(env);
   }
 
-  /** One message: `bytes` at `icmp`, of the valid datagram at `ip`. May be patched in place. */
-  input(ip: number, icmp: number, bytes: number, source: number, isBroadcast: boolean): void {
+  /**
+   * One message: `bytes` at `icmp`, from a valid datagram whose header is at `ip`; `frame` is the
+   * frame's Ethernet header, or NO_FRAME. May be patched in place.
+   */
+  input(
+    frame: number,
+    ip: number,
+    icmp: number,
+    bytes: number,
+    source: number,
+    isBroadcast: boolean,
+  ): void {
     const counters = this.#counters;
     counters.bump(C_IN);
     if (bytes < wire.ICMP_HEADER_BYTES) {
@@ -98,7 +111,7 @@ export class Icmp {
     else if (type === wire.ICMP_ECHO) this.#echo(ip, icmp, bytes, source);
     else if (type === wire.ICMP_SOURCE_QUENCH || type === wire.ICMP_REDIRECT) {
       counters.bump(C_IGNORED);
-    } else if (wire.isError(type)) this.#error(icmp, bytes, type);
+    } else if (wire.isError(type)) this.#error(frame, icmp, bytes, type);
     else counters.bump(C_UNKNOWN); // echo replies too: nothing here asks
   }
 
@@ -135,7 +148,7 @@ export class Icmp {
   }
 
   /** An error about a packet of ours, or so it says. */
-  #error(icmp: number, bytes: number, type: number): void {
+  #error(frame: number, icmp: number, bytes: number, type: number): void {
     const view = this.#view;
     const quote = icmp + wire.ICMP_QUOTE;
     const quoted = bytes - wire.ICMP_HEADER_BYTES;
@@ -149,6 +162,7 @@ export class Icmp {
     const code = view.getUint8(icmp + wire.ICMP_CODE);
     const isTooBig = type === wire.ICMP_UNREACHABLE && code === wire.UNREACHABLE_TOO_BIG;
     const segment = quote + headerBytes(view, quote);
+    if (this.#owners.handsOnError(frame, quote, segment, icmp + bytes)) return;
     this.#tcp.icmpError(
       type,
       code,

@@ -25,6 +25,7 @@ import * as ip6 from '../../wire/ipv6.ts';
 import type { Kernels } from '../../wire/kernels.ts';
 import type { Environment } from '../both/environment.ts';
 import { ErrorBudget } from '../both/error-budget.ts';
+import { Owners } from '../both/owners.ts';
 import type { TcpLayer } from '../both/transport.ts';
 import type { Discovery } from './discovery.ts';
 import { ExtensionHeaders } from './extension-headers.ts';
@@ -62,6 +63,7 @@ export class Icmp6 {
   readonly #discovery: Discovery;
   readonly #tcp: TcpLayer;
   readonly #budget: ErrorBudget;
+  readonly #owners: Owners;
   readonly #quoted: ExtensionHeaders;
 
   constructor(env: Environment, ip: Ipv6, discovery: Discovery, tcp: TcpLayer) {
@@ -73,14 +75,15 @@ export class Icmp6 {
     this.#discovery = discovery;
     this.#tcp = tcp;
     this.#budget = new ErrorBudget(env);
+    this.#owners = new Owners(env);
     this.#quoted = new ExtensionHeaders(env.arena.u8, env.arena.view, env.counters);
   }
 
   /**
    * One message: `bytes` at `icmp`, of the valid packet at `ip`, for our address `local` (0: for a
-   * group of ours). May be patched in place.
+   * group of ours); `frame` is the frame's Ethernet header, or NO_FRAME. May be patched in place.
    */
-  input(ip: number, icmp: number, bytes: number, local: number): void {
+  input(frame: number, ip: number, icmp: number, bytes: number, local: number): void {
     const counters = this.#counters;
     counters.bump(C_IN);
     if (bytes < wire.ICMP6_HEADER_BYTES) {
@@ -98,7 +101,7 @@ export class Icmp6 {
     if (isForDiscovery) this.#discovery.input(ip, icmp, bytes, type);
     else if (local === 0) counters.bump(C_GROUP);
     else if (type === wire.ICMP6_ECHO) this.#echo(ip, icmp, bytes, local);
-    else if (type <= wire.ICMP6_ERROR_MAX) this.#error(icmp, bytes, type);
+    else if (type <= wire.ICMP6_ERROR_MAX) this.#error(frame, icmp, bytes, type);
     else counters.bump(C_UNKNOWN); // echo replies too: nothing here asks
   }
 
@@ -159,7 +162,7 @@ export class Icmp6 {
   }
 
   /** An error about a packet of ours, or so it says. */
-  #error(icmp: number, bytes: number, type: number): void {
+  #error(frame: number, icmp: number, bytes: number, type: number): void {
     const view = this.#view;
     const quote = icmp + wire.ICMP6_QUOTE;
     const local = this.#quotedLocal(quote, icmp + bytes);
@@ -176,6 +179,7 @@ export class Icmp6 {
       return; // UDP has no event for it (abi.ts)
     }
     const segment = this.#quoted.at;
+    if (this.#owners.handsOnError(frame, quote, segment, icmp + bytes)) return;
     const meaning = inIpv4Words(type, view.getUint8(icmp + wire.ICMP6_CODE));
     this.#tcp.icmpError(
       meaning >> 8,

@@ -3,7 +3,7 @@
  * it has something to do with, so wrappers stand around each other in any order (impair.ts,
  * capture.ts, trace.ts, siblings.ts, overheard.ts).
  */
-import type { Nic } from '../nic.ts';
+import type { Nic, SiblingThreads } from '../nic.ts';
 
 export class AroundNic implements Nic {
   readonly name: string;
@@ -12,6 +12,7 @@ export class AroundNic implements Nic {
   readonly fds: readonly number[];
   readonly batchMax?: number;
   readonly copied?: NonNullable<Nic['copied']>;
+  readonly siblings?: SiblingThreads;
   readonly rxOffsets: Int32Array;
   readonly rxLengths: Int32Array;
   protected readonly inner: Nic;
@@ -23,6 +24,7 @@ export class AroundNic implements Nic {
     this.fds = fds;
     if (inner.batchMax !== undefined) this.batchMax = inner.batchMax;
     if (inner.copied !== undefined) this.copied = inner.copied;
+    if (inner.siblings !== undefined) this.siblings = inner.siblings;
     this.rxOffsets = inner.rxOffsets;
     this.rxLengths = inner.rxLengths;
     this.inner = inner;

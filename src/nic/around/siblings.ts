@@ -1,19 +1,23 @@
 /**
  * A driver around a driver, for a dataplane of several threads: what arrives on one queue and
- * concerns them all is told to the others.
+ * concerns them all is told to the others, and what is another's is handed on to it.
  *
  * - A NIC spreads frames over its queues by addresses and ports. An answer to one thread's ARP
- *   request or neighbour solicitation, a router's advertisement and an ICMP error about somebody's
- *   flow have none, or not the flow's: they arrive anywhere. Each thread has its own tables
- *   (nothing is shared), so each gets a copy.
+ *   request or neighbour solicitation, a router's advertisement and what an IPv6 router says of a
+ *   path have none: they arrive anywhere. Each thread has its own tables (nothing is shared), so
+ *   each gets a copy.
  * - What asks something (ARP request, solicitation, echo) is answered by who gets it, once.
+ * - What is one flow's, errors about TCP included, is handed on by whoever has parsed it
+ *   (net/both/owners.ts), through handover.ts. What a thread has no room for is dropped and counted
+ *   at the one that gave it (`handedDropped`).
  * - Bounded on both sides, so that whoever floods one thread costs the others little: TOLD_MAX
  *   frames of a kind each TOLD_MS, HEARD_MAX that wait; what is more is `siblingsLimited`.
  * - Two kinds: what only somebody on our link can say, and ICMP errors, which come from anywhere.
  *   With one bound for both, 640 forged errors a second from far away kept all threads but one from
  *   hearing who their neighbours are.
- * - What was heard has a place in every batch, however many frames our own queue has.
- * - `tell` allocates: only what is rare is told.
+ * - What was heard, and what was handed on, has a place in every batch, however many frames our own
+ *   queue has.
+ * - `tell` allocates: only what is rare is told. `handOn` does not.
  *
  * Made by dataplane/nics.ts; dataplane/main.ts is the way between threads. Read first: OSDI'14 4.4.
  */
@@ -36,18 +40,17 @@ import {
   ETH_TAG_BYTES,
   ETH_TYPE,
   ETH_TYPE_ARP,
-  ETH_TYPE_IPV4,
   ETH_TYPE_IPV6,
   isTag,
 } from '../../wire/ethernet.ts';
-import { ICMP_TYPE, isError } from '../../wire/icmp.ts';
 import {
   ICMP6_ERROR_MAX,
   ICMP6_NEIGHBOUR_ADVERTISEMENT,
+  ICMP6_QUOTE,
   ICMP6_ROUTER_ADVERTISEMENT,
   ICMP6_TYPE,
 } from '../../wire/icmpv6.ts';
-import { IP_HEADER_BYTES, IP_PROTOCOL, IP_VERSION_IHL, PROTOCOL_ICMP } from '../../wire/ipv4.ts';
+import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import {
   IP6_HEADER_BYTES,
   IP6_HOP_LIMIT,
@@ -55,18 +58,21 @@ import {
   IP6_NEXT_HEADER,
   PROTOCOL_ICMP6,
 } from '../../wire/ipv6.ts';
-import type { Nic } from '../nic.ts';
+import type { Nic, SiblingThreads } from '../nic.ts';
 import { AroundNic } from './around.ts';
+import type { Handover } from './handover.ts';
 
 const C_TOLD = COUNTER.siblingsTold;
 const C_HEARD = COUNTER.siblingsHeard;
 const C_LIMITED = COUNTER.siblingsLimited;
+const C_HANDED_ON = COUNTER.handedOn;
+const C_HANDED_IN = COUNTER.handedIn;
+const C_DROPPED = COUNTER.handedDropped;
 
 /** Whom a frame concerns: nobody else; all, and it is of our link; all, and it is of a path. */
 export const CONCERN = { none: 0, link: 1, path: 2 } as const;
 export type Concern = (typeof CONCERN)[keyof typeof CONCERN];
 
-/** A batch of a kind in each TOLD_MS: what is honest is far below, answers and advertisements. */
 /** A batch of each kind in each TOLD_MS: honest answers and advertisements are far below. */
 const TOLD_MAX = 64;
 const TOLD_MS = 100;
@@ -91,12 +97,6 @@ export function concernOf(u8: Uint8Array, frame: number, length: number): Concer
 function concernOfType(u8: Uint8Array, frame: number, length: number, type: number): Concern {
   const packet = frame + ETH_PAYLOAD;
   const bytes = length - ETH_HEADER_BYTES;
-  if (type === ETH_TYPE_IPV4) {
-    if (bytes < IP_HEADER_BYTES || u8[packet + IP_PROTOCOL] !== PROTOCOL_ICMP) return CONCERN.none;
-    const header = (u8[packet + IP_VERSION_IHL]! & 15) << 2;
-    const isOfPath = bytes > header && isError(u8[packet + header + ICMP_TYPE]!);
-    return isOfPath ? CONCERN.path : CONCERN.none;
-  }
   if (type === ETH_TYPE_IPV6) return concernOfIpv6(u8, packet, bytes);
   if (type !== ETH_TYPE_ARP || bytes < ARP_BYTES) return CONCERN.none;
   const isForAll = u8[packet + ARP_OPERATION + 1] === ARP_REPLY || isGratuitous(u8, packet);
@@ -109,7 +109,11 @@ function concernOfIpv6(u8: Uint8Array, packet: number, bytes: number): Concern {
     return CONCERN.none;
   }
   const message = u8[packet + IP6_HEADER_BYTES + ICMP6_TYPE]!;
-  if (message <= ICMP6_ERROR_MAX) return CONCERN.path;
+  if (message <= ICMP6_ERROR_MAX) {
+    const quoted = IP6_HEADER_BYTES + ICMP6_QUOTE + IP6_NEXT_HEADER;
+    const isOneFlows = bytes <= quoted || u8[packet + quoted] === PROTOCOL_TCP;
+    return isOneFlows ? CONCERN.none : CONCERN.path;
+  }
   const isAdvertisement =
     message === ICMP6_ROUTER_ADVERTISEMENT || message === ICMP6_NEIGHBOUR_ADVERTISEMENT;
   const isOfLink = isAdvertisement && u8[packet + IP6_HOP_LIMIT] === IP6_HOP_LIMIT_LINK;
@@ -129,12 +133,15 @@ export interface SiblingsParts {
   readonly frames: Frames;
   readonly clock: Clock;
   readonly counters: Counters;
+  readonly handover: Handover;
   /** Brings a frame to the `hear` of every other thread. */
   tell(frame: Uint8Array): void;
 }
 
-export class Siblings extends AroundNic {
+export class Siblings extends AroundNic implements SiblingThreads {
+  override readonly siblings: SiblingThreads = this;
   readonly #parts: SiblingsParts;
+  readonly #handover: Handover;
   readonly #u8: Uint8Array;
   /** Frames from the others, oldest first. */
   readonly #heard: Uint8Array[] = [];
@@ -143,10 +150,12 @@ export class Siblings extends AroundNic {
   #toldSinceMs = 0;
   /** Since then, by concern. */
   readonly #told = new Int32Array(3);
+  #alternate = 0;
 
   constructor(inner: Nic, parts: SiblingsParts) {
-    super(inner);
+    super(inner, inner.name, [...inner.fds, ...parts.handover.fds]);
     this.#parts = parts;
+    this.#handover = parts.handover;
     this.#u8 = parts.arena.u8;
   }
 
@@ -162,16 +171,28 @@ export class Siblings extends AroundNic {
     this.#heard.push(frame);
   }
 
+  handOn(thread: number, offset: number, length: number): void {
+    const isGiven = this.#handover.give(thread, offset, length);
+    this.#parts.counters.bump(isGiven ? C_HANDED_ON : C_DROPPED);
+  }
+
   override receive(max: number): number {
-    const kept = Math.min(this.#heard.length, HEARD_ALWAYS, max >> 1);
-    const count = this.inner.receive(max - kept);
+    const handed = this.#handover.waiting();
+    const heard = Math.min(this.#heard.length, HEARD_ALWAYS, max >> 1);
+    const count = this.inner.receive((max - heard - this.#share(handed, max)) | 0);
     for (let i = 0; i < count; i++) {
       const offset = this.rxOffsets[i]!;
       const length = this.rxLengths[i]!;
       const concern = concernOf(this.#u8, offset, length);
       if (concern !== CONCERN.none) this.#tell(offset, length, concern);
     }
-    return this.#heard.length === 0 ? count : this.#append(count, max);
+    return handed === 0 && this.#heard.length === 0 ? count : this.#append(count, max, heard);
+  }
+
+  /** Places kept for what was handed on: a quarter of a batch, of a small one every other time. */
+  #share(handed: number, max: number): number {
+    if (handed === 0) return 0;
+    return max < 4 ? (this.#alternate ^= 1) : Math.min(handed, max >> 2);
   }
 
   #tell(offset: number, length: number, concern: Concern): void {
@@ -186,9 +207,22 @@ export class Siblings extends AroundNic {
     this.#parts.tell(this.#u8.slice(offset, offset + length));
   }
 
-  /** What was heard, behind `count` frames of our own queue, as far as `max` and the pool allow. */
-  #append(count: number, max: number): number {
+  /**
+   * What was handed on and what was heard, behind `count` frames of our own queue, as far as `max`
+   * and the pool allow; `heard` places are for what was heard.
+   */
+  #append(count: number, max: number, heard: number): number {
     const { frames, counters } = this.#parts;
+    const handover = this.#handover;
+    for (let left = handover.waiting(); left > 0 && count < ((max - heard) | 0); left--) {
+      const taken = frames.takeReceive();
+      if (taken < 0) return count;
+      handover.take(taken);
+      this.rxOffsets[count] = (taken + handover.shift) | 0;
+      this.rxLengths[count] = handover.length;
+      counters.bump(C_HANDED_IN);
+      count = (count + 1) | 0;
+    }
     while (count < max && this.#heard.length > 0) {
       const taken = frames.takeReceive();
       if (taken < 0) break;
@@ -204,6 +238,14 @@ export class Siblings extends AroundNic {
   }
 
   override prepareSleep(): boolean {
-    return this.#heard.length === 0 && super.prepareSleep();
+    if (this.#heard.length > 0 || !this.#handover.prepareSleep()) return false;
+    if (super.prepareSleep()) return true;
+    this.#handover.wake();
+    return false;
+  }
+
+  override wake(): void {
+    this.#handover.wake();
+    super.wake();
   }
 }

@@ -3,14 +3,13 @@
  * end of a veth pair, and the map of its flow groups.
  *
  * - The program writes `queue_mapping`: the queue that a frame leaves the host's end by, and so the
- *   one that it arrives on at ours. The number in there is one more than the queue's, 0 being "not
- *   said".
- * - In native mode veth gives a frame of the sender's queue n to the receiver's queue n. Generic XDP
- *   asks the frame, which still has the sender's number in it, and takes it for one of
- *   `queue_mapping`'s kind: n arrives on n - 1, and 0, "not said", on 0. So there the host's end has
- *   a transmit queue more (`queueBefore`), and native XDP refuses a pair like that.
+ *   one that it arrives on at ours. The number is one more than the queue's, 0 none.
+ * - In native mode veth gives a frame of the sender's queue n to the receiver's queue n. Generic
+ *   XDP asks the frame, which still has the sender's number in it, and takes it for one of
+ *   `queue_mapping`'s kind: n arrives on n - 1, and 0, none, on 0. So there the host's end has a
+ *   transmit queue more (`queueBefore`), and native XDP refuses a pair like that.
  * - What has no flow group (flow-group-program.ts) goes to queue 0: its thread tells the others
- *   what concerns them (nic/around/siblings.ts).
+ *   what concerns them all (nic/around/siblings.ts), and hands on the rest (net/both/owners.ts).
  * - Attached by a BPF link (tcx, Linux 6.6): it is there as long as somebody has `linkFd` open. On
  *   older kernels by netlink (clsact), which `classify` does: it is there as long as the interface.
  *   Either ends with the interface.
@@ -19,8 +18,8 @@
  * - The program takes nothing from anybody: others at the same hook run behind it.
  *
  * Called by control/link/steering.ts and control/service/holdings.ts. Read first: flow-groups.ts;
- * net/core/dev.c `sch_handle_egress`, `skb_tx_hash`,
- * `netif_get_rxqueue`; drivers/net/veth.c `veth_xmit`, `veth_xdp_set`.
+ * net/core/dev.c `sch_handle_egress`, `skb_tx_hash`, `netif_get_rxqueue`; drivers/net/veth.c
+ * `veth_xmit`, `veth_xdp_set`.
  */
 import { randomBytes } from 'node:crypto';
 import { SYS, sys } from '../../native/sys.ts';
@@ -50,6 +49,9 @@ const MAP_KEY = -STACK_USED - 8;
 
 export const STEERED_BY = ['tcx', 'clsact'] as const;
 export type SteeredBy = (typeof STEERED_BY)[number];
+/** Who brings a flow's frames to its thread: a program of ours, or the threads themselves. */
+export const SPREAD_BY = [...STEERED_BY, 'threads'] as const;
+export type SpreadBy = (typeof SPREAD_BY)[number];
 
 /** Transmit queues of the host's end before the one whose frames arrive on queue 0 of ours. */
 export const queueBefore = (mode: XdpMode | undefined): number => (mode === 'generic' ? 1 : 0);
@@ -116,15 +118,20 @@ export function assembleSteering(key: readonly number[], mapFd: number, mode: Xd
     .assemble();
 }
 
-/** Attaches it with a key of its own; throws what `classify` does, or a NicError. */
-export function steerFlows(options: SteeringOptions): Steering {
+/** Of so many threads, with a key that nobody knows. */
+export function drawTable(threads: number): FlowGroupTable {
   const bytes = randomBytes(FLOW_KEY_WORDS * 4);
   const key = Array.from({ length: FLOW_KEY_WORDS }, (_, i) => bytes.readInt32LE(4 * i));
-  const table = { key, threads: spreadGroups(options.threads) };
+  return { key, threads: spreadGroups(threads) };
+}
+
+/** Attaches it with a key of its own; throws what `classify` does, or a NicError. */
+export function steerFlows(options: SteeringOptions): Steering {
+  const table = drawTable(options.threads);
   const mapFd = createMap(MAP_TYPE_ARRAY, FLOW_GROUPS + FLOW_KEY_WORDS, 'ix_flow_groups');
   try {
-    for (const [i, value] of [...table.threads, ...key].entries()) updateMap(mapFd, i, value);
-    const code = assembleSteering(key, mapFd, options.mode);
+    for (const [i, value] of [...table.threads, ...table.key].entries()) updateMap(mapFd, i, value);
+    const code = assembleSteering(table.key, mapFd, options.mode);
     const programFd = loadProgram(PROGRAM.classifier, code, 'ix_steer');
     try {
       const linkFd = attach(options, programFd);
