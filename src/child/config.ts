@@ -15,6 +15,7 @@ import { COUNTERS_BYTES } from '../counters.ts';
 import { BATCH_MAX, QUOTA_NAMES } from '../limits.ts';
 import { COPY_WISHES } from '../nic/drivers.ts';
 import { FLOW_GROUPS, FLOW_KEY_WORDS } from '../nic/flow-groups.ts';
+import { TOEPLITZ_KEY_MIN } from '../nic/toeplitz.ts';
 import { CONGESTION_NAMES, ECN_OPTIONS } from '../tcp/constants.ts';
 
 const fd = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -137,11 +138,18 @@ export const Layout = v.object({
   memory: Segment,
 });
 
-/** Which thread a flow belongs to (nic/flow-groups.ts). */
-const FlowGroupTable = v.object({
-  key: v.pipe(v.array(int32), v.length(FLOW_KEY_WORDS), v.readonly()),
-  threads: v.pipe(v.array(v.pipe(count, v.maxValue(255))), v.length(FLOW_GROUPS), v.readonly()),
-});
+/** Which thread a flow belongs to (nic/flow-groups.ts, nic/toeplitz.ts). */
+const octets = v.array(v.pipe(count, v.maxValue(255)));
+const FlowTable = v.union([
+  v.object({
+    key: v.pipe(v.array(int32), v.length(FLOW_KEY_WORDS), v.readonly()),
+    threads: v.pipe(octets, v.length(FLOW_GROUPS), v.readonly()),
+  }),
+  v.object({
+    toeplitz: v.pipe(octets, v.minLength(TOEPLITZ_KEY_MIN), v.readonly()),
+    threads: v.pipe(octets, v.minLength(1), v.readonly()),
+  }),
+]);
 
 const App = v.object({
   name: v.string(),
@@ -171,7 +179,7 @@ export const DataplaneConfig = v.object({
   /** Absent: no IPv6. Addresses are four words (net/both/environment.ts). */
   ipv6: v.optional(Ipv6Config),
   /** Frames are steered by it; absent: one thread, or nobody knows. */
-  flowGroups: v.optional(FlowGroupTable),
+  flowGroups: v.optional(FlowTable),
   /**
    * The link hands over frames whose checksums nobody has computed (net/both/partial-checksums.ts);
    * absent: no.

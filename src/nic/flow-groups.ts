@@ -62,8 +62,16 @@ function mixed(sum: number): number {
   return Math.imul(first ^ (first >>> MIX_SHIFT), ODD_1) >>> GROUP_SHIFT;
 }
 
-export class FlowGroups {
+/** Which thread a flow belongs to: `sumOf` everything but the local port, then `threadOf`. */
+export interface FlowThreads {
   /** The flow that is meant: the remote address and ours, four words each, are put here. */
+  readonly words: Int32Array;
+  sumOf(remotePort: number): number;
+  /** `sum` is what `sumOf` has said last. */
+  threadOf(sum: number, localPort: number): number;
+}
+
+export class FlowGroups implements FlowThreads {
   readonly words = new Int32Array(8);
   readonly #key: Int32Array;
   readonly #threads: Uint8Array;

@@ -22,7 +22,8 @@ import { PURPOSE, SipHash, Unpredictable } from '../arena/siphash.ts';
 import type { Table } from '../arena/table.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Environment } from '../net/both/environment.ts';
-import { FlowGroups } from '../nic/flow-groups.ts';
+import type { FlowThreads } from '../nic/flow-groups.ts';
+import { flowThreadsOf } from '../nic/toeplitz.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
 import type { IpLayer } from './segment.ts';
 
@@ -51,7 +52,7 @@ export class EphemeralPorts {
   /** Ports that may be tried in this millisecond. */
   #left = TRIES_PER_MS;
   /** undefined: answers to every port come to us. */
-  readonly #groups: FlowGroups | undefined;
+  readonly #groups: FlowThreads | undefined;
   readonly #thread: number;
 
   constructor(env: Environment, table: Table, ip: IpLayer) {
@@ -62,7 +63,7 @@ export class EphemeralPorts {
     this.#counters = env.counters;
     this.#clock = env.clock;
     const { flowGroups, thread = 0 } = env.config;
-    this.#groups = flowGroups && new FlowGroups(flowGroups);
+    this.#groups = flowGroups && flowThreadsOf(flowGroups);
     this.#thread = thread;
   }
 
@@ -73,7 +74,7 @@ export class EphemeralPorts {
     return groups.threadOf(this.#sumOf(groups, remote, remotePort, local), port) === this.#thread;
   }
 
-  #sumOf(groups: FlowGroups, remote: number, remotePort: number, local: number): number {
+  #sumOf(groups: FlowThreads, remote: number, remotePort: number, local: number): number {
     this.#ip.describe(remote, 0, groups.words);
     this.#ip.describeLocal(local, 4, groups.words);
     return groups.sumOf(remotePort);

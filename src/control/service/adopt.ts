@@ -49,6 +49,7 @@ const SPOKEN = [
   '../../child/config.ts',
   '../../gate/arrays.ts',
   '../../nic/flow-groups.ts',
+  '../../nic/toeplitz.ts',
   '../record/record.ts',
 ];
 /** Who ends in order needs far less; who needs longer does not listen. */

@@ -191,7 +191,7 @@ export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
       taken.run();
     };
     const advice = adviceOn(network, attachment);
-    const flows = flowsOf(steering, plan.queues);
+    const flows = flowsOf(network, steering, plan.queues);
     const held = { instance, network, attachment, steering, flows, statisticsFd, hostSide };
     return { ...held, advice, estate, shared, release };
   } catch (error) {

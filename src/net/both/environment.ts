@@ -13,8 +13,8 @@ import type { WireKey } from '../../arena/siphash.ts';
 import type { Wheel } from '../../arena/wheel.ts';
 import type { Counters } from '../../counters.ts';
 import type { Limits } from '../../limits.ts';
-import type { FlowGroupTable } from '../../nic/flow-groups.ts';
 import type { Nic } from '../../nic/nic.ts';
+import type { FlowTable } from '../../nic/toeplitz.ts';
 import type { Egress } from './egress.ts';
 
 /** IPv4 addresses are big-endian integers as int32 (10.77.0.2 is 0x0a4d0002). */
@@ -30,7 +30,7 @@ export interface NetConfig {
   /** Absent: no IPv6. */
   ipv6?: Ipv6Config;
   /** Which flows are whose, of several threads; absent: nobody knows, or all are ours. */
-  flowGroups?: FlowGroupTable;
+  flowGroups?: FlowTable;
   /** Which of how many this is; absent: the first, the only one. */
   thread?: number;
   threads?: number;

@@ -19,8 +19,9 @@
  * net/ipv6-input.ts. Read first: nic/flow-groups.ts; docs/ARCHITECTURE.md "Several threads".
  */
 import { MAPPED_V4 } from '../../gate/abi.ts';
-import { FlowGroups } from '../../nic/flow-groups.ts';
+import type { FlowThreads } from '../../nic/flow-groups.ts';
 import type { SiblingThreads } from '../../nic/nic.ts';
+import { flowThreadsOf } from '../../nic/toeplitz.ts';
 import { IP_DESTINATION, IP_SOURCE, IP_VERSION_IHL } from '../../wire/ipv4.ts';
 import { IP6_DESTINATION, IP6_SOURCE } from '../../wire/ipv6.ts';
 import { type Environment, NO_FRAME } from './environment.ts';
@@ -32,7 +33,7 @@ export class Owners {
   readonly #view: DataView;
   readonly #u8: Uint8Array;
   /** undefined: everything is ours. */
-  readonly #groups: FlowGroups | undefined;
+  readonly #groups: FlowThreads | undefined;
   readonly #siblings: SiblingThreads | undefined;
   readonly #thread: number;
   readonly #threads: number;
@@ -42,7 +43,7 @@ export class Owners {
     this.#view = arena.view;
     this.#u8 = arena.u8;
     this.#siblings = threads > 1 ? nic.siblings : undefined;
-    this.#groups = flowGroups && this.#siblings && new FlowGroups(flowGroups);
+    this.#groups = flowGroups && this.#siblings && flowThreadsOf(flowGroups);
     this.#thread = thread;
     this.#threads = threads;
   }
@@ -97,7 +98,7 @@ export class Owners {
   }
 
   /** Source and destination of an IP header as the words of `source` and `destination`. */
-  #addresses(groups: FlowGroups, ip: number, source: number, destination: number): void {
+  #addresses(groups: FlowThreads, ip: number, source: number, destination: number): void {
     const { words } = groups;
     const view = this.#view;
     if (this.#u8[ip + IP_VERSION_IHL]! >> 4 === 4) {

@@ -100,6 +100,11 @@ export function readDriver(name: string): string {
   return Buffer.from(text.subarray(0, text.indexOf(0))).toString('latin1');
 }
 
+/** One command of ethtool(8), in place: its structure begins with its number. */
+export function askEthtool(name: string, structure: Struct): void {
+  control(SIOCETHTOOL, request(name).pointer(16, structure.bytes), `ethtool of ${name}`);
+}
+
 /** Receive queues that the interface spreads frames over; undefined: its driver does not say. */
 export function readQueues(name: string): number | undefined {
   const channels = new Struct(CHANNELS_BYTES).u32(0, ETHTOOL_GCHANNELS);

@@ -49,8 +49,8 @@ const MAP_KEY = -STACK_USED - 8;
 
 export const STEERED_BY = ['tcx', 'clsact'] as const;
 export type SteeredBy = (typeof STEERED_BY)[number];
-/** Who brings a flow's frames to its thread: a program of ours, or the threads themselves. */
-export const SPREAD_BY = [...STEERED_BY, 'threads'] as const;
+/** Who brings a flow's frames to its thread: a program of ours, a NIC, the threads themselves. */
+export const SPREAD_BY = [...STEERED_BY, 'rss', 'threads'] as const;
 export type SpreadBy = (typeof SPREAD_BY)[number];
 
 /** Transmit queues of the host's end before the one whose frames arrive on queue 0 of ours. */
