@@ -11,7 +11,7 @@ import type { Arena } from './arena/arena.ts';
 const NAMES = [
   // nic
   'rxFrames', 'rxBytes', 'txFrames', 'txBytes', 'txFull', 'rxNoFrame', 'rxTooLong', 'kicks', 'kickAgain',
-  'linkRefused', 'txLinkDown', 'rxOverheard',
+  'linkRefused', 'txLinkDown', 'rxOverheard', 'rxLeft',
   // ethernet, arp, ip
   'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpIn', 'arpBad', 'arpRequestsOut', 'arpRepliesOut',
   'arpTableFull', 'arpHeldReplaced', 'arpUnresolved', 'noRoute', 'ipShort', 'ipBadVersion', 'ipBadHeaderLength',
@@ -49,10 +49,11 @@ const NAMES = [
   'tcpLossProbes', 'tcpUndone', 'tcpCookiesOut', 'tcpCookiesIn', 'tcpEcnFlows', 'tcpEcnCe', 'tcpEcnReduced',
   'tcpPathMtuLowered', 'tcpPathMtuRaised', 'tcpPathMtuProbes', 'tcpUserTimeouts', 'tcpOrphansAborted', 'tcpPaced',
   'tcpUrgent', 'tcpOutOfOrderTiny', 'tcpPartialChecksums', 'tcpPortsUsedUp',
-  'tcpScoreboardFull',
+  'tcpScoreboardFull', 'tcpFlows',
   // gate
   'batches', 'calls', 'events', 'callsRefused', 'eventsDeferred', 'iterations', 'idleIterations', 'sleeps',
   'naps', 'frameBatches', 'gateBadCount', 'applicationLate', 'applicationBack', 'egressDenied',
+  'busyUs',
   // quotas of the application: how often one stopped something (src/limits.ts)
   'quotaFlows', 'quotaListeners', 'quotaUdpSockets', 'quotaTimers', 'quotaUnackedBytes', 'quotaReceiveFrames',
   'quotaCalls', 'quotaPerSource',
@@ -66,6 +67,9 @@ export const COUNTER_NAMES: readonly CounterName[] = NAMES;
 export const COUNTER = Object.freeze(
   Object.fromEntries(NAMES.map((name, index) => [name, index])),
 ) as Readonly<Record<CounterName, number>>;
+
+/** What there is now: not counted, set. */
+export const GAUGES: ReadonlySet<string> = new Set<CounterName>(['tcpFlows']);
 
 export const COUNTERS_BYTES = NAMES.length * 8;
 
@@ -88,6 +92,11 @@ export class Counters {
   bump(counter: number): void {
     const cell = this.base + counter;
     this.f64[cell] = this.f64[cell]! + 1;
+  }
+
+  /** One of GAUGES. */
+  set(counter: number, value: number): void {
+    this.f64[this.base + counter] = value;
   }
 
   get(name: CounterName): number {

@@ -22,10 +22,12 @@ import {
   liveInstances,
   orphans,
 } from '../control/record/instances.ts';
-import { readStatistics } from '../control/record/statistics.ts';
+import { readStatistics, readThreads } from '../control/record/statistics.ts';
+import { GAUGES } from '../counters.ts';
 import { OptionError, UserError } from '../errors.ts';
 import { networkNamespace } from '../native/process.ts';
 import { printable } from '../printable.ts';
+import { describeLoad, loadsOf, type ThreadLoad } from './thread-loads.ts';
 
 export interface StatOptions {
   ip?: string;
@@ -37,6 +39,8 @@ export interface StatOptions {
 type Counts = Record<string, number>;
 
 const WATCH_MS = 1000;
+/** How long threads are looked at to say how busy they are. */
+const MOMENT_MS = 100;
 
 export async function stat(options: StatOptions): Promise<void> {
   if (options.prometheus && (options.watch || options.json)) {
@@ -49,19 +53,31 @@ export async function stat(options: StatOptions): Promise<void> {
     process.stdout.write(await exposition(instances.map((i) => [i, readStatistics(i)])));
     return;
   }
+  const loads = await loadsNow(instances);
   if (options.json) {
-    console.log(JSON.stringify({ instances: instances.map((i) => facts(i, readStatistics(i))) }));
+    const all = instances.map((i, at) => ({ ...facts(i, readStatistics(i)), threads: loads[at] }));
+    console.log(JSON.stringify({ instances: all }));
     return;
   }
-  for (const instance of instances) {
+  for (const [at, instance] of instances.entries()) {
     console.log(title(instance));
     const { link } = linkFacts(instance);
     if (link) console.log(`  link ${printable(link.name)}: ${link.state}`);
     if (instance.xdp) console.log(`  ${printable(instance.nic)}: ${describeXdp(instance.xdp)}`);
     if (instance.steering) console.log(`  ${describeSteering(instance.steering)}`);
+    for (const load of loads[at]!) console.log(`  ${describeLoad(load)}`);
     for (const line of confinement(instance)) console.log(`  ${line}`);
     printTable(readStatistics(instance), '');
   }
+}
+
+/** Of each instance: what its threads have done in a moment. */
+async function loadsNow(instances: readonly Instance[]): Promise<ThreadLoad[][]> {
+  const before = instances.map(readThreads);
+  const then = performance.now();
+  await sleep(MOMENT_MS);
+  const ms = performance.now() - then;
+  return instances.map((instance, i) => loadsOf(before[i]!, readThreads(instance), ms));
 }
 
 function chosen(options: StatOptions): Instance[] {
@@ -144,22 +160,28 @@ function confinement({ dataplane, application }: Instance): string[] {
 
 async function watch(instances: readonly Instance[], options: StatOptions): Promise<void> {
   let before = instances.map(readStatistics);
+  let threads = instances.map(readThreads);
   let then = performance.now();
   for (;;) {
     await sleep(WATCH_MS);
     const counts = instances.map(readStatistics);
+    const threadsNow = instances.map(readThreads);
     const now = performance.now();
     const seconds = (now - then) / 1000;
     const rates = counts.map((count, i) => ratesOf(before[i]!, count, seconds));
     for (const [i, instance] of instances.entries()) {
-      if (options.json)
-        console.log(JSON.stringify({ ...facts(instance, counts[i]!), rates: rates[i] }));
-      else {
+      const loads = loadsOf(threads[i]!, threadsNow[i]!, now - then);
+      if (options.json) {
+        const all = { ...facts(instance, counts[i]!), threads: loads, rates: rates[i] };
+        console.log(JSON.stringify(all));
+      } else {
         console.log(`${title(instance)}, per second`);
+        for (const load of loads) console.log(`  ${describeLoad(load)}`);
         printTable(rates[i]!, '/s');
       }
     }
     before = counts;
+    threads = threadsNow;
     then = now;
   }
 }
@@ -167,7 +189,7 @@ async function watch(instances: readonly Instance[], options: StatOptions): Prom
 export function ratesOf(before: Counts, after: Counts, seconds: number): Counts {
   const rate = ([name, count]: [string, number]): [string, number] => [
     name,
-    Math.round((count - (before[name] ?? 0)) / seconds),
+    GAUGES.has(name) ? count : Math.round((count - (before[name] ?? 0)) / seconds),
   ];
   return Object.fromEntries(Object.entries(after).map(rate));
 }

@@ -33,6 +33,8 @@ import type { ApplicationTimers } from './timers.ts';
 
 const C_ITERATIONS = COUNTER.iterations;
 const C_IDLE = COUNTER.idleIterations;
+const C_BUSY_US = COUNTER.busyUs;
+const C_FLOWS = COUNTER.tcpFlows;
 const C_BATCHES = COUNTER.batches;
 const C_FRAME_BATCHES = COUNTER.frameBatches;
 const C_EVENTS = COUNTER.events;
@@ -83,6 +85,9 @@ export class ElasticThread {
   #awaySinceUs = 0;
   #isLate = false;
   readonly #readTime: (clock: Clock) => void;
+  /** Time of the last iteration, and whether it had something to do. */
+  #turnUs = 0;
+  #wasBusy = false;
 
   constructor(parts: ElasticThreadParts) {
     this.#counters = parts.counters;
@@ -111,7 +116,15 @@ export class ElasticThread {
 
   /** One iteration. Returns 0 when there was nothing to do and nothing is left to do. */
   turn(): number {
-    this.readClock();
+    const now = this.readClock();
+    if (this.#wasBusy) this.#counters.add(C_BUSY_US, (now - this.#turnUs) | 0);
+    this.#turnUs = now;
+    this.#wasBusy = this.#iterate();
+    return this.#wasBusy ? 1 : 0;
+  }
+
+  /** True: there was something to do, or is still. */
+  #iterate(): boolean {
     const nic = this.#nic;
     const stack = this.#stack;
     nic.reclaim();
@@ -122,10 +135,10 @@ export class ElasticThread {
     nic.kick();
     this.#counters.bump(C_ITERATIONS);
     if (frames > 0) this.#counters.bump(C_FRAME_BATCHES);
-    const work = (frames + done) | 0;
-    if (work > 0 || stack.hasPending()) return work | 1;
+    this.#counters.set(C_FLOWS, stack.tcp.openFlows);
+    if (frames > 0 || done > 0 || stack.hasPending()) return true;
     this.#counters.bump(C_IDLE);
-    return 0;
+    return false;
   }
 
   /** The application is gone: drops every event that is still to be told, and sends what is due. */

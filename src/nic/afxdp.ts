@@ -37,6 +37,7 @@ import { Xsk, type XskOptions, type XskStatistics } from './xsk.ts';
 
 const C_RX_FRAMES = COUNTER.rxFrames;
 const C_RX_BYTES = COUNTER.rxBytes;
+const C_RX_LEFT = COUNTER.rxLeft;
 const C_TX_FRAMES = COUNTER.txFrames;
 const C_TX_BYTES = COUNTER.txBytes;
 const C_TX_FULL = COUNTER.txFull;
@@ -200,7 +201,10 @@ export class AfXdp implements Nic {
     if (count === 0) return 0;
     if (count << 2 > this.#lendTarget) this.#lendMore(count);
     else if (++this.#calm === CALM_BATCHES) this.#lendLess();
-    if (count > max) count = max;
+    if (count > max) {
+      this.#counters.add(C_RX_LEFT, (count - max) | 0);
+      count = max;
+    }
     if (count > BATCH_MAX) count = BATCH_MAX;
     const base = this.#base;
     const lent = this.#lent;

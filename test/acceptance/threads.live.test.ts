@@ -90,10 +90,12 @@ function withAddress(ifname: string, address: string): void {
   netlink.close();
 }
 
-function steeringOf(address: string) {
+function statOf(address: string) {
   const { stdout } = spawnSync(IX, ['stat', '--json', '--ip', address], { encoding: 'utf8' });
-  return JSON.parse(stdout).instances[0].steering;
+  return JSON.parse(stdout).instances[0];
 }
+
+const steeringOf = (address: string) => statOf(address).steering;
 
 describe('threads', { skip: needsRoot, timeout: 400_000 }, () => {
   for (const [domain, xdp] of DOMAINS.flatMap((each) => MODES.map((mode) => [each, mode]))) {
@@ -194,9 +196,37 @@ describe('threads', { skip: needsRoot, timeout: 400_000 }, () => {
       const { tcpNoFlow, handedOn, handedDropped } = serving.counters();
       assert.deepEqual([tcpNoFlow, handedDropped], [0, 0]);
       assert.ok(handedOn! > 0);
-      await serving.stop();
+      serving.child.kill('SIGINT');
+      assert.equal(await serving.exit, 0, serving.errors);
+      assert.match(serving.errors, /threads hand most frames on .*ixtb: it does not tell its RSS/);
     });
   }
+
+  test('stat_saysFlowsLoadAndQueueOfEachThread', async () => {
+    await using serving = await Serving.start([WHICH, ...TWO]);
+    const flows = [0, 0];
+    const clients: Client[] = [];
+    for (let i = 0; i < CONNECTIONS; i++) {
+      const client = await Client.open(serving.address, 7);
+      await client.write('?');
+      flows[Number((await client.text(LINE.length)).at(-2))]! += 1;
+      clients.push(client);
+    }
+    const { threads } = statOf(serving.address);
+    assert.deepEqual(
+      threads.map((each: { thread: number; flows: number }) => [each.thread, each.flows]),
+      [...flows.entries()],
+    );
+    for (const { busy, queue } of threads) {
+      assert.ok(busy >= 0 && busy <= 1 && queue >= 0, JSON.stringify(threads));
+    }
+    const { stdout } = spawnSync(IX, ['stat', '--ip', serving.address], { encoding: 'utf8' });
+    for (const [thread, count] of flows.entries()) {
+      assert.match(stdout, new RegExp(`thread ${thread}: ${count} flows, \\d+ % busy, queue \\d`));
+    }
+    for (const client of clients) await client.close();
+    await serving.stop();
+  });
 
   test('stopped_connectionsOfBothAreReset', async () => {
     for (const how of ['SIGINT', 'ix.stop'] as const) {

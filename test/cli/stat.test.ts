@@ -10,3 +10,8 @@ test('rates_twoReadings_perSecond', () => {
 test('metricName_camelCase_snakeCaseTotal', () => {
   assert.equal(metricName('tcpOutOfOrderDropped'), 'ix_tcp_out_of_order_dropped_total');
 });
+
+test('gauge_isWhatItIsNow_noRateAndNoTotal', () => {
+  assert.deepEqual(ratesOf({ tcpFlows: 10 }, { tcpFlows: 4 }, 2), { tcpFlows: 4 });
+  assert.equal(metricName('tcpFlows'), 'ix_tcp_flows');
+});

@@ -55,6 +55,7 @@ function make(isApart: boolean) {
     },
     flush: () => note('flush'),
     hasPending: () => m.pending,
+    tcp: { openFlows: 0 },
   };
   const domain = {
     ...{ isApart, patienceUs: 100 },
@@ -99,6 +100,20 @@ describe('elastic thread', () => {
     assert.deepEqual(m.seen, [1], 'the event was published');
     assert.deepEqual([m.counters.get('batches'), m.counters.get('events')], [1, 1]);
     assert.equal(m.counters.get('frameBatches'), 1);
+  });
+
+  test('turn_busyTimeIsFromOneThatHadWorkToTheNext', () => {
+    const busy = (frames: number[], us: number): number => {
+      m.frames.push(...frames);
+      m.us = (m.us + us) | 0;
+      m.thread.turn();
+      return m.counters.get('busyUs');
+    };
+    assert.equal(busy([0], 10), 0);
+    assert.equal(busy([1], 10), 0);
+    assert.equal(busy([1], 7), 7, 'over the wrap of time, too');
+    assert.equal(busy([0], 5), 12);
+    assert.equal(busy([0], 1000), 12);
   });
 
   test('turn_withoutAnEvent_doesNotEnter_unlessATurnIsWanted', () => {

@@ -7,6 +7,7 @@
  *   other services are not touched by it.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { GAUGES } from '../../counters.ts';
 import type { Instance } from './instances.ts';
 
 /** As src/counters.ts has them. */
@@ -16,7 +17,7 @@ export async function exposition(
   samples: readonly (readonly [Instance, Record<string, number>])[],
 ): Promise<string> {
   const registry = new Registry();
-  const metrics = new Map<string, Counter<'app' | 'address'>>();
+  const metrics = new Map<string, Counter<'app' | 'address'> | Gauge<'app' | 'address'>>();
   const leftOut = new Gauge({
     name: 'ix_counters_left_out',
     help: 'counters of the dataplane whose value or name cannot be that of a counter',
@@ -32,9 +33,10 @@ export async function exposition(
         continue;
       }
       const name = metricName(counter);
+      const Metric = GAUGES.has(counter) ? Gauge : Counter;
       const metric =
         metrics.get(name) ??
-        new Counter({
+        new Metric({
           name,
           help: `counter ${counter} of the dataplane`,
           labelNames: ['app', 'address'],
@@ -47,6 +49,8 @@ export async function exposition(
   return registry.metrics();
 }
 
-/** rxFrames -> ix_rx_frames_total */
-export const metricName = (counter: string): string =>
-  `ix_${counter.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
+/** rxFrames -> ix_rx_frames_total, tcpFlows -> ix_tcp_flows */
+export function metricName(counter: string): string {
+  const words = counter.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return `ix_${words}${GAUGES.has(counter) ? '' : '_total'}`;
+}

@@ -9,7 +9,7 @@
  */
 import { closeSync, constants, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { STATISTICS_BYTES } from '../../child/config.ts';
-import { COUNTER } from '../../counters.ts';
+import { COUNTER, type CounterName, GAUGES } from '../../counters.ts';
 import { UserError } from '../../errors.ts';
 import { isAlive, isProcess, type ProcessName } from '../../native/process.ts';
 import { must, SYS, sys } from '../../native/sys.ts';
@@ -58,6 +58,7 @@ function openStatistics(instance: Instance): number {
 /**
  * The counters of a dataplane that has ended go on in the next one. What counts pairs must be even
  * first: its application is no longer away from anything (control/children/application-watch.ts).
+ * What it had at the end is gone.
  */
 export function settleStatistics({ statisticsFd, threads }: Instance): void {
   const cell = new Float64Array(1);
@@ -65,11 +66,22 @@ export function settleStatistics({ statisticsFd, threads }: Instance): void {
     const base = thread * STATISTICS_BYTES;
     readSync(statisticsFd, cell, 0, 8, base + COUNTER.applicationLate * 8);
     writeSync(statisticsFd, cell, 0, 8, base + COUNTER.applicationBack * 8);
+    cell[0] = 0;
+    for (const gauge of GAUGES) {
+      writeSync(statisticsFd, cell, 0, 8, base + COUNTER[gauge as CounterName] * 8);
+    }
   }
 }
 
 /** Counters by name, summed over the threads. */
 export function readStatistics(instance: Instance): Record<string, number> {
+  const threads = readThreads(instance);
+  const sumOf = (name: string): number => threads.reduce((sum, each) => sum + each[name]!, 0);
+  return Object.fromEntries(instance.counters.map((name) => [name, sumOf(name)]));
+}
+
+/** Counters by name, of each thread. */
+export function readThreads(instance: Instance): Record<string, number>[] {
   const bytes = Buffer.alloc(STATISTICS_BYTES * instance.threads);
   try {
     const fd = openStatistics(instance);
@@ -82,12 +94,9 @@ export function readStatistics(instance: Instance): Record<string, number> {
       'run as the user who started it, or: sudo bin/ix stat',
     );
   }
-  const sums = instance.counters.map((name, index): [string, number] => {
-    let sum = 0;
-    for (let thread = 0; thread < instance.threads; thread++) {
-      sum += bytes.readDoubleLE(thread * STATISTICS_BYTES + index * 8);
-    }
-    return [name, sum];
+  return Array.from({ length: instance.threads }, (_, thread) => {
+    const cell = (index: number): number =>
+      bytes.readDoubleLE(thread * STATISTICS_BYTES + index * 8);
+    return Object.fromEntries(instance.counters.map((name, index) => [name, cell(index)]));
   });
-  return Object.fromEntries(sums);
 }

@@ -6,6 +6,7 @@ import type { Instance } from '../../../src/control/record/instances.ts';
 import {
   makeStatistics,
   readStatistics,
+  readThreads,
   settleStatistics,
 } from '../../../src/control/record/statistics.ts';
 import { COUNTER, COUNTER_NAMES } from '../../../src/counters.ts';
@@ -24,8 +25,17 @@ test('settle_diedWhileItsApplicationWasAway_nobodyIsAwayAndNothingElseChanges', 
   set(1, COUNTER.applicationLate, 2);
   set(1, COUNTER.applicationBack, 2);
   set(1, COUNTER.rxFrames, 40);
+  set(1, COUNTER.tcpFlows, 5);
+  assert.deepEqual(
+    readThreads(instance).map(({ rxFrames, tcpFlows }) => [rxFrames, tcpFlows]),
+    [
+      [0, 0],
+      [40, 5],
+    ],
+  );
   settleStatistics(instance);
-  const { applicationLate, applicationBack, rxFrames } = readStatistics(instance);
+  const { applicationLate, applicationBack, rxFrames, tcpFlows } = readStatistics(instance);
   assert.deepEqual([applicationLate, applicationBack, rxFrames], [9, 9, 40]);
+  assert.equal(tcpFlows, 0, 'what it had is gone');
   closeSync(statisticsFd);
 });
