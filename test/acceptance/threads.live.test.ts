@@ -142,19 +142,34 @@ describe('threads', { skip: needsRoot, timeout: 400_000 }, () => {
     });
   }
 
-  test('adoptedAndDataplaneDies_theNextOneKnowsItsFlowsToo', async (t) => {
-    const server = await echoServer();
-    t.after(() => server.close());
-    const words = callersOf(server, 'inline');
-    await using first = await Serving.start(words);
-    assert.deepEqual(await outcomes(first), ALL_ANSWERED);
-    await first.kill9();
-    await using second = await Serving.start(words);
-    assert.equal(second.facts.adoptedFrom, first.facts.pid);
-    process.kill(second.facts.dataplane, 'SIGKILL');
-    assert.deepEqual(await outcomes(second), ALL_ANSWERED);
-    assert.deepEqual(await threadsOf(second.address), BOTH);
-    await second.stop(/dataplane/);
+  for (const nic of ['veth', 'tap']) {
+    test(`${nic}_adoptedAndDataplaneDies_theNextOneKnowsItsFlowsToo`, async (t) => {
+      const server = await echoServer();
+      t.after(() => server.close());
+      const words = [...callersOf(server, 'inline'), '--nic', nic];
+      await using first = await Serving.start(words);
+      assert.deepEqual(await outcomes(first), ALL_ANSWERED);
+      await first.kill9();
+      await using second = await Serving.start(words);
+      assert.equal(second.facts.adoptedFrom, first.facts.pid);
+      process.kill(second.facts.dataplane, 'SIGKILL');
+      assert.deepEqual(await outcomes(second), ALL_ANSWERED);
+      assert.deepEqual(await threadsOf(second.address), BOTH);
+      await second.stop(/dataplane/);
+    });
+  }
+
+  test('tap_process_firstFramesAreHandedOn_theRestComesByItsThreadsQueue', async () => {
+    await using serving = await Serving.start([WHICH, ...TWO, '--nic', 'tap']);
+    assert.deepEqual(await threadsOf(serving.address), BOTH);
+    assert.deepEqual(await threadsOf('fd77::2'), BOTH);
+    assert.equal(steeringOf(serving.address).by, 'threads');
+    const { tcpOpened, tcpNoFlow, handedOn, handedIn, handedDropped } = serving.counters();
+    assert.deepEqual([tcpOpened, tcpNoFlow], [2 * CONNECTIONS, 0]);
+    assert.deepEqual([handedIn, handedDropped], [handedOn, 0]);
+    // At least a SYN each, of half of them; some five more segments each if the kernel did not learn.
+    assert.ok(handedOn! > 0 && handedOn! < 2 * (2 * CONNECTIONS), `${handedOn}`);
+    await serving.stop();
   });
 
   test('datagramsInFragments_reachTheThreadThatWholeOnesReach', async () => {

@@ -90,9 +90,9 @@ const WRONG: [string, string[], RegExp][] = [
   ['threadsZero', ['serve', 'echo', '--threads', '0'], /--threads takes a whole number/],
   ['threadsText', ['serve', 'echo', '--threads', '1.5'], /--threads takes a whole number/],
   [
-    'threadsTap',
-    ['serve', 'echo', '--threads', '2', '--nic', 'tap'],
-    /--nic tap has one queue; use --threads 1/,
+    'threadsCable',
+    ['serve', 'echo', '--threads', '2', '--nic', 'cable'],
+    /--nic cable is a demonstration in one thread; use --threads 1/,
   ],
   [
     'threadsSplit',

@@ -4,7 +4,7 @@
  * - `veth`: a pair; the first is the host's end (up, with the host's address), the second the
  *   dataplane's end (up, no address, silent for the kernel: frames of our address are taken off it
  *   by the XDP program).
- * - `tap`: one link, the host's end; the dataplane's end is a descriptor. Works inside a user
+ * - `tap`: one link, the host's end; the dataplane's end is a descriptor a queue. Works inside a user
  *   namespace, too.
  * - `<ifname>`: an interface that is there already; nothing is made.
  * - The names come from the caller, who has written them down: whatever ends us, they are found
@@ -19,7 +19,7 @@ import { ETHERNET_MTU } from '../../limits.ts';
 import type { Ipv6Config } from '../../net/both/environment.ts';
 import { readQueues } from '../../nic/privileged/interface.ts';
 import { queueBefore } from '../../nic/privileged/steering.ts';
-import { openTapDevice, randomMac } from '../../nic/privileged/tap.ts';
+import { openTapQueues, randomMac } from '../../nic/privileged/tap.ts';
 import { ipv6ConfigFor } from './address6.ts';
 import { joinGroups } from './groups.ts';
 import { distrust } from './host-end.ts';
@@ -53,8 +53,8 @@ export type Ends = {
   /** The host's end; absent for an interface that was there already. */
   hostName?: string;
   hostIndex?: number;
-  /** tap: the device. */
-  fd?: number;
+  /** tap: the device, a descriptor a queue. */
+  fds?: number[];
   /** Gives back what we have of it but the links: memberships, the device. To be called once. */
   leave(): void;
 };
@@ -138,8 +138,8 @@ function addVeth(
 }
 
 function makeTap(netlink: Netlink, plan: NetworkPlan, hostName: string): Ends {
-  const fd = openTapDevice(hostName);
-  const leave = (): void => closeSync(fd); // the link goes with its last descriptor
+  const fds = openTapQueues(hostName, plan.queues);
+  const leave = (): void => fds.forEach(closeSync); // the link goes with its last descriptor
   try {
     const { index } = existing(netlink, hostName);
     guardHost(hostName);
@@ -149,7 +149,7 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, hostName: string): Ends {
     const ipv6 = privateIpv6(netlink, index, plan, mac);
     return {
       ...{ kind: 'tap', linkKind: 'tun', ifname: hostName, ifindex: index, mac },
-      ...{ mtu: ETHERNET_MTU, gateway: 0, hostName, hostIndex: index, fd, leave },
+      ...{ mtu: ETHERNET_MTU, gateway: 0, hostName, hostIndex: index, fds, leave },
       ...(ipv6 && { ipv6 }),
     };
   } catch (error) {

@@ -59,8 +59,12 @@ function recorded<T>(instance: Instance, make: () => T): T {
   }
 }
 
-/** The network that an orphan goes on with; `fd` is our copy of the device (tap). */
-export function adoptNetwork(instance: Instance, network: Estate['network'], fd?: number): Network {
+/** The network that an orphan goes on with; `fds` are our copies of the device's (tap). */
+export function adoptNetwork(
+  instance: Instance,
+  network: Estate['network'],
+  fds?: number[],
+): Network {
   const { hostName, hostIndex, ipv6, ...rest } = network;
   const isPrivate = hostName !== undefined;
   return {
@@ -68,7 +72,7 @@ export function adoptNetwork(instance: Instance, network: Estate['network'], fd?
     ...(isPrivate && { hostName }),
     ...(hostIndex === undefined ? {} : { hostIndex }),
     ...(ipv6 && { ipv6 }),
-    ...(fd === undefined ? {} : { fd }),
+    ...(fds && { fds }),
     remove: removal(instance, joinFor(rest.ifindex, isPrivate ? undefined : ipv6)),
   };
 }

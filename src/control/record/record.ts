@@ -74,8 +74,8 @@ const Estate = v.object({
     ipv6: v.optional(Ipv6Config),
   }),
   statistics: Held,
-  /** tap: the device. */
-  device: v.optional(Held),
+  /** tap: the device, a queue each. */
+  devices: v.optional(v.array(Held)),
   xdp: v.optional(
     v.object({
       mode: v.picklist(['native', 'generic']),

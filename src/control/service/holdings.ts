@@ -86,7 +86,7 @@ export function makeHoldings(name: string, plan: NetworkPart): Holdings {
     const hostSide = hostSideOf(plan, network);
     // Frames of the host must come with whole checksums and no longer than the MTU.
     if (network.hostName !== undefined) setOffloads(network.hostName, false);
-    const attachment = network.fd === undefined ? attach(network, plan) : undefined;
+    const attachment = network.fds === undefined ? attach(network, plan) : undefined;
     if (attachment) undo.push(() => attachment.detach());
     const { steering, flows, advice: unsteered } = steer(network, plan.queues, attachment?.mode);
     if (steering) undo.push(() => steering.close());
@@ -171,8 +171,8 @@ export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
   };
   try {
     const statisticsFd = take(estate.statistics);
-    const { device, xdp } = estate;
-    const deviceFd = device && take(device);
+    const { devices, xdp } = estate;
+    const fds = devices?.map(take);
     const shared = (estate.shared ?? []).map((each) => eachOf(each, take));
     const maps = xdp && { map: take(xdp.map), link: take(xdp.link) };
     const steering = estate.steering && takeSteering(estate.steering, take);
@@ -182,7 +182,7 @@ export function adoptHoldings(instance: Instance, plan: NetworkPart): Adopted {
       xdp &&
       maps &&
       new Attachment(readInterface(ifname), xdp.mode, xdp.fallback, maps.map, maps.link);
-    const network = adoptNetwork(instance, estate.network, deviceFd);
+    const network = adoptNetwork(instance, estate.network, fds);
     const hostSide = hostSideOf(plan, network);
     instance.statisticsFd = statisticsFd;
     record(instance);
@@ -267,7 +267,7 @@ export function estateOf(
   attached: Attached,
 ): Estate {
   const { kind, linkKind, ifname, ifindex, mac, mtu, gateway } = network;
-  const { hostName, hostIndex, ipv6, fd } = network;
+  const { hostName, hostIndex, ipv6, fds } = network;
   const held = (ours: number): Held => inherited.held(ours);
   const xdp = attachment && {
     mode: attachment.mode,
@@ -295,7 +295,7 @@ export function estateOf(
       ...(ipv6 && { ipv6 }),
     },
     statistics: held(statisticsFd),
-    ...(fd !== undefined && { device: held(fd) }),
+    ...(fds && { devices: fds.map(held) }),
     ...(xdp && { xdp }),
     ...(steered && { steering: steered }),
     ...(shared && { shared: shared.map((each) => eachOf(each, held)) }),

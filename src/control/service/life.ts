@@ -271,8 +271,9 @@ interface Drivers {
 
 function openDrivers({ network, attachment }: Holdings, plan: NetworkPart, undo: Undo): Drivers {
   const { ifname, ifindex, mac, mtu } = network;
-  if (network.fd !== undefined) {
-    return { configs: [{ kind: 'tap', ifname, fd: network.fd, mac, mtu }], enable: () => {} };
+  if (network.fds !== undefined) {
+    const configs = network.fds.map((fd): NicConfig => ({ kind: 'tap', ifname, fd, mac, mtu }));
+    return { configs, enable: () => {} };
   }
   if (!attachment) throw new Error('a link has an XDP program');
   const { queues } = plan;

@@ -217,7 +217,7 @@ function checkThreadOptions(
   cores: number,
 ): void {
   const one = 'use --threads 1';
-  if (nic === 'tap' || nic === 'cable') throw new OptionError(`--nic ${nic} has one queue`, one);
+  if (nic === 'cable') throw new OptionError('--nic cable is a demonstration in one thread', one);
   if (placement === 'split') throw new OptionError('--placement split is for one thread', one);
   if (cpu === undefined || cpu + threads <= cores) return;
   const needed = `${threads} threads from core ${cpu} on need ${cpu + threads} cores`;

@@ -8,7 +8,7 @@
  * - No offloads: without IFF_VNET_HDR and TUNSETOFFLOAD the kernel sends whole, checksummed frames.
  * - The interface still has to be brought up and given an address (control/link/netlink.ts).
  *
- * A service's control plane calls `openTapDevice` and hands the descriptor to a dataplane; tests
+ * A service's control plane calls `openTapQueues` and hands the descriptors to a dataplane; tests
  * call `openTap`. Read first: Documentation/networking/tuntap.rst.
  */
 import { randomBytes } from 'node:crypto';
@@ -25,6 +25,7 @@ import { readInterface } from './interface.ts';
 const DEVICE = '/dev/net/tun';
 const TUNSETIFF = 0x400454ca;
 const IFF_TAP_NO_PI = 0x0002 | 0x1000;
+const IFF_MULTI_QUEUE = 0x0100;
 
 export interface TapOptions {
   ifname: string;
@@ -69,9 +70,27 @@ export function randomMac(): Uint8Array {
 }
 
 /** The kernel's end becomes (or is) interface `ifname`; ours is the descriptor, for the caller. */
-export function openTapDevice(ifname: string): number {
+export const openTapDevice = (ifname: string): number => openQueue(ifname, IFF_TAP_NO_PI);
+
+/**
+ * The same with `count` queues, a descriptor each. A flow's frames come by the queue that it was
+ * last sent by, the first ones by any.
+ */
+export function openTapQueues(ifname: string, count: number): number[] {
+  const fds: number[] = [];
+  const flags = count === 1 ? IFF_TAP_NO_PI : IFF_TAP_NO_PI | IFF_MULTI_QUEUE;
+  try {
+    while (fds.length < count) fds.push(openQueue(ifname, flags));
+    return fds;
+  } catch (error) {
+    fds.forEach(closeSync);
+    throw error;
+  }
+}
+
+function openQueue(ifname: string, flags: number): number {
   const fd = openDevice();
-  const request = new Struct(40).text(0, ifname, 16).u16(16, IFF_TAP_NO_PI);
+  const request = new Struct(40).text(0, ifname, 16).u16(16, flags);
   const result = sys.syscall(SYS.ioctl, fd, TUNSETIFF, request.bytes);
   if (result < 0) closeSync(fd);
   granted(result, `tap ${ifname}`, TAP_MEANINGS);
