@@ -15,6 +15,7 @@ import type { Stack } from '../../src/dataplane/stack.ts';
 import { EVENT } from '../../src/gate/abi.ts';
 import type { EventSink } from '../../src/gate/arrays.ts';
 import { DESCRIPTOR_WORDS } from '../../src/limits.ts';
+import type { Nic } from '../../src/nic/nic.ts';
 import type { EcnOption } from '../../src/tcp/ecn.ts';
 import type { Offer } from '../../src/tcp/open.ts';
 import { STATE, TCB } from '../../src/tcp/tcb.ts';
@@ -44,6 +45,8 @@ export const nameOf = (event: Event): string => KIND_NAMES[event.kind] ?? `kind 
 
 export class Host {
   readonly env: TestEnvironment;
+  /** `env.nic`, or what a test has put around it. */
+  readonly #nic: Nic;
   readonly stack: Stack;
   readonly tcp: Tcp;
   readonly sink: EventSink;
@@ -66,15 +69,20 @@ export class Host {
     congestion: CongestionName = 'cubic',
     ecn?: EcnOption,
     offer: Offer & { holdAckUs?: number } = {},
+    around: (env: TestEnvironment) => Nic = ({ nic }) => nic,
   ) {
     this.env = makeEnvironment(choices);
+    this.#nic = around(this.env);
     this.address = this.env.config.address;
-    this.stack = raiseStack(this.env, {
-      congestion,
-      ...(timeWaitUs === undefined ? {} : { timeWaitUs }),
-      ...(ecn === undefined ? {} : { ecn }),
-      ...offer,
-    }).stack;
+    this.stack = raiseStack(
+      { ...this.env, nic: this.#nic },
+      {
+        congestion,
+        ...(timeWaitUs === undefined ? {} : { timeWaitUs }),
+        ...(ecn === undefined ? {} : { ecn }),
+        ...offer,
+      },
+    ).stack;
     this.tcp = this.stack.tcp;
     const { arena } = this.env;
     this.sink = carveSink(arena);
@@ -87,7 +95,7 @@ export class Host {
 
   /** Frames that wait are run through the stack, at most a batch. */
   receive(): number {
-    const { nic } = this.env;
+    const nic = this.#nic;
     const count = nic.receive(64);
     for (let i = 0; i < count; i++) this.stack.receive(nic.rxOffsets[i]!, nic.rxLengths[i]!);
     return count;

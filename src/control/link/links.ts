@@ -4,8 +4,8 @@
  * - `veth`: a pair; the first is the host's end (up, with the host's address), the second the
  *   dataplane's end (up, no address, silent for the kernel: frames of our address are taken off it
  *   by the XDP program).
- * - `tap`: one link, the host's end; the dataplane's end is a descriptor a queue. Works inside a user
- *   namespace, too.
+ * - `tap`: one link, the host's end; the dataplane's end is a descriptor a queue. Works inside a
+ *   user namespace, too.
  * - `<ifname>`: an interface that is there already; nothing is made.
  * - The names come from the caller, who has written them down: whatever ends us, they are found
  *   again. What throws has taken away what it made, and nothing that it did not make.
