@@ -146,10 +146,10 @@ export function textOf(found: readonly Tail[]): string {
         `${formatMetric('Ns', p50Ns)}, p99 ${formatMetric('Ns', p99Ns)}, sent late p99 ` +
         formatMetric('Ns', lagP99Ns),
       '',
-      '| requests | median us | longest us | whose thread | what it waited for |',
-      '| --- | --- | --- | --- | --- |',
-      ...rows.map(({ count, medianUs, longestUs, who, what }) => {
-        const numbers = [count, medianUs, longestUs].map((n) => n.toLocaleString('en'));
+      '| requests | stalls | median us | longest us | whose thread | what it waited for |',
+      '| --- | --- | --- | --- | --- | --- |',
+      ...rows.map(({ count, stalls, medianUs, longestUs, who, what }) => {
+        const numbers = [count, stalls, medianUs, longestUs].map((n) => n.toLocaleString('en'));
         return `| ${[...numbers, who || '-', what].join(' | ')} |`;
       }),
       '',

@@ -47,12 +47,8 @@ export interface Cause {
   what: string;
   /** It was over before the request was due. */
   isBacklog: boolean;
-}
-
-interface Seen {
-  coveredUs: number;
-  endedUs: number;
-  stall: Stall | undefined;
+  /** Names the stall: requests that wait together have the same. */
+  startUs: number;
 }
 
 /** `whoStalls`: of each thread, in the order in which they are believed. */
@@ -62,33 +58,35 @@ export function causeOf(
 ): Cause {
   const dueUs = Math.round(dueMs * 1000);
   const tookUs = (answeredMs - dueMs) * 1000;
-  let best: { who: Cause['who']; seen: Seen } | undefined;
-  let before: { who: Cause['who']; stall: Stall; tookUs: number } | undefined;
+  let best: { who: Cause['who']; stall: Stall; coveredUs: number } | undefined;
+  let before: { who: Cause['who']; stall: Stall } | undefined;
   for (const { who, stalls } of whoStalls) {
     for (const stall of stalls) {
       const from = (stall.startUs - dueUs) | 0;
       const to = from + stall.tookUs;
       const coveredUs = Math.min(to, tookUs) - Math.max(from, 0);
-      if (coveredUs > (best?.seen.coveredUs ?? 0)) {
-        best = { who, seen: { coveredUs, endedUs: to, stall } };
-      }
+      if (coveredUs > (best?.coveredUs ?? 0)) best = { who, stall, coveredUs };
       const isJustBefore = to <= 0 && to > -BACKLOG_US;
-      if (isJustBefore && stall.tookUs > (before?.tookUs ?? 0)) {
-        before = { who, stall, tookUs: stall.tookUs };
-      }
+      if (isJustBefore && stall.tookUs > (before?.stall.tookUs ?? 0)) before = { who, stall };
     }
   }
-  if (best && best.seen.coveredUs >= tookUs * ENOUGH) {
-    return { who: best.who, what: WORDS[best.seen.stall!.reason] ?? '?', isBacklog: false };
+  if (best && best.coveredUs >= tookUs * ENOUGH) {
+    const { reason, startUs } = best.stall;
+    return { who: best.who, what: WORDS[reason] ?? '?', isBacklog: false, startUs };
   }
-  if (before) return { who: before.who, what: WORDS[before.stall.reason] ?? '?', isBacklog: true };
-  return { who: '', what: UNSEEN, isBacklog: false };
+  if (before) {
+    const { reason, startUs } = before.stall;
+    return { who: before.who, what: WORDS[reason] ?? '?', isBacklog: true, startUs };
+  }
+  return { who: '', what: UNSEEN, isBacklog: false, startUs: 0 };
 }
 
 export interface Row {
   who: string;
   what: string;
   count: number;
+  /** How many stalls these requests waited for; 0: none was seen. */
+  stalls: number;
   medianUs: number;
   longestUs: number;
 }
@@ -98,17 +96,19 @@ export function rowsOf(
   worst: readonly SlowRequest[],
   whoStalls: Parameters<typeof causeOf>[1],
 ): Row[] {
-  const groups = Map.groupBy(worst, (request) => {
-    const { who, what, isBacklog } = causeOf(request, whoStalls);
+  const explained = worst.map((request) => ({ request, cause: causeOf(request, whoStalls) }));
+  const groups = Map.groupBy(explained, ({ cause: { who, what, isBacklog } }) => {
     return `${who}\t${isBacklog ? `worked off after: ${what}` : what}`;
   });
   return [...groups]
-    .map(([key, requests]) => {
+    .map(([key, members]) => {
       const [who = '', what = ''] = key.split('\t');
-      const took = requests.map(({ dueMs, answeredMs }) => (answeredMs - dueMs) * 1000);
+      const took = members.map(({ request: r }) => (r.answeredMs - r.dueMs) * 1000);
       took.sort((a, b) => a - b);
       const medianUs = Math.round(took[took.length >> 1]!);
-      return { who, what, count: took.length, medianUs, longestUs: Math.round(took.at(-1)!) };
+      const longestUs = Math.round(took.at(-1)!);
+      const stalls = who === '' ? 0 : new Set(members.map(({ cause }) => cause.startUs)).size;
+      return { who, what, count: took.length, stalls, medianUs, longestUs };
     })
     .sort((a, b) => b.count - a.count);
 }

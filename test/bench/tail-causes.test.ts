@@ -42,16 +42,18 @@ test('request_noStallNear_isSaidToBeUnseen', () => {
 });
 
 test('table_ofRequests_countsEachReason_mostFrequentFirst', () => {
-  const stalls = stallsOf([...[stall(0, 4000, REASON.preempted)].flatMap(words)]);
+  const stalls = stallsOf(words(stall(0, 4000, REASON.preempted)));
   const rows = rowsOf(
     [request(100, 3900), request(50_000, 700), request(200, 3800), request(300, 3700)],
     [{ who: 'server', stalls }],
   );
   assert.deepEqual(
-    rows.map(({ who, count, medianUs, longestUs }) => [who, count, medianUs, longestUs]),
+    rows.map(({ who, count, stalls, medianUs, longestUs }) => [
+      ...[who, count, stalls, medianUs, longestUs],
+    ]),
     [
-      ['server', 3, 3800, 3900],
-      ['', 1, 700, 700],
+      ['server', 3, 1, 3800, 3900],
+      ['', 1, 0, 700, 700],
     ],
   );
 });
