@@ -264,6 +264,19 @@ FUNCTION(ArmWatch) {
   return int32_of(env, on ? uv_poll_start(poll, UV_READABLE, watch_ready) : uv_poll_stop(poll));
 }
 
+/* refWatch(watch, on): whether the event loop goes on for its sake alone */
+FUNCTION(RefWatch) {
+  ARGS(2); void *w = 0; bool on = false;
+  napi_get_value_external(env, a[0], &w); napi_get_value_bool(env, a[1], &on);
+  if (!w) return int32_of(env, -EINVAL);
+  uv_handle_t *handle = (uv_handle_t *)&((Watch *)w)->poll;
+  if (on) uv_ref(handle); else uv_unref(handle);
+  return int32_of(env, 0);
+}
+
+/* fatal(error): 'uncaughtException', or the end, as for what a callback from C++ throws */
+FUNCTION(Fatal) { ARGS(1); napi_fatal_exception(env, a[0]); return int32_of(env, 0); }
+
 /* loopFd(): the descriptor that is readable when this thread's event loop has something to do, timers apart */
 FUNCTION(LoopFd) {
   uv_loop_t *loop; (void)info;
@@ -286,7 +299,7 @@ NAPI_MODULE_INIT() {
     {"mapAt", MapAt}, {"map", Map},
     {"kick", Kick}, {"clock", Clock}, {"wait", Wait}, {"futexWait", FutexWait}, {"futexWake", FutexWake},
     {"readFrames", ReadFrames}, {"writeFrames", WriteFrames}, {"pin", Pin},
-    {"watch", WatchFd}, {"armWatch", ArmWatch}, {"loopFd", LoopFd},
+    {"watch", WatchFd}, {"armWatch", ArmWatch}, {"refWatch", RefWatch}, {"fatal", Fatal}, {"loopFd", LoopFd},
   };
   napi_set_instance_data(env, calloc(1, sizeof(Arena)), release, 0);
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

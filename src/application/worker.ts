@@ -43,6 +43,8 @@ async function start(): Promise<void> {
   if (cpu !== undefined) sys.pin(cpu);
   const arena = attach();
   let turns: Turns | undefined;
+  let isYielding = false;
+  let mayEnd = false;
   const ix = new Ix({
     arena,
     layout,
@@ -53,10 +55,15 @@ async function start(): Promise<void> {
       report: reporter(reports, say),
       stop: (exitCode) => say({ type: 'stopped', exitCode }),
       wake: () => turns?.askTurn(),
+      yields: (on) => {
+        isYielding = on;
+      },
+      mayEnd: (on) => {
+        mayEnd = on;
+      },
     },
   });
-  const application = await loadApplication(config.app.module);
-  await application(ix, config.app.options);
+  const application = await loadApplication(config.app);
   turns = new Turns({
     arena,
     ix,
@@ -66,11 +73,16 @@ async function start(): Promise<void> {
     dataplaneFd: shared.bell,
     ...(placement === 'split' && { polls: idle ?? 'adaptive' }),
   });
+  // Turns come meanwhile: an application may await the network before it says that it is ready.
+  turns.yields = true;
+  turns.start();
+  await application(ix, config.app.options);
+  turns.yields = isYielding;
   ix.whenSettled((refused) => {
     if (refused) failed(refused);
     else say({ type: 'ready', ports: ix.ports });
+    turns?.stay(!mayEnd); // not before it is known to have started
   });
-  turns.start();
 }
 
 function failed(error: unknown): void {

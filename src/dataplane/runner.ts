@@ -5,6 +5,7 @@
  *
  * - Busy: iterations back to back for a slice of SLICE_US, then once around the event loop (about 1
  *   us).
+ * - An application that yields gets its event loop after each iteration that did something.
  * - Idle, policy `spin`: never sleeps. `sleep`: asleep at once. `adaptive`: spins, then naps, and
  *   is asleep SLEEP_AFTER_US after the last work.
  * - How long it spins is learned: no longer than waking up takes (SPIN_US), and where lulls are
@@ -18,6 +19,7 @@
  * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors, unless what is behind
  *   them is gone), a timer of the wheel, or the application's own asynchronous work.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Wheel } from '../arena/wheel.ts';
 import type { IdlePolicy } from '../child/config.ts';
 import { COUNTER, type Counters } from '../counters.ts';
@@ -89,7 +91,10 @@ export class Runner {
   readonly #stallUs: number;
   readonly #nicWatches: Watch[];
   readonly #bellWatches: Watch[] = [];
-  readonly #slice = () => this.#run();
+  /** In no async context of the application's, whoever has woken us. */
+  readonly #slice = AsyncLocalStorage.bind(() => this.#run());
+  /** Around the event loop after each iteration that did something. */
+  yields = false;
   #isScheduled = false;
   #isAsleep = false;
   #wasAsleep = true;
@@ -177,7 +182,10 @@ export class Runner {
         const left = (SLICE_US - ((now - start) | 0)) | 0;
         const what = this.#idle(now, left);
         if (what !== GO_ON) return what === SLICE_OVER;
-      } else this.#worked(now);
+      } else {
+        this.#worked(now);
+        if (this.yields) return true;
+      }
       if (((now - start) | 0) >= SLICE_US || this.#isStopped) return true;
     }
   }

@@ -112,10 +112,12 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const opened = openGate(stacked, layout);
   const { gate } = opened;
   let wake = (): void => {};
+  let yields = (_on: boolean): void => {};
   const side = options.openSide({
     ...{ arena, layout, limits },
     askTurn: () => gate.askTurn(),
     wake: () => wake(),
+    yields: (on) => yields(on),
   });
   const { batchMax } = options;
   const choices = batchMax === undefined ? {} : { batchMax };
@@ -130,6 +132,9 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
   const parts = { thread, nic, wheel, counters, policy, nap, restUs, stalls, failed };
   const runner = new Runner({ ...parts, ...bell });
   wake = () => runner.wake();
+  yields = (on) => {
+    runner.yields = on;
+  };
   const close = (): boolean => {
     runner.stop();
     stalls?.close();

@@ -109,7 +109,7 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
 }
 
 async function startInline(): Promise<void> {
-  const application = await loadApplication(config.app.module).catch(applicationFailed);
+  const application = await loadApplication(config.app).catch(applicationFailed);
   if (!application) return;
   const hooks = {
     report: reporter(reports, say),
@@ -125,13 +125,14 @@ async function startInline(): Promise<void> {
   const { ix } = dataplane.side;
   listen(dataplane, () => {
     // Async, so that what the application throws at once is a refusal like what it throws later.
+    // It runs meanwhile: an application may await the network before it says that it is ready.
     const load = async (): Promise<void> => {
+      dataplane.runner.start();
       await application(ix, config.app.options);
       ix.whenSettled((refused) => {
         if (refused) applicationFailed(refused);
         else say({ type: 'ready', ports: ix.ports, nic: dataplane.nic.name });
       });
-      dataplane.runner.start();
     };
     load().catch(applicationFailed);
   });

@@ -67,4 +67,6 @@ export interface SideParts {
   askTurn(): void;
   /** Wakes the thread's runner. */
   wake(): void;
+  /** Whether the runner goes around the event loop after each turn. */
+  yields?(on: boolean): void;
 }

@@ -49,6 +49,7 @@ export function openInlineSide(
   };
   const { arena, layout, limits } = parts;
   const flows = connectionsOf(limits);
-  const ix = new Ix({ ...given, arena, layout, flows, thread, hooks: { ...hooks, wake } });
+  const yields = (on: boolean): void => parts.yields?.(on);
+  const ix = new Ix({ ...given, arena, layout, flows, thread, hooks: { ...hooks, wake, yields } });
   return { ix, domain: new InlineDomain(ix), restUs: () => ix.restUs };
 }

@@ -8,11 +8,14 @@
  * - Placement `split` (`polls`): it polls the turn word after a turn, for as long as the idle
  *   policy says, before it waits on the futex, and the dataplane, which polls too, is not woken at
  *   the end of a turn.
+ * - An application that yields (`yields`: one that works in promises, timers, files, or that is
+ *   still starting) waits in the event loop always: what it has put off runs behind each turn.
  * - Calls made outside a turn set GATE_AGAIN and wake the dataplane. So does the end of a turn that
  *   took so long that the dataplane went on (GATE_AWAY): it may be asleep.
  *
  * Called by application/worker.ts. The other side is src/domain/process.ts.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Arena } from '../arena/arena.ts';
 import type { IdlePolicy } from '../child/config.ts';
 import {
@@ -71,7 +74,10 @@ export class Turns {
   readonly #watch: Watch;
   readonly #one = new Uint8Array(1);
   readonly #woke = new Uint8Array(WAKES_MAX);
-  readonly #run = () => this.#slice();
+  /** In no async context of the application's, whoever has asked for the turn. */
+  readonly #run = AsyncLocalStorage.bind(() => this.#slice());
+  /** It waits in the event loop. */
+  yields = false;
   #done: number;
 
   constructor(parts: TurnsParts) {
@@ -99,6 +105,11 @@ export class Turns {
     setImmediate(this.#run);
   }
 
+  /** Whether this thread goes on when nothing else holds its event loop; at first it does. */
+  stay(on: boolean): void {
+    sys.refWatch(this.#watch, on);
+  }
+
   /** The application has calls to make outside its turn. */
   askTurn(): void {
     Atomics.store(this.#i32, this.#againWord, 1);
@@ -114,10 +125,12 @@ export class Turns {
       const turn = Atomics.load(i32, this.#turnWord);
       if (turn !== this.#done) {
         this.#take(turn);
+        if (this.yields) return this.#sleep();
         now = this.#us();
         if (((now - start) | 0) > SLICE_US) break;
         continue;
       }
+      if (this.yields) return this.#sleep();
       if (this.#pollsUs !== undefined) {
         if (this.#polls(turn, start, this.#pollsUs)) continue;
         now = this.#us();

@@ -44,6 +44,8 @@ export interface ListenOptions {
    * else than true and false lets nobody in, which is told. Default: everybody is let in.
    */
   accept?(knock: Knock): boolean;
+  /** From now on peers are heard: the dataplane has answered, in a later turn. */
+  listening?(): void;
   /**
    * It was refused: told here alone, instead of making the start fail or being a line on standard
    * error. `error.result` is the ABI's code (IN_USE, NO_ROUTE, QUOTA, NO_FLOW).
@@ -170,6 +172,19 @@ export interface Ix {
    * `spin`.
    */
   keepTurning(on: boolean): void;
+
+  /**
+   * True: after each turn the thread goes around its event loop before it does anything else, and
+   * an application process waits there for its next turn. For applications whose work goes on in
+   * promises, timers and files: else that runs every 4 ms while turns come without a pause.
+   */
+  yieldAfterTurns(on: boolean): void;
+
+  /**
+   * True: an application process ends, as a Node program does, when nothing holds its event loop
+   * any more; what is open on the stack does not. Inline: nothing.
+   */
+  mayEnd(on: boolean): void;
 
   /**
    * While turns are kept coming: none is needed for the next `us` microseconds, unless there is an

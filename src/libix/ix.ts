@@ -47,6 +47,10 @@ export interface IxHooks {
   wake(): void;
   /** The application asks to end the dataplane. */
   stop(exitCode: number): void;
+  /** It wants the event loop after each of its turns. */
+  yields?(on: boolean): void;
+  /** It ends when nothing holds its event loop. */
+  mayEnd?(on: boolean): void;
 }
 
 export interface IxParts {
@@ -198,16 +202,15 @@ export class Ix implements application.Ix {
   }
 
   listen(port: number, handlers: Handlers, options: ListenOptions = {}): Listener {
-    const { backlog = BACKLOG_DEFAULT, accept, refused } = options;
+    const { backlog = BACKLOG_DEFAULT, accept, listening, refused } = options;
     integer('listen: port', port, 0, PORT_MAX);
     integer('listen: backlog', backlog, 1);
     if (accept !== undefined) callable('listen: accept', accept);
+    if (listening !== undefined) callable('listen: listening', listening);
     if (refused !== undefined) callable('listen: refused', refused);
     const address = options.address ? parseWords(options.address) : 0;
-    return this.#listeners.listen(
-      { port, address, backlog, accept, refused },
-      this.#guard(handlers),
-    );
+    const wish = { port, address, backlog, accept, listening, refused };
+    return this.#listeners.listen(wish, this.#guard(handlers));
   }
 
   connect(
@@ -258,6 +261,14 @@ export class Ix implements application.Ix {
   keepTurning(on: boolean): void {
     this.#isTurning = on;
     this.#wake();
+  }
+
+  yieldAfterTurns(on: boolean): void {
+    this.#parts.hooks.yields?.(on);
+  }
+
+  mayEnd(on: boolean): void {
+    this.#parts.hooks.mayEnd?.(on);
   }
 
   rest(us: number): void {

@@ -21,6 +21,7 @@ import { writeAddress } from './udp.ts';
 class Listening implements Listener {
   readonly handlers: GuardedHandlers;
   readonly accept: ListenOptions['accept'];
+  readonly listening: ListenOptions['listening'];
   readonly refused: ListenOptions['refused'];
   readonly #listeners: Listeners;
   /** 0 until the dataplane has answered. */
@@ -34,6 +35,7 @@ class Listening implements Listener {
     this.port = wish.port;
     this.handlers = handlers;
     this.accept = wish.accept;
+    this.listening = wish.listening;
     this.refused = wish.refused;
   }
 
@@ -50,6 +52,7 @@ export interface ListenWish {
   address: number | ArrayLike<number>;
   backlog: number;
   accept: ListenOptions['accept'];
+  listening: ListenOptions['listening'];
   refused: ListenOptions['refused'];
 }
 
@@ -108,6 +111,7 @@ export class Listeners {
       listening.handle = result;
       listening.port = i32[at + BOUND_PORT]!;
       if (listening.isClosed) this.unlisten(listening);
+      else listening.listening?.();
     });
     return listening;
   }

@@ -57,6 +57,10 @@ export interface Sys {
   /** Calls back from this thread's event loop while `fd` is readable and the watch is armed. */
   watch(fd: number, callback: () => void): Watch | number;
   armWatch(watch: Watch, on: boolean): number;
+  /** Whether the event loop goes on for its sake alone; at first it does. */
+  refWatch(watch: Watch, on: boolean): number;
+  /** What a callback has thrown becomes 'uncaughtException', or ends the program, as in Node. */
+  fatal(error: unknown): number;
   /** Readable when this thread's event loop has something to do, timers apart. */
   loopFd(): number;
 }

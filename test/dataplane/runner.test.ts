@@ -1,5 +1,6 @@
 /** When an elastic thread's loop runs, sleeps and wakes: real descriptors, a time of its own. */
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { IdlePolicy } from '../../src/child/config.ts';
@@ -209,6 +210,39 @@ describe('runner', () => {
     r.runner.start();
     await until(() => r.turns > 4000 / 50); // more than a slice
     assert.equal(r.sleeps, 0);
+  });
+
+  test('yielding_immediatesRunBehindEachTurnThatDidSomething', async () => {
+    for (const [yields, behind] of [
+      [true, 1],
+      [false, 3],
+    ] as const) {
+      r = make('sleep');
+      r.work = 3;
+      r.runner.yields = yields;
+      let turnsBefore = 0;
+      r.onTurn = () => {
+        if (r.turns === 1) setImmediate(() => (turnsBefore = r.turns));
+      };
+      r.runner.start();
+      await until(() => turnsBefore > 0);
+      assert.equal(turnsBefore >= 3, behind === 3, `after ${turnsBefore} turns`);
+      await rests();
+      r.close();
+    }
+    r = make('sleep');
+  });
+
+  test('wokenFromAnAsyncContext_turnsAreInNone', async () => {
+    r = make('sleep');
+    const context = new AsyncLocalStorage<string>();
+    const seen = new Set<string | undefined>();
+    r.onTurn = () => void seen.add(context.getStore());
+    r.runner.start();
+    await rests();
+    context.run("an application's", () => r.runner.wake());
+    await rests(1);
+    assert.deepEqual([...seen], [undefined]);
   });
 
   test('asleep_frameOrBell_wakes', async () => {

@@ -164,6 +164,23 @@ describe('paused', () => {
 });
 
 describe('listen', () => {
+  it('heard_toldOnce_inALaterTurn_notWhenClosedMeanwhile', () => {
+    const gate = new FakeGate();
+    let told = 0;
+    const listen = () => gate.ix.listen(7, { received: () => 0 }, { listening: () => told++ });
+    listen();
+    gate.turn();
+    assert.equal(told, 0);
+    gate.turn();
+    gate.turn();
+    assert.equal(told, 1);
+    const closed = listen();
+    closed.close();
+    gate.turn();
+    gate.turn();
+    assert.equal(told, 1);
+  });
+
   const listening = (options: ListenOptions) => {
     const gate = new FakeGate();
     gate.answers.set(CALL.listen, CODE.IN_USE);
