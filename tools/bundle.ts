@@ -28,6 +28,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** What is started as a program or a thread, or loaded as an application. */
 const ENTRIES = [
   'src/{dataplane,application}/{main,worker}.ts',
+  'src/node/program.ts',
   'src/apps/{bulk,demo-client,echo,kv/kv}.ts',
   'src/load/{closed/*-client,generator/generator,kernel/main}.ts',
   'bench/{apps,load}/*.ts',

@@ -156,7 +156,17 @@ const App = v.object({
   /** Absolute path of the application module. */
   module: v.string(),
   options: v.record(v.string(), v.string()),
+  /** It is an ordinary Node program (node/program.ts); absent: an application. */
+  program: v.optional(
+    v.object({
+      args: v.array(v.string()),
+      env: v.record(v.string(), v.string()),
+      /** Ours, as text. */
+      addresses: v.array(v.object({ address: v.string(), prefixLength: count })),
+    }),
+  ),
 });
+export type App = v.InferOutput<typeof App>;
 
 export const Ipv6Config = v.object({
   address: words,

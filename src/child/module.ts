@@ -2,9 +2,9 @@
  * Loads an application's module, and says why an application does not start.
  *
  * - What its user can mend is one line, the problem and then the remedy: a module that cannot be
- *   loaded (IX_MODULE), a file or a system call that confinement refuses (IX_PERMISSION), an error
- *   with a code of the application's own (KV_OPTION: anything with an underscore that is not Node's
- *   ERR_).
+ *   loaded (IX_MODULE), a Node on which programs cannot run (IX_NODE), a file or a system call that
+ *   confinement refuses (IX_PERMISSION), an error with a code of the application's own (KV_OPTION:
+ *   anything with an underscore that is not Node's ERR_).
  * - Everything else is a fault of the application (IX_APPLICATION): it keeps its stack.
  *
  * Called by application/worker.ts and, for domain inline, src/dataplane/worker.ts. The exit codes
@@ -13,9 +13,10 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { built } from '../built.ts';
+import { built, builtBeside } from '../built.ts';
 import { CONFINED } from '../confine/list.ts';
 import type { Application } from '../libix/index.ts';
+import type { App } from './config.ts';
 
 export interface Failure {
   code: string;
@@ -40,7 +41,14 @@ const WRITES =
 /** Calls about something that is no file. */
 const NO_FILE = /^(spawn|connect|listen|bind|send|getaddrinfo|uv_)/;
 
-export async function loadApplication(path: string): Promise<Application> {
+/** An application's default export, or what runs a Node program in its place. */
+export async function loadApplication({ module: path, program }: App): Promise<Application> {
+  if (program !== undefined) {
+    // Loaded here: nobody else needs it.
+    const own = pathToFileURL(builtBeside(import.meta.url, '../node/program.ts')).href;
+    const { runProgram } = (await import(own)) as typeof import('../node/program.ts');
+    return (ix) => runProgram(ix, { ...program, module: path });
+  }
   const { default: application } = await import(pathToFileURL(built(path)).href);
   if (typeof application === 'function') return application;
   const remedy = 'write: export default function application(ix) { ... }';
@@ -55,6 +63,7 @@ export function failureOf(error: unknown, path: string): Failure {
   if (unloadable) return { code: 'IX_MODULE', message: unloadable };
   const refused = 'syscall' in error && permissionProblem(error as SystemError, path);
   if (refused) return { code: 'IX_PERMISSION', message: refused };
+  if (code === 'IX_NODE') return { code, message: error.message };
   const stack = error.stack ?? error.message;
   if (/^(?!ERR_).*_/.test(code)) return { code, message: stack };
   return { code: 'IX_APPLICATION', message: `${path} failed to start: ${stack}` };

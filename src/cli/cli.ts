@@ -46,6 +46,7 @@ function withRunOptions(command: Command): Command {
     .option('--trace', 'print one line a frame to standard error')
     .option('--allow-read <path>', 'what the application may read; may be repeated', listed)
     .option('--allow-write <path>', 'what it may read and change; may be repeated', listed)
+    .option('--env <name[=value]>', "of a Node program's process.env; may be repeated", listed)
     .option('--hang-timeout <seconds>', 'restart an application that hangs (default: 10)')
     .option('--start-timeout <seconds>', 'how long it may take to start (default: 30)')
     .option('--on-crash <how>', 'rst or fin: how its connections end when it dies (default: rst)')
@@ -81,9 +82,12 @@ function build(): Command {
       await (await import('./serve.ts')).serve(app, settings, options);
     });
   withRunOptions(program.command('run'))
-    .description('run an application module')
+    .description('run a Node program, or an application module (one with a default export)')
     .argument('<module>')
-    .argument('[settings...]', 'name=value, for the application')
+    .argument(
+      '[words...]',
+      "the program's arguments, behind -- if they begin with one; or name=value",
+    )
     .action(async (module: string, settings: string[], options) => {
       const path = /^[./]/.test(module) ? module : `./${module}`;
       await (await import('./serve.ts')).serve(path, settings, options);

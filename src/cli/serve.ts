@@ -22,8 +22,8 @@ import { formatAddress } from '../control/link/address.ts';
 import { describeXdp } from '../control/link/xdp.ts';
 import { claim, endOrphan, mayAdopt, orphanAt, wishOf } from '../control/service/adopt.ts';
 import { adoptService, type Service, startService } from '../control/service/service.ts';
-import { type Application, commandsToTry, findApplication } from '../control/wish/applications.ts';
-import { parseRunOptions, parseSettings } from '../control/wish/options.ts';
+import { type Application, applicationFor, commandsToTry } from '../control/wish/applications.ts';
+import { parseRunOptions } from '../control/wish/options.ts';
 import { type Plan, planOf } from '../control/wish/plan.ts';
 import { missingFor, requireKernel } from '../control/wish/privilege.ts';
 import { DataplaneDiedError, LinkGoneError, OptionError, PrivilegeError } from '../errors.ts';
@@ -40,7 +40,7 @@ export async function serve(
   given: Record<string, unknown>,
 ): Promise<void> {
   const options = parseRunOptions(given);
-  const app = findApplication(name, parseSettings(settings));
+  const app = applicationFor(name, settings);
   const nic = options.nic ?? 'veth';
   const planned = (): Plan => planOf(app, options, nic);
   const beyond = beyondDemonstration(given);
@@ -168,6 +168,7 @@ function announce({ app, isJson }: Asked, { service, from }: Begun): void {
   if (isJson) {
     const facts = {
       app: app.name,
+      kind: app.args === undefined ? 'application' : 'program',
       address,
       ...(address6 !== undefined && { address6 }),
       ports,
@@ -192,6 +193,8 @@ function announce({ app, isJson }: Asked, { service, from }: Begun): void {
   }
   const [port] = ports;
   console.log(`ix: ${app.name} ready at ${address}${port === undefined ? '' : `:${port}`}`);
+  if (app.args !== undefined)
+    console.log('  a Node program: net, tls, http, http2 are on this stack');
   if (from !== undefined) {
     console.log(`  it went on when pid ${from} died: connections and values are kept`);
   }

@@ -143,7 +143,7 @@ describe('endings', { skip: needs('setpriv'), timeout: 120_000 }, () => {
 
 /** Applications that cannot start: what they are, and the one line. `{}` is their directory. */
 const UNSTARTABLE: readonly [name: string, text: string, says: RegExp][] = [
-  ['noDefaultExport', 'export const a = 0;', /^ix: {}\/app.ts has no default export .*; write: /],
+  ['noDefaultExport', 'export default 0;', /^ix: {}\/app.ts has no default export .*; write: /],
   ['syntaxError', 'const a = 0;\nexport defau f;', /^ix: {}\/app.ts:2: .*; correct this line/],
   ['enum', 'export enum A { b }', /^ix: {}\/app.ts:1: TypeScript enum is not supported.*; correct/],
   [

@@ -58,7 +58,8 @@ export class Serving {
     const env: NodeJS.ProcessEnv = { ...process.env, IX_VERIFY: options.verify ? '1' : '0' };
     this.#env = env;
     if (options.state !== undefined) env['IX_STATE_DIR'] = options.state;
-    const [program = '', ...rest] = [...(options.prefix ?? []), IX, ...words, '--json'];
+    const [command = '', ...more] = words; // which may end with a program's own arguments
+    const [program = '', ...rest] = [...(options.prefix ?? []), IX, command, '--json', ...more];
     const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.child = child;
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

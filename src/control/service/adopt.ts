@@ -59,10 +59,14 @@ const SIGTERM = 15;
 
 export const mayAdopt = (): boolean => hasAllUsers() && hasCapability('CAP_SYS_PTRACE');
 
-/** What is asked for, in full: the plan, and the application as it is on the disk now. */
+/**
+ * What is asked for, in full: the plan, and the application as it is on the disk now. As a digest:
+ * the record is everybody's to read, a program's environment is not.
+ */
 export function wishOf(plan: Plan): string {
   const { mtimeMs, size } = statSync(plan.application.module);
-  return JSON.stringify({ spoken: digestOf(SPOKEN), mtimeMs, size, plan });
+  const wish = JSON.stringify({ spoken: digestOf(SPOKEN), mtimeMs, size, plan });
+  return createHash('sha256').update(wish).digest('base64url');
 }
 
 function digestOf(files: readonly string[]): string {

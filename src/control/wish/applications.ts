@@ -5,12 +5,13 @@
  * - An application of ours is that by whatever way it was found, so a path to it is as good as its
  *   name. Every other module says nothing: none of it is read here.
  */
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUILT_IN } from '../../apps/built-in.ts';
 import { OptionError } from '../../errors.ts';
 import type { Wants } from '../../libix/wants.ts';
+import { parseSettings } from './options.ts';
 
 export interface Application {
   readonly name: string;
@@ -18,6 +19,8 @@ export interface Application {
   readonly module: string;
   readonly options: Record<string, string>;
   readonly wants: Wants;
+  /** An ordinary Node program's arguments; absent: it is an application. */
+  readonly args?: readonly string[];
 }
 
 /** How many names an error offers. */
@@ -47,6 +50,21 @@ function checkSettings(name: string, { settings }: Wants, given: readonly string
   if (unknown === undefined) return;
   throw new OptionError(`${name} has no setting '${unknown}'`, `it takes ${settings!.join(', ')}`);
 }
+
+/** `bin/ix serve` and `run`: what follows the name is the program's, or settings. */
+export function applicationFor(name: string, words: readonly string[]): Application {
+  const app = findApplication(name);
+  const isOurs = Object.keys(BUILT_IN).some((each) => realpathSync(pathOf(each)!) === app.module);
+  if (!isOurs && isProgram(readFileSync(app.module, 'utf8'))) return { ...app, args: [...words] };
+  return { ...app, options: parseSettings(words) };
+}
+
+/**
+ * Whether a module is an ordinary Node program: it exports no default. Looked at, not loaded; a
+ * line of a comment that begins like an export is taken for one.
+ */
+export const isProgram = (source: string): boolean =>
+  !/^\s*export\s+(?:default\b|\{[^}]*(?:\bas\s+)?\bdefault\b)/m.test(source);
 
 const pathOf = (name: string): string | undefined =>
   Object.hasOwn(BUILT_IN, name) ? fileURLToPath(BUILT_IN[name]!.module) : undefined;

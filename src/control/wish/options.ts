@@ -140,6 +140,14 @@ const RunOptions = v.object({
   trace: v.optional(v.boolean(), false),
   allowRead: v.optional(paths('--allow-read'), []),
   allowWrite: v.optional(paths('--allow-write'), []),
+  /** For a Node program's process.env: NAME=VALUE, or NAME for what we have. */
+  env: v.optional(
+    v.pipe(
+      v.array(v.string()),
+      v.transform((words: string[]) => parseEnvironment(words)),
+    ),
+    [],
+  ),
   unconfined: v.optional(v.boolean(), false),
   /**
    * Seconds after which an application that has not returned from a batch is restarted; 0: never.
@@ -242,6 +250,17 @@ function checkPlacement(options: RunOptions, cores: number): void {
   if (cpu === undefined || cpu === appCpu) {
     throw new OptionError('--app-cpu needs a --cpu that is another core', 'give both');
   }
+}
+
+/** A name alone means our own: then a value that is a secret is on no command line. */
+function parseEnvironment(words: readonly string[]): Record<string, string> {
+  return parseSettings(
+    words.flatMap((word) => {
+      if (word.includes('=')) return [word];
+      const own = process.env[word];
+      return own === undefined ? [] : [`${word}=${own}`];
+    }),
+  );
 }
 
 /** `name=value` arguments, for the application. */

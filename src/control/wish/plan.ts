@@ -16,6 +16,8 @@ import type { ApplicationConfig, DataplaneConfig } from '../../child/config.ts';
 import { type ConfineOptions, refuseOwn } from '../../confine/plan.ts';
 import { OptionError } from '../../errors.ts';
 import { MEMORY, type MemoryWant, type Wants } from '../../libix/wants.ts';
+import { formatIpv6 } from '../../wire/ipv6-text.ts';
+import { formatAddress } from '../link/address.ts';
 import { ipv6Beside } from '../link/address6.ts';
 import type { NetworkPlan } from '../link/links.ts';
 import { type AttachMode, attachModeFor, type XdpChoice } from '../link/xdp.ts';
@@ -87,9 +89,10 @@ export function planOf(app: Application, options: RunOptions, nic: string): Plan
   const confinement = options.unconfined ? undefined : confinementOf(app, options, nic);
   const isProcess = options.domain === 'process';
   const { capture } = options;
+  const network = networkOf(options, nic);
   return {
-    application: applicationOf(app, options),
-    network: networkOf(options, nic),
+    application: applicationOf(app, options, network),
+    network,
     dataplane: dataplaneOf(app.wants, options),
     ...(isProcess && { process: processOf(options) }),
     ...(confinement && { confinement }),
@@ -104,11 +107,19 @@ function checkThreads({ name, wants }: Application, threads: number): void {
 }
 
 /** Every application is told `-p` as its option `port`, and `-m` as `m`. */
-function applicationOf(app: Application, { memory, port }: RunOptions): ApplicationPart {
+function applicationOf(
+  app: Application,
+  { memory, port, env }: RunOptions,
+  { address, prefixLength, ip6 }: NetworkPart,
+): ApplicationPart {
   const options: Record<string, string> = { ...app.options };
   if (port !== undefined) options['port'] = `${port}`;
   if (memory !== undefined) options['m'] = `${memory}`;
-  return { name: app.name, module: app.module, options };
+  const part = { name: app.name, module: app.module, options };
+  if (app.args === undefined) return part;
+  const addresses = [{ address: formatAddress(address), prefixLength }];
+  if (ip6) addresses.push({ ...ip6, address: formatIpv6(ip6.address) });
+  return { ...part, program: { args: [...app.args], env, addresses } };
 }
 
 /**

@@ -11,9 +11,10 @@ registerHooks({
     return next(url, context);
   },
 });
-const { commandsToTry, findApplication } = await import(
+const { applicationFor, commandsToTry, findApplication, isProgram } = await import(
   '../../../src/control/wish/applications.ts'
 );
+const { parseRunOptions } = await import('../../../src/control/wish/options.ts');
 await import('../../../src/cli/serve.ts');
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -32,6 +33,36 @@ test('builtIn_byNameOrByPath_isTheSame', () => {
   assert.equal(byName.module, KV);
   assert.deepEqual(byName.options, { m: '8' });
   for (const name of ['echo', 'bulk']) assert.equal(findApplication(name).wants.connect, 'none');
+});
+
+test('module_withoutADefaultExport_isANodeProgram_andWhatFollowsItsArguments', () => {
+  const programs = [
+    "import http from 'node:http';\nhttp.createServer().listen(1);",
+    'module.exports = () => {};',
+    '// export default\nexport const a = 1;',
+    'export function defaults() {}',
+    'export { a, defaulted };',
+  ];
+  const applications = [
+    'export default function app(ix) {}',
+    'const app = () => {};\nexport default app;',
+    'export { app as default };',
+    'export {\n  other,\n  app as default,\n};',
+    "export { default } from './app.ts';",
+  ];
+  assert.deepEqual(
+    programs.map(isProgram),
+    programs.map(() => true),
+  );
+  assert.deepEqual(
+    applications.map(isProgram),
+    applications.map(() => false),
+  );
+  const program = here('../../acceptance/apps/node-server.ts');
+  assert.deepEqual(applicationFor(program, ['8080', '-v', 'a=b']).args, ['8080', '-v', 'a=b']);
+  const { args, options } = applicationFor(KV, ['m=8']);
+  assert.deepEqual([args, options], [undefined, { m: '8' }]);
+  assert.throws(() => applicationFor(KV, ['8080']), /not a setting/);
 });
 
 test('stranger_saysNothing', () => {
@@ -56,4 +87,11 @@ test('commandsToTry_nameAddressAndPort', () => {
     'bin/ix stat',
   ]);
   assert.deepEqual(commandsToTry(findApplication('echo'), '10.77.0.2', []), ['bin/ix stat']);
+});
+
+test('environment_isWhatIsWritten_orOurOwn_andNothingElse', () => {
+  process.env['IX_TEST_SECRET'] = 'kept quiet';
+  const { env } = parseRunOptions({ env: ['A=b=c', 'IX_TEST_SECRET', 'IX_TEST_MISSING'] });
+  assert.deepEqual(env, { A: 'b=c', IX_TEST_SECRET: 'kept quiet' });
+  assert.deepEqual(parseRunOptions({}).env, {});
 });

@@ -1,0 +1,76 @@
+/**
+ * Runs an ordinary Node program on the stack: its entry, as `node program.ts arguments...` would.
+ *
+ * - net, tls, http, http2 and what stands on them are Node's own, over libix (install.ts). What is
+ *   not TCP over IP is the kernel's still, and confinement refuses it.
+ * - It is up when its entry has been evaluated, top-level await included, and it listens; a program
+ *   that does not listen within LISTENS_MS is taken for one that never will.
+ * - It ends by process.exit, or (domain process) when nothing holds its event loop any more, and
+ *   its service with it, with its exit code. What throws and is not caught is an accident: it is
+ *   started again.
+ *
+ * Called by child/module.ts, before the program's first line.
+ */
+import Module from 'node:module';
+import { extname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import type { Ix } from '../libix/index.ts';
+import { Flows } from './flows.ts';
+import { install } from './install.ts';
+import { Loopback } from './loopback.ts';
+import { Network } from './network.ts';
+import { checkNode } from './self-check.ts';
+import { type OwnAddress, surround } from './surroundings.ts';
+
+export interface Program {
+  /** Absolute path. */
+  readonly module: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly addresses: readonly OwnAddress[];
+}
+
+const LISTENS_MS = 1000;
+const LOOK_MS = 2;
+
+export async function runProgram(ix: Ix, program: Program): Promise<void> {
+  const { module, args, env, addresses } = program;
+  const network = new Network({
+    outer: new Flows(ix),
+    loopback: new Loopback(),
+    addresses: addresses.map(({ address }) => address),
+  });
+  install(network);
+  checkNode(network);
+  surround(addresses);
+  ix.yieldAfterTurns(true);
+  ix.mayEnd(true);
+  process.argv.splice(1, process.argv.length, module, ...args);
+  Object.assign(process.env, env);
+  let hasFailed = false;
+  process.on('uncaughtExceptionMonitor', () => {
+    hasFailed = process.listenerCount('uncaughtException') === 0;
+  });
+  process.on('exit', (code) => {
+    if (!hasFailed) ix.stop(code & 0xff);
+  });
+  await load(module);
+  for (let ms = 0; ix.ports.length === 0 && ms < LISTENS_MS; ms += LOOK_MS) await sleep(LOOK_MS);
+}
+
+/** CommonJS as a main module (`require.main === module`); what awaits at its top by import. */
+async function load(module: string): Promise<void> {
+  const { _load } = Module as unknown as {
+    _load(path: string, parent: null, isMain: boolean): unknown;
+  };
+  if (/^\.m[jt]s$/.test(extname(module))) await import(pathToFileURL(module).href);
+  else {
+    try {
+      _load(module, null, true);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ASYNC_MODULE') throw error;
+      await import(pathToFileURL(module).href);
+    }
+  }
+}

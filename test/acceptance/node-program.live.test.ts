@@ -1,0 +1,87 @@
+/**
+ * Ordinary Node programs, unmodified, on their own stack: asked from outside by the kernel's TCP,
+ * confined, in both domains.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { enterNamespace } from '../control/namespace.ts';
+import { digest, pattern } from '../node/serving.ts';
+import { Client } from './client.ts';
+import { needs } from './programs.ts';
+import { DOMAINS, Serving } from './serving.ts';
+
+enterNamespace();
+
+const appOf = (name: string): string => fileURLToPath(new URL(`apps/${name}`, import.meta.url));
+const PORT = 8080;
+const BODY_BYTES = 10 * 2 ** 20;
+
+async function ask(host: string, path: string, body?: Buffer): Promise<Buffer> {
+  const method = body ? 'POST' : 'GET';
+  const request = http.request({ host, port: PORT, path, method, agent: false }).end(body);
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  return Buffer.concat(await response.toArray());
+}
+
+describe('Node program', { skip: needs(), timeout: 120_000 }, () => {
+  for (const domain of DOMAINS) {
+    test(`${domain}_httpServer_unmodified_answersWhoeverAsks`, async () => {
+      const words = [appOf('node-server.ts'), '--domain', domain, '--env', 'WHO=a tester'];
+      await using serving = await Serving.start([...words, '--', `${PORT}`, '-v'], {
+        verify: true,
+      });
+      const { facts, address } = serving;
+      assert.deepEqual(facts.ports, [PORT]);
+      assert.equal((facts as { kind?: string }).kind, 'program');
+      assert.deepEqual(JSON.parse(`${await ask(address, '/about')}`), {
+        args: [`${PORT}`, '-v'],
+        who: 'a tester',
+        remoteAddress: '::ffff:10.77.0.1',
+        interfaces: ['lo', 'ix0'],
+      });
+      assert.equal(`${await ask(address, '/later')}`, 'later');
+      assert.equal(`${await ask(address, '/self')}`, 'later');
+      const body = pattern(BODY_BYTES);
+      assert.equal(digest(await ask(address, '/', body)), digest(body));
+      const all = await Promise.all(Array.from({ length: 100 }, () => ask(address, '/later')));
+      assert.equal(all.filter((each) => `${each}` === 'later').length, 100);
+      await assert.rejects(() => Promise.race([ask(address, '/throw'), late()]), /late/);
+      assert.match(serving.errors, /own: later.*caught: thrown by a handler/s);
+      assert.equal(`${await ask(address, '/later')}`, 'later', 'it goes on');
+      serving.child.kill('SIGINT');
+      assert.equal(await serving.exit, 0);
+    });
+  }
+
+  test('process_commonJs_isTheMainModule', async () => {
+    await using serving = await Serving.start([appOf('node-server.cjs')]);
+    const client = await Client.open(serving.address, 7);
+    await client.write('hello');
+    assert.equal(await client.text(5), 'hello');
+    await client.close();
+    await serving.stop();
+  });
+
+  test('process_nothingLeftToDo_endsWithItsExitCode', async () => {
+    const peer = net.createServer((socket) => socket.end('3')).listen(0);
+    await once(peer, 'listening');
+    const { port } = peer.address() as net.AddressInfo;
+    const words = [appOf('node-script.mjs'), '--', '10.77.0.1', `${port}`];
+    await using serving = await Serving.start(words);
+    assert.equal(await serving.exit, 3, serving.errors);
+    peer.close();
+  });
+
+  test('process_exits_theServiceEndsWithItsCode', async () => {
+    await using serving = await Serving.start([appOf('node-server.ts'), '--', `${PORT}`]);
+    await assert.rejects(() => ask(serving.address, '/exit'));
+    assert.equal(await serving.exit, 7);
+  });
+});
+
+const late = (): Promise<never> =>
+  new Promise((_resolve, reject) => setTimeout(() => reject(new Error('late')), 300));

@@ -1,0 +1,212 @@
+/**
+ * Where Node programs are tested without a network: two stacks of ours in one process, a wire
+ * between them, and Node's own net over both.
+ *
+ * - What listens is at SERVER, what connects comes from CLIENT: every byte goes through TCP twice,
+ *   as frames. Loopback addresses stay in the thread, as in the product.
+ * - Time is real; the stacks take their turns from the event loop, as the runner gives them.
+ * - `close` asserts that nothing is held any more: no connection, no frame, no span.
+ */
+import assert from 'node:assert/strict';
+import { Arena } from '../../src/arena/arena.ts';
+import type { Clock } from '../../src/arena/clock.ts';
+import type { Frames } from '../../src/arena/frames.ts';
+import {
+  carveLayout,
+  layGround,
+  openElasticThread,
+  openGate,
+  raiseStack,
+} from '../../src/dataplane/assembly.ts';
+import { openInlineSide } from '../../src/domain/inline.ts';
+import type { Ix } from '../../src/libix/ix.ts';
+import { BATCH_MAX, ETHERNET_MTU, limitsFor } from '../../src/limits.ts';
+import type { Nic } from '../../src/nic/nic.ts';
+import { Flows } from '../../src/node/flows.ts';
+import { install } from '../../src/node/install.ts';
+import { Loopback } from '../../src/node/loopback.ts';
+import { Network } from '../../src/node/network.ts';
+
+export const SERVER = '10.77.0.2';
+export const CLIENT = '10.77.0.1';
+const PREFIX_LENGTH = 24;
+const CLIENT_WORD = 0x0a4d0001;
+const HEADROOM = 256;
+const SMALL_BYTES = 24 * 2 ** 20;
+const ROUNDS_MAX = 64;
+const WAIT_MAX_US = 50_000;
+
+/** One end of the wire. */
+class WireNic implements Nic {
+  readonly name = 'wire';
+  readonly mac: Uint8Array;
+  readonly mtu = ETHERNET_MTU;
+  readonly fds: readonly number[] = [];
+  readonly rxOffsets = new Int32Array(BATCH_MAX);
+  readonly rxLengths = new Int32Array(BATCH_MAX);
+  readonly #arena: Arena;
+  readonly #frames: Frames;
+  arrived: Uint8Array[] = [];
+  peer: WireNic | undefined;
+  /** What becomes of a frame: false, it is lost. */
+  passes: (frame: Uint8Array) => boolean = () => true;
+
+  constructor(arena: Arena, frames: Frames, index: number) {
+    this.mac = Uint8Array.of(2, 0, 0, 0, 0, index + 1);
+    this.#arena = arena;
+    this.#frames = frames;
+  }
+
+  get waiting(): number {
+    return this.arrived.length;
+  }
+
+  receive(max: number): number {
+    let count = 0;
+    while (count < max && count < this.arrived.length) {
+      const frame = this.#frames.takeReceive();
+      if (frame < 0) break;
+      const bytes = this.arrived[count]!;
+      this.#arena.u8.set(bytes, frame + HEADROOM);
+      this.rxOffsets[count] = frame + HEADROOM;
+      this.rxLengths[count++] = bytes.length;
+    }
+    this.arrived = this.arrived.slice(count);
+    return count;
+  }
+
+  transmit(offset: number, length: number): void {
+    const frame = this.#arena.u8.slice(offset, offset + length);
+    if (this.passes(frame)) this.peer?.arrived.push(frame);
+    this.#frames.free(offset);
+  }
+
+  kick(): void {}
+  reclaim(): void {}
+  framesLent(): number {
+    return 0;
+  }
+  close(): void {}
+}
+
+function setNow(clock: Clock): void {
+  const us = performance.now() * 1000;
+  clock.us = us | 0;
+  clock.ms = Math.floor(us / 1000) | 0;
+}
+
+function openHost(index: number, wake: () => void) {
+  const limits = { ...limitsFor({ flows: 4096, applicationMiB: 64 }), receiveFrames: 8192 };
+  const frameBytes = (limits.receiveFrames + limits.transmitFrames) * (2048 + 64);
+  const arena = new Arena(frameBytes + limits.applicationBytes + SMALL_BYTES);
+  const ground = layGround(arena, limits);
+  setNow(ground.clock);
+  const nic = new WireNic(arena, ground.frames, index);
+  const config = {
+    ...{ address: CLIENT_WORD + index, prefixLength: PREFIX_LENGTH, gateway: 0 },
+    ...{ secret0: 11 + index, secret1: 13, wireKey: [11 + index, 13, 17, 19] as const },
+  };
+  const stacked = raiseStack({ ...ground, nic, config });
+  const layout = carveLayout(ground);
+  const opened = openGate(stacked, layout);
+  const parts = { arena, layout, limits, askTurn: () => opened.gate.askTurn(), wake };
+  const side = openInlineSide(parts, 0, { report: () => true, stop: () => {} });
+  const thread = openElasticThread(stacked, opened, side.domain, { readTime: setNow });
+  stacked.stack.start();
+  return { ix: side.ix as Ix, thread, nic, ground, stack: stacked.stack };
+}
+
+type Host = ReturnType<typeof openHost>;
+
+export class Bed {
+  readonly server: Host;
+  readonly client: Host;
+  network!: Network;
+  readonly #hosts: readonly Host[];
+  #isScheduled = false;
+  #isClosed = false;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #run = () => this.#pump();
+
+  constructor() {
+    const wake = (): void => this.#soon();
+    this.client = openHost(0, wake);
+    this.server = openHost(1, wake);
+    this.client.nic.peer = this.server.nic;
+    this.server.nic.peer = this.client.nic;
+    this.#hosts = [this.client, this.server];
+  }
+
+  #soon(): void {
+    if (this.#isScheduled || this.#isClosed) return;
+    this.#isScheduled = true;
+    clearTimeout(this.#timer);
+    setImmediate(this.#run);
+  }
+
+  #pump(): void {
+    this.#isScheduled = false;
+    if (this.#isClosed) return;
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      let work = 0;
+      for (const { thread, nic } of this.#hosts) work |= thread.turn() | nic.waiting;
+      if (work === 0) return this.#wait();
+    }
+    this.#soon();
+  }
+
+  #wait(): void {
+    const due = this.#hosts.map(({ ground, thread }) =>
+      ground.wheel.untilNext(thread.us, WAIT_MAX_US),
+    );
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#run, Math.min(...due) / 1000);
+  }
+
+  start(): void {
+    this.#soon();
+  }
+
+  /** Waits until both ends hold nothing, for a few seconds at most. */
+  async settled(): Promise<void> {
+    for (let tries = 0; tries < 300 && !this.#isHome(); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    for (const { ix } of this.#hosts) {
+      assert.equal(ix.openConnections, 0, 'connections are over');
+      assert.ok(ix.allHome(), 'every span and block came back');
+    }
+    for (const { ground } of this.#hosts) {
+      assert.ok(ground.frames.allHome(), 'every frame came back');
+    }
+  }
+
+  #isHome(): boolean {
+    return this.#hosts.every(
+      ({ ix, ground }) => ix.openConnections === 0 && ix.allHome() && ground.frames.allHome(),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.settled();
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Node's own net over two stacks, from here on, in this process. */
+export function layBed(): Bed {
+  const bed = new Bed();
+  const server = new Flows(bed.server.ix);
+  const client = new Flows(bed.client.ix);
+  const outer = {
+    listen: server.listen.bind(server),
+    connect: client.connect.bind(client),
+  };
+  const loopback = new Loopback();
+  // In the product our own address is ourselves; here it is the other stack.
+  bed.network = new Network({ outer, loopback, addresses: [SERVER, CLIENT], selves: [] });
+  install(bed.network);
+  bed.start();
+  return bed;
+}
