@@ -4,7 +4,8 @@
  *
  * - What listens is at SERVER, what connects comes from CLIENT: every byte goes through TCP twice,
  *   as frames. Loopback addresses stay in the thread, as in the product.
- * - Time is real; the stacks take their turns from the event loop, as the runner gives them.
+ * - The stacks take their turns from the event loop, as the runner gives them. Their time is real,
+ *   but no look at it is more than LOOK_MAX_US behind the last: a busy machine is no slow network.
  * - `close` asserts that nothing is held any more: no connection, no frame, no span.
  */
 import assert from 'node:assert/strict';
@@ -35,6 +36,10 @@ const HEADROOM = 256;
 const SMALL_BYTES = 24 * 2 ** 20;
 const ROUNDS_MAX = 64;
 const WAIT_MAX_US = 50_000;
+const LOOK_MAX_US = 1000;
+/** How long `settled` waits for both ends, in looks. */
+const LOOKS_MAX = 3000;
+const LOOK_MS = 10;
 
 /** One end of the wire. */
 class WireNic implements Nic {
@@ -89,18 +94,29 @@ class WireNic implements Nic {
   close(): void {}
 }
 
-function setNow(clock: Clock): void {
-  const us = performance.now() * 1000;
-  clock.us = us | 0;
-  clock.ms = Math.floor(us / 1000) | 0;
+/** What both stacks take for the time. */
+class Time {
+  us = 0;
+  #seenUs = performance.now() * 1000;
+
+  look(): void {
+    const nowUs = performance.now() * 1000;
+    this.us += Math.min(LOOK_MAX_US, nowUs - this.#seenUs);
+    this.#seenUs = nowUs;
+  }
+
+  set(clock: Clock): void {
+    clock.us = this.us | 0;
+    clock.ms = Math.floor(this.us / 1000) | 0;
+  }
 }
 
-function openHost(index: number, wake: () => void) {
+function openHost(index: number, time: Time, wake: () => void) {
   const limits = { ...limitsFor({ flows: 4096, applicationMiB: 64 }), receiveFrames: 8192 };
   const frameBytes = (limits.receiveFrames + limits.transmitFrames) * (2048 + 64);
   const arena = new Arena(frameBytes + limits.applicationBytes + SMALL_BYTES);
   const ground = layGround(arena, limits);
-  setNow(ground.clock);
+  time.set(ground.clock);
   const nic = new WireNic(arena, ground.frames, index);
   const config = {
     ...{ address: CLIENT_WORD + index, prefixLength: PREFIX_LENGTH, gateway: 0 },
@@ -111,7 +127,9 @@ function openHost(index: number, wake: () => void) {
   const opened = openGate(stacked, layout);
   const parts = { arena, layout, limits, askTurn: () => opened.gate.askTurn(), wake };
   const side = openInlineSide(parts, 0, { report: () => true, stop: () => {} });
-  const thread = openElasticThread(stacked, opened, side.domain, { readTime: setNow });
+  const thread = openElasticThread(stacked, opened, side.domain, {
+    readTime: (clock) => time.set(clock),
+  });
   stacked.stack.start();
   return { ix: side.ix as Ix, thread, nic, ground, stack: stacked.stack };
 }
@@ -127,11 +145,12 @@ export class Bed {
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
   readonly #run = () => this.#pump();
+  readonly #time = new Time();
 
   constructor() {
     const wake = (): void => this.#soon();
-    this.client = openHost(0, wake);
-    this.server = openHost(1, wake);
+    this.client = openHost(0, this.#time, wake);
+    this.server = openHost(1, this.#time, wake);
     this.client.nic.peer = this.server.nic;
     this.server.nic.peer = this.client.nic;
     this.#hosts = [this.client, this.server];
@@ -148,6 +167,7 @@ export class Bed {
     this.#isScheduled = false;
     if (this.#isClosed) return;
     for (let round = 0; round < ROUNDS_MAX; round++) {
+      this.#time.look();
       let work = 0;
       for (const { thread, nic } of this.#hosts) work |= thread.turn() | nic.waiting;
       if (work === 0) return this.#wait();
@@ -167,10 +187,10 @@ export class Bed {
     this.#soon();
   }
 
-  /** Waits until both ends hold nothing, for a few seconds at most. */
+  /** Waits until both ends hold nothing. */
   async settled(): Promise<void> {
-    for (let tries = 0; tries < 300 && !this.#isHome(); tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
+    for (let looks = 0; looks < LOOKS_MAX && !this.#isHome(); looks++) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
     for (const { ix } of this.#hosts) {
       assert.equal(ix.openConnections, 0, 'connections are over');
