@@ -59,9 +59,21 @@ function over(network: Network) {
   return { handle, drawer, socket, hears };
 }
 
+type Over = ReturnType<typeof over>;
+
+/** Whatever comes of it, nothing is left that would hold the event loop. */
+function using(network: Network, check: (over: Over) => void): void {
+  const made = over(network);
+  try {
+    check(made);
+  } finally {
+    made.socket.destroy();
+  }
+}
+
 export function checkNode(network: Network): void {
-  tried('net.Socket', () => checkSocket(network));
-  tried('http', () => checkHttp(network));
+  tried('net.Socket', () => using(network, checkSocket));
+  tried('http', () => using(network, checkHttp));
   tried('TLS', checkTls);
 }
 
@@ -76,8 +88,7 @@ function tried(what: string, check: () => void): void {
   }
 }
 
-function checkSocket(network: Network): void {
-  const { handle, drawer, socket, hears } = over(network);
+function checkSocket({ handle, drawer, socket, hears }: Over): void {
   let heard = '';
   socket.on('data', (piece) => {
     heard += piece;
@@ -105,17 +116,14 @@ function checkSocket(network: Network): void {
   handle.ended();
   node.tick();
   need(hasEnded, 'a socket is not told the end');
-  socket.destroy();
 }
 
-function checkHttp(network: Network): void {
-  const { handle, drawer, socket, hears } = over(network);
+function checkHttp({ handle, drawer, socket, hears }: Over): void {
   const server = http.createServer((request, response) => response.end(request.url));
   server.emit('connection', socket);
   need(handle.inward.isNative, 'http reads its socket in another way');
   hears('GET /checked HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
   need(/^HTTP\/1\.1 200 .*\/checked$/s.test(drawer.said), 'http does not answer');
-  socket.destroy();
 }
 
 function checkTls(): void {
