@@ -88,15 +88,21 @@ export function serveAgent(address: AgentAddress, token: string, member: Member)
   return listening.promise;
 }
 
-function firstLine(socket: Socket, heard: (line: string) => void): void {
+/** Who sends more than a line, or none for REACH_MS, makes nobody keep it. */
+export function firstLine(socket: Socket, heard: (line: string) => void): void {
   let text = '';
-  socket.setEncoding('utf8').on('data', (piece: string) => {
-    const hadLine = text.includes('\n');
+  const stop = (): unknown => socket.off('data', take).setTimeout(0).resume();
+  const take = (piece: string): void => {
     text += piece;
-    if (hadLine) return;
-    if (text.includes('\n')) heard(text.slice(0, text.indexOf('\n')));
-    else if (text.length > LINE_BYTES_MAX) socket.destroy();
-  });
+    const end = text.indexOf('\n');
+    if (end < 0 && text.length <= LINE_BYTES_MAX) return;
+    stop();
+    if (end < 0 || end > LINE_BYTES_MAX) socket.destroy();
+    else heard(text.slice(0, end));
+    text = '';
+  };
+  socket.setTimeout(REACH_MS, () => socket.destroy());
+  socket.setEncoding('utf8').on('data', take);
 }
 
 function parseJson(line: string): unknown {
