@@ -41,6 +41,8 @@ export interface Observed {
   counters: Record<string, number>;
   /** How much each of the host's counters grew (/proc/net/snmp). */
   host: Record<string, number>;
+  /** Flags of what the control plane prints into, before and after. */
+  control: { before: string[]; after: string[] };
 }
 
 export interface Case {

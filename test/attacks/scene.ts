@@ -43,6 +43,8 @@ const KV = '10.77.0.2';
 const ECHO = '10.77.0.3';
 export const VICTIMS = [KV, ECHO];
 const HOSTILE = '10.77.0.4';
+/** Set: no victims, for who looks at one case and has no time (test/confine/mutate.ts). */
+const ALONE = 'IX_ATTACKS_ALONE';
 const APPLICATIONS_GROUP = 64322;
 const SETTLE_MS = 5000;
 const QUIET_MS = 5;
@@ -135,13 +137,11 @@ export class Scene {
     const directory = mkdtempSync(join(tmpdir(), 'ix-attacks-'));
     const start = (app: string, address: string) =>
       Serving.start([app, '--domain', 'process', '--ip', `${address}/24`], { verify: true });
-    const victims = [await start('kv', KV), await start('echo', ECHO)];
+    const isAlone = process.env[ALONE] !== undefined;
+    const victims = isAlone ? [] : [await start('kv', KV), await start('echo', ECHO)];
     const url = new URL('./witness.ts', import.meta.url);
-    const scene = new Scene(
-      victims,
-      new Worker(url, { workerData: { kv: KV, echo: ECHO } }),
-      directory,
-    );
+    const workerData = { kv: KV, echo: ECHO, isAlone };
+    const scene = new Scene(victims, new Worker(url, { workerData }), directory);
     scene.#servers.push(await serve(scene.#sink), await serve(undefined));
     writeFileSync(join(directory, 'secret'), 'secret', { mode: 0o644 });
     mkdirSync(scene.allowed);
@@ -207,14 +207,24 @@ export class Scene {
   async attack(name: string, limitMs?: number): Promise<Outcome & { observed: Observed }> {
     Object.assign(this.#sink, { bytes: 0, values: [], connections: 0 });
     const [before, host] = [this.counters(), hostCounters()];
+    const flags = this.#outputFlags();
     const outcome = await this.hostile.attack(this.given(name), limitMs);
     await this.#quiet();
     const observed = {
       sink: { ...this.#sink },
       counters: growth(before, this.counters()),
       host: growth(host, hostCounters()),
+      control: { before: flags, after: this.#outputFlags() },
     };
     return { ...outcome, observed };
+  }
+
+  #outputFlags(): string[] {
+    const { control } = this.hostile.facts;
+    return [1, 2].map((fd) => {
+      const info = readFileSync(`/proc/${control}/fdinfo/${fd}`, 'latin1');
+      return /^flags:\s*(\d+)$/m.exec(info)?.[1] ?? '';
+    });
   }
 
   /**
@@ -241,7 +251,8 @@ export class Scene {
     const { lateMs, ...testimony } = await this.mark();
     const usualMs = GAP_MS + LATE_FACTOR * lateMs;
     for (const [who, { answers, gapMs, errors }] of Object.entries(testimony)) {
-      if (who === 'refused' && this.hostile === undefined) continue; // nobody is asked
+      // Some are not asked.
+      if (who === 'refused' ? this.hostile === undefined : this.#victims.length === 0) continue;
       const limitMs = usualMs + (isFlooded && who === 'refused' ? SYN_AGAIN_MS : 0);
       this.worst[who] = Math.max(this.worst[who] ?? 0, gapMs);
       assert.deepEqual(errors, [], `${who} got wrong answers`);

@@ -15,7 +15,7 @@ import type { Incident } from '../../src/control/children/incidents.ts';
 const CONTROL = fileURLToPath(new URL('./control.ts', import.meta.url));
 const APPLICATION = fileURLToPath(new URL('./hostile/application.ts', import.meta.url));
 const COMMAND_PORT = 7;
-const START_MS = 20_000;
+const START_MS = 40_000;
 /** Two children that do not want to end have two seconds each. */
 const STOP_MS = 8000;
 

@@ -134,7 +134,7 @@ async function askRefused(): Promise<never> {
 /** When everybody has had another answer, or should have had. */
 async function answer(): Promise<void> {
   const { kv, echo, refused } = records;
-  const all = refusedAddress === '' ? [kv, echo] : [kv, echo, refused];
+  const all = [...(isAlone ? [] : [kv, echo]), ...(refusedAddress === '' ? [] : [refused])];
   const before = all.map((each) => each.answers);
   const end = performance.now() + ANSWER_MS;
   const isSilent = () => all.some((each, i) => each.answers === before[i]);
@@ -153,8 +153,10 @@ port.on('message', (message: 'mark' | { refused: string }) => {
   }
   void answer();
 });
-const { kv, echo } = workerData as { kv: string; echo: string };
-void ask(records.kv, { host: kv, port: 11_211 }, kvRequest);
-void ask(records.echo, { host: echo, port: 7 }, echoRequest);
+const { kv, echo, isAlone } = workerData as { kv: string; echo: string; isAlone: boolean };
+if (!isAlone) {
+  void ask(records.kv, { host: kv, port: 11_211 }, kvRequest);
+  void ask(records.echo, { host: echo, port: 7 }, echoRequest);
+}
 void askRefused();
 void noteLateness();

@@ -4,6 +4,8 @@
  * watches, locks, descriptors of the control plane.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   fchmodSync,
@@ -17,10 +19,13 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleepFor } from 'node:timers/promises';
 import { type CallName, callNumber } from '../../../src/confine/seccomp-numbers.ts';
+import { CALL, CODE, EVENT } from '../../../src/gate/abi.ts';
 import { sys } from '../../../src/native/sys.ts';
-import { type Case, distinct, type Given } from '../case.ts';
+import { ANY, type Case, distinct, type Given, type Observed } from '../case.ts';
 
 const EPERM = -1;
 const EBADF = -9;
@@ -32,6 +37,11 @@ const S_IFREG = 0o100000;
 /** Each bit alone, all of them, and one above what the kernel looks at. */
 const MODES = [0o4755, 0o2755, 0o1777, 0o7777, 0o6010, 0x10000 | 0o4711];
 const SET_ID = 0o7000;
+const ROOT = new URL('../../..', import.meta.url).pathname;
+/** Somebody comes to it when `stat` has answered; longer than one that does not wait ever takes. */
+const ANSWERED_PORT = 980;
+const LOCKED_MS = 9000;
+const STAT_MS = 8000;
 
 type Argument = number | Uint8Array;
 const call = (name: CallName, ...args: Argument[]): number =>
@@ -104,8 +114,8 @@ const modes: Case[] = [
   },
   {
     name: 'setIdBits_ofWhatItInherited_areRefused',
-    run: () =>
-      distinct(MODES.flatMap((mode) => [0, 1, 2, 3].map((fd) => call('fchmod', fd, mode)))),
+    // Not of 0: /dev/null is the machine's, should one of them succeed.
+    run: () => distinct(MODES.flatMap((mode) => [1, 2, 3].map((fd) => call('fchmod', fd, mode)))),
     expects: [EPERM],
   },
   {
@@ -113,7 +123,7 @@ const modes: Case[] = [
     run: () =>
       distinct(
         MODES.flatMap((mode) =>
-          [0, 1, 2].map((fd) => call('fchmodat', AT_FDCWD, text(`/proc/self/fd/${fd}`), mode, 0)),
+          [1, 2].map((fd) => call('fchmodat', AT_FDCWD, text(`/proc/self/fd/${fd}`), mode, 0)),
         ),
       ),
     expects: [EPERM],
@@ -151,7 +161,10 @@ const modes: Case[] = [
     run: (_gate, { allowed }) => {
       const file = join(allowed, 'mine');
       writeFileSync(file, '');
-      const names = [0, 64321, 4242].map((id) => sys.syscall(chown, text(file), id, id));
+      // Whoever may call it may at least say who it is already.
+      const mine = [process.getuid!(), process.getgid!()] as const;
+      const users = [[0, 0], [64321, 64321], [4242, 4242], mine] as const;
+      const names = users.map(([uid, gid]) => sys.syscall(chown, text(file), uid, gid));
       unlinkSync(file);
       return distinct(names);
     },
@@ -161,6 +174,18 @@ const modes: Case[] = [
 
 /** fchownat's elder; the lists name none of them. */
 const chown = process.arch === 'arm64' ? 55 : 92;
+
+/** `bin/ix stat`, while somebody locks what he sees. */
+async function statAnswers(address: string): Promise<void> {
+  await sleepFor(300);
+  const command = spawn(`${ROOT}bin/ix`, ['stat', '--json'], { stdio: 'ignore' });
+  const timer = setTimeout(() => command.kill(), STAT_MS);
+  const [code, signal] = await once(command, 'exit');
+  clearTimeout(timer);
+  const told = connect(ANSWERED_PORT, address).on('error', () => {}); // it is reset
+  await new Promise((resolve) => told.once('close', resolve));
+  assert.deepEqual([code, signal], [0, null], 'stat does not wait');
+}
 
 const sight: Case[] = [
   {
@@ -179,21 +204,29 @@ const sight: Case[] = [
   },
   {
     name: 'locks_onWhatItSees_holdNobodyUp',
-    run: () => {
-      const root = new URL('../../..', import.meta.url).pathname;
+    run: (gate) => {
+      const files = [
+        ...['build', 'build/sys.node', 'build/setup.lock', 'build/setting-up', 'package.json'],
+        ...['package-lock.json', 'bin', 'bin/ix', 'src/cli/cli.ts'],
+      ];
       // Taken they may be: nobody else asks for them.
-      const paths = ['build', 'build/setup.lock', 'build/setting-up', 'package.json', 'bin/ix'];
-      const fds = paths.flatMap((path) => {
+      const taken = files.flatMap((path) => {
         try {
-          return [openSync(root + path, 'r')];
+          return [openSync(ROOT + path, 'r')];
         } catch {
           return [];
         }
       });
-      for (const fd of fds) call('flock', fd, 2 | 4);
-      return call('openat', AT_FDCWD, text(`${root}build/setting-up`), O_CREAT_WRONLY, 0o600) < 0;
+      const locked = taken.filter((fd) => call('flock', fd, 2 | 4) === 0); // LOCK_EX, LOCK_NB
+      gate.call(CALL.listen, 98, ...ANY, ANSWERED_PORT, 4, 0);
+      const knock = gate.until(EVENT.knock, 0, LOCKED_MS);
+      if (knock) gate.call(CALL.reject, knock.handle);
+      const made = call('openat', AT_FDCWD, text(`${ROOT}build/setting-up`), O_CREAT_WRONLY, 0o600);
+      for (const fd of taken) closeSync(fd);
+      return [locked.length > 3, made < 0];
     },
-    expects: true,
+    meanwhile: statAnswers,
+    expects: [true, true],
   },
   {
     name: 'inputOfTheControlPlane_read_isNotThere',
@@ -232,13 +265,13 @@ const sight: Case[] = [
   },
   {
     name: 'outputOfTheControlPlane_madeNotToWait_isItsOwnEndOnly',
-    run: (gate) => {
-      const before = call('fcntl', 1, 3, 0);
-      const changed = call('fcntl', 1, 4, before ^ 0o4000);
-      call('fcntl', 1, 4, before);
-      return [changed, gate.call(0)];
-    },
-    expects: [0, -3],
+    // F_GETFL, F_SETFL, O_NONBLOCK; so it stays.
+    run: (gate) => [
+      ...[1, 2].map((fd) => call('fcntl', fd, 4, call('fcntl', fd, 3, 0) ^ 0o4000)),
+      gate.call(0),
+    ],
+    expects: [0, 0, CODE.BAD_CALL],
+    check: (_: never, { control }: Observed) => assert.deepEqual(control.after, control.before),
   },
   {
     name: 'directory_madeInGivenOne_isOrdinary',

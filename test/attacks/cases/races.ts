@@ -30,6 +30,8 @@ import { raced, type Write } from '../hostile/racer.ts';
 
 const RACE_MS = 150;
 const MARK = 0x4d;
+/** How often the dataplane waits again for a turn that is not over (src/domain/process.ts). */
+const LOOKS_MAX = 8;
 
 /**
  * Batches of sends on one flow for a while; the results that there were. What is acknowledged makes
@@ -315,19 +317,23 @@ export const cases: Case[] = [
     name: 'header_dataplaneWokenWithoutADoneTurn_goesOn',
     run: (gate) => {
       const word = gate.callHeader + GATE_DONE;
-      for (const changes of [0, 1, -1]) {
+      let most = 0;
+      for (let round = 0; round < 30; round++) {
+        const changes = (round % 3) - 1;
         gate.hold();
         const turn = gate.i32[word]!;
+        let looks = 0;
         // Whatever it is told, its futex is not what the turn is over by.
-        for (let n = 0, end = performance.now() + 300; performance.now() < end; n++) {
+        for (let n = 0, end = performance.now() + 30; performance.now() < end; n++) {
           Atomics.store(gate.i32, word, turn + changes * (2 + (n & 1023)));
-          sys.futexWake(word << 2, 1);
+          looks += sys.futexWake(word << 2, 1); // 1: it was waiting
         }
+        most = Math.max(most, looks);
         gate.give();
       }
-      return gate.call(0);
+      return [gate.call(0), most <= LOOKS_MAX ? 'few' : most];
     },
-    expects: CODE.BAD_CALL,
+    expects: [CODE.BAD_CALL, 'few'],
   },
   {
     name: 'header_absentForAWhile_isNotBelieved',

@@ -30,6 +30,7 @@ const FILES = [
   'channel',
   'files',
   'egress',
+  'ports',
 ];
 const COMMAND_PORT = 7;
 const LISTENER_COOKIE = 1;

@@ -5,7 +5,8 @@
  *
  * - Frames are real: they leave through its AF_XDP queue. System calls are made by number, Node is
  *   not asked.
- * - The application's setting `last` chooses one after which nothing comes, instead of the others.
+ * - The application's setting `last` chooses one after which nothing comes, instead of the others;
+ *   `first` the one that it begins with.
  *
  * Started by control.ts in place of src/dataplane/main.ts. Its cases are in
  * ../dataplane.live.test.ts.
@@ -59,7 +60,7 @@ const OUTSIDE: CallName[] = [
 
 endWithParent();
 const config = readConfig();
-const { last = '', pids = '', victims = '' } = config.app.options;
+const { last = '', first = '', pids = '', victims = '' } = config.app.options;
 const shared = config.shared![0]!;
 const dataplane = openThread({
   limits: config.limits,
@@ -313,7 +314,10 @@ const ATTACKS: (() => unknown)[] = [
   },
 ];
 
-let next = 0;
+let next = Math.max(
+  0,
+  ATTACKS.findIndex(({ name }) => name === first),
+);
 
 function heard(line: string): void {
   const question = Number(/^state (\d+)$/.exec(line)?.[1]);
