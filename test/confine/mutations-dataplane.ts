@@ -14,6 +14,9 @@ const SEND_QUEUE = 'test/tcp/send-queue.test.ts';
 const CHANNEL = 'test/control/children/channel-end.test.ts';
 const ROUTERS = 'test/net/v6/routers.test.ts';
 
+const SIBLINGS = 'test/nic/around/siblings.test.ts';
+
+const SIBLINGS_SOURCE = 'src/nic/around/siblings.ts';
 const GATE_SOURCE = 'src/dataplane/gate.ts';
 
 /** [what is taken away, file, find, replace, file of the test, its name]. */
@@ -199,6 +202,30 @@ const OF_PEERS: Row[] = [
     'pick_othersBetween_cannotBeCounted',
   ],
   [
+    'a search for ports has an end',
+    'src/tcp/ephemeral-ports.ts',
+    'const most = Math.max(TRIES_ALWAYS, this.#triesLeft());',
+    'const most = Math.max(EPHEMERAL_COUNT, this.#triesLeft());',
+    'test/tcp/ephemeral-ports.test.ts',
+    'pick_allTakenAskedByTheBatch_costsOneSearchAMillisecond',
+  ],
+  [
+    'what neighbours say has bounds of its own',
+    SIBLINGS_SOURCE,
+    'if (this.#told[concern]! >= TOLD_MAX)',
+    'if (this.#told[CONCERN.link]! + this.#told[CONCERN.path]! >= TOLD_MAX)',
+    SIBLINGS,
+    'floodOfIcmpErrors_whatNeighboursSay_isStillToldAndHeard',
+  ],
+  [
+    'what siblings say has a place in every batch',
+    SIBLINGS_SOURCE,
+    'const kept = Math.min(this.#heard.length, HEARD_ALWAYS, max >> 1);',
+    'const kept = Math.min(this.#heard.length, HEARD_ALWAYS, 0);',
+    SIBLINGS,
+    'floodOfItsOwnQueue_whatWasHeard_hasAPlaceInEveryBatch',
+  ],
+  [
     'ICMP errors for each destination',
     'src/net/both/error-budget.ts',
     'if (left <= 0 || all <= 0) return false;',
@@ -257,6 +284,14 @@ const OF_DATAPLANES: Row[] = [
     'void SO_LOCK_FILTER;',
     'test/nic/around/overheard.live.test.ts',
     'filterOnceSet_isNotReplacedOrTakenOff',
+  ],
+  [
+    'maps are no memory',
+    'src/nic/privileged/bpf.ts',
+    'granted(bpf(BPF_MAP_CREATE, attribute.text(28, name, 16)),',
+    'granted(bpf(BPF_MAP_CREATE, attribute.u32(16, 1024).text(28, name, 16)),',
+    'test/nic/privileged/steering.live.test.ts',
+    'descriptorsOfSteering_inOtherHands_areNeitherMappedNorWritten',
   ],
 ];
 

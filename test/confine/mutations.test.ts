@@ -1,38 +1,80 @@
 /**
- * The mutations of confinement are of today's source, and docs/SECURITY.md has a row for each.
- * Whether the tests notice them takes a quarter of an hour and root: `bin/ix test --mutations
- * confine`.
+ * The mutations of confinement are of today's source, docs/SECURITY.md has a row for each, and each
+ * case of the attack suite has one of its own. Whether the tests notice them takes half an hour and
+ * root: `bin/ix test --mutations confine`.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { mutated } from './mutate.ts';
-import { MUTATIONS } from './mutations.ts';
+import type { Case } from '../attacks/case.ts';
+import { mutated, noticing } from './mutate.ts';
+import { MUTATIONS, type TestName } from './mutations.ts';
+import { attackFile, CASES } from './mutations-attacks.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Cases that are older than the rule that each has one. They may only become fewer. */
+const CASES_WITHOUT_MAX = 181;
+
+const isCase = ([file, name = '']: TestName): boolean => file === attackFile(name);
+
+/** The names of all cases of the attack suite. */
+async function attackCases(): Promise<string[]> {
+  const files = globSync('test/attacks/cases/*.ts', { cwd: ROOT });
+  const modules = await Promise.all(files.map((file) => import(`${ROOT}${file}`)));
+  const names = modules.flatMap(({ cases }: { cases: Case[] }) => cases.map(({ name }) => name));
+  const source = readFileSync(`${ROOT}${attackFile('dataplane_')}`, 'utf8');
+  const attacks = /const ATTACKS[^{]*\{\n(.*?)\n\};/s.exec(source)?.[1]?.matchAll(/^ {2}(\w+):/gm);
+  const tried = [...(attacks ?? [])].map(([, name]) => `dataplane_${name}_nobodyElseNotices`);
+  const others = [...source.matchAll(/test\('(dataplane_\w+)'/g)].map(([, name]) => name!);
+  assert.ok(tried.length > 10 && others.length > 3);
+  return [...names, ...tried, ...others];
+}
 
 test('mutations_each_standsInTheSourceAndNamesATest', () => {
-  assert.ok(MUTATIONS.length >= 60);
+  assert.ok(MUTATIONS.length >= 140);
   assert.equal(new Set(MUTATIONS.map(({ name }) => name)).size, MUTATIONS.length);
   for (const mutation of MUTATIONS) {
-    const [file, name] = mutation.test;
     mutated(mutation);
+    const [file, name] = mutation.test;
     assert.ok(existsSync(`${ROOT}${file}`), file);
-    if (name === undefined) continue;
+    if (name === undefined || isCase(mutation.test)) continue;
     const source = readFileSync(`${ROOT}${file}`, 'utf8');
     const rest = name.slice(name.indexOf('_'));
     assert.ok(source.includes(`'${name}'`) || source.includes(`}${rest}\``), `${file}: ${name}`);
   }
 });
 
+test('mutations_casesThatMustNotice_areThereAndNoNewOneIsWithout', async () => {
+  const cases = await attackCases();
+  assert.equal(new Set(cases).size, cases.length);
+  const named = new Set(
+    MUTATIONS.flatMap(noticing)
+      .filter(isCase)
+      .map(([, name]) => name!),
+  );
+  for (const name of named) assert.ok(cases.includes(name), `${name} is no case`);
+  for (const name of Object.keys(CASES)) {
+    const isThere = MUTATIONS.some((each) => each.name === name);
+    assert.ok(isThere, `${name} is taken away by nobody`);
+  }
+  const without = cases.filter((name) => !named.has(name));
+  const remedy = 'give it a row in mutations-attacks.ts';
+  assert.ok(without.length <= CASES_WITHOUT_MAX, `${without.length}: ${without.at(-1)}; ${remedy}`);
+});
+
 test('mutations_each_hasARowInTheDocument', () => {
   const document = readFileSync(`${ROOT}docs/SECURITY.md`, 'utf8');
   const [, section = ''] = document.split('## Each mechanism, taken away');
-  const rows = [...section.split('\n## ')[0]!.matchAll(/^\| (.+) \| `(.+)` \|$/gm)];
-  const shown = rows.map(([, name, by]) => [name, by]);
-  const expected = MUTATIONS.map(({ name, test: [file, by] }) => {
-    return [name, by ?? file.replace(/^test\/|(\.live)?\.test\.ts$/g, '')];
+  const shown = section
+    .split('\n## ')[0]!
+    .split('\n')
+    .filter((line) => /^\| .+ \| `/.test(line));
+  const expected = MUTATIONS.map((mutation) => {
+    const names = noticing(mutation).map(([file, name]) => {
+      return `\`${name ?? file.replace(/^test\/|(\.live)?\.test\.ts$/g, '')}\``;
+    });
+    return `| ${mutation.name} | ${names.join(', ')} |`;
   });
   assert.deepEqual(shown, expected);
 });

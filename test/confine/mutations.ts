@@ -10,16 +10,29 @@
  * users and of what children print are in mutations-machine.ts, those that are no matter of
  * confinement in mutations-dataplane.ts.
  */
+import { ATTACK_MUTATIONS, CASES } from './mutations-attacks.ts';
 import { DATAPLANE_MUTATIONS } from './mutations-dataplane.ts';
 import { MACHINE_MUTATIONS } from './mutations-machine.ts';
 
-export interface Mutation {
-  /** What is taken away, as the table in docs/SECURITY.md calls it. */
-  readonly name: string;
+export type TestName = readonly [file: string, name?: string];
+
+export interface Change {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
-  readonly test: readonly [file: string, name?: string];
+}
+
+export interface Mutation extends Change {
+  /** What is taken away, as the table in docs/SECURITY.md calls it. */
+  readonly name: string;
+  readonly test: TestName;
+  /** Cases of the attack suite that must notice as well, each of them. */
+  readonly cases?: readonly string[];
+  /**
+   * Taken away with it: what stands behind it and answers the same, so that nobody could notice,
+   * or the same mechanism in a second place.
+   */
+  readonly behind?: readonly Change[];
 }
 
 const LAYERS = 'test/confine/layers.live.test.ts';
@@ -448,4 +461,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...LIVE_MUTATIONS,
   ...MACHINE_MUTATIONS,
   ...DATAPLANE_MUTATIONS,
-];
+  ...ATTACK_MUTATIONS,
+].map((each) => ({ ...each, cases: [...(each.cases ?? []), ...(CASES[each.name] ?? [])] }));

@@ -7,9 +7,11 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { Arena } from '../../../src/arena/arena.ts';
 import { Frames } from '../../../src/arena/frames.ts';
+import { callNumber } from '../../../src/confine/seccomp-numbers.ts';
 import { classify } from '../../../src/control/link/classifier.ts';
 import { Counters } from '../../../src/counters.ts';
 import { BATCH_MAX, TRANSMIT_HEADROOM } from '../../../src/limits.ts';
+import { MAP_SHARED, PROT_READ, PROT_WRITE, SYS, sys } from '../../../src/native/sys.ts';
 import { AfXdp } from '../../../src/nic/afxdp.ts';
 import type { XdpMode } from '../../../src/nic/drivers.ts';
 import { FlowGroups } from '../../../src/nic/flow-groups.ts';
@@ -179,6 +181,25 @@ for (const by of STEERED_BY) {
     steering.close();
   });
 }
+
+test('descriptorsOfSteering_inOtherHands_areNeitherMappedNorWritten', { skip }, (t) => {
+  t.after(makeVeth('ixta', 'ixtb', QUEUES));
+  const steering = steerAt('ixta', 'tcx');
+  const { mapFd, linkFd = -1, table } = steering;
+  for (const fd of [mapFd, linkFd]) {
+    assert.ok(fd > 2);
+    for (const protection of [PROT_READ, PROT_READ | PROT_WRITE]) {
+      assert.equal(typeof sys.map(4096, protection, MAP_SHARED, fd, 0), 'number');
+    }
+    const word = Uint8Array.of(1, 0, 0, 0);
+    assert.ok(sys.syscall(SYS.write, fd, word, 4) < 0);
+    assert.ok(sys.syscall(callNumber('pwrite64'), fd, word, 4, 0) < 0);
+    assert.ok(sys.syscall(SYS.read, fd, word, 4) < 0);
+    assert.ok(sys.syscall(SYS.ftruncate, fd, 0) < 0);
+  }
+  assert.deepEqual(adoptSteering('tcx', mapFd, linkFd).table, table);
+  steering.close();
+});
 
 test('closed_tcx_nothingIsSteeredAnyMore', { skip }, (t) => {
   t.after(makePair());
