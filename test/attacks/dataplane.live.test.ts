@@ -15,7 +15,7 @@ import { HostileService } from './service.ts';
 enterNamespace();
 
 const DATAPLANE = fileURLToPath(new URL('./hostile/dataplane.ts', import.meta.url));
-const ECHO = fileURLToPath(new URL('../../src/apps/echo.ts', import.meta.url));
+const ECHO = fileURLToPath(new URL('./hostile/echo.ts', import.meta.url));
 const ADDRESS = '10.77.0.9';
 
 interface Report {

@@ -5,8 +5,8 @@
  * - Where two mechanisms stand behind each other a case fails only when both are gone: `behind` is
  *   the second, and the name says both. That one alone is enough is why there are two.
  *
- * - What a case tries it does when its mechanism is gone: none may hurt the machine that it is tried
- *   on, /dev/null for one, which is everybody's.
+ * - What a case tries it does when its mechanism is gone: none may hurt the machine that it is
+ *   tried on, /dev/null for one, which is everybody's.
  *
  * Used by mutations.ts, whose comment says what a mutation is.
  */
