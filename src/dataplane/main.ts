@@ -24,6 +24,7 @@ import { lockDown } from '../child/lock.ts';
 import { START_MS } from '../child/patience.ts';
 import { type HandoverParts, makeHandover } from '../nic/around/handover.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
+import type { ElasticInput } from './worker.ts';
 
 type WorkerMessage =
   | Exclude<DataplaneMessage, { type: 'attached' | 'dropped' | 'state' | 'report' }>
@@ -127,13 +128,13 @@ const handoverOf = ({ nics }: DataplaneConfig): HandoverParts | undefined =>
 
 /** One thread: its reports go on to the control plane, its end without our wish is a failure. */
 function startWorker(
-  input: { config: DataplaneConfig; index: number; handover: HandoverParts | undefined },
+  input: Omit<ElasticInput, 'reports'>,
   channel: Channel,
   heard: (worker: Worker, message: Heard) => void,
 ): Worker {
   const reports = makeUnderWay();
   const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
-    workerData: { ...input, reports },
+    workerData: { ...input, reports } satisfies ElasticInput,
   });
   worker.on('message', (message: WorkerMessage) => {
     if (message.type === 'report') {

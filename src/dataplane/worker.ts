@@ -19,19 +19,16 @@ import { sys } from '../native/sys.ts';
 import type { HandoverParts } from '../nic/around/handover.ts';
 import type { Nic } from '../nic/nic.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
-import { reporter } from './reports.ts';
+import { reporter, type WorkerInput } from './reports.ts';
 import { scheduleElastic } from './schedule.ts';
 import { type DataplaneThread, type NicParts, openThread } from './thread.ts';
 
-interface WorkerInput {
-  config: DataplaneConfig;
-  index: number;
-  reports: SharedArrayBuffer;
+export interface ElasticInput extends WorkerInput<DataplaneConfig> {
   /** Absent: one thread. */
-  handover: HandoverParts | undefined;
+  readonly handover: HandoverParts | undefined;
 }
 
-const { config, index, reports, handover } = workerData as WorkerInput;
+const { config, index, reports, handover } = workerData as ElasticInput;
 
 const say = (message: unknown): void => parentPort?.postMessage(message);
 

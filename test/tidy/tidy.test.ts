@@ -15,6 +15,7 @@ import {
   longLines,
   pathsGone,
   roomsAsDrawn,
+  typesTwice,
 } from './checks.ts';
 import { Plan } from './rooms.ts';
 import { Tree } from './source.ts';
@@ -37,3 +38,4 @@ test('files_haveAtMost500Lines', () => holds(longFiles));
 test('everyFile_beginsWithItsContract', () => holds(headless));
 test('everyPathNamed_isThere', () => holds(pathsGone));
 test('everyCallerNamed_calls', () => holds(callersThatDoNotCall));
+test('everyType_isDeclaredOnce', () => holds(typesTwice));
