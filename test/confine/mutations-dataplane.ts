@@ -220,8 +220,8 @@ const OF_PEERS: Row[] = [
   [
     'what siblings say has a place in every batch',
     SIBLINGS_SOURCE,
-    'const kept = Math.min(this.#heard.length, HEARD_ALWAYS, max >> 1);',
-    'const kept = Math.min(this.#heard.length, HEARD_ALWAYS, 0);',
+    'const heard = Math.min(this.#heard.length, HEARD_ALWAYS, max >> 1);',
+    'const heard = Math.min(this.#heard.length, HEARD_ALWAYS, 0);',
     SIBLINGS,
     'floodOfItsOwnQueue_whatWasHeard_hasAPlaceInEveryBatch',
   ],
