@@ -136,6 +136,7 @@ function goAround(side: Side, others: (what: number) => void): void {
 function stackOf() {
   let waiting = 0;
   return {
+    tcp: { openFlows: 0 },
     advance: () => {},
     receive: () => {
       waiting++;
@@ -173,6 +174,7 @@ export function dataplane(placement: Placement): Program {
         if (told.includes(counter)) side.step(STEP.count, counter);
       },
       add: () => {},
+      set: () => {},
     };
     const readTime = (clock: Clock): void => {
       running.us += side.step(STEP.clock) * JUMP_US;
@@ -189,7 +191,12 @@ export function dataplane(placement: Placement): Program {
     side.step(STEP.vacant);
     const thread = new ElasticThread(parts as never);
     const runner = new Runner({
-      ...({ thread, nic, counters, wheel: { untilNext: () => 60_000_000 } } as never as object),
+      ...({
+        thread,
+        nic,
+        counters,
+        wheel: { untilNext: (_: number, most: number) => most },
+      } as never as object),
       policy: 'sleep',
       doorbell: { fd: FD.bell, drain: () => void side.step(STEP.drain, FD.bell) },
       failed: (error: unknown) => {

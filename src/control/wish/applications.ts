@@ -38,14 +38,11 @@ export function findApplication(name: string, options: Record<string, string> = 
   }
   // Its real path: a confined application does not see the links on the way.
   const real = realpathSync(module);
-  const application = basename(name, extname(name));
-  const wants = wantsOf(real);
-  checkSettings(application, wants, Object.keys(options));
-  return { name: application, module: real, options, wants };
+  return { name: basename(name, extname(name)), module: real, options, wants: wantsOf(real) };
 }
 
 /** A setting that nobody reads is a typing error, and the default in its place a surprise. */
-function checkSettings(name: string, { settings }: Wants, given: readonly string[]): void {
+function checkSettings({ name, wants: { settings } }: Application, given: string[]): void {
   const unknown = settings && given.find((each) => !settings.includes(each));
   if (unknown === undefined) return;
   throw new OptionError(`${name} has no setting '${unknown}'`, `it takes ${settings!.join(', ')}`);
@@ -56,7 +53,9 @@ export function applicationFor(name: string, words: readonly string[]): Applicat
   const app = findApplication(name);
   const isOurs = Object.keys(BUILT_IN).some((each) => realpathSync(pathOf(each)!) === app.module);
   if (!isOurs && isProgram(readFileSync(app.module, 'utf8'))) return { ...app, args: [...words] };
-  return { ...app, options: parseSettings(words) };
+  const options = parseSettings(words);
+  checkSettings(app, Object.keys(options));
+  return { ...app, options };
 }
 
 /**
