@@ -138,7 +138,8 @@ export class Synchronized {
         (a.options.tsVal === i32[row + TCB.tsRecent] && gt(a.seq, i32[row + TCB.rcvNxt]!))
       : gt(a.seq, i32[row + TCB.rcvNxt]!);
     const listener = this.#listeners.find(a.local, a.ports & 0xffff);
-    if (!isNewer || listener < 0) {
+    if (listener < 0) return false;
+    if (!isNewer) {
       if (a.seq !== i32[row + TCB.irs]) i32[row + TCB.flags] = i32[row + TCB.flags]! | FLAG.oldSyn;
       return false;
     }
