@@ -79,6 +79,10 @@ function moduleProblem(error: Error, code: string, path: string): string | undef
   // V8 and Node put the place before the stack of what they cannot compile or link.
   const place = /^(?:file:\/\/)?(\/[^\n]*:\d+)\n/.exec(error.stack ?? '')?.[1];
   if (error instanceof SyntaxError && place) return `${place}: ${first}; correct this line`;
+  // Of a main module that was required, without a place.
+  if (/^The requested module .* does not provide an export /.test(first)) {
+    return `${path}, or what it imports: ${first}; correct the import`;
+  }
   if (!/^ERR_.*(MODULE|IMPORT|PACKAGE|EXTENSION|TYPE_STRIPPING)/.test(code)) return undefined;
   return `${path} cannot be loaded: ${first}; correct the import`;
 }

@@ -59,18 +59,23 @@ export async function runProgram(ix: Ix, program: Program): Promise<void> {
   for (let ms = 0; ix.ports.length === 0 && ms < LISTENS_MS; ms += LOOK_MS) await sleep(LOOK_MS);
 }
 
-/** CommonJS as a main module (`require.main === module`); what awaits at its top by import. */
-async function load(module: string): Promise<void> {
-  const { _load } = Module as unknown as {
-    _load(path: string, parent: null, isMain: boolean): unknown;
-  };
-  if (/^\.m[jt]s$/.test(extname(module))) await import(pathToFileURL(module).href);
-  else {
-    try {
-      _load(module, null, true);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ASYNC_MODULE') throw error;
-      await import(pathToFileURL(module).href);
-    }
+/**
+ * As the main module (`require.main === module`), but for what only `import` can load: .mjs, .mts,
+ * and ES modules that await at their top. Not Node's own `Module._load(path, null, true)`: of an
+ * ES module that returns before it is loaded, and what it throws is nobody's.
+ */
+async function load(path: string): Promise<void> {
+  if (/^\.m[jt]s$/.test(extname(path))) return void (await import(pathToFileURL(path).href));
+  const { _cache } = Module as unknown as { _cache: Record<string, Module> };
+  const main = new Module(path);
+  main.id = '.';
+  process.mainModule = main;
+  _cache[path] = main;
+  try {
+    (main as unknown as { load(file: string): void }).load(path);
+  } catch (error) {
+    delete _cache[path];
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ASYNC_MODULE') throw error;
+    await import(pathToFileURL(path).href);
   }
 }

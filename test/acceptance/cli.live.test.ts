@@ -152,7 +152,16 @@ const UNSTARTABLE: readonly [name: string, text: string, says: RegExp][] = [
     /^ix: .*'nosuch' .* {}\/app.ts; install it: npm --prefix {} /,
   ],
   ['missingFile', "import './no.ts';", /^ix: .*{}\/no.ts.*; correct .* --allow-read DIRECTORY/],
-  ['noSuchName', "import { no } from 'node:fs';", /^ix: {}\/app.ts:1: .* named 'no'; correct this/],
+  [
+    'noSuchName',
+    "import { no } from 'node:fs'; export default () => no;",
+    /^ix: {}\/app.ts:1: .* named 'no'; correct this/,
+  ],
+  [
+    'noSuchNameInAProgram',
+    "import { no } from 'node:fs';",
+    /^ix: {}\/app.ts, or what it imports: .* named 'no'; correct the import/,
+  ],
   [
     'unreadableFile',
     "import { readFileSync } from 'node:fs'; readFileSync('/etc/passwd');",
