@@ -59,11 +59,11 @@ export function applicationFor(name: string, words: readonly string[]): Applicat
 }
 
 /**
- * Whether a module is an ordinary Node program: it exports no default. Looked at, not loaded; a
- * line of a comment that begins like an export is taken for one.
+ * Whether a module is an ordinary Node program: it exports no default. Looked at, not loaded;
+ * what stands in a comment or a string like a statement that exports is taken for one.
  */
 export const isProgram = (source: string): boolean =>
-  !/^\s*export\s+(?:default\b|\{[^}]*(?:\bas\s+)?\bdefault\b)/m.test(source);
+  !/(?:^|[;}])\s*export\s+(?:default\b|\{[^}]*(?:\bas\s+)?\bdefault\b)/m.test(source);
 
 const pathOf = (name: string): string | undefined =>
   Object.hasOwn(BUILT_IN, name) ? fileURLToPath(BUILT_IN[name]!.module) : undefined;

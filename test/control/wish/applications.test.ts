@@ -44,6 +44,7 @@ test('module_withoutADefaultExport_isANodeProgram_andWhatFollowsItsArguments', (
     'export { a, defaulted };',
   ];
   const applications = [
+    "import { no } from 'node:fs'; export default () => no;",
     'export default function app(ix) {}',
     'const app = () => {};\nexport default app;',
     'export { app as default };',
@@ -63,6 +64,7 @@ test('module_withoutADefaultExport_isANodeProgram_andWhatFollowsItsArguments', (
   const { args, options } = applicationFor(KV, ['m=8']);
   assert.deepEqual([args, options], [undefined, { m: '8' }]);
   assert.throws(() => applicationFor(KV, ['8080']), /not a setting/);
+  assert.throws(() => applicationFor(KV, ['prot=5000']), /kv has no setting 'prot'; it takes m,/);
 });
 
 test('stranger_saysNothing', () => {
