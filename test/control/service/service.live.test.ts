@@ -116,7 +116,7 @@ describe('service', { skip: needsRoot, timeout: 300_000 }, () => {
     assert.ok(instances[0].confined.dataplane.includes('system calls'));
     assert.match(
       stat().stdout,
-      /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}link ix0: up\n {2}dataplane confined: .*system calls\n {2}nothing yet\n$/,
+      /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}link ix0: up\n {2}thread 0: 0 flows, \d+ % busy, queue 0\n {2}dataplane confined: .*system calls\n {2}nothing yet\n$/,
     );
     const exposition = stat('--prometheus').stdout;
     assert.match(exposition, /^# TYPE ix_rx_frames_total counter$/m);
