@@ -11,18 +11,16 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { LoadResult } from '../src/load/result/result.ts';
-import { exitsBySignal, onLink, progress } from './harness/bench.ts';
+import { exitsBySignal, progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
 import { needTwoCores, number, readOptions } from './harness/options.ts';
-import { peerNamed, startPeer } from './harness/peers.ts';
+import { peerNamed } from './harness/peers.ts';
 import { formatMetric } from './harness/rounds.ts';
-import { type Server, startOurs } from './harness/run.ts';
+import type { Server } from './harness/run.ts';
 import type { Settings } from './paper/experiment.ts';
-import { kvPlan, loadKv, type Workload } from './paper/kv-load.ts';
+import { KV_NAMES, type KvName, loadKv, onKv, WARMUP_MS, type Workload } from './paper/kv-load.ts';
 import { type Row, rowsOf, stallsOf } from './paper/tail-causes.ts';
-
-const WARMUP_MS = 5000;
 
 interface Options {
   rate: number;
@@ -62,7 +60,7 @@ export default async function tails(args: string[]): Promise<void> {
     enterPrivateNetwork();
     const machine = describeMachine();
     const found: Tail[] = [];
-    for (const name of ['ours', 'memcached'] as const) {
+    for (const name of KV_NAMES) {
       progress(`tails: ${name}, about ${Math.round(options.seconds + 9)} s`);
       found.push(await tailOf(name, options));
     }
@@ -72,32 +70,25 @@ export default async function tails(args: string[]): Promise<void> {
   }
 }
 
-async function tailOf(name: 'ours' | 'memcached', options: Options): Promise<Tail> {
+async function tailOf(name: KvName, options: Options): Promise<Tail> {
   const settings: Settings = {
     ...{ level: 'full', rounds: 1, seconds: options.seconds, warmupSeconds: WARMUP_MS / 1000 },
     ...{ serverCpu: 1, clientCpu: 0, idle: options.idle },
   };
-  let server: Server | undefined;
-  const start = async (address: string): Promise<Server> => {
-    server =
-      name === 'ours'
-        ? await startOurs({ ...kvPlan(settings), address, stalls: options.stallUs })
-        : await startPeer(peerNamed(name), address, settings.serverCpu);
-    return server;
-  };
   let ofGenerator: readonly number[] = [];
   let ofServer: readonly number[] = [];
   const before = machineCounts();
-  const result = await onLink(name === 'ours' ? 'ours' : 'kernel', start, async (host) => {
+  const measure = async (host: string, server: Server): Promise<LoadResult> => {
     const loaded = await loadKv(settings, options.workload, host, {
       ...{ rate: options.rate, fill: 'yes', warmupMs: WARMUP_MS, sleeps: 'yes' },
       ...{ durationMs: options.seconds * 1000, worst: options.traceWorst },
       stallUs: options.stallUs,
       onStalls: (stalls) => (ofGenerator = stalls),
     });
-    ofServer = (await server?.stalls?.()) ?? [];
+    ofServer = (await server.stalls?.()) ?? [];
     return loaded;
-  });
+  };
+  const result = await onKv(settings, name, measure, options.stallUs);
   const counted = difference(machineCounts(), before);
   return tailFrom(name === 'ours' ? 'ours, kv' : peerNamed(name).title, result, counted, [
     { who: 'server', stalls: stallsOf(ofServer) },

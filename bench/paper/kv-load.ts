@@ -7,7 +7,10 @@
  */
 import { runPoint } from '../../src/load/point/point.ts';
 import type { LoadResult } from '../../src/load/result/result.ts';
+import { onLink } from '../harness/bench.ts';
 import { CLIENT_ADDRESS, CLIENT_LINK, PREFIX_LENGTH } from '../harness/network.ts';
+import { peerNamed, startPeer } from '../harness/peers.ts';
+import { type Server, startOurs } from '../harness/run.ts';
 import { KV_PORT } from './clients.ts';
 import type { Settings } from './experiment.ts';
 
@@ -16,6 +19,8 @@ export type Workload = 'etc' | 'usr';
 export const OBJECTIVE_NS = 500_000;
 export const DEPTH = 4;
 export const LOW_RATE = 20_000;
+/** V8 goes on compiling for seconds: server and generator are new. */
+export const WARMUP_MS = 5000;
 const CONNECTIONS = 64;
 const MEMORY_MIB = 1024;
 /** Of the warm-up: the rest lets the queues that it left behind drain. */
@@ -25,6 +30,33 @@ const SENT_SHARE = 0.97;
 /** Our server. */
 export const kvPlan = ({ serverCpu: cpu, idle }: Settings) =>
   ({ app: 'kv', cpu, idle, memory: MEMORY_MIB, domain: 'inline' }) as const;
+
+export const KV_NAMES = ['ours', 'memcached'] as const;
+export type KvName = (typeof KV_NAMES)[number];
+
+/**
+ * One of the two on a link of its own, measured while it runs. `stallUs`: our server keeps its
+ * stalls from so many microseconds up.
+ */
+export const onKv = <T>(
+  settings: Settings,
+  name: KvName,
+  measure: (host: string, server: Server) => Promise<T>,
+  stallUs?: number,
+): Promise<T> => {
+  let server: Server;
+  const start = async (address: string): Promise<Server> => {
+    server =
+      name === 'ours'
+        ? await startOurs({
+            ...{ ...kvPlan(settings), address },
+            ...(stallUs === undefined ? {} : { stalls: stallUs }),
+          })
+        : await startPeer(peerNamed(name), address, settings.serverCpu);
+    return server;
+  };
+  return onLink(name === 'ours' ? 'ours' : 'kernel', start, (host) => measure(host, server));
+};
 
 export interface KvPoint {
   /** Requests a second; 0: closed loop. */

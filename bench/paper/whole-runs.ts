@@ -12,22 +12,18 @@ import { formatMetric, twice } from '../harness/rounds.ts';
 import type { Context, Series } from './experiment.ts';
 import { type Bracket, runsOf, searchTogether } from './halving.ts';
 import type { HiccupsOfBoth } from './hiccups.ts';
-import { hasSent, LOW_RATE, OBJECTIVE_NS } from './kv-load.ts';
+import { hasSent, KV_NAMES, type KvName, LOW_RATE, OBJECTIVE_NS, WARMUP_MS } from './kv-load.ts';
 import { addSample } from './sweep.ts';
 
-/** V8 goes on compiling for seconds: server and generator are new. */
-export const WARMUP_MS = 5000;
 /** Starting server and generator, storing the records, ending both. */
 const AROUND_MS = 3000;
 const PEAK_SECONDS = 2;
 /** A closed loop is not quite the most that can be had. */
 const BEYOND_PEAK = 1.1;
-const NAMES = ['ours', 'memcached'] as const;
-export type Name = (typeof NAMES)[number];
 
 export interface Service {
   /** One run: requests a second (0: a closed loop), measured seconds. */
-  load(name: Name, rate: number, seconds: number): Promise<LoadResult>;
+  load(name: KvName, rate: number, seconds: number): Promise<LoadResult>;
   hiccups(): Promise<HiccupsOfBoth>;
 }
 
@@ -39,7 +35,7 @@ export interface WholePlan {
 }
 
 export class WholeRuns {
-  readonly series: Series[] = NAMES.map((name) => ({
+  readonly series: Series[] = KV_NAMES.map((name) => ({
     ...{ name, failures: [], points: [] },
     title: name === 'ours' ? 'ours, kv' : peerNamed(name).title,
   }));
@@ -50,7 +46,7 @@ export class WholeRuns {
   #point = 0;
   #run = 0;
   /** Of this point, by contender. */
-  #runsOf: Record<Name, number> = { ours: 0, memcached: 0 };
+  #runsOf: Record<KvName, number> = { ours: 0, memcached: 0 };
 
   constructor(context: Context, plan: WholePlan, service: Service) {
     this.#context = context;
@@ -60,24 +56,24 @@ export class WholeRuns {
 
   async search(): Promise<Record<string, Bracket>> {
     this.#announce();
-    const contenders: { name: Name; limit: number }[] = [];
-    for (const name of NAMES) contenders.push({ name, limit: await this.#peak(name) });
+    const contenders: { name: KvName; limit: number }[] = [];
+    for (const name of KV_NAMES) contenders.push({ name, limit: await this.#peak(name) });
     return searchTogether(contenders, {
       ...this.#plan,
       lowRate: LOW_RATE,
       reference: 'memcached',
-      measure: (name, rate, point) => this.#measure(name as Name, rate, point),
+      measure: (name, rate, point) => this.#measure(name as KvName, rate, point),
       mayGoOn: (point) => this.#mayGoOn(point),
     });
   }
 
   #announce(): void {
     const { runs, seconds, halvings } = this.#plan;
-    const { most, least } = runsOf(this.#plan, NAMES.length);
+    const { most, least } = runsOf(this.#plan, KV_NAMES.length);
     const minutes = (count: number): string => (this.#secondsOf(count) / 60).toFixed(0);
     this.#context.progress(
       `${1 + halvings} points of ${runs} runs of ${seconds} s each for ` +
-        `${NAMES.length} contenders: ${minutes(least)} to ${minutes(most)} minutes`,
+        `${KV_NAMES.length} contenders: ${minutes(least)} to ${minutes(most)} minutes`,
     );
   }
 
@@ -92,7 +88,7 @@ export class WholeRuns {
   }
 
   /** More than it can serve, requests a second. */
-  async #peak(name: Name): Promise<number> {
+  async #peak(name: KvName): Promise<number> {
     const again = (reason: string): void => this.#failed(name, `closed loop: again: ${reason}`);
     const result = await twice(() => this.#service.load(name, 0, PEAK_SECONDS), again);
     const peak = result.messagesPerSecond;
@@ -100,7 +96,7 @@ export class WholeRuns {
     return peak * BEYOND_PEAK;
   }
 
-  async #measure(name: Name, rate: number, point: number): Promise<boolean> {
+  async #measure(name: KvName, rate: number, point: number): Promise<boolean> {
     if (point !== this.#point) await this.#begin(point);
     this.#run++;
     const round = ++this.#runsOf[name];
@@ -120,7 +116,7 @@ export class WholeRuns {
   }
 
   #left(): string {
-    const { most } = runsOf(this.#plan, NAMES.length);
+    const { most } = runsOf(this.#plan, KV_NAMES.length);
     return `at most ${Math.ceil(this.#secondsOf(most - this.#run) / 60)} min left`;
   }
 
@@ -128,16 +124,16 @@ export class WholeRuns {
     const { runs } = this.#plan;
     this.#point = point;
     // What was decided early is not to come any more.
-    this.#run = (point - 1) * runs * NAMES.length;
+    this.#run = (point - 1) * runs * KV_NAMES.length;
     this.#runsOf = { ours: 0, memcached: 0 };
     this.looks.push(await this.#service.hiccups());
   }
 
-  #seriesOf(name: Name): Series {
+  #seriesOf(name: KvName): Series {
     return this.series.find((each) => each.name === name)!;
   }
 
-  #failed(name: Name, text: string): void {
+  #failed(name: KvName, text: string): void {
     this.#seriesOf(name).failures.push(text);
     this.#context.progress(`${name}: FAILED: ${text}`);
   }
@@ -156,7 +152,7 @@ const sampleOf = (result: LoadResult) => ({
   ...(result.service === undefined ? {} : { serviceP99Ns: result.service.p99Ns }),
 });
 
-function describe(name: Name, rate: number, result: LoadResult, holds: boolean): string {
+function describe(name: KvName, rate: number, result: LoadResult, holds: boolean): string {
   const p99 = formatMetric('Ns', result.latency.p99Ns);
   const verdict = holds ? 'holds' : hasSent(result) ? 'does not hold' : 'did not keep up';
   return `${name} at ${formatMetric('PerSecond', rate)}: p99 ${p99}, ${verdict}`;

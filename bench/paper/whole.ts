@@ -14,16 +14,14 @@
  * - How much it takes is measured before every point (hiccups.c), and stands beside the figures.
  * - It takes long, so it says before it begins for how long at most, and at each run how it went.
  */
-import { onLink } from '../harness/bench.ts';
-import { peerNamed, startPeer } from '../harness/peers.ts';
+import { peerNamed } from '../harness/peers.ts';
 import { formatMetric } from '../harness/rounds.ts';
-import { startOurs } from '../harness/run.ts';
 import type { Context, Experiment, Level, Outcome, Series, Settings } from './experiment.ts';
 import { type Bracket, ratioOfBrackets } from './halving.ts';
 import { describeHiccups, type HiccupsOfBoth, hiccupsOf } from './hiccups.ts';
-import { DEPTH, kvPlan, LOW_RATE, loadKv, type Workload } from './kv-load.ts';
+import { DEPTH, type KvName, LOW_RATE, loadKv, onKv, WARMUP_MS, type Workload } from './kv-load.ts';
 import { metricAt, present, ratioOfMetrics } from './sweep.ts';
-import { type Name, type Service, WARMUP_MS, type WholePlan, WholeRuns } from './whole-runs.ts';
+import { type Service, type WholePlan, WholeRuns } from './whole-runs.ts';
 
 const PLAN: Record<Level, WholePlan> = {
   full: { runs: 5, seconds: 10, halvings: 6 },
@@ -69,12 +67,7 @@ const serviceOf = (settings: Settings, workload: Workload): Service => ({
   load: (name, rate, seconds) => {
     const times = { warmupMs: WARMUP_MS, durationMs: seconds * 1000 };
     const point = { rate, fill: 'yes', sleeps: rate > 0 ? 'yes' : 'no', ...times } as const;
-    const measure = (host: string) => loadKv(settings, workload, host, point);
-    if (name === 'ours') {
-      return onLink('ours', (address) => startOurs({ ...kvPlan(settings), address }), measure);
-    }
-    const start = (address: string) => startPeer(peerNamed(name), address, settings.serverCpu);
-    return onLink('kernel', start, measure);
+    return onKv(settings, name, (host) => loadKv(settings, workload, host, point));
   },
 });
 
@@ -86,7 +79,7 @@ export function outcomeOf(
   looks: readonly HiccupsOfBoth[],
 ): Outcome {
   const name = workload === 'etc' ? 'Etc' : 'Usr';
-  const low = (who: Name) => metricAt(series, who, 'wholeP99Ns', LOW_RATE);
+  const low = (who: KvName) => metricAt(series, who, 'wholeP99Ns', LOW_RATE);
   const slo = `sloWholeVsMemcached${name}`;
   const { ours, memcached } = brackets;
   const ratio = ours && memcached ? ratioOfBrackets(ours, memcached) : undefined;

@@ -167,9 +167,11 @@ export class Runner {
     const thread = this.#parts.thread;
     const start = thread.readClock();
     this.#sliceUs = start;
-    if (this.#wasAsleep) this.#lastWorkUs = this.#turnUs = start;
-    if (this.#wasAsleep) this.#parts.stalls?.begin(start);
-    this.#wasAsleep = false;
+    if (this.#wasAsleep) {
+      this.#wasAsleep = false;
+      this.#lastWorkUs = this.#turnUs = start;
+      this.#parts.stalls?.begin(start);
+    }
     let isAround = true;
     for (;;) {
       const work = thread.turn();

@@ -20,6 +20,7 @@ import { BATCH_MAX, ETHERNET_MTU, FRAME_BYTES, TRANSMIT_HEADROOM } from '../limi
 import { MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, SYS, sys } from '../native/sys.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { granted } from './errors.ts';
+import { makeEventfd } from './eventfd.ts';
 import type { Nic } from './nic.ts';
 
 const C_RX_FRAMES = COUNTER.rxFrames;
@@ -34,7 +35,6 @@ const C_KICKS = COUNTER.kicks;
 const MFD_CLOEXEC_SEALABLE = 1 | 2;
 const F_ADD_SEALS = 1033;
 const F_SEAL_SHRINK_GROW = 2 | 4;
-const EFD_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
 const MAP_ANONYMOUS = 0x20;
 const ETHERNET_BYTES = 14;
 
@@ -75,8 +75,7 @@ export function makeCable(entries = 1024): CableParts {
   const memory = granted(sys.syscall(SYS.memfd_create, name, MFD_CLOEXEC_SEALABLE), 'cable memory');
   granted(sys.syscall(SYS.ftruncate, memory, memoryBytes(entries)), 'cable memory');
   granted(sys.syscall(SYS.fcntl, memory, F_ADD_SEALS, F_SEAL_SHRINK_GROW), 'sealing cable memory');
-  const event = (): number =>
-    granted(sys.syscall(SYS.eventfd2, 0, EFD_CLOEXEC_NONBLOCK), 'cable eventfd');
+  const event = (): number => makeEventfd('cable eventfd');
   return { memoryFd: memory, wakeFds: [event(), event()], entries };
 }
 

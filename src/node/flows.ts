@@ -24,7 +24,7 @@ import type {
 } from './conduit.ts';
 import { EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, errnoOfDead } from './errno.ts';
 import { isAny } from './ports.ts';
-import { fatal, tick } from './ticks.ts';
+import { calledBack, fatal, tick } from './ticks.ts';
 
 /** Text is written into the arena here, to be copied from. */
 const SCRATCH_BYTES = 65_536;
@@ -181,22 +181,13 @@ export class Flows implements Carrier {
   }
 
   #told(above: Above | undefined, tell: (above: Above) => void): void {
-    if (above !== undefined) this.#called(() => tell(above));
-  }
-
-  #called(call: () => void): void {
-    try {
-      call();
-    } catch (error) {
-      fatal(error);
-    }
-    tick();
+    if (above !== undefined) calledBack(() => tell(above));
   }
 
   listen(at: BindWish, backlog: number, knocked: Knocked): Listening {
     const { address, port } = at;
     const opened = (c: Connection): void => this.#accepted(c, knocked);
-    const told = (status: number): void => this.#called(() => knocked.listening(status));
+    const told = (status: number): void => calledBack(() => knocked.listening(status));
     const listener = this.#ix.listen(
       port,
       { ...this.#handlers, opened },
@@ -214,7 +205,7 @@ export class Flows implements Carrier {
     c.readsWhileBlocked = true;
     const flow = new Flow(this.#scratch, c);
     c.state = flow;
-    this.#called(() => knocked.accepted(flow));
+    calledBack(() => knocked.accepted(flow));
   }
 
   connect(to: Endpoint, localPort: number, above: Above): Conduit | number {

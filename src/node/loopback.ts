@@ -20,7 +20,7 @@ import type {
 } from './conduit.ts';
 import { ECONNREFUSED, ECONNRESET } from './errno.ts';
 import { isAny } from './ports.ts';
-import { fatal, tick } from './ticks.ts';
+import { calledBack } from './ticks.ts';
 
 const LOOP_BYTES = 262_144;
 /** Most bytes that are told at a time, as the kernel's reads. */
@@ -151,12 +151,12 @@ class End implements Conduit {
     if (this.#isReset) return this.#over(ECONNRESET);
     while (this.above !== undefined && !this.#isPaused && this.#incoming.length > 0) {
       const bytes = this.#gathered();
-      told(() => this.above?.arrived(bytes, 0, bytes.length));
+      calledBack(() => this.above?.arrived(bytes, 0, bytes.length));
       this.peer.#through(bytes.length);
     }
     if (!this.#hasFin || this.#isFinTold || this.#isPaused || this.#incoming.length > 0) return;
     this.#isFinTold = true;
-    told(() => this.above?.ended());
+    calledBack(() => this.above?.ended());
   }
 
   /** A stream knows no messages: small pieces become one. */
@@ -174,25 +174,15 @@ class End implements Conduit {
     this.#onTheWay -= bytes;
     if (!this.#isShort || this.#onTheWay > LOOP_BYTES / 2) return;
     this.#isShort = false;
-    told(() => this.above?.drained());
+    calledBack(() => this.above?.drained());
   }
 
   #over(status: number): void {
     const { above } = this;
     if (this.#isOver) return;
     this.#leave();
-    told(() => above?.died(status));
+    calledBack(() => above?.died(status));
   }
-}
-
-/** One callback as from C++. */
-function told(tell: () => void): void {
-  try {
-    tell();
-  } catch (error) {
-    fatal(error);
-  }
-  tick();
 }
 
 interface Listener {
@@ -238,9 +228,9 @@ export class Loopback implements Carrier {
     setImmediate(() => {
       if (here.above === undefined) return; // given up meanwhile
       const listener = this.#find(to);
-      if (listener === undefined) return told(() => here.above?.died(ECONNREFUSED));
-      told(() => here.above?.connected(0));
-      told(() => listener.knocked.accepted(there));
+      if (listener === undefined) return calledBack(() => here.above?.died(ECONNREFUSED));
+      calledBack(() => here.above?.connected(0));
+      calledBack(() => listener.knocked.accepted(there));
     });
     return here;
   }

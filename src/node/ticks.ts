@@ -16,6 +16,16 @@ import { node } from './internals.ts';
 
 export const fatal = (error: unknown): void => void sys.fatal(error);
 
+/** One callback as from C++. Not for each message: it takes a closure. */
+export function calledBack(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    fatal(error);
+  }
+  tick();
+}
+
 export function tick(): void {
   for (;;) {
     try {

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeMachine } from '../../bench/harness/machine.ts';
 import type { Context, Settings } from '../../bench/paper/experiment.ts';
+import type { KvName } from '../../bench/paper/kv-load.ts';
 import { summaryOf } from '../../bench/paper/markdown.ts';
 import { summarise } from '../../bench/paper/report.ts';
 import { metricAt } from '../../bench/paper/sweep.ts';
 import { outcomeOf } from '../../bench/paper/whole.ts';
-import { type Name, WholeRuns } from '../../bench/paper/whole-runs.ts';
+import { WholeRuns } from '../../bench/paper/whole-runs.ts';
 import { resultOf } from '../load/fake-result.ts';
 
 const SETTINGS: Settings = {
@@ -22,7 +23,7 @@ const p99Of = (rate: number, capacity: number): number =>
 
 /** `p99Ns` says what a contender's n-th run at a rate has. */
 async function search(
-  p99Ns: (name: Name, rate: number) => number,
+  p99Ns: (name: KvName, rate: number) => number,
   deadlineMs = Number.POSITIVE_INFINITY,
 ) {
   const said: string[] = [];
@@ -89,7 +90,7 @@ test('search_everyRun_isKeptAndTold', async () => {
 
 test('search_twoBadRunsOfFive_changeNothing', async () => {
   const runs = new Map<string, number>();
-  const unlucky = (name: Name, rate: number): number => {
+  const unlucky = (name: KvName, rate: number): number => {
     const run = runs.get(`${name} ${rate}`) ?? 0;
     runs.set(`${name} ${rate}`, run + 1);
     return run < 2 ? 4e6 : p99Of(rate, CAPACITY[name]);

@@ -18,7 +18,7 @@ import type { Arena } from '../../arena/arena.ts';
 import { RingConsumer, RingProducer, ringBytes } from '../../arena/ring.ts';
 import { FRAME_BYTES, powerOfTwo } from '../../limits.ts';
 import { SYS, sys } from '../../native/sys.ts';
-import { granted } from '../errors.ts';
+import { makeEventfd } from '../eventfd.ts';
 
 /** Frames that wait for one thread, all others' together; and for each of them at least. */
 const WAITING = 512;
@@ -34,8 +34,6 @@ const RUNG = 0;
 const SLEEPING = 32;
 const FLAG_WORDS = 64;
 
-const EFD_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
-
 /** What the threads are given at their start. */
 export interface HandoverParts {
   readonly memory: SharedArrayBuffer;
@@ -50,9 +48,7 @@ const slotsFor = (threads: number): number =>
 /** `wakes`: with an eventfd a thread. Pages that are not used cost address space only. */
 export function makeHandover(threads: number, wakes: boolean): HandoverParts {
   const bytes = 4 * threads * FLAG_WORDS + threads ** 2 * ringBytes(slotsFor(threads), SLOT_WORDS);
-  const event = (): number =>
-    granted(sys.syscall(SYS.eventfd2, 0, EFD_CLOEXEC_NONBLOCK), 'eventfd');
-  const wakeFds = Array.from({ length: wakes ? threads : 0 }, event);
+  const wakeFds = Array.from({ length: wakes ? threads : 0 }, () => makeEventfd('eventfd'));
   return { memory: new SharedArrayBuffer(bytes), threads, wakeFds };
 }
 
