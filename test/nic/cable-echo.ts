@@ -8,7 +8,7 @@ import { POLLIN, sys } from '../../src/native/sys.ts';
 import { Cable } from '../../src/nic/cable.ts';
 import { makeEnds } from './suite.ts';
 
-const SLEEP_EVERY = 50;
+const SLEEP_EVERY = 10;
 const LAST = 0xffff_ffff;
 const { arena, b } = makeEnds();
 const nic = new Cable(
