@@ -43,6 +43,9 @@ const PURE_MS = 10 * 60_000;
 const LIVE_MS = 25 * 60_000;
 /** More failing files than these are not a machine's bad second. */
 const REPEATED_MAX = 4;
+const SLOWEST = 10;
+/** Characters of a reason. */
+const WHY_MAX = 160;
 const FILE_FLAGS = ['--disable-warning=ExperimentalWarning', ...INLINING_FLAGS];
 const isLive = (file: string): boolean => file.endsWith('.live.test.ts');
 const USAGE = `usage: ix test [files or folders...]
@@ -60,8 +63,10 @@ const USAGE = `usage: ix test [files or folders...]
 
 interface Tally {
   passed: number;
-  /** Each test that failed, and its file. */
-  failures: { file: string; name: string }[];
+  /** Each test that failed, its file, and the first line of why. */
+  failures: { file: string; name: string; why: string }[];
+  /** Milliseconds that the tests of a file took. */
+  spent: Map<string, number>;
   /** One line each: file, test, reason. */
   left: string[];
   coverage?: Coverage;
@@ -73,7 +78,7 @@ async function pass(
   limit: number,
   isCovered = false,
 ): Promise<Tally> {
-  const tally: Tally = { passed: 0, failures: [], left: [] };
+  const tally: Tally = { passed: 0, failures: [], spent: new Map(), left: [] };
   if (files.length === 0) return tally;
   const signal = AbortSignal.timeout(limit);
   const covered = isCovered ? coverageOptions(ROOT) : {};
@@ -89,7 +94,12 @@ async function pass(
   });
   events.on('test:fail', ({ details, file, name }) => {
     // A suite fails because of a test in it, which is counted.
-    if (details.type !== 'suite') tally.failures.push({ file: file ?? '', name });
+    if (details.type === 'suite') return;
+    tally.failures.push({ file: file ?? '', name, why: firstLine(details.error) });
+  });
+  events.on('test:complete', ({ details, file, nesting }) => {
+    if (nesting !== 0 || file === undefined) return;
+    tally.spent.set(file, (tally.spent.get(file) ?? 0) + details.duration_ms);
   });
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
@@ -109,6 +119,22 @@ async function repeated(live: Tally): Promise<Tally> {
     if (!failing.has(file)) console.log(`passed only when repeated: ${named(file)}: ${name}`);
   }
   return again;
+}
+
+/** Of what a test threw: the runner wraps it. */
+function firstLine(error: Error): string {
+  const { cause } = error;
+  const message = cause instanceof Error ? cause.message : String(cause ?? error.message);
+  return printable(message.trim().split('\n', 1)[0]!.slice(0, WHY_MAX));
+}
+
+/** What somebody who sees only the end of the output has to know. */
+function tellEnd(live: Tally, failures: Tally['failures']): void {
+  const slowest = [...live.spent].sort((a, b) => b[1] - a[1]).slice(0, SLOWEST);
+  const seconds = slowest.map(([file, ms]) => `${named(file)} ${Math.round(ms / 1000)} s`);
+  if (seconds.length > 1) console.log(`\nslowest live files: ${seconds.join(', ')}`);
+  if (failures.length > 0) console.log('\nfailed:');
+  for (const { file, name, why } of failures) console.log(`  ${named(file)}: ${name}: ${why}`);
 }
 
 const named = (file: string): string => relative(ROOT, file);
@@ -170,6 +196,7 @@ async function main(words: string[]): Promise<number> {
     console.log(`\nleft out${isComplete ? '' : ', which IX_REQUIRE_ALL=1 does not allow'}:`);
     for (const line of left) console.log(`  ${line}`);
   }
+  tellEnd(live, [...pure.failures, ...again.failures]);
   console.log(`\n${passed} passed, ${failed} failed, ${left.length} skipped`);
   return failed === 0 && passed > 0 && isComplete && isThorough ? 0 : 1;
 }
