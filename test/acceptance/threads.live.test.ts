@@ -114,6 +114,16 @@ describe('threads', { skip: needsRoot, timeout: 400_000 }, () => {
     });
   }
 
+  test('three_groupsInUnequalShares_eachServes', async () => {
+    await using serving = await Serving.start([WHICH, '--threads', '3']);
+    assert.deepEqual(steeringOf(serving.address).groups, [43, 43, 42]);
+    const seen = await threadsOf(serving.address);
+    assert.deepEqual([...seen].sort(), ['thread 0', 'thread 1', 'thread 2']);
+    const { tcpNoFlow, handedOn } = serving.counters();
+    assert.deepEqual([tcpNoFlow, handedOn], [0, 0]);
+    await serving.stop();
+  });
+
   test('vethOfOurOwn_steered_statSaysHow_alsoWhenAdopted', async () => {
     await using first = await Serving.start([WHICH, ...TWO]);
     const steering = steeringOf(first.address);
