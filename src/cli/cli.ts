@@ -100,6 +100,7 @@ function build(): Command {
     .option('--json', 'print JSON')
     .option('--prometheus', 'print in the Prometheus exposition format')
     .action(async (options) => await (await import('./stat.ts')).stat(options));
+  addViews(program);
   program
     .command('stop')
     .description('end a service, also one whose control plane has died')
@@ -116,6 +117,18 @@ function build(): Command {
     .action(async (options) => await (await import('./doctor.ts')).doctor(options));
   addTools(program);
   return program;
+}
+
+/** What looks into a service that runs. */
+function addViews(program: Command): void {
+  program
+    .command('explain')
+    .description('say what a counter means and what to do; without one, those that ask for a look')
+    .argument('[counter]', 'its name as stat or Prometheus has it, or all')
+    .option('--json', 'print JSON')
+    .action(async (counter: string | undefined, options) => {
+      await (await import('./explain.ts')).explain(counter, options);
+    });
 }
 
 /** What measures and tests, and needs no service. */

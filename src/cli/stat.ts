@@ -5,6 +5,7 @@
  * - The link is said to be up, down, without carrier, or gone; of a veth of our own, the worse of
  *   its two ends.
  * - Counters that are zero are left out of the table, never of --json and --prometheus.
+ * - What the counters mean is `ix explain`'s to say (explain.ts).
  * - --watch prints rates every second until Ctrl-C; with --json one line of JSON a second.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,19 +15,13 @@ import { type Link, Netlink } from '../control/link/netlink.ts';
 import { describeSteering } from '../control/link/steering.ts';
 import { stateOf, worstOf } from '../control/link/watch.ts';
 import { describeXdp } from '../control/link/xdp.ts';
-import {
-  type Instance,
-  isOrphan,
-  isOurs,
-  type LinkState,
-  liveInstances,
-  orphans,
-} from '../control/record/instances.ts';
+import { type Instance, isOrphan, type LinkState } from '../control/record/instances.ts';
 import { readStatistics, readThreads } from '../control/record/statistics.ts';
 import { GAUGES } from '../counters.ts';
-import { OptionError, UserError } from '../errors.ts';
+import { OptionError } from '../errors.ts';
 import { networkNamespace } from '../native/process.ts';
 import { printable } from '../printable.ts';
+import { servicesHere } from './services.ts';
 import { describeLoad, loadsOf, type ThreadLoad } from './thread-loads.ts';
 
 export interface StatOptions {
@@ -46,7 +41,8 @@ export async function stat(options: StatOptions): Promise<void> {
   if (options.prometheus && (options.watch || options.json)) {
     throw new OptionError('--prometheus prints once, in its own format', 'leave out the others');
   }
-  const instances = chosen(options);
+  if (options.ip !== undefined) parseAddress(options.ip);
+  const instances = servicesHere(options.ip);
   if (options.watch) return watch(instances, options);
   if (options.prometheus) {
     const { exposition } = await import('../control/record/prometheus.ts');
@@ -69,6 +65,7 @@ export async function stat(options: StatOptions): Promise<void> {
     for (const line of confinement(instance)) console.log(`  ${line}`);
     printTable(readStatistics(instance), '');
   }
+  console.log('what a counter means, and what to do: bin/ix explain COUNTER');
 }
 
 /** Of each instance: what its threads have done in a moment. */
@@ -78,28 +75,6 @@ async function loadsNow(instances: readonly Instance[]): Promise<ThreadLoad[][]>
   await sleep(MOMENT_MS);
   const ms = performance.now() - then;
   return instances.map((instance, i) => loadsOf(before[i]!, readThreads(instance), ms));
-}
-
-function chosen(options: StatOptions): Instance[] {
-  const live = [...liveInstances(), ...orphans()];
-  if (options.ip !== undefined) parseAddress(options.ip);
-  const matching = live.filter((i) => options.ip === undefined || i.address === options.ip);
-  const readable = matching.filter(isReadable);
-  if (readable.length > 0) return readable;
-  const where = options.ip === undefined ? '' : ` at ${options.ip}`;
-  throw new UserError('IX_NOTHING_RUNS', `nothing runs here${where}`, 'start it with: npm start');
-}
-
-/** What another user has in the place of his counters is nobody's trouble but his. */
-function isReadable(instance: Instance): boolean {
-  if (isOurs(instance)) return true;
-  try {
-    readStatistics(instance);
-    return true;
-  } catch (error) {
-    console.error(`ix: ${(error as Error).message}`);
-    return false;
-  }
 }
 
 /** What there is to know of one without a control plane. */

@@ -18,6 +18,11 @@ function ix(...words: string[]) {
 const WRONG: [string, string[], RegExp][] = [
   ['unknownCommand', ['fly'], /unknown command 'fly'/],
   ['unknownOption', ['serve', 'kv', '--fast'], /unknown option '--fast'/],
+  [
+    'explainUnknown',
+    ['explain', 'tcpFlaws'],
+    /there is no counter tcpFlaws; see: bin\/ix explain all/,
+  ],
   ['appMissing', ['serve'], /missing required argument 'app'/],
   ['unknownApp', ['serve', 'nothing'], /there is no application nothing; use kv, echo/],
   ['appFileMissing', ['run', 'nowhere/app.ts'], /there is no file .*nowhere\/app\.ts/],

@@ -8,6 +8,7 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { GAUGES } from '../../counters.ts';
+import { meaningOf } from '../../explain/explain.ts';
 import type { Instance } from './instances.ts';
 
 /** As src/counters.ts has them. */
@@ -38,7 +39,7 @@ export async function exposition(
         metrics.get(name) ??
         new Metric({
           name,
-          help: `counter ${counter} of the dataplane`,
+          help: meaningOf(counter)?.[1] ?? `counter ${counter} of the dataplane`,
           labelNames: ['app', 'address'],
           registers: [registry],
         });
