@@ -134,7 +134,7 @@ export class SimNic implements Nic {
     this.#sent.length = 0;
   }
 
-  framesLent(): number {
+  receiveLent(): number {
     return 0;
   }
 

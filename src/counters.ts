@@ -11,7 +11,7 @@ import type { Arena } from './arena/arena.ts';
 const NAMES = [
   // nic
   'rxFrames', 'rxBytes', 'txFrames', 'txBytes', 'txFull', 'rxNoFrame', 'rxTooLong', 'kicks', 'kickAgain',
-  'linkRefused', 'txLinkDown', 'rxOverheard', 'rxLeft',
+  'linkRefused', 'txLinkDown', 'rxOverheard', 'rxLeft', 'rxShort', 'txBadLength', 'txRefused',
   // ethernet, arp, ip
   'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpIn', 'arpBad', 'arpRequestsOut', 'arpRepliesOut',
   'arpTableFull', 'arpHeldReplaced', 'arpUnresolved', 'noRoute', 'ipShort', 'ipBadVersion', 'ipBadHeaderLength',
@@ -35,7 +35,7 @@ const NAMES = [
   'ndpIn', 'ndpBad', 'ndpBadOption', 'ndpTableFull', 'ndpReplaced', 'ndpHeldReplaced', 'ndpUnresolved',
   'ndpSolicitationsOut', 'ndpAdvertisementsOut', 'ndpDuplicate',
   'ndpConflict', 'ndpRouterSolicitationsOut', 'ndpRouterAdvertisements', 'ndpPrefixIgnored', 'ndpRedirectIgnored',
-  'mldReportsOut', 'mldQueriesIn',
+  'mldReportsOut', 'mldQueriesIn', 'ndpRouterIgnored',
   // udp
   'udpIn', 'udpOut', 'udpShort', 'udpBadLength', 'udpBadChecksum', 'udpNoPort', 'udpQueueFull',
   'udpPartialChecksums',

@@ -22,7 +22,7 @@ export const EXTENSION_HEADERS_MAX = 8;
 export const EXTENSION_OPTIONS_MAX = 8;
 /**
  * Our IPv6 addresses, those made of prefixes included; prefixes on our link; default routers, of
- * which RFC 4861 6.3.4 asks for two. More: ndpPrefixIgnored, further routers are not taken.
+ * which RFC 4861 6.3.4 asks for two. More: ndpPrefixIgnored, ndpRouterIgnored.
  */
 export const ADDRESSES6_MAX = 8;
 export const PREFIXES6_MAX = 8;
@@ -64,6 +64,8 @@ export const APPLICATION_GONE_MS = 5000;
 
 /** Of a handle; the other 11 of a positive int32 are the generation, which tells a stale one. */
 export const FLOW_INDEX_BITS = 20;
+/** The last of a handle, before the first again, which is 1. */
+export const GENERATION_MAX = (1 << (31 - FLOW_INDEX_BITS)) - 1;
 
 /**
  * What one application may have at a time, per elastic thread, below what the pools give

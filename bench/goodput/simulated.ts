@@ -98,7 +98,7 @@ class WireNic implements Nic {
 
   kick(): void {}
   reclaim(): void {}
-  framesLent(): number {
+  receiveLent(): number {
     return 0;
   }
   close(): void {}

@@ -59,8 +59,8 @@ export function balancesOf(counts: Counts): Balance[] {
 
 /** Of these frames it is known that they were dropped, and why. */
 const DROPS: readonly CounterName[] = [
-  ...(['rxNoFrame', 'rxTooLong', 'ethShort', 'ethNotForUs', 'ethUnknownType', 'arpBad'] as const),
-  'ethVlan',
+  ...(['rxNoFrame', 'rxShort', 'rxTooLong', 'ethShort', 'ethNotForUs', 'ethUnknownType'] as const),
+  ...(['arpBad', 'ethVlan'] as const),
   ...(['ipShort', 'ipBadVersion', 'ipBadHeaderLength', 'ipBadLength', 'ipBadChecksum'] as const),
   ...(['ipBadOption', 'ipNotForUs', 'ipLinkBroadcast', 'ipBadSource', 'ipFragmentBad'] as const),
   ...(['ipFragmentOverlap', 'ipFragmentDuplicate', 'ipReassemblyTimeout'] as const),
@@ -77,7 +77,7 @@ const DROPS: readonly CounterName[] = [
   ...(['ip6NoNextHeader', 'ip6UnknownNextHeader', 'ipReassemblySource', 'icmp6Short'] as const),
   ...(['icmp6BadChecksum', 'icmp6Unknown', 'icmp6ErrorsIgnored', 'icmp6BadQuote'] as const),
   ...(['icmp6GroupIgnored', 'ndpBad', 'ndpBadOption', 'ndpPrefixIgnored'] as const),
-  ...(['ndpRedirectIgnored'] as const),
+  ...(['ndpRedirectIgnored', 'ndpRouterIgnored'] as const),
 ];
 
 /** The drops that happened, by reason. */

@@ -139,7 +139,7 @@ export function openThread<S extends Side>(options: ThreadOptions<S>): Dataplane
     runner.stop();
     stalls?.close();
     stack.close();
-    const lent = nic.framesLent();
+    const lent = nic.receiveLent();
     nic.close();
     return frames.allHome() || frames.allHome(lent);
   };
@@ -167,7 +167,7 @@ function stateOf(frames: Frames, nic: Nic, stack: Stack, timers: ApplicationTime
   return {
     flows: stack.tcp.openFlows,
     timers: timers.active,
-    receiveHeld: frames.receiveCount - frames.receiveFree - nic.framesLent(),
+    receiveHeld: frames.receiveCount - frames.receiveFree - nic.receiveLent(),
     transmitHeld: frames.transmitCount - frames.transmitFree,
     allocatedBytes: getHeapStatistics().total_allocated_bytes,
     kernelDrops: { ...nic.kernelDrops?.() },

@@ -12,12 +12,10 @@ import type { Wheel } from '../arena/wheel.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, EVENT } from '../gate/abi.ts';
 import type { EventSink } from '../gate/arrays.ts';
-import { FLOW_INDEX_BITS } from '../limits.ts';
+import { FLOW_INDEX_BITS, GENERATION_MAX } from '../limits.ts';
 import type { Environment } from '../net/both/environment.ts';
 
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
-/** The bits above the index in an int32 that stays positive. */
-const GENERATION_MAX = 2047;
 /** Words of one timer: cookie, generation (negative while free), next in the fired list. */
 const WORDS = 3;
 const COOKIE = 0;

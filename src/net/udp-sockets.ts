@@ -17,7 +17,7 @@ import { PURPOSE, Unpredictable } from '../arena/siphash.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, EVENT, WORD } from '../gate/abi.ts';
 import type { EventSink } from '../gate/arrays.ts';
-import { FLOW_INDEX_BITS } from '../limits.ts';
+import { FLOW_INDEX_BITS, GENERATION_MAX } from '../limits.ts';
 import { VERIFY } from '../verify.ts';
 import type { Environment } from './both/environment.ts';
 import { Owners } from './both/owners.ts';
@@ -35,7 +35,6 @@ const EPHEMERAL_COUNT = 16_384;
 export const isEphemeral = (port: number): boolean => port >= EPHEMERAL_FIRST;
 
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
-const GENERATION_MAX = 2047;
 
 /** Words of a socket. GENERATION is negative while the socket is free. */
 const SOCKET_SHIFT = 3;

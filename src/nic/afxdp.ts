@@ -41,7 +41,9 @@ const C_RX_LEFT = COUNTER.rxLeft;
 const C_TX_FRAMES = COUNTER.txFrames;
 const C_TX_BYTES = COUNTER.txBytes;
 const C_TX_FULL = COUNTER.txFull;
+const C_TX_BAD_LENGTH = COUNTER.txBadLength;
 const C_RX_NO_FRAME = COUNTER.rxNoFrame;
+const C_RX_SHORT = COUNTER.rxShort;
 const C_RX_TOO_LONG = COUNTER.rxTooLong;
 const C_KICKS = COUNTER.kicks;
 const C_KICK_AGAIN = COUNTER.kickAgain;
@@ -220,7 +222,7 @@ export class AfXdp implements Nic {
       lent[this.#frames.indexOf(offset)] = 0;
       if (length > RECEIVE_MAX || length < ETHERNET_BYTES) {
         this.#frames.free(offset);
-        this.#counters.bump(C_RX_TOO_LONG);
+        this.#counters.bump(length < ETHERNET_BYTES ? C_RX_SHORT : C_RX_TOO_LONG);
         continue;
       }
       offsets[good] = offset;
@@ -244,7 +246,7 @@ export class AfXdp implements Nic {
     const full = ((next - this.#txSeen) | 0) >= this.#entries;
     if (full || length < ETHERNET_BYTES || length > room) {
       this.#frames.free(offset);
-      this.#counters.bump(C_TX_FULL);
+      this.#counters.bump(full ? C_TX_FULL : C_TX_BAD_LENGTH);
       return;
     }
     const word = this.#txDescriptors + ((next & this.#mask) << 2);
@@ -375,7 +377,7 @@ export class AfXdp implements Nic {
     return !this.#kickOwed;
   }
 
-  framesLent(): number {
+  receiveLent(): number {
     return this.#receiveLent + this.#receiveSending;
   }
 

@@ -28,7 +28,9 @@ const C_RX_BYTES = COUNTER.rxBytes;
 const C_TX_FRAMES = COUNTER.txFrames;
 const C_TX_BYTES = COUNTER.txBytes;
 const C_TX_FULL = COUNTER.txFull;
+const C_TX_BAD_LENGTH = COUNTER.txBadLength;
 const C_RX_NO_FRAME = COUNTER.rxNoFrame;
+const C_RX_SHORT = COUNTER.rxShort;
 const C_RX_TOO_LONG = COUNTER.rxTooLong;
 const C_KICKS = COUNTER.kicks;
 
@@ -166,7 +168,7 @@ export class Cable implements Nic {
       const slot = rx.slot(i);
       const length = this.#i32[slot]!; // read once: the other end may change it
       if (length < ETHERNET_BYTES || length > FRAME_MAX) {
-        this.#counters.bump(C_RX_TOO_LONG);
+        this.#counters.bump(length < ETHERNET_BYTES ? C_RX_SHORT : C_RX_TOO_LONG);
         continue;
       }
       const frame = this.#frames.takeReceive();
@@ -190,7 +192,7 @@ export class Cable implements Nic {
     if (VERIFY) assert(length >= ETHERNET_BYTES && length <= FRAME_MAX, 'cable: bad length');
     const full = this.#tx.free(this.#written + 1) <= this.#written;
     if (full || length < ETHERNET_BYTES || length > FRAME_MAX) {
-      this.#counters.bump(C_TX_FULL);
+      this.#counters.bump(full ? C_TX_FULL : C_TX_BAD_LENGTH);
     } else {
       const slot = this.#tx.slot(this.#written);
       this.#i32[slot] = length;
@@ -218,7 +220,7 @@ export class Cable implements Nic {
   /** Frames are copied: nothing is out. */
   reclaim(): void {}
 
-  framesLent(): number {
+  receiveLent(): number {
     return 0;
   }
 

@@ -4,7 +4,7 @@
  * - Receives into frames lent beforehand (up to BATCH_MAX); `reclaim` lends new ones.
  * - `transmit` queues, `kick` writes all of them; the kernel copies, so they are free at once. What
  *   it has no room for now (EAGAIN, ENOBUFS) waits for the next kick; what it refuses is dropped:
- *   txLinkDown when the interface is down or gone, else txFull.
+ *   txLinkDown when the interface is down or gone, else txRefused.
  * - A device that was removed is readable for ever without anything to read: `isGone` says so, and
  *   nobody should poll it.
  * - The descriptor must be non-blocking, and is closed by `close`. The arena must be the bound one.
@@ -26,7 +26,10 @@ const C_RX_BYTES = COUNTER.rxBytes;
 const C_TX_FRAMES = COUNTER.txFrames;
 const C_TX_BYTES = COUNTER.txBytes;
 const C_TX_FULL = COUNTER.txFull;
+const C_TX_BAD_LENGTH = COUNTER.txBadLength;
+const C_TX_REFUSED = COUNTER.txRefused;
 const C_RX_NO_FRAME = COUNTER.rxNoFrame;
+const C_RX_SHORT = COUNTER.rxShort;
 const C_RX_TOO_LONG = COUNTER.rxTooLong;
 const C_KICKS = COUNTER.kicks;
 const C_KICK_AGAIN = COUNTER.kickAgain;
@@ -107,7 +110,8 @@ export class FrameFile implements Nic {
       const offset = i32[list + i * PAIR_WORDS]!;
       const length = i32[list + i * PAIR_WORDS + 1]!;
       if (length < ETHERNET_BYTES || length >= CAPACITY) {
-        this.#counters.bump(C_RX_TOO_LONG); // a read that fills the frame may have been cut
+        // A read that fills the frame may have been cut.
+        this.#counters.bump(length < ETHERNET_BYTES ? C_RX_SHORT : C_RX_TOO_LONG);
         this.#frames.free(offset);
         continue;
       }
@@ -130,9 +134,10 @@ export class FrameFile implements Nic {
 
   transmit(offset: number, length: number): void {
     if (VERIFY) assert(length >= ETHERNET_BYTES && length <= CAPACITY, 'nic: bad transmit length');
-    if (this.#waiting >= this.#entries) {
+    const full = this.#waiting >= this.#entries;
+    if (full || length < ETHERNET_BYTES || length > CAPACITY) {
       this.#frames.free(offset);
-      this.#counters.bump(C_TX_FULL);
+      this.#counters.bump(full ? C_TX_FULL : C_TX_BAD_LENGTH);
       return;
     }
     const word = (this.#txList >> 2) + this.#waiting * PAIR_WORDS;
@@ -159,7 +164,7 @@ export class FrameFile implements Nic {
         this.#counters.bump(C_KICK_AGAIN);
         break;
       } else {
-        this.#counters.bump(isLinkError(result) ? C_LINK_DOWN : C_TX_FULL);
+        this.#counters.bump(isLinkError(result) ? C_LINK_DOWN : C_TX_REFUSED);
         this.#frames.free(this.#i32[list + done * PAIR_WORDS]!);
         done++;
       }
@@ -201,7 +206,7 @@ export class FrameFile implements Nic {
     return this.#isGone;
   }
 
-  framesLent(): number {
+  receiveLent(): number {
     return this.#lent;
   }
 

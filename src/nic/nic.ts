@@ -3,9 +3,9 @@
  *
  * - `receive` takes up to `max` frames (never more than BATCH_MAX); they are then the caller's,
  *   named by `rxOffsets[i]` (arena offset of the Ethernet header) and `rxLengths[i]` (bytes, no
- *   FCS). What has no Ethernet header, or fits no buffer, is `rxTooLong`.
+ *   FCS). What has no whole Ethernet header is `rxShort`, what fits no buffer `rxTooLong`.
  * - `transmit` consumes its frame, always: where there is no room it is freed and counted
- *   (`txFull`). The frame may come from either pool.
+ *   (`txFull`), as is one that no driver takes (`txBadLength`). It may come from either pool.
  * - Once a batch: `kick` publishes what was transmitted and rings the doorbell; `reclaim` returns
  *   completed frames to their pool and lends fresh receive frames to the NIC.
  * - Integers in, integers out; nothing is allocated per frame.
@@ -41,7 +41,7 @@ export interface Nic {
   kick(): void;
   reclaim(): void;
   /** Receive frames that the driver holds now: the other side of `Frames.allHome`. */
-  framesLent(): number;
+  receiveLent(): number;
   /** Before `fds` are polled: false when work has come meanwhile. Absent: polling is enough. */
   prepareSleep?(): boolean;
   /** What is behind `fds` was removed: always ready, nothing to read. Absent: never. */

@@ -2,8 +2,8 @@
  * All flows: their rows, the handles by which applications name them, the lookup table, and the
  * lists that rows are in.
  *
- * - A handle is generation << 20 | flow; the generation (1..2047) moves when the flow's `dead` is
- *   emitted, so that whatever an application still says about it is BAD_HANDLE.
+ * - A handle is generation << 20 | flow; the generation moves when the flow's `dead` is emitted, so
+ *   that whatever an application still says about it is BAD_HANDLE.
  * - Each list has a pair of links in the row and a bit that says whether the row is in: entering
  *   twice, and leaving what one is not in, do nothing.
  * - A row is given back only when it is closed and in no list; it is zeroed when it is taken.
@@ -12,12 +12,11 @@
  */
 import { FreeList } from '../arena/list.ts';
 import { Table } from '../arena/table.ts';
-import { FLOW_INDEX_BITS } from '../limits.ts';
+import { FLOW_INDEX_BITS, GENERATION_MAX } from '../limits.ts';
 import type { Environment } from '../net/both/environment.ts';
 import { assert, VERIFY } from '../verify.ts';
 import { FLAG, LIST, ROW_BYTES, ROW_WORDS, STATE, TCB } from './tcb.ts';
 
-const GENERATION_MAX = 2047;
 const INDEX_MASK = (1 << FLOW_INDEX_BITS) - 1;
 
 /** A doubly linked list of rows; its links, and a bit for being in it, are fields of the row. */

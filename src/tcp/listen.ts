@@ -14,7 +14,7 @@
  */
 import { COUNTER, type Counters } from '../counters.ts';
 import { CODE, LISTEN_KNOCK_AT_SYN } from '../gate/abi.ts';
-import { FLOW_INDEX_BITS } from '../limits.ts';
+import { FLOW_INDEX_BITS, GENERATION_MAX } from '../limits.ts';
 import type { Environment } from '../net/both/environment.ts';
 import { assert } from '../verify.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './constants.ts';
@@ -34,7 +34,6 @@ const WAITING = 8;
 const FIELDS = 9;
 
 const INDEX_LAST = (1 << FLOW_INDEX_BITS) - 1;
-const GENERATION_MAX = 2047;
 
 export class Listeners {
   readonly #count: number;

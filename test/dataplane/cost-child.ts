@@ -127,7 +127,7 @@ class ArrayNic implements Nic {
 
   kick(): void {}
   reclaim(): void {}
-  framesLent = () => 0;
+  receiveLent = () => 0;
   close(): void {}
 }
 

@@ -115,5 +115,5 @@ export function closeGate(g: ReturnType<typeof makeGate>): void {
   g.stack.close();
   assert.ok(g.stack.tcp.allHome(), 'flows and spans are home');
   assert.equal(g.timers.active, 0);
-  assert.ok(g.env.frames.allHome(g.env.nic.framesLent()), 'frames are home');
+  assert.ok(g.env.frames.allHome(g.env.nic.receiveLent()), 'frames are home');
 }

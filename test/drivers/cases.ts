@@ -67,7 +67,7 @@ export const CASES: readonly Case[] = [
   { name: 'virtio-process', kind: 'nic', device: PLATFORM, words: '', runs: ofVirtio },
   { name: 'veth', kind: 'own', words: INLINE, runs: generic },
   { name: 'veth-native', kind: 'own', words: `${INLINE} --xdp native`, runs: copied },
-  { ...TWO, name: 'veth-threads', kind: 'own', runs: copied },
+  { ...TWO, name: 'veth-threads', kind: 'own', runs: generic },
   { name: 'veth-process', kind: 'own', words: '', runs: generic },
   { name: 'tap', kind: 'own', words: `${INLINE} --nic tap` },
   { name: 'doctor', kind: 'doctor', words: '' },

@@ -142,6 +142,6 @@ export class Fixture {
       this.env.frames.free(frame!);
     }
     this.stack.close();
-    assert.ok(this.env.frames.allHome(this.env.nic.framesLent()), 'every frame is home');
+    assert.ok(this.env.frames.allHome(this.env.nic.receiveLent()), 'every frame is home');
   }
 }

@@ -111,7 +111,7 @@ export class WireNic implements Nic {
 
   reclaim(): void {}
 
-  framesLent(): number {
+  receiveLent(): number {
     return this.#pending.length >> 1;
   }
 

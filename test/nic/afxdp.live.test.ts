@@ -241,9 +241,9 @@ onLink(
     const half = a.frames.receiveCount / 2;
     const lent = (): number => {
       nic.reclaim();
-      return nic.framesLent();
+      return nic.receiveLent();
     };
-    assert.equal(other.nic.framesLent(), 100, 'what is asked for');
+    assert.equal(other.nic.receiveLent(), 100, 'what is asked for');
     assert.ok(half > 512);
     assert.equal(lent(), 512);
     for (let i = 0; i < 300; i++) send(sender, i, 60);

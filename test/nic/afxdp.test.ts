@@ -100,7 +100,7 @@ for (const [name, how] of [
       assert.equal(bench.kernel.wire.length, (round + 1) * RING);
       bench.nic.reclaim();
     }
-    assert.ok(bench.frames.allHome(bench.nic.framesLent()));
+    assert.ok(bench.frames.allHome(bench.nic.receiveLent()));
     transmit(bench, RING + 100, 5000);
     assert.equal(bench.counters.get('txFull'), 100, 'and no more than that');
     bench.nic.kick();
@@ -124,7 +124,7 @@ test('lazyConsumer_ringHalfSent_whatCompletedMakesRoom', (t) => {
     bench.nic.reclaim();
   }
   assert.deepEqual(onWire(bench), upTo(RING + 32));
-  assert.ok(bench.frames.allHome(bench.nic.framesLent()));
+  assert.ok(bench.frames.allHome(bench.nic.receiveLent()));
 });
 
 test('busyDevice_nothingLeaves_kicksAreFewAndTheRestWaits', (t) => {
@@ -290,4 +290,14 @@ test('zeroCopy_nicLooksForBuffersInVain_isNoLoss', (t) => {
   }
   assert.ok(bench.nic.statistics().fillRingEmpty > 0, 'the kernel counts it');
   assert.deepEqual(bench.nic.kernelDrops(), { rxDropped: 0, rxRingFull: 0 });
+});
+
+test('received_ofNoLengthThatAFrameHas_isCountedAsShortOrTooLong', (t) => {
+  const bench = bound(t, LINUX_6_18);
+  for (const length of [0, 13, 14, 1790, 1791]) bench.kernel.deliver(new Uint8Array(length));
+  const count = bench.nic.receive(BATCH_MAX);
+  for (let i = 0; i < count; i++) bench.frames.free(bench.nic.rxOffsets[i]!);
+  assert.equal(count, 2);
+  assert.equal(bench.counters.get('rxShort'), 2);
+  assert.equal(bench.counters.get('rxTooLong'), 1);
 });

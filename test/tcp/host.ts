@@ -200,7 +200,7 @@ export class Host {
     }
     this.stack.close();
     assert.ok(this.tcp.allHome(), 'every flow and span is home');
-    assert.ok(this.env.frames.allHome(this.env.nic.framesLent()), 'every frame is home');
+    assert.ok(this.env.frames.allHome(this.env.nic.receiveLent()), 'every frame is home');
     assert.equal(this.env.frames.held, 0, 'no held frame is counted');
   }
 }

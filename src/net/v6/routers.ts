@@ -8,8 +8,8 @@
  *   meant for the gateway to whoever answers for addresses on the link. What is not on the link
  *   goes by the router, who knows (RFC 5942 3: no hint means off-link).
  * - `routes` changes whenever an answer of `hopFor` may: destinations note their next hop with it.
- * - At most ROUTERS6_MAX routers and PREFIXES6_MAX prefixes are kept; further routers are ignored,
- *   further prefixes also counted. Lifetimes are kept to LIFETIME_MAX_S.
+ * - At most ROUTERS6_MAX routers and PREFIXES6_MAX prefixes are kept; further ones are ignored and
+ *   counted. Lifetimes are kept to LIFETIME_MAX_S.
  * - Addresses are made (SLAAC) only when the configuration says so, from prefixes of 64 bits.
  * - Routers are asked for as soon as our link-local address is ours, until somebody answers.
  *
@@ -60,6 +60,7 @@ import type { LinkMessages } from './link-messages.ts';
 
 const C_SOLICITATIONS_OUT = COUNTER.ndpRouterSolicitationsOut;
 const C_PREFIX_IGNORED = COUNTER.ndpPrefixIgnored;
+const C_ROUTER_IGNORED = COUNTER.ndpRouterIgnored;
 
 /** Interface identifiers have 64 bits (RFC 4291 2.5.1): a shorter prefix is a network of links. */
 const ON_LINK_BITS_MIN = 64;
@@ -177,7 +178,10 @@ export class Routers {
     const routers = this.#routers;
     let at = 0;
     while (at < routers.length && routers[at] !== token && routers[at] !== 0) at += ROUTER_WORDS;
-    if (at === routers.length) return;
+    if (at === routers.length) {
+      if (lifetimeS > 0) this.#counters.bump(C_ROUTER_IGNORED);
+      return;
+    }
     const isKnown = routers[at] === token;
     if (lifetimeS === 0) {
       if (isKnown) this.#remove(at);

@@ -46,8 +46,8 @@ export class AroundNic implements Nic {
     this.inner.reclaim();
   }
 
-  framesLent(): number {
-    return this.inner.framesLent();
+  receiveLent(): number {
+    return this.inner.receiveLent();
   }
 
   prepareSleep(): boolean {

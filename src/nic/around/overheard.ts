@@ -67,8 +67,8 @@ export class Overheard extends AroundNic {
     this.#socket.reclaim();
   }
 
-  override framesLent(): number {
-    return this.inner.framesLent() + this.#socket.framesLent();
+  override receiveLent(): number {
+    return this.inner.receiveLent() + this.#socket.receiveLent();
   }
 
   override close(): void {

@@ -91,7 +91,7 @@ export class Threads {
     for (const { stack, env } of this.all) {
       stack.dropApplication();
       stack.close();
-      assert.ok(env.frames.allHome(env.nic.framesLent()), 'every frame is home');
+      assert.ok(env.frames.allHome(env.nic.receiveLent()), 'every frame is home');
     }
   }
 }

@@ -98,10 +98,13 @@ test('router_thatDoesNotAnswer_isFollowedByTheNext', () => {
   f.close();
 });
 
-test('fifthRouter_isIgnored', () => {
+test('fifthRouter_isIgnoredAndCounted', () => {
   const f = fresh();
   for (let i = 1; i <= 6; i++) f.deliver(routerAdvertisement({}, { source: `fe80::${i}` }));
   assert.equal(f.stack.discovery.routers.count, 4);
+  assert.equal(f.counted().ndpRouterIgnored, 2);
+  f.deliver(routerAdvertisement({ lifetime: 0 }, { source: 'fe80::7' }));
+  assert.equal(f.counted().ndpRouterIgnored ?? 0, 0, 'who does not route is none to take');
   f.close();
 });
 

@@ -40,7 +40,7 @@ test('overheard_busyThread_looksOnceAMillisecondAndGivesAllFramesBack', { skip }
   assert.equal(got, 4);
   assert.equal(a.counters.get('rxOverheard'), 3);
   assert.equal(a.counters.get('rxFrames'), 4);
-  assert.ok(a.frames.allHome(nic.framesLent()));
+  assert.ok(a.frames.allHome(nic.receiveLent()));
   nic.close();
   opened.attachment.detach();
   sender.nic.close();

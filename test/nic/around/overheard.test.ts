@@ -44,7 +44,7 @@ function make() {
     transmit: () => {},
     kick: () => {},
     reclaim: () => {},
-    framesLent: () => 0,
+    receiveLent: () => 0,
     close: () => {},
   };
   const ends = new Int32Array(2);

@@ -58,7 +58,7 @@ class Given implements Nic {
   transmit(): void {}
   kick(): void {}
   reclaim(): void {}
-  framesLent = (): number => 0;
+  receiveLent = (): number => 0;
   close(): void {}
 }
 

@@ -56,7 +56,7 @@ test('tap whose interface is down drops and counts what is sent', {
   for (let i = 0; i < 10; i++) tap.transmit(a.frames.takeTransmit() + 2, 60);
   tap.kick();
   assert.equal(a.counters.get('txLinkDown'), 10);
-  assert.ok(a.frames.allHome(tap.framesLent()));
+  assert.ok(a.frames.allHome(tap.receiveLent()));
   tap.close();
   assert.ok(a.frames.allHome());
 });
