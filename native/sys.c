@@ -227,29 +227,39 @@ FUNCTION(WriteFrames) {
   return int32_of(env, n);
 }
 
-typedef struct { uv_poll_t poll; napi_env env; napi_ref callback; napi_async_context context; } Watch;
+/* What the event loop calls, in the async context in which it was made. */
+typedef struct { napi_env env; napi_ref function; napi_async_context context; } Callback;
+
+static void keep(napi_env env, napi_value function, const char *name, Callback *to) {
+  napi_value text; to->env = env;
+  napi_create_reference(env, function, 1, &to->function);
+  napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &text);
+  napi_async_init(env, 0, text, &to->context);
+}
+static void call_back(Callback *to) {
+  napi_handle_scope scope; napi_value fn, global;
+  napi_open_handle_scope(to->env, &scope);
+  napi_get_reference_value(to->env, to->function, &fn);
+  napi_get_global(to->env, &global);
+  napi_make_callback(to->env, to->context, global, fn, 0, 0, 0);
+  napi_close_handle_scope(to->env, scope);
+}
+
+typedef struct { uv_poll_t poll; Callback to; } Watch;
 
 static void watch_ready(uv_poll_t *poll, int status, int events) {
-  Watch *w = poll->data; napi_handle_scope scope; napi_value fn, global; (void)status; (void)events;
-  napi_open_handle_scope(w->env, &scope);
-  napi_get_reference_value(w->env, w->callback, &fn);
-  napi_get_global(w->env, &global);
-  napi_make_callback(w->env, w->context, global, fn, 0, 0, 0);
-  napi_close_handle_scope(w->env, scope);
+  (void)status; (void)events; call_back(&((Watch *)poll->data)->to);
 }
 static void watch_closed(uv_handle_t *handle) { free(handle->data); }
 static void watch_cleanup(void *data) { Watch *w = data; uv_close((uv_handle_t *)&w->poll, watch_closed); }
 
 /* watch(fd, callback) -> external: calls back from this thread's event loop when fd is readable, while armed */
 FUNCTION(WatchFd) {
-  ARGS(2); Watch *w = calloc(1, sizeof *w); uv_loop_t *loop; napi_value name, out;
+  ARGS(2); Watch *w = calloc(1, sizeof *w); uv_loop_t *loop; napi_value out;
   napi_get_uv_event_loop(env, &loop);
   int r = uv_poll_init(loop, &w->poll, arg32(env, a[0]));
   if (r < 0) { free(w); errno = -r; return result_of(env, -1); }
-  w->poll.data = w; w->env = env;
-  napi_create_reference(env, a[1], 1, &w->callback);
-  napi_create_string_utf8(env, "ix.watch", NAPI_AUTO_LENGTH, &name);
-  napi_async_init(env, 0, name, &w->context);
+  w->poll.data = w; keep(env, a[1], "ix.watch", &w->to);
   napi_add_env_cleanup_hook(env, watch_cleanup, w);
   napi_create_external(env, w, 0, 0, &out);
   return out;
@@ -272,6 +282,40 @@ FUNCTION(RefWatch) {
   uv_handle_t *handle = (uv_handle_t *)&((Watch *)w)->poll;
   if (on) uv_ref(handle); else uv_unref(handle);
   return int32_of(env, 0);
+}
+
+typedef struct { uv_idle_t idle; uv_timer_t timer; Callback to; int closed; } Rounds;
+
+static void round_begins(uv_idle_t *idle) { call_back(&((Rounds *)idle->data)->to); }
+static void rounds_over(uv_timer_t *timer) { call_back(&((Rounds *)timer->data)->to); }
+static void rounds_closed(uv_handle_t *one) { Rounds *r = one->data; if (++r->closed == 2) free(r); }
+static void rounds_cleanup(void *data) {
+  Rounds *r = data;
+  uv_close((uv_handle_t *)&r->idle, rounds_closed); uv_close((uv_handle_t *)&r->timer, rounds_closed);
+}
+
+/* rounds(callback) -> external: calls back from this thread's event loop as armRounds says; allocates nothing in V8 */
+FUNCTION(MakeRounds) {
+  ARGS(1); Rounds *r = calloc(1, sizeof *r); uv_loop_t *loop; napi_value out;
+  napi_get_uv_event_loop(env, &loop);
+  uv_idle_init(loop, &r->idle); uv_timer_init(loop, &r->timer);
+  r->idle.data = r->timer.data = r; keep(env, a[0], "ix.rounds", &r->to);
+  napi_add_env_cleanup_hook(env, rounds_cleanup, r);
+  napi_create_external(env, r, 0, 0, &out);
+  return out;
+}
+
+/* armRounds(rounds, ms): 0: in each round of the loop, which then never waits; above: once, then; below: not at all */
+FUNCTION(ArmRounds) {
+  ARGS(2); void *p = 0; int32_t ms = arg32(env, a[1]); napi_get_value_external(env, a[0], &p);
+  if (!p) return int32_of(env, -EINVAL);
+  Rounds *r = p;
+  uv_timer_stop(&r->timer);
+  if (ms == 0) return int32_of(env, uv_idle_start(&r->idle, round_begins));
+  uv_idle_stop(&r->idle);
+  if (ms < 0) return int32_of(env, 0);
+  uv_update_time(r->timer.loop); /* it counts from when the loop last looked */
+  return int32_of(env, uv_timer_start(&r->timer, rounds_over, ms, 0));
 }
 
 /* fatal(error): 'uncaughtException', or the end, as for what a callback from C++ throws */
@@ -300,6 +344,7 @@ NAPI_MODULE_INIT() {
     {"kick", Kick}, {"clock", Clock}, {"wait", Wait}, {"futexWait", FutexWait}, {"futexWake", FutexWake},
     {"readFrames", ReadFrames}, {"writeFrames", WriteFrames}, {"pin", Pin},
     {"watch", WatchFd}, {"armWatch", ArmWatch}, {"refWatch", RefWatch}, {"fatal", Fatal}, {"loopFd", LoopFd},
+    {"rounds", MakeRounds}, {"armRounds", ArmRounds},
   };
   napi_set_instance_data(env, calloc(1, sizeof(Arena)), release, 0);
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

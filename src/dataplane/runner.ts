@@ -19,12 +19,11 @@
  * - Asleep: the event loop itself waits, for a frame (the NIC's descriptors, unless what is behind
  *   them is gone), a timer of the wheel, or the application's own asynchronous work.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Wheel } from '../arena/wheel.ts';
 import type { IdlePolicy } from '../child/config.ts';
 import { COUNTER, type Counters } from '../counters.ts';
 import type { Doorbell } from '../domain/domain.ts';
-import { must, sys, type Watch } from '../native/sys.ts';
+import { must, type Rounds, sys, type Watch } from '../native/sys.ts';
 import type { Nic } from '../nic/nic.ts';
 import type { ElasticThread } from './elastic-thread.ts';
 import { BY_BELL, BY_LOOP, type Nap } from './nap.ts';
@@ -36,7 +35,7 @@ const SPIN_US = 50;
 /** So soon comes what belongs to the work before: the acknowledgement, the next request. */
 const SPIN_LITTLE_US = 10;
 const SLEEP_AFTER_US = 1000;
-/** The event loop was gone around so lately before a nap: a round makes garbage and takes 2 us. */
+/** The event loop was gone around so lately before a nap: a round takes 2 us. */
 const ROUND_US = 1000;
 /** A shorter one takes longer than it lasts. */
 const NAP_MIN_US = 10;
@@ -92,14 +91,16 @@ export class Runner {
   readonly #nicWatches: Watch[];
   readonly #bellWatches: Watch[] = [];
   /** In no async context of the application's, whoever has woken us. */
-  readonly #slice = AsyncLocalStorage.bind(() => this.#run());
+  readonly #rounds: Rounds = sys.rounds(() => this.#run());
   /** Around the event loop after each iteration that did something. */
   yields = false;
+  /** A slice comes in each round of the event loop. */
   #isScheduled = false;
   #isAsleep = false;
   #wasAsleep = true;
+  /** Since its slice began: it does not sleep before another turn. */
+  #isWoken = false;
   #isStopped = false;
-  #timer: NodeJS.Timeout | undefined;
   #lastWorkUs = 0;
   /** When the last iteration or nap was over with, for stalls; and what that iteration did. */
   #turnUs = 0;
@@ -131,12 +132,13 @@ export class Runner {
   }
 
   stop(): void {
-    this.#isStopped = true;
     this.#rouse();
+    this.#end();
   }
 
   /** Something outside the loop needs a turn soon. */
   wake(): void {
+    this.#isWoken = true;
     this.#rouse();
     if (!this.#isStopped) this.#schedule();
   }
@@ -144,20 +146,25 @@ export class Runner {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(this.#slice);
+    sys.armRounds(this.#rounds, 0);
+  }
+
+  #end(): void {
+    this.#isStopped = true;
+    this.#isScheduled = false;
+    sys.armRounds(this.#rounds, -1);
   }
 
   #run(): void {
-    this.#isScheduled = false;
     if (this.#isStopped) return;
+    if (this.#isAsleep) return this.wake(); // a timer is due
+    this.#isWoken = false;
     try {
       const isBusy = this.#spinSlice();
       this.#parts.stalls?.begin(this.#parts.thread.us);
-      if (this.#isStopped) return;
-      if (isBusy) this.#schedule();
-      else this.#sleep();
+      if (!isBusy && !this.#isWoken && !this.#isStopped) this.#sleep();
     } catch (error) {
-      this.#isStopped = true;
+      this.#end();
       this.#parts.failed(error);
     }
   }
@@ -248,19 +255,19 @@ export class Runner {
 
   #sleep(): void {
     const dueUs = this.#parts.wheel.untilNext(this.#parts.thread.us, SLEEP_MAX_US);
-    if (dueUs < NEAR_US || this.#parts.nic.prepareSleep?.() === false) return this.#schedule();
+    if (dueUs < NEAR_US || this.#parts.nic.prepareSleep?.() === false) return;
     this.#isAsleep = true;
+    this.#isScheduled = false;
     this.#parts.counters.bump(C_SLEEPS);
     if (this.#parts.nic.isGone?.() !== true) arm(this.#nicWatches, true);
     arm(this.#bellWatches, true);
-    this.#timer = setTimeout(() => this.wake(), Math.floor(dueUs / 1000));
+    sys.armRounds(this.#rounds, Math.floor(dueUs / 1000));
   }
 
   #rouse(): void {
     if (!this.#isAsleep) return;
     this.#isAsleep = false;
     this.#wasAsleep = true;
-    clearTimeout(this.#timer);
     arm(this.#nicWatches, false);
     arm(this.#bellWatches, false);
     this.#parts.nic.wake?.();

@@ -3,15 +3,19 @@ import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { getHeapStatistics } from 'node:v8';
 import type { IdlePolicy } from '../../src/child/config.ts';
 import { COUNTER } from '../../src/counters.ts';
 import { BY_BELL, BY_LOOP, BY_NIC } from '../../src/dataplane/nap.ts';
 import { Runner, type RunnerParts } from '../../src/dataplane/runner.ts';
 import { must, SYS, sys } from '../../src/native/sys.ts';
 
+const allocatedBytes = (): number => getHeapStatistics().total_allocated_bytes;
+
 const EFD_NONBLOCK = 0o4000;
 const FAR_US = 60_000_000;
 const rung = new BigUint64Array([1n]);
+const taken = new Uint8Array(8);
 
 /** A runner whose thread takes 50 us a turn and has work for as many turns as a test says. */
 function make(policy: IdlePolicy) {
@@ -31,7 +35,7 @@ function make(policy: IdlePolicy) {
     },
     runner: undefined as unknown as Runner,
   };
-  const take = (fd: number): void => void sys.syscall(SYS.read, fd, new Uint8Array(8), 8);
+  const take = (fd: number): void => void sys.syscall(SYS.read, fd, taken, 8);
   const parts = {
     policy,
     thread: {
@@ -243,6 +247,34 @@ describe('runner', () => {
     context.run("an application's", () => r.runner.wake());
     await rests(1);
     assert.deepEqual([...seen], [undefined]);
+  });
+
+  test('wokenInsideATurnWithoutWork_doesNotSleepBeforeAnotherOne', async () => {
+    r = make('sleep');
+    r.onTurn = () => {
+      if (r.turns === 1) r.runner.wake();
+    };
+    r.runner.start();
+    assert.equal(await rests(), 2);
+  });
+
+  test('aRoundOfTheEventLoop_makesNoGarbage', async () => {
+    r = make('adaptive');
+    r.runner.yields = true; // a round after each turn
+    let before = 0;
+    let bytes = 0;
+    r.work = 30_000;
+    r.onTurn = () => {
+      if (r.work === 25_000) before = allocatedBytes();
+      if (r.work !== 5000) return;
+      const reading = allocatedBytes();
+      // A reading itself counts; the second one says how much.
+      bytes = reading - before - (allocatedBytes() - reading);
+    };
+    r.runner.start();
+    await until(() => bytes > 0 || r.work === 0);
+    // 18 are Node's, the rest the test's own; an immediate and its context are 700.
+    assert.ok(bytes < 300 * 20_000, `${Math.round(bytes / 20_000)} bytes a round`);
   });
 
   test('asleep_frameOrBell_wakes', async () => {

@@ -65,6 +65,8 @@ function arenaOf(side: Side): Arena {
 interface Loop {
   readonly immediates: (() => void)[];
   readonly watches: { fd: number; callback: () => void; isArmed: boolean }[];
+  /** What comes in each round while it is armed. */
+  readonly rounds: { callback: () => void; isArmed: boolean }[];
 }
 
 let running: { side: Side; loop: Loop; own: Int32Array; us: number };
@@ -102,6 +104,15 @@ export function withKernel(explore: () => void): void {
     armWatch: (watch: { isArmed: boolean }, on: boolean) => {
       watch.isArmed = on;
     },
+    rounds: (callback: () => void) => {
+      const each = { callback, isArmed: false };
+      running.loop.rounds.push(each);
+      return each;
+    },
+    // In so many milliseconds: its time never comes.
+    armRounds: (each: { isArmed: boolean }, ms: number) => {
+      each.isArmed = ms === 0;
+    },
   });
   try {
     explore();
@@ -115,19 +126,23 @@ export function withKernel(explore: () => void): void {
 
 function begin(side: Side): Arena {
   const arena = arenaOf(side);
-  running = { side, loop: { immediates: [], watches: [] }, own: arena.i32, us: 0x7fff_f000 };
+  const loop = { immediates: [], watches: [], rounds: [] };
+  running = { side, loop, own: arena.i32, us: 0x7fff_f000 };
   return arena;
 }
 
 /** Goes around the event loop for good; `others` hears of what is neither fd's nor immediate's. */
 function goAround(side: Side, others: (what: number) => void): void {
-  const { immediates, watches } = running.loop;
+  const { immediates, watches, rounds } = running.loop;
   for (;;) {
+    const isBusy = immediates.length > 0 || rounds.some(({ isArmed }) => isArmed);
     const armed = watches.reduce((bits, watch) => bits | (watch.isArmed ? watch.fd : 0), 0);
-    const what = side.step(STEP.loop, immediates.length > 0 ? 1 : 0, armed);
+    const what = side.step(STEP.loop, isBusy ? 1 : 0, armed);
     const watch = watches.find(({ fd }) => fd === what);
-    if (what === LOOP.immediate) for (const immediate of immediates.splice(0)) immediate();
-    else if (watch) watch.callback();
+    if (what === LOOP.immediate) {
+      for (const immediate of immediates.splice(0)) immediate();
+      for (const { callback, isArmed } of rounds) if (isArmed) callback();
+    } else if (watch) watch.callback();
     else others(what);
   }
 }
