@@ -56,8 +56,8 @@ export class DataplaneFailedError extends UserError {
   override readonly exitCode: number;
   constructor(code: string, message: string) {
     const isFault = FAULTS.test(code);
-    const text = message.replace(/^\w*Error(?: \[\w+\])?: /, '');
-    super(code, isFault ? text : (text.split('\n')[0] ?? ''), '');
+    const [first = ''] = message.replace(/^\w*Error(?: \[\w+\])?: /, '').split('\n');
+    super(code, isFault ? message : first, '');
     this.exitCode = isFault ? 1 : 2;
   }
 }

@@ -7,7 +7,10 @@
  * - What the application may ask of the kernel is decided here, before it is loaded (`lockDown`).
  * - Exit codes: 0 when the application stopped itself, 1 when it failed. What it held is the
  *   dataplane's to clean.
+ * - A Node program that exits, or has nothing left to do, has stopped itself, with its exit code.
+ *   What it throws is printed as Node prints it, also when it is started again.
  */
+import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
 import { builtBeside } from '../built.ts';
@@ -31,6 +34,8 @@ const LAST_WORDS_MS = 20;
 
 function run(config: ApplicationConfig, channel: Channel): void {
   let ready = 0;
+  let isReady = false;
+  const isProgram = config.app.program !== undefined;
   config.threads.forEach((_thread, index) => {
     const reports = makeUnderWay();
     const worker = new Worker(builtBeside(import.meta.url, './worker.ts'), {
@@ -39,18 +44,29 @@ function run(config: ApplicationConfig, channel: Channel): void {
     worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'ready') {
         ready += 1;
-        if (ready === config.threads.length) channel.send(message);
+        isReady = ready === config.threads.length;
+        if (isReady) channel.send(message);
       } else if (message.type === 'report') {
         channel.report(message.json, () => passedOn(reports, message));
       } else channel.last(message, message.type === 'stopped' ? message.exitCode : 1);
     });
     // process.exit() in a worker ends the worker alone.
-    worker.on('exit', (code) => channel.last(undefined, code));
+    worker.on('exit', (code) => {
+      const stopped = { type: 'stopped', exitCode: code & 0xff } as const;
+      channel.last(isProgram ? stopped : undefined, code);
+    });
     worker.on('error', (error) => {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      const text = thrownText(error);
+      // Before it is ready it is what the command ends with; afterwards the command says one line.
+      if (isProgram && isReady) process.stderr.write(`${text}\n`);
       channel.last({ type: 'failed', code: 'IX_APPLICATION', message: text }, 1);
     });
   });
+}
+
+/** As Node says what nobody has caught. */
+function thrownText(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : `Uncaught ${inspect(error)}`;
 }
 
 endWithParent();

@@ -83,8 +83,8 @@ async function serveUntilStopped(asked: Asked): Promise<void> {
     // A signal before it was ready: the command ends, and the exit handler takes down what there
     // is.
     if (begun === 'stopped') return;
-    announce(asked, begun);
     const { service } = begun;
+    if (!service.hasStopped) announce(asked, begun); // a program that had nothing to serve
     const outcome = await Promise.race([service.ended, stopped.promise]);
     await service.stop();
     service.takeDown();

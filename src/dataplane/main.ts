@@ -9,7 +9,7 @@
  *   buffers come back, `dropped` out; `state N` in, and out what every thread holds. N is the
  *   control plane's number of its question. `link-up` in when the link is up again.
  * - A thread that ends, by an exception or by process.exit() of an inline application, ends the
- *   process: `failed` says why.
+ *   process: `failed` says why. process.exit() of a Node program is its wish: `stopped`.
  * - SIGTERM closes every connection (RST) before the process ends. Exit codes: 0 stopped, 1 when a
  *   thread failed.
  * - Ends with the control plane until it has locked itself down; afterwards only if its service is
@@ -61,11 +61,11 @@ function run(config: DataplaneConfig): void {
   let waiting: NodeJS.Timeout | undefined;
   const attached: Attached[] = [];
   let readyCount = 0;
-  let stoppedCount = 0;
   let isStopping = false;
   const dropped = new Gathered<true>();
   const states = new Gathered<ThreadState>();
   const handover = handoverOf(config);
+  const ended = new Set<Worker>();
   const workers = config.nics.map((_nic, index) =>
     startWorker({ config, index, handover }, channel, (worker, message) => {
       if (message.type === 'for-siblings') tellOthers(worker, message.frame);
@@ -85,9 +85,9 @@ function run(config: DataplaneConfig): void {
    * peers.
    */
   function stopped(worker: Worker, message: Stopped): void {
-    stoppedCount += 1;
+    ended.add(worker);
     const end = (): void => channel.last(message, message.exitCode);
-    if (stoppedCount === workers.length) return end();
+    if (ended.size === workers.length) return end();
     if (isStopping) return;
     isStopping = true;
     tellOthers(worker, 'stop');
@@ -148,6 +148,9 @@ function startWorker(
   // What it said last has been heard by now: nobody asked for this. A process without it would
   // serve nobody.
   worker.on('exit', (code) => {
+    if (input.config.app.program && !input.config.shared) {
+      return heard(worker, { type: 'stopped', exitCode: code & 0xff });
+    }
     const what = `thread ${input.index} ended by itself (exit code ${code})`;
     const message = `${what}; an application ends with ix.stop`;
     channel.last({ type: 'failed', code: 'IX_WORKER', message }, 1);

@@ -68,9 +68,27 @@ function applicationFailed(error: unknown): void {
 
 /** Every connection is reset: nobody would be there for the rest of a FIN's conversation. */
 function end<S extends Side>(dataplane: DataplaneThread<S>, exitCode: number): void {
+  dropAll(dataplane);
+  say({ type: 'stopped', exitCode });
+}
+
+function dropAll<S extends Side>(dataplane: DataplaneThread<S>): void {
   dataplane.dropApplication();
   dataplane.close();
-  say({ type: 'stopped', exitCode });
+}
+
+/**
+ * A Node program may call process.exit() anywhere; what throws and is not caught ends the thread as
+ * it is, for who knows in which state.
+ */
+function beforeExit(drop: () => void): void {
+  let hasFailed = false;
+  process.on('uncaughtExceptionMonitor', () => {
+    hasFailed = process.listenerCount('uncaughtException') === 0;
+  });
+  process.on('exit', () => {
+    if (!hasFailed) drop();
+  });
 }
 
 function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): void {
@@ -120,6 +138,7 @@ async function startInline(): Promise<void> {
     openInlineSide(parts, index, hooks, { pid: config.pid });
   const dataplane = openThread({ ...common, openSide });
   const { ix } = dataplane.side;
+  if (config.app.program) beforeExit(() => dropAll(dataplane));
   listen(dataplane, () => {
     // Async, so that what the application throws at once is a refusal like what it throws later.
     // It runs meanwhile: an application may await the network before it says that it is ready.

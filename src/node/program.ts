@@ -6,8 +6,9 @@
  * - It is up when its entry has been evaluated, top-level await included, and it listens; a program
  *   that does not listen within LISTENS_MS is taken for one that never will.
  * - It ends by process.exit, or (domain process) when nothing holds its event loop any more, and
- *   its service with it, with its exit code. What throws and is not caught is an accident: it is
- *   started again.
+ *   its service with it, with its exit code (application/main.ts, dataplane/main.ts), ready or not.
+ *   What throws and is not caught is an accident: it is started again once it was ready, and the
+ *   end of the command before.
  *
  * Called by child/module.ts, before the program's first line.
  */
@@ -22,6 +23,7 @@ import { Loopback } from './loopback.ts';
 import { Network } from './network.ts';
 import { checkNode } from './self-check.ts';
 import { type OwnAddress, surround } from './surroundings.ts';
+import { fatal } from './ticks.ts';
 
 export interface Program {
   /** Absolute path. */
@@ -48,15 +50,18 @@ export async function runProgram(ix: Ix, program: Program): Promise<void> {
   ix.mayEnd(true);
   process.argv.splice(1, process.argv.length, module, ...args);
   Object.assign(process.env, env);
-  let hasFailed = false;
-  process.on('uncaughtExceptionMonitor', () => {
-    hasFailed = process.listenerCount('uncaughtException') === 0;
-  });
-  process.on('exit', (code) => {
-    if (!hasFailed) ix.stop(code & 0xff);
-  });
-  await load(module);
+  await loadOrTell(module);
   for (let ms = 0; ix.ports.length === 0 && ms < LISTENS_MS; ms += LOOK_MS) await sleep(LOOK_MS);
+}
+
+/** What its first lines throw is also for 'uncaughtException'; else the command says it. */
+async function loadOrTell(path: string): Promise<void> {
+  try {
+    await load(path);
+  } catch (error) {
+    if (process.listenerCount('uncaughtException') === 0) throw error;
+    fatal(error);
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
  * confined, in both domains.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
@@ -12,7 +13,7 @@ import { enterNamespace } from '../control/namespace.ts';
 import { digest, pattern } from '../node/serving.ts';
 import { Client } from './client.ts';
 import { needs } from './programs.ts';
-import { DOMAINS, Serving } from './serving.ts';
+import { DOMAINS, IX, Serving } from './serving.ts';
 
 enterNamespace();
 
@@ -80,6 +81,49 @@ describe('Node program', { skip: needs(), timeout: 120_000 }, () => {
     await using serving = await Serving.start([appOf('node-server.ts'), '--', `${PORT}`]);
     await assert.rejects(() => ask(serving.address, '/exit'));
     assert.equal(await serving.exit, 7);
+  });
+});
+
+const ENDS = appOf('node-ends.mjs');
+/** How it ends, when ('top': at once; '0': behind that), the command's exit code, what it says. */
+const ENDINGS: readonly [how: string, ms: string, code: number, says: RegExp][] = [
+  ['exit', 'top', 7, /^$/],
+  ['exit', '0', 7, /^$/],
+  ['exitCode', '0', 6, /^$/],
+  ['caught', 'top', 8, /^$/],
+  ['throw', 'top', 1, /^ix: .*failed to start: TypeError: thrown by a program\n +at .*node-ends/],
+  ['throw', '0', 1, /^ix: TypeError: thrown by a program\n +at .*node-ends/],
+  ['reject', 'top', 1, /^ix: TypeError: rejected by a program\n +at .*node-ends/],
+];
+
+describe('Node program ends', { skip: needs(), timeout: 300_000 }, () => {
+  for (const [how, ms, code, says] of ENDINGS) {
+    test(`process_${how}_${ms}_endsTheCommandAsNodeDoes`, () => {
+      const words = ['run', ENDS, '--', how, ms];
+      const { status, stderr } = spawnSync(IX, words, { encoding: 'utf8', timeout: 60_000 });
+      assert.deepEqual([status, says.test(stderr)], [code, true], stderr);
+    });
+  }
+
+  test('inline_exits_beforeAndAfterItIsReady_theServiceEnds_andPeersAreTold', async () => {
+    const words = ['run', ENDS, '--domain', 'inline', '--', 'exit', 'top'];
+    const { status, stderr } = spawnSync(IX, words, { encoding: 'utf8', timeout: 60_000 });
+    assert.deepEqual([status, stderr], [7, '']);
+    const later = [ENDS, '--domain', 'inline', '--', 'exit', '3000'];
+    await using serving = await Serving.start(later);
+    const socket = net.connect(8080, serving.address);
+    await once(socket, 'connect');
+    const [error] = await once(socket, 'error');
+    assert.equal(error.code, 'ECONNRESET');
+    assert.equal(await serving.exit, 7, serving.errors);
+  });
+
+  test('process_throwsWhenReady_isSaidAsNodeDoes_andStartedAgain', async () => {
+    await using serving = await Serving.start([ENDS, '--', 'throw', '1500']);
+    const ended = JSON.parse(await serving.line()) as { event: string; message: string };
+    assert.deepEqual([ended.event, ended.message], ['ended', 'TypeError: thrown by a program']);
+    assert.match(serving.errors, /^TypeError: thrown by a program\n +at .*node-ends.*\nix: /s);
+    await serving.stop(/./);
   });
 });
 

@@ -189,7 +189,7 @@ describe('limits', () => {
 });
 
 describe('order', () => {
-  test('ticksAndPromises_runBehindEachEvent_exceptionsGoToUncaught', async () => {
+  test('ticksAndPromises_runBehindEachEvent', async () => {
     const order: string[] = [];
     const { port, close } = await serve({}, (socket) => {
       socket.on('data', (piece) => {
@@ -207,6 +207,43 @@ describe('order', () => {
       assert.deepEqual(order.slice(at, at + 3), [`data ${i}`, `tick ${i}`, `promise ${i}`]);
     }
     await close();
+    await bed.settled();
+  });
+
+  test('socketCallbacks_throw_uncaughtExceptionGetsEach_andTheRestGoesOn', async () => {
+    const caught: string[] = [];
+    const { server, port } = await serve({}, echo);
+    server.on('connection', () => {
+      throw new Error('connection');
+    });
+    const heard = process.rawListeners('uncaughtException') as NodeJS.UncaughtExceptionListener[];
+    const rejected = process.rawListeners('unhandledRejection') as never[];
+    for (const name of ['uncaughtException', 'unhandledRejection'])
+      process.removeAllListeners(name);
+    process.on('uncaughtException', (error, origin) => {
+      caught.push(origin === 'uncaughtException' ? error.message : `${error.message}, ${origin}`);
+    });
+    try {
+      const socket = await connected(port);
+      for (const name of ['data', 'close'] as const) {
+        socket.on(name, () => {
+          Promise.reject(new Error(`promise of ${name}`));
+          throw new Error(name);
+        });
+      }
+      socket.end('once');
+      for (let looks = 0; caught.length < 5 && looks < 500; looks++) await sleep(10);
+      await once(server.close(), 'close');
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const each of heard) process.on('uncaughtException', each);
+      for (const each of rejected) process.on('unhandledRejection', each);
+    }
+    const each = ['data', 'close'].flatMap((name) => [
+      name,
+      `promise of ${name}, unhandledRejection`,
+    ]);
+    assert.deepEqual(caught, ['connection', ...each]);
     await bed.settled();
   });
 

@@ -8,7 +8,7 @@
  *   failure.
  * - One that hangs (application-watch.ts) is killed, and started again like any other. Who ended,
  *   and why, is reported (incidents.ts).
- * - An application that stops itself (`ix.stop`) is not restarted.
+ * - An application that stops itself (`ix.stop`) is not restarted, also when it was not ready yet.
  *
  * Called by control/service/life.ts.
  */
@@ -38,8 +38,10 @@ export interface ApplicationProcess {
   readonly channel: Held;
   readonly outputs: readonly string[];
   readonly confined: Confined | undefined;
-  /** Ports it listens on; fails when it cannot start. */
+  /** Ports it listens on, none when it has stopped itself before; fails when it cannot start. */
   readonly ready: Promise<number[]>;
+  /** It has stopped itself: `ended` is on the way. */
+  readonly hasStopped: boolean;
   readonly ended: Promise<End>;
   stop(): Promise<void>;
   kill(): void;
@@ -114,9 +116,10 @@ function converse(
   };
   const child = begin(hear);
   const ended = child.ended.then((how): End => ({ how, ...said }));
-  ended.then(({ how }) =>
-    ready.reject(new DataplaneDiedError(`the application ended before it was ready (${how})`)),
-  );
+  ended.then(({ how, stopped }) => {
+    if (stopped !== undefined) ready.resolve([]);
+    ready.reject(new DataplaneDiedError(`the application ended before it was ready (${how})`));
+  });
   ready.promise.catch(() => {}); // nobody may be waiting
   return {
     ...{ pid: child.pid, channel: child.channel, outputs: child.outputs },
@@ -124,6 +127,9 @@ function converse(
       return child.confined;
     },
     ready: ready.promise,
+    get hasStopped() {
+      return said.stopped !== undefined;
+    },
     ended,
     stop: child.stop,
     kill: child.kill,
@@ -133,6 +139,8 @@ function converse(
 export interface Supervised {
   /** Of the first start. */
   readonly ports: number[];
+  /** It has stopped itself; `stopped` may be on the way. */
+  readonly hasStopped: boolean;
   /** Settles when the application has stopped itself. */
   readonly stopped: Promise<End>;
   readonly pid: number;
@@ -191,6 +199,10 @@ class Supervisor implements Supervised {
 
   get stopped(): Promise<End> {
     return this.#stopped.promise;
+  }
+
+  get hasStopped(): boolean {
+    return this.#current.hasStopped;
   }
 
   get pid(): number {

@@ -4,7 +4,8 @@
  * - `launch` replaces our descriptor numbers in the configuration by those that the child will
  *   have.
  * - `attached` settles when its drivers are bound and wait for `go`; `ready` when an inline
- *   application listens. Both fail with the reason when it ends before.
+ *   application listens, or has stopped itself before. Both fail with the reason when it ends
+ *   otherwise.
  * - One that does not answer `dropApplication` within APPLICATION_GONE_MS hangs: it is killed, and
  *   `ended` says why.
  * - `ended` settles when it is gone; by itself or because of `stop`.
@@ -60,6 +61,8 @@ export interface Dataplane {
   readonly confined: Confined | undefined;
   readonly attached: Promise<Attached>;
   readonly ready: Promise<Ready>;
+  /** The application has stopped itself: `ended` is on the way. */
+  readonly hasStopped: boolean;
   readonly ended: Promise<End>;
   /** Frames may flow. */
   go(): void;
@@ -140,9 +143,10 @@ function converse(
     if (parsed.success) hear(parsed.output);
   });
   const ended = child.ended.then((how): End => ({ how, ...said }));
-  ended.then(({ how }) =>
-    fail(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`)),
-  );
+  ended.then(({ how, stopped }) => {
+    if (stopped !== undefined) ready.resolve({ ports: [], nic: '' });
+    fail(new DataplaneDiedError(`the dataplane ended before it was ready (${how})`));
+  });
   for (const each of [attached, ready]) each.promise.catch(() => {}); // nobody may be waiting
   return {
     ...{ pid: child.pid, channel: child.channel, outputs: child.outputs },
@@ -151,6 +155,9 @@ function converse(
     },
     attached: attached.promise,
     ready: ready.promise,
+    get hasStopped() {
+      return said.stopped !== undefined;
+    },
     ended,
     go: () => child.write('go'),
     linkUp: () => child.write('link-up'),

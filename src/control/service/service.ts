@@ -46,6 +46,8 @@ export interface Service extends Ready {
   dataplane: Dataplane;
   /** Domain process only. */
   application: Supervised | undefined;
+  /** The application has stopped itself: `ended` is on the way. */
+  hasStopped: boolean;
   /**
    * Settles when it has ended although nobody asked it to: the application stopped itself; or the
    * dataplane died and is not, or cannot be, started again.
@@ -151,6 +153,9 @@ class Running implements Service {
   }
   get application(): Supervised | undefined {
     return this.#now().application;
+  }
+  get hasStopped(): boolean {
+    return (this.application ?? this.dataplane).hasStopped;
   }
   get ended(): Promise<End> {
     return this.#ended.promise;

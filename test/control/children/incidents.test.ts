@@ -187,7 +187,8 @@ class Puppet {
     const confined = undefined;
     const channel = { fd: 5, what: 'socket' };
     const promises = { ready: ready.promise, ended: ended.promise };
-    this.process = { pid, channel, outputs: [], confined, ...promises, stop, kill };
+    const state = { channel, outputs: [], confined, hasStopped: false };
+    this.process = { pid, ...state, ...promises, stop, kill };
   }
 }
 
