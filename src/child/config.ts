@@ -12,7 +12,7 @@
  */
 import * as v from 'valibot';
 import { COUNTERS_BYTES } from '../counters.ts';
-import { BATCH_MAX, QUOTA_NAMES } from '../limits.ts';
+import { BATCH_MAX, FLOW_INDEX_BITS, QUOTA_NAMES } from '../limits.ts';
 import { COPY_WISHES } from '../nic/drivers.ts';
 import { FLOW_GROUPS, FLOW_KEY_WORDS } from '../nic/flow-groups.ts';
 import { TOEPLITZ_KEY_MIN } from '../nic/toeplitz.ts';
@@ -137,6 +137,28 @@ export const Layout = v.object({
   calls: Segment,
   memory: Segment,
 });
+
+/**
+ * Where a thread's tables are, in bytes from its counters: for who may read the dataplane's memory
+ * (control/record/flows.ts).
+ */
+const Tables = v.object({
+  flows: count,
+  flowCount: v.pipe(count, v.maxValue(1 << FLOW_INDEX_BITS)),
+  retransmits: count,
+  /** IPv6 addresses of peers by token, and our own. */
+  destinations: count,
+  destinationCount: v.pipe(count, v.maxValue(1 << 24)),
+  addresses: count,
+});
+export type Tables = v.InferOutput<typeof Tables>;
+
+/** `form`: of their rows (tcp/flow-facts.ts); who knows another one does not read them. */
+export const TablesOfThreads = v.object({
+  form: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
+  threads: v.pipe(v.array(Tables), v.minLength(1), v.maxLength(64)),
+});
+export type TablesOfThreads = v.InferOutput<typeof TablesOfThreads>;
 
 /** Which thread a flow belongs to (nic/flow-groups.ts, nic/toeplitz.ts). */
 const octets = v.array(v.pipe(count, v.maxValue(255)));
@@ -312,6 +334,7 @@ export const DataplaneMessage = v.variant('type', [
     nic: said(256),
     /** One an AF_XDP socket. */
     copied: v.optional(v.pipe(v.array(Copied), v.maxLength(64))),
+    tables: v.optional(TablesOfThreads),
   }),
   /** Domain inline: the application listens. */
   v.object({

@@ -129,6 +129,16 @@ function addViews(program: Command): void {
     .action(async (counter: string | undefined, options) => {
       await (await import('./explain.ts')).explain(counter, options);
     });
+  program
+    .command('flows')
+    .description('print the connections of what is running here, with their state in TCP')
+    .argument('[name]', 'of a service, or its address')
+    .argument('[filter...]', 'src|dst|host ADDRESS[/N], sport|dport|port N, state NAME, thread N')
+    .option('--json', 'print JSON')
+    .action(async (name: string | undefined, filter: string[], options) => {
+      const words = name === undefined ? [] : [name, ...filter];
+      await (await import('./flows.ts')).flows(words, options);
+    });
 }
 
 /** What measures and tests, and needs no service. */

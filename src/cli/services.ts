@@ -3,7 +3,7 @@
  *
  * - Those with a control plane first, then orphans; only such as this user may see and read.
  *
- * Called by stat.ts and explain.ts.
+ * Called by stat.ts, explain.ts and flows.ts.
  */
 import { type Instance, isOurs, liveInstances, orphans } from '../control/record/instances.ts';
 import { readStatistics } from '../control/record/statistics.ts';

@@ -19,10 +19,17 @@
 import { Worker } from 'node:worker_threads';
 import { builtBeside } from '../built.ts';
 import { Channel, endWithParent, readConfig } from '../child/channel.ts';
-import type { Copied, DataplaneConfig, DataplaneMessage, ThreadState } from '../child/config.ts';
+import type {
+  Copied,
+  DataplaneConfig,
+  DataplaneMessage,
+  Tables,
+  ThreadState,
+} from '../child/config.ts';
 import { lockDown } from '../child/lock.ts';
 import { START_MS } from '../child/patience.ts';
 import { type HandoverParts, makeHandover } from '../nic/around/handover.ts';
+import { rowForm } from '../tcp/flow-facts.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
 import type { ElasticInput } from './worker.ts';
 
@@ -45,6 +52,7 @@ interface Attached {
   nic: string;
   /** Of an AF_XDP socket. */
   copied: Copied | undefined;
+  tables: Tables;
 }
 
 /** What the control plane tells every thread. */
@@ -99,11 +107,11 @@ function run(config: DataplaneConfig): void {
       if (attached.length < workers.length) return;
       attached.sort((a, b) => a.index - b.index);
       if (!locked(channel, config.lasting)) return;
-      const layouts = attached.map((a) => a.layout);
       waiting = setTimeout(() => nobodySaidGo(channel, startMs), startMs);
       const copied = attached.flatMap((a) => a.copied ?? []);
-      const { flows } = message;
-      channel.send({ type: 'attached', layouts, flows, nic: driverNames(), copied });
+      const said = { layouts: attached.map((a) => a.layout), nic: driverNames(), copied };
+      const tables = { form: rowForm(), threads: attached.map((a) => a.tables) };
+      channel.send({ type: 'attached', ...said, flows: message.flows, tables });
     } else if (message.type === 'ready') {
       readyCount += 1;
       if (readyCount === workers.length) channel.send({ ...message, nic: driverNames() });

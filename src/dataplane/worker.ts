@@ -21,6 +21,7 @@ import type { Nic } from '../nic/nic.ts';
 import { openNicFor, shareCountersFor } from './nics.ts';
 import { reporter, type WorkerInput } from './reports.ts';
 import { scheduleElastic } from './schedule.ts';
+import { tablesOf } from './tables.ts';
 import { type DataplaneThread, type NicParts, openThread } from './thread.ts';
 
 export interface ElasticInput extends WorkerInput<DataplaneConfig> {
@@ -92,7 +93,7 @@ function beforeExit(drop: () => void): void {
 }
 
 function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): void {
-  const { layout, limits, nic } = dataplane;
+  const { counters, layout, limits, nic, stack } = dataplane;
   parentPort?.on('message', (message: string | Uint8Array) => {
     if (typeof message !== 'string') {
       hear(message);
@@ -120,7 +121,8 @@ function listen<S extends Side>(dataplane: DataplaneThread<S>, go: () => void): 
   });
   const { name, copied } = nic;
   const flows = connectionsOf(limits);
-  say({ type: 'thread-attached', index, layout, flows, nic: name, copied });
+  const tables = tablesOf(counters, stack);
+  say({ type: 'thread-attached', index, layout, flows, nic: name, copied, tables });
 }
 
 async function startInline(): Promise<void> {

@@ -74,6 +74,8 @@ export class Flows {
   readonly base: number;
   /** (remote address, ports, local address) -> row. */
   readonly table: Table;
+  /** How often segments of flow 0 were sent again; beside the rows, since it is rarely touched. */
+  readonly retransmits: number;
   /** Flows with events to emit. */
   readonly ready: RowList;
   /** Flows with something to send. */
@@ -93,6 +95,7 @@ export class Flows {
     this.count = limits.flows;
     this.i32 = arena.i32;
     this.base = arena.carve('flows', limits.flows * ROW_BYTES) >> 2;
+    this.retransmits = arena.carve('retransmits', limits.flows * 4, 64) >> 2;
     this.table = new Table(arena, 'flow table', limits.flows, config.secret0, config.secret1);
     this.ready = new RowList(this.i32, TCB.readyNext, TCB.readyPrev, LIST.ready);
     this.output = new RowList(this.i32, TCB.outputNext, TCB.outputPrev, LIST.output);
@@ -143,7 +146,14 @@ export class Flows {
     i32[row + TCB.generation] = generation;
     i32[row + TCB.txHead] = i32[row + TCB.txTail] = i32[row + TCB.txNext] = -1;
     i32[row + TCB.listener] = -1;
+    i32[this.retransmits + flow] = 0;
     return row;
+  }
+
+  /** A segment was sent again. */
+  sentAgain(row: number): void {
+    const cell = this.retransmits + this.i32[row + TCB.flow]!;
+    this.i32[cell] = (this.i32[cell]! + 1) | 0;
   }
 
   /** Consumes a row that is in no list and in no table. */

@@ -53,6 +53,7 @@ const SPECIAL = FLAG.rexmit | FLAG.keepalive | FLAG.tailDue | FLAG.mtuProbe;
 const HELD_SEGMENTS_SHIFT = 3;
 
 export class Output {
+  readonly #flows: Flows;
   readonly #i32: Int32Array;
   readonly #list: RowList;
   readonly #clock: Clock;
@@ -85,6 +86,7 @@ export class Output {
     holdAckUs: number,
   ) {
     this.#holdAckUs = holdAckUs;
+    this.#flows = flows;
     this.#i32 = flows.i32;
     this.#list = flows.output;
     this.#clock = env.clock;
@@ -150,10 +152,15 @@ export class Output {
       this.#startTiming(row, next);
     } else {
       i32[row + TCB.flags] = (i32[row + TCB.flags]! & ~FLAG.timing) | FLAG.synLost;
-      this.#counters.bump(C_RETRANSMITS);
+      this.#sentAgain(row);
     }
     this.#lossTimer.sent(row);
     return true;
+  }
+
+  #sentAgain(row: number): void {
+    this.#counters.bump(C_RETRANSMITS);
+    this.#flows.sentAgain(row);
   }
 
   #startTiming(row: number, end: number): void {
@@ -235,7 +242,7 @@ export class Output {
     const { span, done } = this.#sendQueue;
     if (!this.#writer.send(row, start, flags, span, done, bytes)) return false;
     this.#recovery.resent(row, run, length);
-    this.#counters.bump(C_RETRANSMITS);
+    this.#sentAgain(row);
     i32[row + TCB.lastTxMs] = this.#clock.ms;
     this.#lossTimer.sent(row);
     return true;
@@ -280,7 +287,7 @@ export class Output {
     const flags = ACK | (isLast && length > 0 ? PSH : 0) | fin;
     const span = i32[row + TCB.txHead]!;
     if (!this.#writer.send(row, una, flags, span, i32[row + TCB.txHeadDone]!, length)) return false;
-    this.#counters.bump(C_RETRANSMITS);
+    this.#sentAgain(row);
     this.#lossTimer.sent(row);
     return true;
   }
@@ -376,7 +383,7 @@ export class Output {
       i32[row + TCB.sndMax] = next;
       if ((i32[row + TCB.flags]! & FLAG.timing) === 0) this.#startTiming(row, next);
       this.#counters.add(C_BYTES_OUT, length);
-    } else this.#counters.bump(C_RETRANSMITS);
+    } else this.#sentAgain(row);
     i32[row + TCB.flags] = i32[row + TCB.flags]! & ~FLAG.probe;
     i32[row + TCB.timers] = i32[row + TCB.timers]! & ~TIMER.persist;
     i32[row + TCB.lastTxMs] = this.#clock.ms;

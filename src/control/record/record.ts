@@ -8,7 +8,13 @@
  * - Who may be believed at all is state.ts's; what of it, instances.ts's.
  */
 import * as v from 'valibot';
-import { Ipv6Config, Layout, STATISTICS_BYTES, XdpState } from '../../child/config.ts';
+import {
+  Ipv6Config,
+  Layout,
+  STATISTICS_BYTES,
+  TablesOfThreads,
+  XdpState,
+} from '../../child/config.ts';
 import { Confined } from '../../confine/confine.ts';
 import { SPREAD_BY, STEERED_BY } from '../../nic/privileged/steering.ts';
 import { Held } from './descriptors.ts';
@@ -136,6 +142,8 @@ const Fields = v.object({
   /** Names of the counters in it, in order: a reader of another version prints the right names. */
   counters: v.pipe(v.array(word), v.maxLength(STATISTICS_BYTES / 8)),
   threads: v.pipe(count, v.minValue(1), v.maxValue(THREADS_MAX)),
+  /** Where the tables of its threads are, while it serves (flows.ts). */
+  tables: v.optional(TablesOfThreads),
   /** Lasting services, while they serve. */
   estate: v.optional(Estate),
 });

@@ -37,14 +37,20 @@ function whereIs(instance: Instance): { process: ProcessName; fd: number } {
   return { process: dataplane, fd: estate.statistics.fd };
 }
 
+/** The segment, as it can be opened. */
+export function statisticsPath(instance: Instance): string {
+  const { process, fd } = whereIs(instance);
+  return `/proc/${process.pid}/fd/${fd}`;
+}
+
 /**
  * What is behind that number may be anything. Nothing that opening would wait for is opened; only
  * memory that nobody can make smaller is read; and the process was who it should be when we had
  * opened it, so that it was before.
  */
 function openStatistics(instance: Instance): number {
-  const { process, fd: number } = whereIs(instance);
-  const path = `/proc/${process.pid}/fd/${number}`;
+  const { process } = whereIs(instance);
+  const path = statisticsPath(instance);
   if (!statSync(path).isFile()) throw new Error('no file');
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const seals = sys.syscall(SYS.fcntl, fd, F_GET_SEALS);

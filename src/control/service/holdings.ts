@@ -247,7 +247,8 @@ export function noteChild(
 /** A dataplane has ended: nothing to adopt until the next one serves. Whatever fails is said. */
 export function noteEnd(instance: Instance): void {
   settleStatistics(instance);
-  for (const gone of ['dataplane', 'application', 'estate'] as const) delete instance[gone];
+  const ended = ['dataplane', 'application', 'estate', 'tables'] as const;
+  for (const gone of ended) delete instance[gone];
   instance.ports = [];
   recordOrSay(instance);
 }

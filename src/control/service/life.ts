@@ -125,6 +125,7 @@ export async function startLife(
   starting?.catch(() => {}); // awaited below, or the dataplane's failure comes first
   const attached = await within(sealed, 'the dataplane', 'attached', startMs);
   if (attachment) instance.xdp = xdpStateOf(attachment, attached.copied ?? []);
+  if (attached.tables) instance.tables = attached.tables;
   drivers.enable();
   dataplane.go();
   // Domain process: `ready` only fails, when the dataplane ends before the application listens.

@@ -83,6 +83,11 @@ export class Destinations {
     this.#i32.fill(0, this.#heads, this.#heads + heads);
   }
 
+  /** Tokens are 1 to this. */
+  get count(): number {
+    return this.#idle.nodes;
+  }
+
   /** Word index of a token's address: four words. */
   wordsOf(token: number): number {
     return this.#rows + (token << ROW_SHIFT);
