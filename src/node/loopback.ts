@@ -23,6 +23,8 @@ import { isAny } from './ports.ts';
 import { calledBack } from './ticks.ts';
 
 const LOOP_BYTES = 262_144;
+/** Most bytes of a character in UTF-8 for each unit of a JavaScript string. */
+const UTF8_MAX = 3;
 /** Most bytes that are told at a time, as the kernel's reads. */
 const TOLD_BYTES = 65_536;
 
@@ -75,14 +77,15 @@ class End implements Conduit {
   }
 
   write(bytes: Uint8Array, from: number): number {
-    const taken = Math.min(bytes.length - from, LOOP_BYTES - this.#onTheWay);
+    const room = Math.max(0, LOOP_BYTES - this.#onTheWay);
+    const taken = Math.min(bytes.length - from, room);
     if (taken < bytes.length - from) this.#isShort = true;
     if (taken > 0) this.#give(Buffer.from(bytes.subarray(from, from + taken)));
     return taken;
   }
 
   writeText(text: string, encoding: TextEncoding): number {
-    if (this.#onTheWay > 0) return -1;
+    if (text.length * UTF8_MAX > LOOP_BYTES - this.#onTheWay) return -1;
     const bytes = Buffer.from(text, encoding);
     this.#give(bytes);
     return bytes.length;

@@ -7,8 +7,11 @@
  * - The stacks take their turns from the event loop, as the runner gives them. Their time is real,
  *   but no look at it is more than LOOK_MAX_US behind the last: a busy machine is no slow network.
  * - `close` asserts that nothing is held any more: no connection, no frame, no span.
+ * - Its own timer holds the event loop unless it is told not to (`holds`): then a program over it
+ *   ends as it would in the product.
  */
 import assert from 'node:assert/strict';
+import { ipv6ConfigOf } from '../../sim/address.ts';
 import { Arena } from '../../src/arena/arena.ts';
 import type { Clock } from '../../src/arena/clock.ts';
 import type { Frames } from '../../src/arena/frames.ts';
@@ -30,12 +33,14 @@ import { Network } from '../../src/node/network.ts';
 
 export const SERVER = '10.77.0.2';
 export const CLIENT = '10.77.0.1';
+/** Of a bed with IPv6. */
+export const SERVER6 = 'fd77::a4d:2';
 const PREFIX_LENGTH = 24;
 const CLIENT_WORD = 0x0a4d0001;
 const HEADROOM = 256;
 const SMALL_BYTES = 24 * 2 ** 20;
 const ROUNDS_MAX = 64;
-const WAIT_MAX_US = 50_000;
+export const WAIT_MAX_US = 50_000;
 const LOOK_MAX_US = 1000;
 /** How long `settled` waits for both ends, in looks. */
 const LOOKS_MAX = 3000;
@@ -97,11 +102,16 @@ class WireNic implements Nic {
 /** What both stacks take for the time. */
 class Time {
   us = 0;
+  readonly #lookMaxUs: number;
   #seenUs = performance.now() * 1000;
+
+  constructor(lookMaxUs: number) {
+    this.#lookMaxUs = lookMaxUs;
+  }
 
   look(): void {
     const nowUs = performance.now() * 1000;
-    this.us += Math.min(LOOK_MAX_US, nowUs - this.#seenUs);
+    this.us += Math.min(this.#lookMaxUs, nowUs - this.#seenUs);
     this.#seenUs = nowUs;
   }
 
@@ -111,7 +121,7 @@ class Time {
   }
 }
 
-function openHost(index: number, time: Time, wake: () => void) {
+function openHost(index: number, { isIpv6 }: BedOptions, time: Time, wake: () => void) {
   const limits = { ...limitsFor({ flows: 4096, applicationMiB: 64 }), receiveFrames: 8192 };
   const frameBytes = (limits.receiveFrames + limits.transmitFrames) * (2048 + 64);
   const arena = new Arena(frameBytes + limits.applicationBytes + SMALL_BYTES);
@@ -121,6 +131,7 @@ function openHost(index: number, time: Time, wake: () => void) {
   const config = {
     ...{ address: CLIENT_WORD + index, prefixLength: PREFIX_LENGTH, gateway: 0 },
     ...{ secret0: 11 + index, secret1: 13, wireKey: [11 + index, 13, 17, 19] as const },
+    ...(isIpv6 && { ipv6: ipv6ConfigOf(index) }),
   };
   const stacked = raiseStack({ ...ground, nic, config });
   const layout = carveLayout(ground);
@@ -136,6 +147,15 @@ function openHost(index: number, time: Time, wake: () => void) {
 
 type Host = ReturnType<typeof openHost>;
 
+export interface BedOptions {
+  /** Each end also has fd77::a4d:N; default: no. */
+  readonly isIpv6?: boolean;
+  /** It holds the event loop; default: yes. */
+  readonly holds?: boolean;
+  /** Most that its time goes on between two looks at it; default: LOOK_MAX_US. */
+  readonly lookMaxUs?: number;
+}
+
 export class Bed {
   readonly server: Host;
   readonly client: Host;
@@ -145,12 +165,16 @@ export class Bed {
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
   readonly #run = () => this.#pump();
-  readonly #time = new Time();
+  readonly #time: Time;
 
-  constructor() {
+  readonly #holds: boolean;
+
+  constructor(options: BedOptions = {}) {
+    this.#holds = options.holds ?? true;
+    this.#time = new Time(options.lookMaxUs ?? LOOK_MAX_US);
     const wake = (): void => this.#soon();
-    this.client = openHost(0, this.#time, wake);
-    this.server = openHost(1, this.#time, wake);
+    this.client = openHost(0, options, this.#time, wake);
+    this.server = openHost(1, options, this.#time, wake);
     this.client.nic.peer = this.server.nic;
     this.server.nic.peer = this.client.nic;
     this.#hosts = [this.client, this.server];
@@ -181,6 +205,7 @@ export class Bed {
     );
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#run, Math.min(...due) / 1000);
+    if (!this.#holds) this.#timer.unref();
   }
 
   start(): void {

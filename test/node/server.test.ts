@@ -5,7 +5,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { after, describe, test } from 'node:test';
 import { CLIENT, layBed, SERVER } from './bed.ts';
-import { connected, serve, sleep, textOf } from './serving.ts';
+import { connected, digest, digestOf, serve, sleep, textOf } from './serving.ts';
+
+const MEGABYTES = 10 * 2 ** 20;
 
 const bed = layBed();
 after(() => bed.close());
@@ -281,6 +283,25 @@ describe('order', () => {
 });
 
 describe('loopback', () => {
+  test('textOfTenMegabytes_bytesBehindIt_oneWritev_allArrive', async () => {
+    const text = 'é'.repeat(MEGABYTES / 2);
+    const bytes = Buffer.alloc(MEGABYTES, 7);
+    const { port, close } = await serve(
+      {},
+      (socket) => {
+        socket.cork();
+        socket.write(text);
+        socket.end(bytes);
+        socket.uncork();
+      },
+      '127.0.0.1',
+    );
+    const [length, hash] = await digestOf(net.connect(port, '127.0.0.1'));
+    assert.equal(length, 2 * MEGABYTES);
+    assert.equal(hash, digest(Buffer.concat([Buffer.from(text), bytes])));
+    await close();
+  });
+
   test('ownAddresses_stayInTheThread_refusedAndReset', async () => {
     const { port, close } = await serve({ allowHalfOpen: true }, echo, '127.0.0.1');
     const bytes = Buffer.alloc(2 ** 21, 'loop');
