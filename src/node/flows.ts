@@ -10,8 +10,8 @@
  *
  * Made by program.ts, and by tests. Read first: src/libix/connection.ts, conduit.ts.
  */
-import { CODE, MAPPED_V4 } from '../gate/abi.ts';
-import type { Connection, Handlers, Ix, ListenOptions } from '../libix/index.ts';
+import { CODE } from '../gate/abi.ts';
+import type { Connection, Handlers, Ix } from '../libix/index.ts';
 import type {
   Above,
   BindWish,
@@ -22,6 +22,7 @@ import type {
   Listening,
   TextEncoding,
 } from './conduit.ts';
+import { Ear } from './ear.ts';
 import { EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, errnoOfDead } from './errno.ts';
 import { isAny } from './ports.ts';
 import { calledBack, fatal, tick } from './ticks.ts';
@@ -131,17 +132,13 @@ class Flow implements Conduit {
 
 const flowOf = (c: Connection): Flow | undefined => c.state as Flow | undefined;
 
-/** Whom a listener on no address in particular lets in. */
-function acceptOf({ family, isOnly6 }: BindWish): Pick<ListenOptions, 'accept'> {
-  if (family === 6 && !isOnly6) return {};
-  return { accept: ({ local }) => (local[2] === MAPPED_V4) === (family === 4) };
-}
-
 export class Flows implements Carrier {
   readonly #ix: Ix;
   readonly #scratch: Scratch;
   readonly #memory: Buffer;
   readonly #handlers: Handlers;
+  /** By address, or any, and port. */
+  readonly #ears = new Map<string, Ear>();
 
   constructor(ix: Ix) {
     this.#ix = ix;
@@ -185,23 +182,36 @@ export class Flows implements Carrier {
   }
 
   listen(at: BindWish, backlog: number, knocked: Knocked): Listening {
-    const { address, port } = at;
-    const opened = (c: Connection): void => this.#accepted(c, knocked);
-    const told = (status: number): void => calledBack(() => knocked.listening(status));
-    const listener = this.#ix.listen(
-      port,
-      { ...this.#handlers, opened },
+    const key = `${isAny(at.address) ? '*' : at.address} ${at.port}`;
+    const known = this.#ears.get(key);
+    if (known !== undefined) return known.join(at, knocked);
+    const ear = new Ear(() => this.#forget(key, ear));
+    this.#ears.set(key, ear);
+    const listening = ear.join(at, knocked);
+    ear.listener = this.#ix.listen(
+      at.port,
+      { ...this.#handlers, opened: (c) => this.#accepted(c, ear) },
       {
-        ...(isAny(address) ? acceptOf(at) : { address }),
+        ...(isAny(at.address) ? {} : { address: at.address }),
+        accept: (knock) => ear.hears(knock),
         backlog,
-        listening: () => told(0),
-        refused: ({ result }) => told(STATUS_OF[result] ?? EINVAL),
+        listening: () => ear.answered(0),
+        refused: ({ result }) => {
+          this.#forget(key, ear);
+          ear.answered(STATUS_OF[result] ?? EINVAL);
+        },
       },
     );
-    return { isUp: false, close: () => listener.close() };
+    return listening;
   }
 
-  #accepted(c: Connection, knocked: Knocked): void {
+  #forget(key: string, ear: Ear): void {
+    if (this.#ears.get(key) === ear) this.#ears.delete(key);
+  }
+
+  #accepted(c: Connection, ear: Ear): void {
+    const knocked = ear.whose(c.localAddress);
+    if (knocked === undefined) return void c.abort();
     c.readsWhileBlocked = true;
     const flow = new Flow(this.#scratch, c);
     c.state = flow;

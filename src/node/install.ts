@@ -48,9 +48,12 @@ function listenWith(network: Network, server: Prototype): void {
       const handle = new Handle(network);
       const any = network.hasIpv6 ? '::' : '0.0.0.0';
       const at = address || any;
+      const is6 = family === 6 || at.includes(':');
       // What bind answers is told by the handle's listen, and becomes Node's own error.
-      if (family === 6 || at.includes(':')) handle.bind6(at, port, flags);
+      if (is6) handle.bind6(at, port, flags);
       else handle.bind(at, port, flags);
+      // Node takes what it says of the server, also in errors, from these.
+      if (!address) [args[0], args[2]] = [at, is6 ? 6 : 4];
       this['_handle'] = handle;
     }
     const answer = listen.apply(this, args);

@@ -219,8 +219,14 @@ export class Loopback implements Carrier {
     return { isUp: true, close };
   }
 
+  /** Of several (`reusePort`) each in turn. */
   #find(to: Endpoint): Listener | undefined {
-    return this.#listeners.get(to.port)?.find(({ at }) => hears(at, to));
+    const all = this.#listeners.get(to.port) ?? [];
+    const found = all.find(({ at }) => hears(at, to));
+    if (found !== undefined && all.length > 1) {
+      this.#listeners.set(to.port, [...all.filter((each) => each !== found), found]);
+    }
+    return found;
   }
 
   connect(to: Endpoint, localPort: number, above: Above): Conduit {

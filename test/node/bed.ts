@@ -177,7 +177,7 @@ export class Bed {
     this.server = openHost(1, options, this.#time, wake);
     this.client.nic.peer = this.server.nic;
     this.server.nic.peer = this.client.nic;
-    this.#hosts = [this.client, this.server];
+    this.#hosts = [this.server, this.client];
   }
 
   #soon(): void {

@@ -57,6 +57,16 @@ describe('listening', () => {
     await bed.settled();
   });
 
+  test('portInUse_noAddressAskedFor_errorNamesTheAddressThatIsTaken', async () => {
+    const first = await serve({}, echo, null);
+    const { address, code, message } = await errorOf(net.createServer().listen(first.port));
+    assert.deepEqual([address, code], ['0.0.0.0', 'EADDRINUSE']);
+    assert.ok(message?.toString().endsWith(` 0.0.0.0:${first.port}`));
+    const { _connectionKey } = first.server as unknown as { _connectionKey: string };
+    assert.equal(_connectionKey, '4:0.0.0.0:0');
+    await first.close();
+  });
+
   test('portOfLibixItself_inUse_errorComesInsteadOfListening', async () => {
     const handlers = { received: (_c: unknown, _offset: number, length: number) => length };
     const taken = bed.server.ix.listen(5055, handlers, { address: SERVER });

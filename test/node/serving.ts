@@ -13,10 +13,10 @@ export interface Serving {
 export async function serve(
   options: net.ServerOpts,
   listener?: (socket: net.Socket) => void,
-  host = SERVER,
+  host: string | null = SERVER,
 ): Promise<Serving> {
   const server = net.createServer(options, listener);
-  server.listen(0, host);
+  server.listen({ port: 0, ...(host !== null && { host }) });
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
   const close = async (): Promise<void> => {
