@@ -8,10 +8,10 @@
  *   (memcached drops the padding in that case, so its answer depends on how fast the client reads;
  *   ours does not.)
  *
- * Called by commands.ts. Read first: memcached.c `do_add_delta`.
+ * Called by commands.ts and meta-change.ts. Read first: memcached.c `do_add_delta`.
  */
 import type { Memory } from './host.ts';
-import { EXPTIME, fitsChunk, KEY_START } from './layout.ts';
+import { EXPTIME, fitsChunk, KEY_BINARY, KEY_START, META } from './layout.ts';
 import type { Numbers } from './numbers.ts';
 import { NO_MEMORY, type Store } from './store.ts';
 import { Writer } from './writer.ts';
@@ -27,6 +27,8 @@ export class Arithmetic {
   /** The result of the last `change`: halves of a 64-bit number. */
   lo = 0;
   hi = 0;
+  /** The item that has it: another one than before, perhaps. */
+  item = 0;
   readonly #memory: Memory;
   readonly #store: Store;
   readonly #numbers: Numbers;
@@ -66,6 +68,7 @@ export class Arithmetic {
     }
     this.#write(item, digits, length);
     store.renewCas(item);
+    this.item = item;
     return DONE;
   }
 
@@ -79,6 +82,8 @@ export class Arithmetic {
       store.release(old);
       return OUT_OF_MEMORY;
     }
+    const { i32 } = this.#memory;
+    i32[(item >> 2) + META] = i32[(item >> 2) + META]! | (i32[(old >> 2) + META]! & KEY_BINARY);
     const writer = this.#writer;
     writer.begin(item);
     const isWhole =
@@ -86,6 +91,7 @@ export class Arithmetic {
       writer.fill(SPACE, length - digits) &&
       writer.finish();
     if (isWhole) store.replace(old, item);
+    this.item = item;
     store.settle(item);
     store.release(old);
     return isWhole ? DONE : OUT_OF_MEMORY;

@@ -12,7 +12,7 @@ import { CLASS_COUNT, COUNT } from './counters.ts';
 import type { Dump } from './dump.ts';
 import type { KvConnection, Memory } from './host.ts';
 import { ACTIVE, CLASS_MASK, FETCHED, KEY_MAX, META } from './layout.ts';
-import { type Line, VERB } from './line.ts';
+import { type Line, VERB, WORDS_MAX } from './line.ts';
 import type { Numbers } from './numbers.ts';
 import { REPLY, type Replies } from './replies.ts';
 import type { StatsReport } from './stats.ts';
@@ -211,7 +211,7 @@ export class Commands {
 
   /** A browser or a proxy check gets the connection closed, as from memcached. */
   #unknown(c: KvConnection, record: number, line: Line): void {
-    if (line.count > 0 && line.count <= 8 && line.begins(line.count - 1, HTTP)) {
+    if (line.count > 0 && line.count <= WORDS_MAX && line.begins(line.count - 1, HTTP)) {
       return this.#replies.end(c, record);
     }
     this.#replies.say(c, record, REPLY.error);

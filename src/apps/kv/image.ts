@@ -15,6 +15,7 @@ import {
   KEY_MASK,
   KEY_SHIFT,
   KEY_START,
+  LENGTH_MASK,
   META,
   TAIL_BYTES,
 } from './layout.ts';
@@ -113,7 +114,7 @@ export class Images {
   }
 
   dataLengthOf(item: number): number {
-    return this.#i32[(item >> 2) + DATA_LENGTH]!;
+    return this.#i32[(item >> 2) + DATA_LENGTH]! & LENGTH_MASK;
   }
 
   /** Bytes of header and image. */

@@ -1,5 +1,6 @@
 /**
- * kv: a memcached-compatible store (ASCII protocol of memcached 1.6.18) as an IX application.
+ * kv: a memcached-compatible store (classic commands of memcached 1.6.18, meta commands of 1.6.45)
+ * as an IX application.
  *
  *     ix serve kv [-m 64] [--port 11211] [idle_timeout=0]
  *
@@ -12,9 +13,9 @@
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
- * refusals / commands / stats / dump, replies; store (items by key), eviction, crawler,
- * crawl-timer, evacuation, arithmetic; uploads, writer, pieces; table, lru, slabs, image, layout
- * (memory); clock, numbers, hash.
+ * refusals / commands / stats / dump, meta and its parts (base64 among them), replies; store (items
+ * by key), eviction, crawler, crawl-timer, evacuation, arithmetic; uploads, writer, pieces; table,
+ * lru, slabs, image, layout (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
 import { VALUES_MIB_MAX } from '../../limits.ts';
@@ -30,6 +31,7 @@ import type { KvHandlers, KvHost, Memory } from './host.ts';
 import { Images } from './image.ts';
 import { MEBIBYTE, PAGE_BYTES } from './layout.ts';
 import { Line } from './line.ts';
+import { Meta } from './meta.ts';
 import { Numbers } from './numbers.ts';
 import { Protocol } from './protocol.ts';
 import { COUNTED, Records } from './records.ts';
@@ -56,7 +58,7 @@ const TICK_US = 1_000_000;
  */
 const spareFlows = (flows: number): number => Math.min(64, flows >> 4 || (flows > 1 ? 1 : 0));
 /** Constant answers and scratch space. */
-const SMALL_BYTES = 8192;
+const SMALL_BYTES = 16_384;
 
 export class KvOptionError extends Error {
   readonly code = 'KV_OPTION';
@@ -135,6 +137,8 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const held = new HeldKeys(memory, records, host.alloc(lineBytes, 64), lineBytes);
   const refusals = new Refusals(memory.u8, counts, replies, records, numbers);
   const updates = new Updates(memory, store, replies, records, numbers, refusals);
+  const served = { host, memory, store, replies, records, numbers, refusals, updates };
+  const meta = new Meta({ ...served, arithmetic });
   const watch = new Watch(records, store, updates, idleSeconds);
   const protocol = new Protocol({
     u8: memory.u8,
@@ -143,7 +147,7 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     replies,
     retrieval: new Retrieval(memory, store, replies, records, numbers, held),
     updates,
-    refusals,
+    meta,
     commands: new Commands({ memory, store, replies, numbers, arithmetic, stats, dump }),
     counts,
   });

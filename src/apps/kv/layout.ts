@@ -7,7 +7,8 @@
  * - A large item is CHAINED: its first chunk is followed by *pieces*, all of one size, which hold
  *   the rest of the data (pieces.ts). A hit is one send for each.
  * - An item's name is its byte offset in the arena (8-byte aligned, > 0); 0 is "none".
- * - `META` packs class, key length and where data starts in the image with the state bits.
+ * - `META` packs class, key length and where data starts in the image with the state bits; what
+ *   the meta protocol knows of an item is in bits that were free, and costs no memory.
  * - An item is freed when it is not LINKED and nobody holds a reference: a send that is not
  *   acknowledged yet, or the connection that is filling it.
  *
@@ -27,13 +28,26 @@ export const REFS = 5;
 export const EXPTIME = 6;
 export const CAS_LO = 7;
 export const CAS_HI = 8;
+/** Bytes of data, and above them the flush epoch in which the item was linked (store.ts). */
 export const DATA_LENGTH = 9;
-/** Second at which it was last put at the head of its LRU list. */
+/**
+ * Second at which it was last put at the head of its LRU list, or was hit for the first time then.
+ */
 export const TIME = 10;
 export const HEADER_BYTES = 44;
 
-/** META: class 0-7, key length 8-15, start of data in the image 16-24, then the state. */
-export const CLASS_MASK = 0xff;
+export const LENGTH_MASK = 0x1fffff;
+export const EPOCH_SHIFT = 21;
+export const EPOCHS: number = 2 ** (32 - EPOCH_SHIFT);
+
+/**
+ * META: class 0-5, key length 8-15, start of data in the image 16-24; the other bits are state.
+ */
+export const CLASS_MASK = 0x3f;
+/** Marked as out of date by a client: still served, with a word to say so. */
+export const STALE = 1 << 6;
+/** Somebody was told that it is his to renew the item. */
+export const WON = 1 << 7;
 export const KEY_SHIFT = 8;
 export const KEY_MASK = 0xff;
 export const DATA_SHIFT = 16;
@@ -50,6 +64,8 @@ export const FREE = 1 << 28;
 export const CHAINED = 1 << 29;
 /** The chunk is a piece of an item, not an item. */
 export const PIECE = 1 << 30;
+/** The key came in base64, and is told in base64 by the meta protocol. */
+export const KEY_BINARY = 1 << 31;
 
 /** `VALUE ` stands before the key. */
 export const KEY_START = HEADER_BYTES + 6;
@@ -84,6 +100,7 @@ export const LINK_BYTES = 8;
  * digits of length + CRLF.
  */
 const IMAGE_TEXT_MAX = 6 + KEY_MAX + 1 + 10 + 1 + 7 + CRLF_BYTES;
+assert(ITEM_SIZE_MAX <= LENGTH_MASK, 'kv: a length fits below its epoch');
 assert(
   HEADER_BYTES + IMAGE_TEXT_MAX + LINK_BYTES < PIECE_CHUNK_BYTES,
   'kv: the text before the data is in the first chunk',

@@ -15,8 +15,8 @@ import { KEY_MAX } from './layout.ts';
 const LF = 10;
 const CR = 13;
 const SPACE = 32;
-/** The longest command has 7 words. */
-export const WORDS_MAX = 8;
+/** The longest classic command has 7 words, a meta command 20. */
+export const WORDS_MAX = 24;
 
 /** Verbs, as small integers. */
 export const VERB = {
@@ -141,12 +141,12 @@ export class Line {
     return true;
   }
 
-  /** Whether word `index` (below 8) is this text, given as bytes. */
+  /** Whether word `index` (below WORDS_MAX) is this text, given as bytes. */
   is(index: number, text: Uint8Array): boolean {
     return this.lengths[index] === text.length && this.begins(index, text);
   }
 
-  /** Whether word `index` (below 8) begins with this text. */
+  /** Whether word `index` (below WORDS_MAX) begins with this text. */
   begins(index: number, text: Uint8Array): boolean {
     if (this.lengths[index]! < text.length) return false;
     const start = this.starts[index]!;

@@ -1,5 +1,5 @@
 /**
- * memcached's ASCII protocol, from bytes to commands.
+ * memcached's ASCII protocols, classic and meta, from bytes to commands.
  *
  * - `received` takes bytes where they lie in the receive pool and consumes whole lines, whole keys
  *   of a long get line, and values as they come, in any fragmentation. What it leaves is a line
@@ -19,6 +19,7 @@ import type { Commands } from './commands.ts';
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection } from './host.ts';
 import { type Line, VERB } from './line.ts';
+import type { Meta } from './meta.ts';
 import {
   CLOSED,
   COMMAND,
@@ -33,7 +34,6 @@ import {
   SWALLOW_LINE,
   VALUE,
 } from './records.ts';
-import type { Refusals } from './refusals.ts';
 import { REPLY, type Replies } from './replies.ts';
 import type { Retrieval } from './retrieval.ts';
 import type { Updates } from './updates.ts';
@@ -60,7 +60,7 @@ const C_READ = COUNT.bytes_read;
 const C_BINARY = COUNT.binary_refused;
 /** The magic byte of a request in the binary protocol; no command of this one begins with it. */
 const BINARY_REQUEST = 0x80;
-const META_SET = Uint8Array.from(Buffer.from('ms'));
+const META_LETTERS = 2;
 
 export interface ProtocolParts {
   u8: Uint8Array;
@@ -69,7 +69,7 @@ export interface ProtocolParts {
   replies: Replies;
   retrieval: Retrieval;
   updates: Updates;
-  refusals: Refusals;
+  meta: Meta;
   commands: Commands;
   counts: Counts;
 }
@@ -81,7 +81,7 @@ export class Protocol {
   readonly #replies: Replies;
   readonly #retrieval: Retrieval;
   readonly #updates: Updates;
-  readonly #refusals: Refusals;
+  readonly #meta: Meta;
   readonly #commands: Commands;
   readonly #counts: Counts;
   /** A request that is here in full found no room for its answer: nothing has happened yet. */
@@ -94,7 +94,7 @@ export class Protocol {
     this.#replies = parts.replies;
     this.#retrieval = parts.retrieval;
     this.#updates = parts.updates;
-    this.#refusals = parts.refusals;
+    this.#meta = parts.meta;
     this.#commands = parts.commands;
     this.#counts = parts.counts;
   }
@@ -196,8 +196,10 @@ export class Protocol {
       this.#replies.say(c, record, R_ERROR);
     } else if (verb >= V_SET && verb <= V_CAS) {
       this.#updates.begin(c, record, verb, line, end - line.next);
-    } else if (verb === V_UNKNOWN && line.is(0, META_SET)) this.#refusals.meta(c, record, line);
-    else this.#commands.run(c, record, verb, line);
+    } else if (verb === V_UNKNOWN && line.lengths[0] === META_LETTERS) {
+      this.#isRefused = !this.#meta.run(c, record, line, end - line.next);
+      if (this.#isRefused) return at;
+    } else this.#commands.run(c, record, verb, line);
     return line.next;
   }
 

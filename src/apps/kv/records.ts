@@ -8,8 +8,8 @@
 export const MODE = 0;
 /** The verb whose value or keys are being read. */
 export const VERB_WORD = 1;
-/** 1: noreply. */
-export const QUIET = 2;
+/** How the value is to be stored, and answered: bits, below. */
+export const HOW = 2;
 /** The item being filled. */
 export const ITEM = 3;
 /** Bytes still to come: of the value and its CRLF, or of what is swallowed. */
@@ -30,12 +30,12 @@ export const ROOM = 11;
 /** Swallowing: the reply that is due when all is swallowed, + 1; 0: none (it was given at once). */
 export const DUE = 12;
 /**
- * An answer half sent: the item (with a reference), the chunk that goes on, and whether END
- * follows.
+ * An answer half sent: the item (with a reference), and the chunk that goes on.
  */
 export const SENT_ITEM = 13;
 export const SENT_CHUNK = 14;
-export const SENT_LAST = 15;
+/** What follows its last byte of data: how many bytes of the tail. */
+export const SENT_TAIL = 15;
 /**
  * Of an upload: bytes of memory it holds (0: not one), its neighbours (record + 1), last progress.
  */
@@ -63,7 +63,25 @@ export const DUMP_BUCKET = 30;
 export const DUMP_DONE = 31;
 export const DUMP_LOW = 32;
 export const DUMP_HIGH = 33;
+/** 64 bits: the cas that a stored item shall get. */
+export const NEW_LO = 34;
+export const NEW_HI = 35;
 const WORDS = 40;
+
+/** HOW, 0 for a plain classic command: no answer if it succeeds (classic: none at all). */
+export const QUIET = 1;
+/** It is a meta command (meta-set.ts). */
+export const META_FORM = 2;
+/** The key is told in base64. */
+export const IN_BASE64 = 4;
+/** An older cas stores a value that is out of date. */
+export const MAY_BE_STALE = 8;
+/** The item gets the cas in NEW_LO and NEW_HI. */
+export const HAS_NEW_CAS = 16;
+/** Appending to nothing makes an item. */
+export const VIVIFY = 32;
+/** append and prepend: the item must have the cas in LO and HI. */
+export const HAS_CAS = 64;
 
 /** Reading a command line. */
 export const COMMAND = 0;

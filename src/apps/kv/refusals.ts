@@ -7,11 +7,11 @@
  *   or too many: an empty key, or one with a blank in it, has moved the number.
  * - memcached 1.6.18 reads such a block as commands, so that whoever chooses a value or a key may
  *   choose commands. The line's own answer is memcached's.
- * - `ms` of the meta protocol, which is not spoken here, has a block as well.
+ * - So it is for `ms`, whose flags begin with a letter: where one does not, the key had a blank.
  * - What comes behind as many bytes as the line says is the next command, whatever the client
  *   meant.
  *
- * Called by updates.ts and protocol.ts with a complete line. Read first: memcached's
+ * Called by updates.ts and meta-set.ts with a complete line. Read first: memcached's
  * doc/protocol.txt.
  */
 import { COUNT, type Counts } from './counters.ts';
@@ -69,7 +69,7 @@ export class Refusals {
   }
 
   /** An `ms` line. */
-  meta(c: KvConnection, record: number, line: Line): void {
+  meta(c: KvConnection, record: number, line: Line, reply: number): void {
     const { starts, lengths } = line;
     let length = -1;
     if (line.count > META_LENGTH_WORD) {
@@ -79,7 +79,7 @@ export class Refusals {
     for (let i = META_LENGTH_WORD + 1; i < count; i++) {
       if (!isLetter(this.#u8[starts[i]!]!)) length = -1;
     }
-    this.#replies.say(c, record, R_ERROR);
+    this.#replies.say(c, record, reply);
     this.#drop(c, record, length);
   }
 

@@ -23,6 +23,7 @@ import {
   DATA_MASK,
   DATA_SHIFT,
   HEADER_BYTES,
+  LENGTH_MASK,
   META,
   TAIL_BYTES,
 } from './layout.ts';
@@ -36,7 +37,7 @@ import {
   type Records,
   SENT_CHUNK,
   SENT_ITEM,
-  SENT_LAST,
+  SENT_TAIL,
   TAKEN,
   UNREAD,
 } from './records.ts';
@@ -62,12 +63,26 @@ const LINES = {
   badExptime: 'CLIENT_ERROR invalid exptime argument',
   badDelta: 'CLIENT_ERROR invalid numeric delta argument',
   badDelete: 'CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]',
+  badKey: 'CLIENT_ERROR error decoding key',
+  duplicateFlag: 'CLIENT_ERROR duplicate flag',
+  invalidFlag: 'CLIENT_ERROR invalid flag',
+  badFlags: 'CLIENT_ERROR invalid or duplicate flag',
+  manyFlags: 'CLIENT_ERROR options flags are too long',
+  badToken: 'CLIENT_ERROR bad token in command line format',
+  badDeltaToken: 'CLIENT_ERROR invalid numeric delta value',
+  badInitialToken: 'CLIENT_ERROR invalid numeric initial value',
+  badSetMode: 'CLIENT_ERROR invalid mode for ms M token',
+  badArithmeticMode: 'CLIENT_ERROR invalid mode for ma M token',
+  longOpaque: 'CLIENT_ERROR opaque token too long',
+  metaNoop: 'MN',
+  metaMiss: 'EN',
   badDetail: 'CLIENT_ERROR usage: stats detail on|off|dump',
   badSlab: 'CLIENT_ERROR Illegal slab id',
   nonNumeric: 'CLIENT_ERROR cannot increment or decrement non-numeric value',
   tooLarge: 'SERVER_ERROR object too large for cache',
   noMemory: 'SERVER_ERROR out of memory storing object',
   noMemoryIncr: 'SERVER_ERROR out of memory',
+  noMemoryNew: 'SERVER_ERROR Out of memory allocating new item',
   shutdown: 'ERROR: shutdown not enabled',
   badClass: 'BADCLASS invalid class id',
   noMemoryLine: 'SERVER_ERROR out of memory reading request',
@@ -93,7 +108,7 @@ const PENDING_DUMP = PENDING_ITEM + 1;
 const TEXTS_BYTES_MAX = 2 ** 23;
 
 /** Items up to this are copied for gets, so that header and data are queued as one. */
-const COPY_MAX = 1024;
+export const COPY_MAX = 1024;
 const SCRATCH_BYTES = 2048;
 /** Constant lines behind so many bytes are copied: a span for each would use up what there is. */
 const MANY_BYTES = 4096;
@@ -202,6 +217,26 @@ export class Replies {
     if (!this.#tryText(c, record)) this.#records.words[record + PENDING] = PENDING_TEXT;
   }
 
+  /** Bytes of application memory, copied; false: no room, nothing was sent. */
+  write(c: KvConnection, offset: number, length: number): boolean {
+    if (!c.write(offset, length)) return false;
+    this.#counts.add(C_WRITTEN, length);
+    return true;
+  }
+
+  /** The same, now or when there is room. Allocates if there is none. */
+  reply(c: KvConnection, record: number, offset: number, length: number): void {
+    if (this.write(c, offset, length)) return;
+    if (this.#textBytes + length > TEXTS_BYTES_MAX) return this.abort(c, record);
+    this.#setText(record, Buffer.from(this.#host.u8.slice(offset, offset + length)));
+    this.#records.words[record + PENDING] = PENDING_TEXT;
+  }
+
+  /** An item's data, and so many bytes of its tail, now or when there is room. */
+  sendData(c: KvConnection, record: number, item: number, tail: number): void {
+    this.#sendRest(c, record, item, item, tail);
+  }
+
   /** The connection is gone. */
   forget(record: number): void {
     this.#setText(record, undefined);
@@ -241,7 +276,10 @@ export class Replies {
     if ((meta & CHAINED) !== 0) return this.#sendChained(c, record, item, isLast);
     const start = (meta >> DATA_SHIFT) & DATA_MASK;
     const length =
-      (start + this.#i32[word + DATA_LENGTH]! + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
+      (start +
+        (this.#i32[word + DATA_LENGTH]! & LENGTH_MASK) +
+        (isLast ? TAIL_BYTES : CRLF_BYTES)) |
+      0;
     if (c.writable) return this.#sendSpan(c, record, item, item + HEADER_BYTES, length);
     if (length > COPY_MAX || !c.write(item + HEADER_BYTES, length)) return false;
     this.#counts.add(C_WRITTEN, length);
@@ -255,17 +293,18 @@ export class Replies {
     const start = item + HEADER_BYTES;
     const length = pieces.dataAt(item) + pieces.lengthAt(item) - start;
     if (!this.#sendSpan(c, record, item, start, length)) return false;
-    this.#sendRest(c, record, item, pieces.after(item), isLast);
+    const tail = isLast ? TAIL_BYTES : CRLF_BYTES;
+    this.#sendRest(c, record, item, pieces.after(item), tail);
     return true;
   }
 
   /** The data of an item from `chunk` on; what there is no room for is pending. */
-  #sendRest(c: KvConnection, record: number, item: number, chunk: number, isLast: boolean): void {
+  #sendRest(c: KvConnection, record: number, item: number, chunk: number, tail: number): void {
     const words = this.#records.words;
     this.#store.reference(item);
     words[record + SENT_ITEM] = item;
     words[record + SENT_CHUNK] = chunk;
-    words[record + SENT_LAST] = isLast ? 1 : 0;
+    words[record + SENT_TAIL] = tail;
     if (!this.#tryRest(c, record)) words[record + PENDING] = PENDING_ITEM;
   }
 
@@ -275,11 +314,13 @@ export class Replies {
     const { pieces } = this.#store;
     const item = words[record + SENT_ITEM]!;
     const isChained = pieces.isChained(item);
-    const tail = words[record + SENT_LAST] === 1 ? TAIL_BYTES : CRLF_BYTES;
+    const tail = words[record + SENT_TAIL]!;
     for (let chunk = words[record + SENT_CHUNK]!; chunk !== 0; ) {
       const next = isChained ? pieces.after(chunk) : 0;
       const length = pieces.lengthAt(chunk) + (next === 0 ? tail : 0);
-      if (!this.#sendSpan(c, record, item, pieces.dataAt(chunk), length)) return false;
+      // A last piece may be there for the tail alone.
+      if (length > 0 && !this.#sendSpan(c, record, item, pieces.dataAt(chunk), length))
+        return false;
       words[record + SENT_CHUNK] = next;
       chunk = next;
     }
@@ -317,7 +358,7 @@ export class Replies {
     const word = item >> 2;
     const copy = this.#host.kernels.copy;
     const start = (i32[word + META]! >> DATA_SHIFT) & DATA_MASK;
-    const dataLength = i32[word + DATA_LENGTH]!;
+    const dataLength = i32[word + DATA_LENGTH]! & LENGTH_MASK;
     const rest = (dataLength + (isLast ? TAIL_BYTES : CRLF_BYTES)) | 0;
     if (rest > COPY_MAX && !c.writable) return false;
     const scratch = this.#scratch;
@@ -334,7 +375,9 @@ export class Replies {
     }
     if (!c.write(scratch, at - scratch)) return false;
     this.#counts.add(C_WRITTEN, at - scratch);
-    if (rest > COPY_MAX) this.#sendRest(c, record, item, item, isLast);
+    if (rest > COPY_MAX) {
+      this.#sendRest(c, record, item, item, isLast ? TAIL_BYTES : CRLF_BYTES);
+    }
     return true;
   }
 

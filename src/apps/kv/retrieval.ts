@@ -16,7 +16,7 @@ import type { StoreClock } from './clock.ts';
 import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
 import { type HeldKeys, NO_KEY, TOO_LONG } from './held-keys.ts';
 import type { KvConnection, Memory } from './host.ts';
-import { ACTIVE, CLASS_MASK, FETCHED, KEY_MAX, META } from './layout.ts';
+import { ACTIVE, CLASS_MASK, FETCHED, KEY_MAX, META, TIME } from './layout.ts';
 import { type Line, VERB } from './line.ts';
 import type { Numbers } from './numbers.ts';
 import {
@@ -290,7 +290,10 @@ export class Retrieval {
     if (!isSent) return false;
     const cell = (item >> 2) + META;
     const meta = this.#i32[cell]!;
-    if ((meta & ACTIVE) === 0) this.#i32[cell] = meta | ACTIVE | FETCHED;
+    if ((meta & ACTIVE) === 0) {
+      this.#i32[cell] = meta | ACTIVE | FETCHED;
+      this.#i32[(item >> 2) + TIME] = this.#clock.now;
+    }
     const index = meta & CLASS_MASK;
     if (isTouching(verb)) {
       store.setExpiry(item, this.#records.words[record + EXPIRY]!);

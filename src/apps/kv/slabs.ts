@@ -13,7 +13,15 @@
  * Called by store.ts. Read first: memcached's slabs.c.
  */
 import { assert, VERIFY } from '../../verify.ts';
-import { CHUNK_MAX, FREE, HASH_NEXT, META, PAGE_BYTES, PIECE_CHUNK_BYTES } from './layout.ts';
+import {
+  CHUNK_MAX,
+  CLASS_MASK,
+  FREE,
+  HASH_NEXT,
+  META,
+  PAGE_BYTES,
+  PIECE_CHUNK_BYTES,
+} from './layout.ts';
 
 const CHUNK_MIN = 96;
 const GROWTH = 1.25;
@@ -79,6 +87,7 @@ export class Slabs {
     this.pageCount = pageCount;
     this.pieceClass = sizes.length;
     this.classCount = sizes.length + 1;
+    assert(this.classCount - 1 <= CLASS_MASK, 'slabs: a class has its bits in META');
     this.chunkBytes = Int32Array.from([...sizes, PIECE_CHUNK_BYTES]);
     this.chunksPerPage = this.chunkBytes.map((size) => Math.floor(PAGE_BYTES / size));
     this.pages = new Int32Array(this.classCount);

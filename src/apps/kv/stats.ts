@@ -88,7 +88,7 @@ export class StatsReport {
       ['curr_connections', this.connections],
       ...this.#rows('total_connections', 'rejected_connections'),
       ...this.#rows('cmd_get', 'cmd_set', 'cmd_flush', 'cmd_touch'),
-      ['cmd_meta', 0],
+      this.#count('cmd_meta'),
       ...this.#rows('get_hits', 'get_misses', 'get_expired', 'get_flushed'),
       ...this.#rows('delete_misses', 'delete_hits', 'incr_misses', 'incr_hits', 'decr_misses'),
       ...this.#rows('decr_hits', 'cas_misses', 'cas_hits', 'cas_badval', 'touch_hits'),

@@ -5,8 +5,9 @@
  * - An item is linked (findable) or not, and has references. It is freed when it is neither linked
  *   nor referenced: replacing or deleting an item that is being sent takes nothing from under the
  *   send.
- * - Every link gives the item a new cas, 64 bits in two words. flush_all is "every cas up to now is
- *   dead".
+ * - Every link gives the item a new cas, 64 bits in two words, which a client may replace by one of
+ *   its own. flush_all begins an epoch, and what was linked in another one is dead; when the
+ *   numbers of epochs are used up, everything is unlinked at once and they begin again.
  * - Memory: a chunk of the class; else the class's least recently used item if it is dead; else a
  *   free page; else what is dead or unused elsewhere; else the class's least recently used items
  *   are evicted; else a page of another class. Referenced items are never evicted; when nothing
@@ -28,10 +29,14 @@ import {
   CAS_LO,
   CHAINED,
   CLASS_MASK,
+  DATA_LENGTH,
+  EPOCH_SHIFT,
+  EPOCHS,
   EXPTIME,
   FETCHED,
   FREE,
   HASH,
+  LENGTH_MASK,
   LINKED,
   META,
   REFS,
@@ -51,7 +56,6 @@ const C_FLUSHED = COUNT.get_flushed;
 const C_EXPIRED_UNFETCHED = COUNT.expired_unfetched;
 const CC_REQUESTED = CLASS_COUNT.mem_requested;
 const CC_EXPIRED_UNFETCHED = CLASS_COUNT.expired_unfetched;
-const SIGN = 0x80000000 | 0;
 
 export const NO_MEMORY = -1;
 
@@ -87,9 +91,8 @@ export class Store {
   /** Cas of the newest link. */
   #casLo = 0;
   #casHi = 0;
-  /** Items with a cas up to this are flushed. */
-  #flushLo = 0;
-  #flushHi = 0;
+  /** Items of other epochs are flushed. */
+  #epoch = 0;
   /** Second at which a delayed flush_all is due, 0: none. */
   #flushAt = 0;
 
@@ -138,9 +141,7 @@ export class Store {
   }
 
   isFlushed(item: number): boolean {
-    const hi = this.#i32[(item >> 2) + CAS_HI]!;
-    if (hi !== this.#flushHi) return hi < this.#flushHi;
-    return (this.#i32[(item >> 2) + CAS_LO]! ^ SIGN) <= (this.#flushLo ^ SIGN);
+    return this.#i32[(item >> 2) + DATA_LENGTH]! >>> EPOCH_SHIFT !== this.#epoch;
   }
 
   /**
@@ -276,15 +277,19 @@ export class Store {
     const lo = (this.#casLo + 1) | 0;
     this.#casLo = lo;
     if (lo === 0) this.#casHi = (this.#casHi + 1) | 0;
+    this.setCas(item, lo, this.#casHi);
+  }
+
+  setCas(item: number, lo: number, hi: number): void {
     this.#i32[(item >> 2) + CAS_LO] = lo;
-    this.#i32[(item >> 2) + CAS_HI] = this.#casHi;
+    this.#i32[(item >> 2) + CAS_HI] = hi;
   }
 
   /** Everything stored up to now is gone; a delayed flush that is pending is forgotten. */
   flush(): void {
     this.#flushAt = 0;
-    this.#flushLo = this.#casLo;
-    this.#flushHi = this.#casHi;
+    this.#epoch = (this.#epoch + 1) % EPOCHS;
+    if (this.#epoch === 0) this.purge(true);
     this.lifetimes.flush();
     if (this.crawler.look()) this.onCrawl();
   }
@@ -329,6 +334,8 @@ export class Store {
     const word = item >> 2;
     const meta = this.#i32[word + META]! | LINKED;
     this.#i32[word + META] = meta;
+    const length = this.#i32[word + DATA_LENGTH]! & LENGTH_MASK;
+    this.#i32[word + DATA_LENGTH] = length | (this.#epoch << EPOCH_SHIFT);
     this.#i32[word + TIME] = this.clock.now;
     this.renewCas(item);
     this.lru.insert(item);

@@ -1,9 +1,10 @@
 /**
  * set, add, replace, append, prepend, cas: the line, the value as it arrives, and what becomes of
- * it.
+ * it. The values of meta commands, too (meta-set.ts), which are read and answered in another form.
  *
- * - `begin` allocates the item and leaves the connection in VALUE; `feed` copies each stretch of
- *   the value to where it will be sent from; nothing of it is ever on the JavaScript heap.
+ * - `begin` reads a classic line; `start` allocates the item and leaves the connection in VALUE;
+ *   `feed` copies each stretch of the value to where it will be sent from; nothing of it is ever on
+ *   the JavaScript heap.
  * - Memory is taken as the value arrives: at once up to CHUNK_MAX, above that a piece at a time.
  *   What does not arrive in one delivery is an upload, and uploads have a ceiling (uploads.ts).
  * - A value that cannot be stored is swallowed: its length is known. What becomes of the value of a
@@ -23,27 +24,39 @@ import {
   EXPTIME,
   fitsCache,
   HASH,
+  KEY_BINARY,
   KEY_MAX,
   KEY_START,
   META,
   PIECE_CHUNK_BYTES,
+  STALE,
+  WON,
 } from './layout.ts';
 import { type Line, VERB } from './line.ts';
 import { LENGTH_MAX, type Numbers } from './numbers.ts';
 import {
   COMMAND,
   DUE,
+  HAS_CAS,
+  HAS_NEW_CAS,
   HELD,
   HI,
+  HOW,
+  IN_BASE64,
   ITEM,
   LO,
+  MAY_BE_STALE,
+  META_FORM,
   MODE,
+  NEW_HI,
+  NEW_LO,
   QUIET,
   REMAINING,
   type Records,
   SWALLOW,
   VALUE,
   VERB_WORD,
+  VIVIFY,
 } from './records.ts';
 import type { Refusals } from './refusals.ts';
 import { REPLY, type Replies } from './replies.ts';
@@ -90,6 +103,11 @@ export class Updates {
   readonly #refusals: Refusals;
   readonly #uploads: Uploads;
   readonly #writer: Writer;
+  /** The item that the last value went into, 0: none. */
+  #placed = 0;
+  /** A value of a meta command is complete: the uploaded item, the stored one, and the outcome. */
+  onMeta: (c: KvConnection, record: number, item: number, placed: number, reply: number) => void =
+    () => {};
 
   constructor(
     memory: Memory,
@@ -123,7 +141,7 @@ export class Updates {
     const words = this.#records.words;
     const numbers = this.#numbers;
     const { starts, lengths } = line;
-    words[record + QUIET] = line.isQuiet() ? 1 : 0;
+    words[record + HOW] = line.isQuiet() ? QUIET : 0;
     const keyLength = lengths[1]!;
     if (keyLength > KEY_MAX) return this.#misshapen(c, record, line, wanted);
     if (!numbers.parseU32(starts[2]!, lengths[2]!)) {
@@ -145,18 +163,38 @@ export class Updates {
       words[record + LO] = numbers.lo;
       words[record + HI] = numbers.hi;
     }
-    words[record + REMAINING] = length + CRLF_BYTES;
-    if (!fitsCache(keyLength, flags, length)) {
-      return this.#refuse(c, record, verb, line, R_TOO_LARGE, C_TOO_LARGE);
-    }
+    const expiry = this.#store.clock.expiry(exptime);
+    this.start(c, record, verb, starts[1]!, keyLength, flags, expiry, length, waiting);
+  }
+
+  /**
+   * Takes a value of `length` bytes from here on, in the way that the record's HOW says. `expiry`
+   * is a second of the store's clock.
+   */
+  start(
+    c: KvConnection,
+    record: number,
+    verb: number,
+    key: number,
+    keyLength: number,
+    flags: number,
+    expiry: number,
+    length: number,
+    waiting: number,
+  ): void {
+    const words = this.#records.words;
     const store = this.#store;
-    const expiry = store.clock.expiry(exptime);
-    const item = store.allocate(starts[1]!, keyLength, flags, expiry, length);
-    if (item === NO_MEMORY) {
-      return this.#refuse(c, record, verb, line, R_NO_MEMORY, C_NO_MEMORY);
-    }
-    words[record + ITEM] = item;
+    words[record + REMAINING] = length + CRLF_BYTES;
     words[record + VERB_WORD] = verb;
+    if (!fitsCache(keyLength, flags, length)) {
+      return this.#refuse(c, record, key, keyLength, R_TOO_LARGE, C_TOO_LARGE);
+    }
+    const item = store.allocate(key, keyLength, flags, expiry, length);
+    if (item === NO_MEMORY) {
+      return this.#refuse(c, record, key, keyLength, R_NO_MEMORY, C_NO_MEMORY);
+    }
+    if ((words[record + HOW]! & IN_BASE64) !== 0) this.#mark(item, KEY_BINARY);
+    words[record + ITEM] = item;
     words[record + MODE] = VALUE;
     if (store.pieces.isChained(item)) {
       this.#writer.begin(item);
@@ -237,7 +275,7 @@ export class Updates {
     const words = this.#records.words;
     this.#store.counts.bump(C_DROPPED);
     this.#giveUp(record);
-    if (words[record + QUIET] === 0) words[record + DUE] = R_NO_MEMORY + 1;
+    if (words[record + HOW] !== QUIET) words[record + DUE] = R_NO_MEMORY + 1;
     return true;
   }
 
@@ -269,7 +307,7 @@ export class Updates {
     store.counts.bump(C_NO_MEMORY);
     words[record + MODE] = words[record + REMAINING] === 0 ? COMMAND : SWALLOW;
     words[record + ITEM] = 0;
-    if (words[record + VERB_WORD] === SET) {
+    if (this.#mustUnlink(record)) {
       const hash = this.#memory.i32[(item >> 2) + HASH]!;
       const old = store.findHashed(hash, item + KEY_START, store.images.keyLengthOf(item));
       if (old !== 0) store.unlink(old);
@@ -277,26 +315,38 @@ export class Updates {
     store.settle(item);
   }
 
+  /** Nothing silences an error but a classic `noreply`. */
   #say(c: KvConnection, record: number, reply: number): void {
-    if (this.#records.words[record + QUIET] === 0) this.#replies.say(c, record, reply);
+    if (this.#records.words[record + HOW] !== QUIET) this.#replies.say(c, record, reply);
   }
 
-  /** The value will be swallowed. A failed set must not leave the old value behind. */
+  /** The value will be swallowed. */
   #refuse(
     c: KvConnection,
     record: number,
-    verb: number,
-    line: Line,
+    key: number,
+    keyLength: number,
     reply: number,
     count: number,
   ): void {
     this.#store.counts.bump(count);
     this.#records.words[record + MODE] = SWALLOW;
-    if (verb === SET) {
-      const old = this.#store.find(line.starts[1]!, line.lengths[1]!);
+    if (this.#mustUnlink(record)) {
+      const old = this.#store.find(key, keyLength);
       if (old !== 0) this.#store.unlink(old);
     }
     this.#say(c, record, reply);
+  }
+
+  /** A failed set must not leave the old value behind, nor does an ms of any mode. */
+  #mustUnlink(record: number): boolean {
+    const words = this.#records.words;
+    return words[record + VERB_WORD] === SET || (words[record + HOW]! & META_FORM) !== 0;
+  }
+
+  #mark(item: number, bits: number): void {
+    const cell = (item >> 2) + META;
+    this.#memory.i32[cell] = this.#memory.i32[cell]! | bits;
   }
 
   #complete(c: KvConnection, record: number, item: number, tail: number): void {
@@ -308,15 +358,19 @@ export class Updates {
     store.counts.bump(C_SETS);
     store.counts.bumpClass(this.#memory.i32[(item >> 2) + META]! & CLASS_MASK, CC_SETS);
     const u8 = this.#memory.u8;
+    this.#placed = 0;
     const reply = u8[tail] === 13 && u8[tail + 1] === 10 ? this.#put(record, item) : R_BAD_CHUNK;
+    if ((words[record + HOW]! & META_FORM) === 0) this.#say(c, record, reply);
+    else if (reply === R_BAD_CHUNK) this.#replies.say(c, record, reply);
+    else this.onMeta(c, record, item, this.#placed, reply);
     store.settle(item);
-    this.#say(c, record, reply);
   }
 
   /** Decides what becomes of a complete item; the caller keeps its reference. */
   #put(record: number, item: number): number {
     const store = this.#store;
-    const verb = this.#records.words[record + VERB_WORD]!;
+    const words = this.#records.words;
+    const verb = words[record + VERB_WORD]!;
     const hash = this.#memory.i32[(item >> 2) + HASH]!;
     const old = store.findHashed(hash, item + KEY_START, store.images.keyLengthOf(item));
     if (old === 0) {
@@ -324,15 +378,48 @@ export class Updates {
         store.counts.bump(C_CAS_MISSES);
         return R_NOT_FOUND;
       }
-      if (verb !== SET && verb !== ADD) return R_NOT_STORED;
+      if (verb !== SET && verb !== ADD && (words[record + HOW]! & VIVIFY) === 0) {
+        return R_NOT_STORED;
+      }
       store.link(item);
-      return R_STORED;
+      return this.#isPlaced(record, item);
     }
     if (verb === ADD) return R_NOT_STORED;
-    if (verb === CAS && !this.#isSameCas(record, old)) return R_EXISTS;
-    if (verb !== SET && verb !== CAS && verb !== REPLACE) return this.#concatenate(verb, old, item);
+    const isCompared = verb === CAS || (words[record + HOW]! & HAS_CAS) !== 0;
+    if (isCompared && !this.#isSameCas(record, old) && !this.#isStale(record, old, item)) {
+      return R_EXISTS;
+    }
+    if (verb !== SET && verb !== CAS && verb !== REPLACE) {
+      return this.#concatenate(record, verb, old, item);
+    }
     store.replace(old, item);
+    return this.#isPlaced(record, item);
+  }
+
+  /** The item is linked. */
+  #isPlaced(record: number, item: number): number {
+    const words = this.#records.words;
+    this.#placed = item;
+    if ((words[record + HOW]! & HAS_NEW_CAS) !== 0) {
+      this.#store.setCas(item, words[record + NEW_LO]!, words[record + NEW_HI]!);
+    }
     return R_STORED;
+  }
+
+  /** Whether a value with an older cas is stored all the same: as one that is out of date. */
+  #isStale(record: number, old: number, item: number): boolean {
+    const words = this.#records.words;
+    const i32 = this.#memory.i32;
+    const word = old >> 2;
+    if ((words[record + HOW]! & MAY_BE_STALE) === 0) return false;
+    const lo = words[record + LO]! >>> 0;
+    const hi = words[record + HI]! >>> 0;
+    const oldHi = i32[word + CAS_HI]! >>> 0;
+    const isOlder = hi === oldHi ? lo < i32[word + CAS_LO]! >>> 0 : hi < oldHi;
+    if (!isOlder || (lo === 0 && hi === 0)) return false;
+    i32[(item >> 2) + EXPTIME] = i32[word + EXPTIME]!;
+    this.#mark(item, STALE | (i32[word + META]! & WON));
+    return true;
   }
 
   #isSameCas(record: number, old: number): boolean {
@@ -352,7 +439,7 @@ export class Updates {
   }
 
   /** append, prepend: a new item of both values; the old one's flags and expiry stay. */
-  #concatenate(verb: number, old: number, item: number): number {
+  #concatenate(record: number, verb: number, old: number, item: number): number {
     const store = this.#store;
     const images = store.images;
     const keyLength = images.keyLengthOf(old);
@@ -373,6 +460,7 @@ export class Updates {
       store.release(old);
       return R_NOT_STORED;
     }
+    this.#mark(whole, this.#memory.i32[(old >> 2) + META]! & KEY_BINARY);
     const writer = this.#writer;
     writer.begin(whole);
     const isWritten =
@@ -383,6 +471,6 @@ export class Updates {
     if (isWhole) store.replace(old, whole);
     store.release(old);
     store.settle(whole);
-    return isWhole ? R_STORED : R_NOT_STORED;
+    return isWhole ? this.#isPlaced(record, whole) : R_NOT_STORED;
   }
 }

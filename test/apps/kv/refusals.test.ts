@@ -25,9 +25,12 @@ const READABLE: readonly [line: string, answer: string][] = [
   [`cas ${LONG} 0 0 9 1`, BAD_FORMAT],
   [`cas ${LONG} 0 0 9 1 noreply`, ''],
   ['cas a 0 0 9 x', BAD_FORMAT],
-  ['ms a 9', 'ERROR\r\n'],
-  [`ms ${LONG} 9 T0 F5`, 'ERROR\r\n'],
-  ['ms a 9 T0 c MS I q O1 k b', 'ERROR\r\n'],
+  [`ms ${LONG} 9 T0 F5`, BAD_FORMAT],
+  ['ms a 9 T0 c MS I q O1 k b', 'CLIENT_ERROR error decoding key\r\n'],
+  ['ms a 9 T0 q T0', 'CLIENT_ERROR duplicate flag\r\n'],
+  ['ms a 9 T0 MX q', 'CLIENT_ERROR invalid mode for ms M token\r\n'],
+  ['ms a 9 noreply', 'CLIENT_ERROR invalid flag\r\n'],
+  [`ms a 9 q O${'x'.repeat(32)}`, 'CLIENT_ERROR opaque token too long\r\n'],
 ];
 /** Lines that do not. */
 const UNREADABLE: readonly [line: string, answer: string][] = [
@@ -53,13 +56,13 @@ const UNREADABLE: readonly [line: string, answer: string][] = [
   ['cas a 0 0 0 9 99', BAD_FORMAT],
   ['cas  0 0 9 99', 'ERROR\r\n'],
   ['cas  0 0 9 99 noreply', ''],
-  ['ms', 'ERROR\r\n'],
-  ['ms a', 'ERROR\r\n'],
-  ['ms a S9', 'ERROR\r\n'],
-  ['ms a 9x', 'ERROR\r\n'],
-  ['ms a -9', 'ERROR\r\n'],
-  ['ms  9 T0', 'ERROR\r\n'],
-  ['ms my 2 9', 'ERROR\r\n'],
+  ['ms', BAD_FORMAT],
+  ['ms a', BAD_FORMAT],
+  ['ms a S9', BAD_FORMAT],
+  ['ms a 9x', BAD_FORMAT],
+  ['ms a -9', BAD_FORMAT],
+  ['ms  9 T0', BAD_FORMAT],
+  ['ms my 2 9', 'CLIENT_ERROR invalid flag\r\n'],
 ];
 
 test('refusedLine_lengthReadable_blockIsSwallowed', () => {
