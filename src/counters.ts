@@ -4,9 +4,11 @@
  * - A drop is counted once, under its reason's own name; `ix stat` prints them all.
  * - Only the owning thread writes; the control plane maps the segment read-only. So a cell is a
  *   float64, written whole, and no atomic is needed.
+ * - Behind them stand the latencies of batches (latency.ts): two cells are counted up once a batch.
  * - Names are added at the end of a section: the order inside one version is the layout.
  */
 import type { Arena } from './arena/arena.ts';
+import { bucketOf, LATENCY_CELLS } from './latency.ts';
 
 const NAMES = [
   // nic
@@ -71,7 +73,11 @@ export const COUNTER = Object.freeze(
 /** What there is now: not counted, set. */
 export const GAUGES: ReadonlySet<string> = new Set<CounterName>(['tcpFlows']);
 
-export const COUNTERS_BYTES = NAMES.length * 8;
+/** Of the first cell behind the counters: how long batches took (latency.ts). */
+export const LATENCY_CELL: number = NAMES.length;
+const PAGE = 4096;
+/** Whole pages, so that they can be mapped, and nothing else is in them. */
+export const COUNTERS_BYTES: number = Math.ceil(((LATENCY_CELL + LATENCY_CELLS) * 8) / PAGE) * PAGE;
 
 export class Counters {
   readonly f64: Float64Array;
@@ -80,7 +86,7 @@ export class Counters {
 
   constructor(arena: Arena, name = 'counters') {
     this.f64 = arena.f64;
-    this.base = arena.carve(name, COUNTERS_BYTES, 4096) >> 3;
+    this.base = arena.carve(name, COUNTERS_BYTES, PAGE) >> 3;
   }
 
   /** `counter` is one of COUNTER's values. */
@@ -92,6 +98,14 @@ export class Counters {
   bump(counter: number): void {
     const cell = this.base + counter;
     this.f64[cell] = this.f64[cell]! + 1;
+  }
+
+  /** A batch took `us`, an int32. */
+  took(us: number): void {
+    const cell = this.base + LATENCY_CELL;
+    if (us > 0) this.f64[cell] = this.f64[cell]! + us;
+    const bucket = cell + 1 + bucketOf(us);
+    this.f64[bucket] = this.f64[bucket]! + 1;
   }
 
   /** One of GAUGES. */

@@ -97,12 +97,8 @@ export const IMPAIRMENTS = {
 } as const;
 export type Impaired = { [name in keyof typeof IMPAIRMENTS]?: number };
 
-const PAGE = 4096;
-/**
- * Bytes of the statistics memfd that one thread's counters take: whole pages, so that they can be
- * mapped.
- */
-export const STATISTICS_BYTES = Math.ceil(COUNTERS_BYTES / PAGE) * PAGE;
+/** Bytes of the statistics memfd that one thread's counters take. */
+export const STATISTICS_BYTES = COUNTERS_BYTES;
 
 const shared = {
   receivePool: fd,

@@ -16,6 +16,7 @@ import { describeSteering } from '../control/link/steering.ts';
 import { stateOf, worstOf } from '../control/link/watch.ts';
 import { describeXdp } from '../control/link/xdp.ts';
 import { type Instance, isOrphan, type LinkState } from '../control/record/instances.ts';
+import type { Sample } from '../control/record/prometheus.ts';
 import { readStatistics, readThreads } from '../control/record/statistics.ts';
 import { GAUGES } from '../counters.ts';
 import { OptionError } from '../errors.ts';
@@ -46,7 +47,11 @@ export async function stat(options: StatOptions): Promise<void> {
   if (options.watch) return watch(instances, options);
   if (options.prometheus) {
     const { exposition } = await import('../control/record/prometheus.ts');
-    process.stdout.write(await exposition(instances.map((i) => [i, readStatistics(i)])));
+    const samples = instances.map((i): Sample => {
+      const latencies = readThreads(i).map(({ latency }) => latency);
+      return [i, readStatistics(i), latencies];
+    });
+    process.stdout.write(await exposition(samples));
     return;
   }
   const loads = await loadsNow(instances);

@@ -14,6 +14,9 @@
  * that received its request, and the acknowledgement of the request rides on it.
  *
  * - All state belongs to this thread. Queues build up at the NIC edge only.
+ * - How long a batch took, from its beginning to its doorbell, is counted at the beginning of the
+ *   next one, by the same reading of the clock; what an application came back for later counts from
+ *   when it was entered. Between two slices (runner.ts) it holds a round of the event loop.
  * - Nothing here allocates; the only exception that can leave `turn` is a broken invariant of our
  *   own.
  *
@@ -88,6 +91,8 @@ export class ElasticThread {
   /** Time of the last iteration, and whether it had something to do. */
   #turnUs = 0;
   #wasBusy = false;
+  /** When the batch began that is not answered yet: with an application away, some turns ago. */
+  #batchUs = 0;
 
   constructor(parts: ElasticThreadParts) {
     this.#counters = parts.counters;
@@ -117,8 +122,12 @@ export class ElasticThread {
   /** One iteration. Returns 0 when there was nothing to do and nothing is left to do. */
   turn(): number {
     const now = this.readClock();
-    if (this.#wasBusy) this.#counters.add(C_BUSY_US, (now - this.#turnUs) | 0);
+    if (this.#wasBusy) {
+      this.#counters.add(C_BUSY_US, (now - this.#turnUs) | 0);
+      if (!this.#isAway) this.#counters.took((now - this.#batchUs) | 0);
+    }
     this.#turnUs = now;
+    if (!this.#isAway) this.#batchUs = now;
     this.#wasBusy = this.#iterate();
     return this.#wasBusy ? 1 : 0;
   }

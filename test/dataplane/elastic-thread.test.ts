@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { Arena } from '../../src/arena/arena.ts';
-import { Counters } from '../../src/counters.ts';
+import { Counters, LATENCY_CELL } from '../../src/counters.ts';
 import { carveSink } from '../../src/dataplane/assembly.ts';
 import { ElasticThread, type ElasticThreadParts } from '../../src/dataplane/elastic-thread.ts';
 import type { EventSink } from '../../src/gate/arrays.ts';
+import { LATENCY_CELLS, LatencyCells } from '../../src/latency.ts';
 
 const ORDER = [
   'reclaim',
@@ -114,6 +115,45 @@ describe('elastic thread', () => {
     assert.equal(busy([1], 7), 7, 'over the wrap of time, too');
     assert.equal(busy([0], 5), 12);
     assert.equal(busy([0], 1000), 12);
+  });
+
+  const took = (): [batches: number, sumUs: number] => {
+    const { base, f64 } = m.counters;
+    const at = base + LATENCY_CELL;
+    const cells = new LatencyCells(f64.subarray(at, at + LATENCY_CELLS));
+    return [cells.count, cells.sumUs];
+  };
+  /** One turn, so much later. */
+  const turnAfter = (us: number, frames = 0): void => {
+    m.frames.push(frames);
+    m.us = (m.us + us) | 0;
+    m.thread.turn();
+  };
+
+  test('turn_withWork_isCountedOnceWithItsTime_whenTheNextBegins', () => {
+    turnAfter(10, 1);
+    assert.deepEqual(took(), [0, 0], 'it is not over');
+    turnAfter(7, 1);
+    assert.deepEqual(took(), [1, 7]);
+    turnAfter(5);
+    assert.deepEqual(took(), [2, 12]);
+    turnAfter(1000);
+    assert.deepEqual(took(), [2, 12], 'there was nothing to do');
+  });
+
+  test('turn_applicationComesBackLater_countsFromWhenItWasEntered', () => {
+    m = make(true);
+    m.comesBack = false;
+    m.events = 1;
+    turnAfter(10, 1);
+    m.events = 0;
+    turnAfter(20);
+    turnAfter(20, 1);
+    assert.deepEqual(took(), [0, 0], 'nothing is answered');
+    m.isBack = true;
+    turnAfter(20);
+    turnAfter(3);
+    assert.deepEqual(took(), [1, 63]);
   });
 
   test('turn_withoutAnEvent_doesNotEnter_unlessATurnIsWanted', () => {

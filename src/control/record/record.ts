@@ -141,6 +141,10 @@ const Fields = v.object({
   statisticsFd: count,
   /** Names of the counters in it, in order: a reader of another version prints the right names. */
   counters: v.pipe(v.array(word), v.maxLength(STATISTICS_BYTES / 8)),
+  /** Of a thread in it: bytes, and the first cell of its latencies (src/latency.ts). */
+  segment: v.optional(
+    v.object({ bytes: v.pipe(count, v.maxValue(1 << 16)), latency: count, cells: count }),
+  ),
   threads: v.pipe(count, v.minValue(1), v.maxValue(THREADS_MAX)),
   /** Where the tables of its threads are, while it serves (flows.ts). */
   tables: v.optional(TablesOfThreads),

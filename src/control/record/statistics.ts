@@ -3,7 +3,7 @@
  * reads.
  *
  * - Made by the control plane, sealed so that it keeps its size; one page-aligned block of float64
- *   cells a thread.
+ *   cells a thread: counters, and latencies of batches (src/latency.ts).
  * - Readers open it through /proc/<pid>/fd of the control plane, of an orphan through its
  *   dataplane's: they need the same user (or root), and no cooperation.
  */
@@ -11,10 +11,13 @@ import { closeSync, constants, openSync, readSync, statSync, writeSync } from 'n
 import { STATISTICS_BYTES } from '../../child/config.ts';
 import { COUNTER, type CounterName, GAUGES } from '../../counters.ts';
 import { UserError } from '../../errors.ts';
+import { LATENCY_CELLS, LatencyCells } from '../../latency.ts';
 import { isAlive, isProcess, type ProcessName } from '../../native/process.ts';
 import { must, SYS, sys } from '../../native/sys.ts';
 import { type Instance, usersOf } from './instances.ts';
 
+/** Of a thread, before records said it. */
+const OLD_BYTES = 4096;
 const MFD_CLOEXEC_ALLOW_SEALING = 3;
 const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
@@ -81,14 +84,24 @@ export function settleStatistics({ statisticsFd, threads }: Instance): void {
 
 /** Counters by name, summed over the threads. */
 export function readStatistics(instance: Instance): Record<string, number> {
-  const threads = readThreads(instance);
+  const threads = readThreads(instance).map(({ counts }) => counts);
   const sumOf = (name: string): number => threads.reduce((sum, each) => sum + each[name]!, 0);
   return Object.fromEntries(instance.counters.map((name) => [name, sumOf(name)]));
 }
 
-/** Counters by name, of each thread. */
-export function readThreads(instance: Instance): Record<string, number>[] {
-  const bytes = Buffer.alloc(STATISTICS_BYTES * instance.threads);
+/** What one thread has counted. */
+export interface ThreadStatistics {
+  /** By name. */
+  readonly counts: Record<string, number>;
+  /** Of its batches; empty where another version has other buckets. */
+  readonly latency: LatencyCells;
+}
+
+/** One a thread. */
+export function readThreads(instance: Instance): ThreadStatistics[] {
+  const { counters, segment, threads } = instance;
+  const threadBytes = segment?.bytes ?? OLD_BYTES;
+  const bytes = Buffer.alloc(threadBytes * threads);
   try {
     const fd = openStatistics(instance);
     readSync(fd, bytes, 0, bytes.length, 0);
@@ -100,9 +113,13 @@ export function readThreads(instance: Instance): Record<string, number>[] {
       'run as the user who started it, or: sudo bin/ix stat',
     );
   }
-  return Array.from({ length: instance.threads }, (_, thread) => {
+  return Array.from({ length: threads }, (_, thread) => {
+    const first = thread * threadBytes;
     const cell = (index: number): number =>
-      bytes.readDoubleLE(thread * STATISTICS_BYTES + index * 8);
-    return Object.fromEntries(instance.counters.map((name, index) => [name, cell(index)]));
+      index * 8 + 8 > threadBytes ? 0 : bytes.readDoubleLE(first + index * 8);
+    const counts = Object.fromEntries(counters.map((name, index) => [name, cell(index)]));
+    const cells = segment?.cells === LATENCY_CELLS ? LATENCY_CELLS : 0;
+    const latency = Array.from({ length: cells }, (_, i) => cell(segment!.latency + i));
+    return { counts, latency: new LatencyCells(latency) };
   });
 }

@@ -13,9 +13,10 @@
  * Called by service.ts; a life (life.ts) is lived on them.
  */
 import { closeSync } from 'node:fs';
-import type { SharedDescriptors } from '../../child/config.ts';
+import { type SharedDescriptors, STATISTICS_BYTES } from '../../child/config.ts';
 import type { Confined } from '../../confine/confine.ts';
-import { COUNTER_NAMES } from '../../counters.ts';
+import { COUNTER_NAMES, LATENCY_CELL } from '../../counters.ts';
+import { LATENCY_CELLS } from '../../latency.ts';
 import { networkNamespace, processName } from '../../native/process.ts';
 import { Attachment, attachXdp } from '../../nic/privileged/attach.ts';
 import { readInterface, setOffloads } from '../../nic/privileged/interface.ts';
@@ -148,6 +149,7 @@ function describe(
     links: [],
     statisticsFd,
     counters: [...COUNTER_NAMES],
+    segment: { bytes: STATISTICS_BYTES, latency: LATENCY_CELL, cells: LATENCY_CELLS },
     threads: queues,
   };
 }

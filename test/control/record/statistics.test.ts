@@ -9,14 +9,16 @@ import {
   readThreads,
   settleStatistics,
 } from '../../../src/control/record/statistics.ts';
-import { COUNTER, COUNTER_NAMES } from '../../../src/counters.ts';
+import { COUNTER, COUNTER_NAMES, LATENCY_CELL } from '../../../src/counters.ts';
+import { LATENCY_CELLS } from '../../../src/latency.ts';
 import { processName } from '../../../src/native/process.ts';
 
 test('settle_diedWhileItsApplicationWasAway_nobodyIsAwayAndNothingElseChanges', () => {
   const statisticsFd = makeStatistics(2);
   const control = processName(process.pid);
   const users = [process.geteuid!()];
-  const given = { control, users, statisticsFd, threads: 2, counters: COUNTER_NAMES };
+  const segment = { bytes: STATISTICS_BYTES, latency: LATENCY_CELL, cells: LATENCY_CELLS };
+  const given = { control, users, statisticsFd, threads: 2, counters: COUNTER_NAMES, segment };
   const instance = given as unknown as Instance;
   const set = (thread: number, counter: number, value: number) =>
     writeSync(statisticsFd, Float64Array.of(value), 0, 8, thread * STATISTICS_BYTES + counter * 8);
@@ -26,8 +28,10 @@ test('settle_diedWhileItsApplicationWasAway_nobodyIsAwayAndNothingElseChanges', 
   set(1, COUNTER.applicationBack, 2);
   set(1, COUNTER.rxFrames, 40);
   set(1, COUNTER.tcpFlows, 5);
+  set(1, LATENCY_CELL, 21);
+  set(1, LATENCY_CELL + 1 + 7, 3);
   assert.deepEqual(
-    readThreads(instance).map(({ rxFrames, tcpFlows }) => [rxFrames, tcpFlows]),
+    readThreads(instance).map(({ counts }) => [counts['rxFrames'], counts['tcpFlows']]),
     [
       [0, 0],
       [40, 5],
@@ -37,5 +41,12 @@ test('settle_diedWhileItsApplicationWasAway_nobodyIsAwayAndNothingElseChanges', 
   const { applicationLate, applicationBack, rxFrames, tcpFlows } = readStatistics(instance);
   assert.deepEqual([applicationLate, applicationBack, rxFrames], [9, 9, 40]);
   assert.equal(tcpFlows, 0, 'what it had is gone');
+  const latencies = readThreads(instance).map(({ latency }) => [latency.count, latency.sumUs]);
+  assert.deepEqual(latencies, [
+    [0, 0],
+    [3, 21],
+  ]);
+  const elsewhere = { ...instance, segment: { ...segment, latency: 2 ** 40 } };
+  assert.equal(readThreads(elsewhere)[1]!.latency.count, 0, 'beyond the segment is nothing');
   closeSync(statisticsFd);
 });
