@@ -101,6 +101,7 @@ function build(): Command {
     .option('--prometheus', 'print in the Prometheus exposition format')
     .action(async (options) => await (await import('./stat.ts')).stat(options));
   addViews(program);
+  addTop(program);
   program
     .command('stop')
     .description('end a service, also one whose control plane has died')
@@ -138,6 +139,19 @@ function addViews(program: Command): void {
     .action(async (name: string | undefined, filter: string[], options) => {
       const words = name === undefined ? [] : [name, ...filter];
       await (await import('./flows.ts')).flows(words, options);
+    });
+}
+
+function addTop(program: Command): void {
+  program
+    .command('top')
+    .description('show rates, load, latencies and drops of what is running here, on one screen')
+    .argument('[name]', 'of a service, or its address')
+    .option('--once', 'print one screen')
+    .option('--sort <column>', 'name, busy, rx, tx, queue, flows, p99 or drops (default: name)')
+    .option('--interval <seconds>', 'between two screens (default: 1)')
+    .action(async (name: string | undefined, options) => {
+      await (await import('./top.ts')).top(name, options);
     });
 }
 

@@ -3,19 +3,22 @@
  *
  * - Those with a control plane first, then orphans; only such as this user may see and read.
  *
- * Called by stat.ts, explain.ts and flows.ts.
+ * Called by stat.ts, explain.ts, flows.ts and top.ts.
  */
 import { type Instance, isOurs, liveInstances, orphans } from '../control/record/instances.ts';
 import { readStatistics } from '../control/record/statistics.ts';
 import { UserError } from '../errors.ts';
 import { printable } from '../printable.ts';
 
-/** At least one; `which`: an application's name or an address, absent: all. */
-export function servicesHere(which?: string): Instance[] {
+/**
+ * At least one; `which`: an application's name or an address, absent: all. Who of other users
+ * cannot be read is left out, and named to `complain`.
+ */
+export function servicesHere(which?: string, complain = console.error): Instance[] {
   const live = [...liveInstances(), ...orphans()];
   const isMeant = ({ app, address, address6 }: Instance): boolean =>
     which === undefined || [app, address, address6].includes(which);
-  const readable = live.filter(isMeant).filter(isReadable);
+  const readable = live.filter(isMeant).filter((each) => isReadable(each, complain));
   if (readable.length > 0) return readable;
   if (which !== undefined && live.length > 0) {
     const others = live.map(({ app, address }) => `${app} at ${address}`).join(', ');
@@ -27,13 +30,13 @@ export function servicesHere(which?: string): Instance[] {
 }
 
 /** What another user has in the place of his counters is nobody's trouble but his. */
-function isReadable(instance: Instance): boolean {
+function isReadable(instance: Instance, complain: (line: string) => void): boolean {
   if (isOurs(instance)) return true;
   try {
     readStatistics(instance);
     return true;
   } catch (error) {
-    console.error(`ix: ${(error as Error).message}`);
+    complain(`ix: ${(error as Error).message}`);
     return false;
   }
 }

@@ -8,7 +8,7 @@
  *   there was none, since the service was started.
  * - `rest`: what it does without work.
  *
- * Called by stat.ts. Read first: dataplane/elastic-thread.ts.
+ * Called by stat.ts and top-screen.ts. Read first: dataplane/elastic-thread.ts.
  */
 import type { ThreadStatistics } from '../control/record/statistics.ts';
 import { type Latency, LatencyCells } from '../latency.ts';

@@ -3,7 +3,7 @@
  *
  * - The compiler refuses a counter without a text, and the test a text without a counter.
  *
- * Used by cli/explain.ts and control/record/prometheus.ts.
+ * Used by cli/explain.ts, cli/top-screen.ts and control/record/prometheus.ts.
  */
 import { COUNTER_NAMES, type CounterName } from '../counters.ts';
 import { LINK } from './link.ts';
