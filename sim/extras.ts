@@ -50,6 +50,28 @@ export function drawExtras(random: Random, s: Scenario, isPlain: boolean): void 
     flow.ends[0].userTimeoutMs = own.magnitude(500, 400_000);
     flow.isClean = false;
   }
+  drawLostPower(random.fork(7), s);
+}
+
+/**
+ * A client loses power while it sends, and connects again from the same port: a server that only
+ * reads has nothing unanswered, so to it the old connection is still there (RFC 9293 3.5.1).
+ */
+function drawLostPower(random: Random, s: Scenario): void {
+  if (!random.chance(0.04) || s.deaths.length + s.reboots.length > 0) return;
+  const uploads = s.flows.filter(({ ends: [client, server], again, isClean }) => {
+    return isClean && again === 0 && client.total > 1 && server.total === 0;
+  });
+  if (uploads.length === 0) return;
+  const { client, startUs, ends } = random.pick(uploads);
+  const gapUs = random.magnitude(SECOND / 10, 10 * SECOND);
+  Object.assign(ends[0], { chunk: Math.ceil(ends[0].total / random.between(2, 8)), gapUs });
+  s.reboots.push({
+    atUs: startUs + random.magnitude(gapUs / 100, gapUs),
+    us: random.magnitude(1000, 30 * SECOND),
+    host: client,
+    reconnects: true,
+  });
 }
 
 function drawHolds(random: Random, s: Scenario): void {

@@ -277,11 +277,10 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'half-open connection not discovered: no challenge to a SYN',
     file: 'tcp/synchronized.ts',
-    find:
-      '    if ((a.flags & SYN) !== 0) {\n' +
-      '      this.challenge(row, CHALLENGE_ACKS_MAX);\n' +
-      '      return FREE_FRAME;',
-    replace: '    if ((a.flags & SYN) !== 0) {\n      return FREE_FRAME;',
+    find: 'if (!this.#checkTimestamps(row, a) || !this.#checkSequence(row, a)) return FREE_FRAME;',
+    replace:
+      'if ((a.flags & (SYN | ACK)) === SYN) return FREE_FRAME;\n' +
+      '    if (!this.#checkTimestamps(row, a) || !this.#checkSequence(row, a)) return FREE_FRAME;',
   },
   {
     name: 'half-open connection not discovered: no RST for a wrong acknowledgement of a SYN',
