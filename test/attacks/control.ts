@@ -48,5 +48,5 @@ process.on('SIGTERM', () => void stop());
 createInterface({ input: process.stdin }).on('line', async (line) => {
   if (line === 'ping') return say({ type: 'pong' });
   const state = await dataplane.state().catch(() => undefined); // it has ended: `ended` says so
-  if (state) say({ type: 'state', state: state[0], ...pids() });
+  if (state) say({ type: 'state', state: state[0], threads: state, ...pids() });
 });

@@ -93,7 +93,7 @@ function listenWithoutAccepting(): number {
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 
 /** The host's TCP and IP counters, by name. */
-function hostCounters(): Record<string, number> {
+export function hostCounters(): Record<string, number> {
   const counters: Record<string, number> = {};
   for (const file of ['snmp', 'netstat']) {
     const lines = readFileSync(`/proc/self/net/${file}`, 'latin1').trim().split('\n');

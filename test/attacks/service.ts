@@ -25,7 +25,9 @@ export interface Now {
   application: number;
 }
 export interface State extends Now {
+  /** Of the first thread, and of all of them. */
   state: ThreadState;
+  threads: ThreadState[];
 }
 export interface Outcome {
   value?: unknown;

@@ -6,8 +6,9 @@
  *   Words choose by name, test and file. Needs root.
  * - Noticed means: each of its tests passes without the mutation and fails with it. A test that
  *   never passes notices nothing.
- * - A case of the attack suite must fail by itself: that its service does not start, or that a case
- *   before it went wrong, is not noticing. What it said is in the line.
+ * - What was made ready for a named test must not fail: a child that does not start shows nothing
+ *   of what the test looks at. A case of the attack suite must fail by itself: that a case before
+ *   it went wrong is not noticing, either. What it said is in the line.
  * - The copy lies below build/, where children can read it as they can read the tree; its packages
  *   are second names of ours.
  */
@@ -73,6 +74,8 @@ interface Run {
   readonly outcomes: readonly Outcome[];
   /** It ended in time, and all that ran passed. */
   readonly isSound: boolean;
+  /** It did not end in time, or died. */
+  readonly isCut: boolean;
 }
 
 /** Runs these tests of a file, or all of it. */
@@ -92,7 +95,7 @@ function runTests(root: string, file: string, names: readonly string[]): Run {
   const lines = stdout.split('\n').filter((line) => line.startsWith('{"name":'));
   const outcomes = lines.map((line): Outcome => JSON.parse(line));
   const isSound = status === 0 && outcomes.length > 0 && outcomes.every(({ passed }) => passed);
-  return { outcomes, isSound };
+  return { outcomes, isSound, isCut: status === null };
 }
 
 /** The same; once more if something was not even asked, as on a machine that is too busy. */
@@ -105,14 +108,15 @@ function runAgain(root: string, file: string, names: readonly string[]): Run {
 }
 
 /** Why this test fails with the mutation; undefined: it does not. */
-function failureOf({ outcomes, isSound }: Run, [file, name]: TestName): string | undefined {
+function failureOf({ outcomes, isSound, isCut }: Run, [file, name]: TestName): string | undefined {
   const own = outcomes.filter((each) => name === undefined || each.name === name);
   const failed = own.find(({ passed }) => !passed);
   if (name !== undefined && file === attackFile(name)) {
     return failed?.byItself ? failed.why : undefined;
   }
-  if (failed) return failed.why;
-  return isSound ? undefined : 'it did not end';
+  if (failed) return name === undefined || failed.wasRun ? failed.why : undefined;
+  const isMute = name === undefined ? !isSound : isCut && own.length === 0;
+  return isMute ? 'it did not end' : undefined;
 }
 
 const called = ([file, name = file]: TestName): string => name;

@@ -20,10 +20,11 @@ const CALLS = 'src/tcp/calls.ts';
 const OUTPUT = 'src/control/children/output.ts';
 
 /** The file that a case of the suite is in. */
-export const attackFile = (name: string): string =>
-  name.startsWith('dataplane_')
-    ? 'test/attacks/dataplane.live.test.ts'
-    : 'test/attacks/attacks.live.test.ts';
+export function attackFile(name: string): string {
+  const [who = ''] = /^(dataplane|peer)(?=_)/.exec(name) ?? [];
+  const file = { dataplane: 'dataplane', peer: 'peers' }[who] ?? 'attacks';
+  return `test/attacks/${file}.live.test.ts`;
+}
 
 const change = (file: string, find: string, replace: string): Change => ({ file, find, replace });
 
@@ -261,6 +262,9 @@ export const CASES: Readonly<Record<string, readonly string[]>> = {
   'whom an application may send to': ['egress_datagramsToWhoHasNotAsked_areDenied'],
   'a search for ports has an end': ['localPorts_toOnePeerUsedUp_searchesAreBounded'],
   'connections of one source': ['quotaOfASource_onePeerOpensMany_restAreDroppedAndPeersNamed'],
+  "what is another thread's is handed on": ['peer_piecesAndPriorityTags_reachTheThreadOfTheirFlow'],
+  'frames of a VLAN are not ours': ['peer_framesOfAVlanAndPiecesThatOverlap_areNobodysAndCounted'],
+  'a quarter of reassembly for each source': ['peer_piecesThatNeverEnd_costTheirSenderOnly'],
   F_SEAL_FUTURE_WRITE: ['readOnlyMemory_removedByAdvice_isRefused'],
   RLIMIT_CORE: ['core_dumped_isNeitherFileNorGivenAway'],
   'not dumpable': ['core_dumped_isNeitherFileNorGivenAway'],

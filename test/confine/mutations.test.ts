@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Case } from '../attacks/case.ts';
@@ -18,24 +19,29 @@ const CASES_WITHOUT_MAX = 181;
 
 const isCase = ([file, name = '']: TestName): boolean => file === attackFile(name);
 
-/** The names of all cases of the attack suite. */
-async function attackCases(): Promise<string[]> {
+/** The names of all cases of the attack suite: by applications, dataplanes, peers. */
+async function attackCases(): Promise<[string[], string[], string[]]> {
   const files = globSync('test/attacks/cases/*.ts', { cwd: ROOT });
   const modules = await Promise.all(files.map((file) => import(`${ROOT}${file}`)));
   const names = modules.flatMap(({ cases }: { cases: Case[] }) => cases.map(({ name }) => name));
   const source = readFileSync(`${ROOT}${attackFile('dataplane_')}`, 'utf8');
   const attacks = /const ATTACKS[^{]*\{\n(.*?)\n\};/s.exec(source)?.[1]?.matchAll(/^ {2}(\w+):/gm);
   const tried = [...(attacks ?? [])].map(([, name]) => `dataplane_${name}_nobodyElseNotices`);
-  const others = [...source.matchAll(/test\('(dataplane_\w+)'/g)].map(([, name]) => name!);
-  assert.ok(tried.length > 10 && others.length > 3);
-  return [...names, ...tried, ...others];
+  const written = (text: string): string[] =>
+    [...text.matchAll(/test\('((dataplane|peer)_\w+)'/g)].map(([, name]) => name!);
+  const others = written(source);
+  const byPeers = written(readFileSync(`${ROOT}${attackFile('peer_')}`, 'utf8'));
+  assert.ok(tried.length > 10 && others.length > 3 && byPeers.length > 2);
+  return [names, [...tried, ...others], byPeers];
 }
 
-test('mutations_each_standsInTheSourceAndNamesATest', () => {
+test('mutations_each_standsInTheSourceIsAProgramAndNamesATest', () => {
   assert.ok(MUTATIONS.length >= 140);
   assert.equal(new Set(MUTATIONS.map(({ name }) => name)).size, MUTATIONS.length);
   for (const mutation of MUTATIONS) {
-    mutated(mutation);
+    for (const [file, source] of mutated(mutation)) {
+      if (file.endsWith('.ts')) assert.doesNotThrow(() => stripTypeScriptTypes(source), file);
+    }
     const [file, name] = mutation.test;
     assert.ok(existsSync(`${ROOT}${file}`), file);
     if (name === undefined || isCase(mutation.test)) continue;
@@ -46,7 +52,7 @@ test('mutations_each_standsInTheSourceAndNamesATest', () => {
 });
 
 test('mutations_casesThatMustNotice_areThereAndNoNewOneIsWithout', async () => {
-  const cases = await attackCases();
+  const cases = (await attackCases()).flat();
   assert.equal(new Set(cases).size, cases.length);
   const named = new Set(
     MUTATIONS.flatMap(noticing)
@@ -61,6 +67,15 @@ test('mutations_casesThatMustNotice_areThereAndNoNewOneIsWithout', async () => {
   const without = cases.filter((name) => !named.has(name));
   const remedy = 'give it a row in mutations-attacks.ts';
   assert.ok(without.length <= CASES_WITHOUT_MAX, `${without.length}: ${without.at(-1)}; ${remedy}`);
+});
+
+test('attackSuite_isAsLargeAsTheReadmeSays', async () => {
+  const [applications, dataplanes, peers] = await attackCases();
+  const [by, from, of] = [applications.length, dataplanes.length, peers.length];
+  const others = `${from} by a hostile dataplane and ${of} by a hostile neighbour`;
+  const said = `${by} attacks on it, ${others} are tests`;
+  assert.ok(readFileSync(`${ROOT}README.md`, 'utf8').includes(said), said);
+  assert.ok(by + from + of >= 220);
 });
 
 test('mutations_each_hasARowInTheDocument', () => {

@@ -109,7 +109,9 @@ const LAYER_MUTATIONS: Mutation[] = [
     'a root of its own',
     EXEC,
     'if (hasRoot) enterRoot({ read, write, system });',
-    '',
+    // What was mounted over /proc for a moment would be in the way of everything.
+    "const [proc0, at] = [cString('proc'), cString('/proc')];\n" +
+      "  if (hasRoot) sys.syscall(callNumber('mount'), proc0, at, proc0, 14, 0);",
     'root_listed_isRefusedAndItsOwn',
   ),
   layer(
@@ -158,8 +160,8 @@ const LAYER_MUTATIONS: Mutation[] = [
   layer(
     'Landlock',
     EXEC,
-    "if (abi > 0) step('landlock', () => restrictPaths(rulesOf(plan, system, proc), abi));",
-    '',
+    "step('landlock', () => restrictPaths(rulesOf(plan, system, proc), abi));",
+    "done.push('landlock');",
     'root_listed_isRefusedAndItsOwn',
   ),
   layer(

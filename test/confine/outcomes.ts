@@ -9,6 +9,8 @@ export interface Outcome {
   readonly passed: boolean;
   /** Its own code failed, not what was made ready for it. */
   readonly byItself: boolean;
+  /** It was begun: what was made ready for it did not fail before. */
+  readonly wasRun: boolean;
   /** The first line of the error; '' if there is none. */
   readonly why: string;
 }
@@ -25,6 +27,7 @@ function outcomeOf({ type, data }: TestEvent): Outcome | undefined {
     name,
     passed: type === 'test:pass' && (skip === undefined || skip === false),
     byItself: failureType === 'testCodeFailure',
+    wasRun: failureType !== 'hookFailed' && failureType !== 'cancelledByParent',
     why: why
       .filter((line) => line.trim() !== '')
       .slice(0, 6)
