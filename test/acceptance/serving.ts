@@ -44,6 +44,8 @@ export interface ServingOptions {
   prefix?: readonly string[];
   /** State directory, if not that of the test: for another user. */
   state?: string;
+  /** How long its start may take; absent: 30 s. */
+  startMs?: number;
 }
 
 export class Serving {
@@ -73,7 +75,7 @@ export class Serving {
   static async start(words: readonly string[], options: ServingOptions = {}): Promise<Serving> {
     const serving = new Serving(['serve', ...words], options);
     try {
-      serving.facts = JSON.parse(await serving.line(START_MS));
+      serving.facts = JSON.parse(await serving.line(options.startMs ?? START_MS));
       return serving;
     } catch (error) {
       await serving[Symbol.asyncDispose]();

@@ -1,0 +1,4 @@
+// Asks servers/express.mjs.
+import { framework } from '../framework.mjs';
+
+export const ask = (host) => framework(`http://${host}:3001`);
