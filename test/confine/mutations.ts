@@ -214,8 +214,16 @@ const ALONE_MUTATIONS: Mutation[] = [
   {
     name: 'Landlock: files',
     file: 'src/confine/landlock.ts',
-    find: 'let handled = (1 << 13) - 1;',
-    replace: 'let handled = 2;',
+    find: 'BigInt(handled),\n    BigInt(NET',
+    replace: 'BigInt(0),\n    BigInt(NET',
+    // A rule about what is not handled is refused.
+    behind: [
+      {
+        file: 'src/confine/landlock.ts',
+        find: 'for (const rule of rules) addRule(ruleset, rule, handled);',
+        replace: '',
+      },
+    ],
     test: [LANDLOCK, 'files_notGiven_areRefused'],
   },
   {
