@@ -169,6 +169,16 @@ const FlowTable = v.union([
   }),
 ]);
 
+/** How names are looked up: what hosts(5) and resolv.conf(5) of the machine say. */
+const Names = v.object({
+  hosts: v.array(v.object({ name: v.string(), addresses: v.array(v.string()) })),
+  servers: v.array(v.string()),
+  search: v.array(v.string()),
+  ndots: count,
+  timeoutMs: count,
+  attempts: count,
+});
+
 const App = v.object({
   name: v.string(),
   /** Absolute path of the application module. */
@@ -181,6 +191,8 @@ const App = v.object({
       env: v.record(v.string(), v.string()),
       /** Ours, as text. */
       addresses: v.array(v.object({ address: v.string(), prefixLength: count })),
+      /** As they are when a life begins. */
+      names: v.optional(Names),
     }),
   ),
 });

@@ -21,6 +21,10 @@ function withRunOptions(command: Command): Command {
     .option('--nic <kind>', 'veth, tap, cable or the name of an interface (default: veth)')
     .option('--ip <address/length>', 'the address to serve at (default: 10.77.0.2/24)')
     .option('--ip6 <address/length>', 'and at this IPv6 address, or none (default: fd77::2/64)')
+    .option(
+      '--outbound <none|nat>',
+      'what it opens beyond the host: nothing, or as the host (IPv4)',
+    )
     .option('--slaac', 'and at addresses made from what routers advertise')
     .option('--domain <domain>', 'process: protected (default); inline: trusted, inside it')
     .option('--threads <count>', 'elastic threads')

@@ -29,6 +29,7 @@ const LEAVE_OUT = 'leave it out, or use --nic veth or tap';
 const BEYOND: Record<string, string> = {
   ip6: '--ip6',
   slaac: '--slaac',
+  outbound: '--outbound',
   xdp: '--xdp',
   placement: '--placement',
   appCpu: '--app-cpu',

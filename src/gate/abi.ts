@@ -175,8 +175,12 @@ export const DEAD = {
   denied: 6,
   /** the same of one whose ports are taken: IN_USE */
   inUse: 7,
-  /** the same of one beyond what there is, or what the application may have: NO_FLOW, QUOTA */
+  /** the same of one beyond what there is: NO_FLOW */
   exhausted: 8,
+  /** the same of one beyond what the application may have: QUOTA */
+  quota: 9,
+  /** the same of an address that no way of ours leads to: NO_ROUTE */
+  noRoute: 10,
 } as const;
 
 /** Words of an event or a call that every kind shares. */

@@ -50,11 +50,11 @@ const WANTED_BY: Record<number, number> = {
 
 /** What becomes of a connection whose connect was refused so. */
 const CONNECT_DEAD: Record<number, number> = {
-  [CODE.NO_ROUTE]: DEAD.unreachable,
+  [CODE.NO_ROUTE]: DEAD.noRoute,
   [CODE.DENIED]: DEAD.denied,
   [CODE.IN_USE]: DEAD.inUse,
   [CODE.NO_FLOW]: DEAD.exhausted,
-  [CODE.QUOTA]: DEAD.exhausted,
+  [CODE.QUOTA]: DEAD.quota,
 };
 
 export class Calls {

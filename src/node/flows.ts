@@ -10,7 +10,6 @@
  *
  * Made by program.ts, and by tests. Read first: src/libix/connection.ts, conduit.ts.
  */
-import { CODE } from '../gate/abi.ts';
 import type { Connection, Handlers, Ix } from '../libix/index.ts';
 import type {
   Above,
@@ -23,7 +22,7 @@ import type {
   TextEncoding,
 } from './conduit.ts';
 import { Ear } from './ear.ts';
-import { EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, errnoOfDead } from './errno.ts';
+import { EINVAL, errnoOfDead, errnoOfListen } from './errno.ts';
 import { isAny } from './ports.ts';
 import { calledBack, fatal, tick } from './ticks.ts';
 
@@ -31,13 +30,6 @@ import { calledBack, fatal, tick } from './ticks.ts';
 const SCRATCH_BYTES = 65_536;
 /** Most bytes of a character in UTF-8 for each unit of a JavaScript string. */
 const UTF8_MAX = 3;
-
-const STATUS_OF: Readonly<Record<number, number>> = {
-  [CODE.IN_USE]: EADDRINUSE,
-  [CODE.NO_ROUTE]: EADDRNOTAVAIL,
-  [CODE.QUOTA]: ENOBUFS,
-  [CODE.NO_FLOW]: ENOBUFS,
-};
 
 /** A piece of the arena that text passes through. */
 interface Scratch {
@@ -198,7 +190,7 @@ export class Flows implements Carrier {
         listening: () => ear.answered(0),
         refused: ({ result }) => {
           this.#forget(key, ear);
-          ear.answered(STATUS_OF[result] ?? EINVAL);
+          ear.answered(errnoOfListen(result));
         },
       },
     );

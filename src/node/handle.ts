@@ -11,7 +11,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Above, Conduit, Endpoint, Knocked, Listening, TextEncoding } from './conduit.ts';
-import { EBADF, ECANCELED, EINVAL, ENOTCONN, EPIPE, systemError } from './errno.ts';
+import { advise, EBADF, ECANCELED, EINVAL, ENOTCONN, EPIPE, systemError } from './errno.ts';
 import { type NativeRequest, node } from './internals.ts';
 import { type Context, Inward } from './inward.ts';
 import type { Network } from './network.ts';
@@ -26,6 +26,11 @@ interface ConnectRequest {
 }
 interface ShutdownRequest {
   oncomplete(status: number): void;
+}
+
+/** net.js says whose handle it is. */
+interface Owned {
+  [owner: symbol]: { errored?: unknown } | undefined;
 }
 
 /** Of bind: UV_TCP_IPV6ONLY, UV_TCP_REUSEPORT. */
@@ -283,6 +288,8 @@ export class Handle extends JSStream implements Above, Knocked {
     const { oncomplete } = request;
     if (oncomplete === undefined) return; // happy eyeballs have given it up
     this.inward.context!(() => oncomplete(status, this, request, true, true));
+    // Its socket says so in the next tick.
+    if (status !== 0) advise((this as unknown as Owned)[node.owner]?.errored);
   }
 
   // --- reading ---

@@ -26,6 +26,22 @@ export interface JsStream {
   onread: (this: object, memory?: ArrayBuffer) => unknown;
 }
 
+interface LookupRequest extends NativeRequest {
+  oncomplete(status: number | null, addresses?: string[]): void;
+}
+
+/** What of the binding of names is used; `order` as dns.lookup's option of that name says. */
+export interface NameBinding {
+  getaddrinfo(
+    request: LookupRequest,
+    name: string,
+    family: 0 | 4 | 6,
+    hints: number,
+    order: number,
+  ): number;
+  readonly DNS_ORDER_IPV6_FIRST: number;
+}
+
 /** Indexes of streamBaseState, and itself. */
 export interface StreamState {
   readonly words: Int32Array;
@@ -46,6 +62,8 @@ export interface Internals {
   readonly owner: symbol;
   /** Gives a socket another handle: when happy eyeballs try the next address. */
   readonly reinitialize: symbol;
+  /** What dns.lookup asks. */
+  readonly names: NameBinding;
   /** Runs ticks and promises; what they throw comes out. */
   tick(): void;
 }
@@ -98,8 +116,10 @@ function internals(): Internals {
   need(typeof _tickCallback === 'function', 'process._tickCallback is missing');
   const idle = { readStart: () => 0, readStop: () => 0, close: () => {} };
   new net.Socket({ handle: idle } as unknown as net.SocketConstructorOpts);
+  const names = bindingOf('cares_wrap') as unknown as NameBinding;
+  need(typeof names.getaddrinfo === 'function', 'cares_wrap has no getaddrinfo');
   return {
-    ...{ JSStream, TCP, state: streamState(), tick: _tickCallback! },
+    ...{ JSStream, TCP, state: streamState(), names, tick: _tickCallback! },
     owner: symbolOf(idle, 'owner_symbol'),
     reinitialize: symbolOf(net.Socket.prototype, 'kReinitializeHandle'),
   };

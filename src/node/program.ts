@@ -19,8 +19,11 @@ import { pathToFileURL } from 'node:url';
 import type { Ix } from '../libix/index.ts';
 import { Flows } from './flows.ts';
 import { install } from './install.ts';
+import { node } from './internals.ts';
+import { lookUpWith } from './lookup.ts';
 import { Loopback } from './loopback.ts';
 import { Network } from './network.ts';
+import { type Names, Resolver } from './resolver.ts';
 import { checkNode } from './self-check.ts';
 import { type OwnAddress, surround } from './surroundings.ts';
 import { fatal } from './ticks.ts';
@@ -31,13 +34,19 @@ export interface Program {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly addresses: readonly OwnAddress[];
+  readonly names?: Names | undefined;
 }
+
+const NO_NAMES: Names = {
+  ...{ hosts: [], servers: [], search: [] },
+  ...{ ndots: 1, timeoutMs: 5000, attempts: 2 },
+};
 
 const LISTENS_MS = 1000;
 const LOOK_MS = 2;
 
 export async function runProgram(ix: Ix, program: Program): Promise<void> {
-  const { module, args, env, addresses } = program;
+  const { module, args, env, addresses, names = NO_NAMES } = program;
   const network = new Network({
     outer: new Flows(ix),
     loopback: new Loopback(),
@@ -45,7 +54,10 @@ export async function runProgram(ix: Ix, program: Program): Promise<void> {
   });
   install(network);
   checkNode(network);
-  surround(addresses);
+  const resolver = new Resolver(ix, names);
+  const own = (): readonly OwnAddress[] => addresses;
+  surround(own);
+  lookUpWith(node.names, resolver, network.keeper, () => own().map(({ address }) => address));
   ix.yieldAfterTurns(true);
   ix.mayEnd(true);
   process.argv.splice(1, process.argv.length, module, ...args);

@@ -6,6 +6,7 @@
  *
  * Called by program.ts, after `install`.
  */
+import dns from 'node:dns';
 import http from 'node:http';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -75,6 +76,7 @@ export function checkNode(network: Network): void {
   tried('net.Socket', () => using(network, checkSocket));
   tried('http', () => using(network, checkHttp));
   tried('TLS', checkTls);
+  tried('dns', checkLookup);
 }
 
 /** What Node itself throws meanwhile is a sign, too. */
@@ -131,4 +133,20 @@ function checkTls(): void {
   const { _handle } = socket as unknown as { _handle: { _parent?: unknown } };
   need(_handle?._parent instanceof Handle, 'TLS does not take our handle');
   socket.destroy();
+}
+
+function checkLookup(): void {
+  const { names } = node;
+  const { getaddrinfo } = names;
+  let asked = '';
+  names.getaddrinfo = (_request, name) => {
+    asked = name;
+    return 0;
+  };
+  try {
+    dns.lookup('checked.invalid', () => {});
+  } finally {
+    names.getaddrinfo = getaddrinfo;
+  }
+  need(asked === 'checked.invalid', 'dns.lookup does not ask getaddrinfo of cares_wrap');
 }

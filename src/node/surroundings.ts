@@ -3,11 +3,9 @@
  *
  * - `os.networkInterfaces` shows our addresses; the kernel's own interfaces are hidden from a
  *   confined process, and asking for them throws.
- * - `dns.lookup` knows `localhost`, as every hosts file does. Other names: not yet.
  *
  * Called by program.ts.
  */
-import dns from 'node:dns';
 import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 
@@ -44,22 +42,11 @@ function infoOf({ address, prefixLength }: OwnAddress, internal: boolean): os.Ne
     : { ...common, family: 'IPv4', netmask: netmask(4, prefixLength) };
 }
 
-export function surround(addresses: readonly OwnAddress[]): void {
+/** `addresses`: ours, as they are now. */
+export function surround(addresses: () => readonly OwnAddress[]): void {
   os.networkInterfaces = () => ({
     lo: LOOPBACK.map((each) => infoOf(each, true)),
-    ix0: addresses.map((each) => infoOf(each, false)),
+    ix0: addresses().map((each) => infoOf(each, false)),
   });
-  const { lookup } = dns;
-  const ours = (name: string, ...rest: never[]): unknown =>
-    Reflect.apply(lookup, dns, [name === 'localhost' ? localhost(rest[0]) : name, ...rest]);
-  // What util.promisify finds there stays.
-  dns.lookup = Object.assign(ours, lookup) as typeof lookup;
   syncBuiltinESMExports();
-}
-
-/** An address is its own answer. */
-function localhost(options: unknown): string {
-  const family =
-    typeof options === 'object' ? (options as dns.LookupOptions | null)?.family : options;
-  return family === 6 || family === 'IPv6' ? '::1' : '127.0.0.1';
 }

@@ -84,6 +84,25 @@ describe('Node program', { skip: needs(), timeout: 120_000 }, () => {
   });
 });
 
+test('process_refused_eachErrorSaysWhy_andWhatHelps', { skip: needs() }, () => {
+  const options = ['--connect', '192.0.0.0/8,2001:db8::/32', '--quota', 'listeners=1'];
+  const words = ['run', appOf('node-refused.mjs'), ...options];
+  const { status, stdout } = spawnSync(IX, words, { encoding: 'utf8', timeout: 90_000 });
+  assert.equal(status, 0);
+  const errors = stdout.match(/^\{.*$/gm)!.map((line) => JSON.parse(line));
+  assert.deepEqual(
+    errors.map(({ code, address, port }) => [code, address, port]),
+    [
+      ['EACCES', '10.77.0.1', 9],
+      ['ENETUNREACH', '192.0.2.1', 9],
+      ['ENETUNREACH', '2001:db8::1', 9],
+      ['EMFILE', '::', 8081],
+    ],
+  );
+  const remedies = errors.map(({ message }) => /--\w+( nat)?/.exec(message)?.[0]);
+  assert.deepEqual(remedies, ['--connect', '--outbound nat', '--outbound nat', '--quota']);
+});
+
 const ENDS = appOf('node-ends.mjs');
 /** How it ends, when ('top': at once; '0': behind that), the command's exit code, what it says. */
 const ENDINGS: readonly [how: string, ms: string, code: number, says: RegExp][] = [

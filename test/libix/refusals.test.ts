@@ -126,11 +126,11 @@ describe('refusals', () => {
       gate.turn();
       const isRoute = code === CODE.NO_ROUTE;
       const reasons: Record<number, number> = {
-        [CODE.NO_ROUTE]: DEAD.unreachable,
+        [CODE.NO_ROUTE]: DEAD.noRoute,
         [CODE.DENIED]: DEAD.denied,
         [CODE.IN_USE]: DEAD.inUse,
         [CODE.NO_FLOW]: DEAD.exhausted,
-        [CODE.QUOTA]: DEAD.exhausted,
+        [CODE.QUOTA]: DEAD.quota,
       };
       assert.deepEqual(closed, [reasons[code] ?? DEAD.refused]);
       const isTold = !isRoute && code !== CODE.QUOTA; // told by who counts it

@@ -1,5 +1,6 @@
 /** A Node in which something undocumented has changed: one line names it, before any program. */
 import assert from 'node:assert/strict';
+import dns from 'node:dns';
 import http from 'node:http';
 import net from 'node:net';
 import { after, describe, test } from 'node:test';
@@ -54,6 +55,7 @@ describe('self-check', () => {
     [process, 'binding', bindingWith('js_stream', {}), /JSStream is missing/],
     [process, 'binding', bindingWith('tcp_wrap', {}), /TCP is missing/],
     [process, 'binding', bindingWith('stream_wrap', {}), /streamBaseState/],
+    [process, 'binding', bindingWith('cares_wrap', {}), /getaddrinfo/],
     [process, '_tickCallback', undefined, /_tickCallback is missing/],
     [net.Server.prototype, '_listen2', undefined, /_listen2/],
     [tls.TLSSocket.prototype, '_wrapHandle', undefined, /_wrapHandle/],
@@ -68,6 +70,20 @@ describe('self-check', () => {
     const check = async (): Promise<void> => checkNode(bed.network);
     const deaf = () => new net.Server();
     assert.match(await without(http, 'createServer', deaf, () => refusal(check)), /http reads/);
+  });
+
+  test('lookupThatAsksAnotherWay_isNamed', async () => {
+    const { checkNode } = await import('../../src/node/self-check.ts');
+    const check = async (): Promise<void> => checkNode(bed.network);
+    assert.match(
+      await without(
+        dns,
+        'lookup',
+        () => {},
+        () => refusal(check),
+      ),
+      /dns\.lookup/,
+    );
   });
 
   test('tlsThatMakesAHandleOfItsOwn_isNamed', async () => {

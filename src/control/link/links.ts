@@ -20,6 +20,7 @@ import type { Ipv6Config } from '../../net/both/environment.ts';
 import { readQueues } from '../../nic/privileged/interface.ts';
 import { queueBefore } from '../../nic/privileged/steering.ts';
 import { openTapQueues, randomMac } from '../../nic/privileged/tap.ts';
+import { hostAddressFor } from './address.ts';
 import { ipv6ConfigFor } from './address6.ts';
 import { joinGroups } from './groups.ts';
 import { distrust } from './host-end.ts';
@@ -33,6 +34,8 @@ export interface NetworkPlan extends HostSide {
   nic: string;
   queues: number;
   slaac?: boolean;
+  /** Absent: the host's link is all there is. */
+  outbound?: 'nat';
   attach?: AttachMode;
 }
 
@@ -105,7 +108,8 @@ function makeVeth(netlink: Netlink, plan: NetworkPlan, hostName: string, ifname:
     const { mac, mtu } = ours;
     const ipv6 = privateIpv6(netlink, host.index, plan, mac);
     return {
-      ...{ kind: 'link', ifname, ifindex: ours.index, mac, mtu, gateway: 0, hostName },
+      ...{ kind: 'link', ifname, ifindex: ours.index, mac, mtu, hostName },
+      gateway: hostGateway(plan),
       ...{ linkKind: ours.kind, hostIndex: host.index },
       ...(ipv6 && { ipv6 }),
       leave: () => {},
@@ -149,7 +153,8 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, hostName: string): Ends {
     const ipv6 = privateIpv6(netlink, index, plan, mac);
     return {
       ...{ kind: 'tap', linkKind: 'tun', ifname: hostName, ifindex: index, mac },
-      ...{ mtu: ETHERNET_MTU, gateway: 0, hostName, hostIndex: index, fds, leave },
+      ...{ mtu: ETHERNET_MTU, hostName, hostIndex: index, fds, leave },
+      gateway: hostGateway(plan),
       ...(ipv6 && { ipv6 }),
     };
   } catch (error) {
@@ -157,6 +162,10 @@ function makeTap(netlink: Netlink, plan: NetworkPlan, hostName: string): Ends {
     throw error;
   }
 }
+
+/** The host, if it forwards (outbound.ts). */
+const hostGateway = (plan: NetworkPlan): number =>
+  plan.outbound === undefined ? 0 : hostAddressFor(plan);
 
 function takeInterface(netlink: Netlink, { nic, queues, ip6 }: NetworkPlan): Ends {
   const { name, index, mac, mtu, flags, kind } = existing(netlink, nic);

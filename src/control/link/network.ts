@@ -25,14 +25,19 @@ import {
   removeLink,
 } from './links.ts';
 import { Netlink } from './netlink.ts';
+import { closeOutbound, openOutbound, requireOutbound } from './outbound.ts';
 
 export type Network = Omit<Ends, 'leave'> & {
+  /** Lines to say of it when it serves. */
+  readonly changes?: readonly string[];
   /** Takes away everything that was made, and forgets the instance. May be called twice. */
   remove(): void;
 };
 
 /** `instance` is completed with the names of the links and recorded. */
 export function makeNetwork(plan: NetworkPlan, instance: Instance): Network {
+  const { outbound } = plan;
+  if (outbound !== undefined) requireOutbound();
   return withLock(() => {
     const netlink = new Netlink();
     try {
@@ -40,9 +45,17 @@ export function makeNetwork(plan: NetworkPlan, instance: Instance): Network {
       const count = linksFor(plan.nic);
       refuseTaken(netlink, plan, count > 0);
       instance.links = freeNames(netlink, count);
+      if (outbound !== undefined) instance.outbound = outbound;
       record(instance);
       const { leave, ...ends } = recorded(instance, () => makeLinks(netlink, plan, instance.links));
-      return { ...ends, remove: removal(instance, leave) };
+      const remove = removal(instance, leave);
+      if (outbound === undefined) return { ...ends, remove };
+      try {
+        return { ...ends, remove, changes: [openOutbound(instance.links[0]!, plan.address)] };
+      } catch (error) {
+        remove();
+        throw error;
+      }
     } finally {
       netlink.close();
     }
@@ -92,7 +105,13 @@ export function linkName(index: number): string | undefined {
 
 /** Removes links that dead instances left behind; returns their names. Call under `withLock`. */
 export function sweepLinks(netlink: Netlink): string[] {
-  return sweep((name, indexes) => removeLink(netlink, name, indexes));
+  return sweep((name, indexes) => removeLink(netlink, name, indexes), closeWay);
+}
+
+/** The way out of an instance, if it had one. */
+function closeWay({ outbound, links, address }: Instance): void {
+  const [hostName] = links;
+  if (outbound !== undefined && hostName !== undefined) closeOutbound({ hostName, address });
 }
 
 function removal(instance: Instance, leave: () => void): () => void {
@@ -101,6 +120,7 @@ function removal(instance: Instance, leave: () => void): () => void {
     if (done) return;
     done = true;
     leave();
+    closeWay(instance);
     const netlink = new Netlink();
     for (const name of instance.links) removeLink(netlink, name, instance.link?.indexes);
     netlink.close();

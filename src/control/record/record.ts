@@ -137,6 +137,8 @@ const Fields = v.object({
       state: v.picklist(LINK_STATES),
     }),
   ),
+  /** It has a way beyond the host (control/link/outbound.ts), to be taken away. */
+  outbound: v.optional(v.literal('nat')),
   /** Descriptor of the statistics memfd in the control process. */
   statisticsFd: count,
   /** Names of the counters in it, in order: a reader of another version prints the right names. */

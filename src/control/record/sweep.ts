@@ -25,10 +25,12 @@ const NAMED = ['/run/netns', '/var/run/netns'];
 
 /**
  * `removeLink` is asked for every link that a dead instance made and no other one has; `indexes`
- * are its links' numbers, if they were made. Returns what was removed.
+ * are its links' numbers, if they were made. `closeWay` is asked for each of them. Returns what
+ * was removed.
  */
 export function sweep(
   removeLink: (name: string, indexes?: readonly number[]) => boolean,
+  closeWay: (instance: Instance) => void = () => {},
 ): string[] {
   const namespace = networkNamespace();
   const all = ownInstances();
@@ -41,6 +43,7 @@ export function sweep(
   for (const { file, instance } of dead) {
     killLeft(instance);
     if (instance.namespace === namespace) {
+      closeWay(instance);
       for (const name of instance.links) {
         if (!kept.has(name) && removeLink(name, instance.link?.indexes)) removed.push(name);
       }

@@ -92,7 +92,8 @@ export function makeHoldings(name: string, plan: NetworkPart): Holdings {
     const { steering, flows, advice: unsteered } = steer(network, plan.queues, attachment?.mode);
     if (steering) undo.push(() => steering.close());
     if (flows) instance.steering = steeringStateOf(flows, plan.queues);
-    const advice = [...adviceOn(network, attachment), ...unsteered];
+    const { changes = [] } = network;
+    const advice = [...adviceOn(network, attachment), ...unsteered, ...changes];
     const release = (): void => undo.run();
     const held = { instance, network, attachment, steering, flows, statisticsFd, hostSide };
     return { ...held, advice, release };

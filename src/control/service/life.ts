@@ -42,9 +42,10 @@ import {
 import { closeShared, forApplication, makeShared, sealShared } from '../children/shared.ts';
 import { broadcastOf } from '../link/address.ts';
 import { handsOverPartialChecksums } from '../link/advice.ts';
+import { namesOfHost } from '../link/names.ts';
 import { copyingOf, xdpStateOf } from '../link/xdp.ts';
 import { record, recordOrSay, usersOf } from '../record/instances.ts';
-import type { NetworkPart, Plan } from '../wish/plan.ts';
+import type { ApplicationPart, NetworkPart, Plan } from '../wish/plan.ts';
 import {
   type Adopted,
   estateOf,
@@ -87,7 +88,8 @@ export async function startLife(
   undo: Undo,
   number: number,
 ): Promise<Life> {
-  const { application: app, confinements, wish, main, report } = plan;
+  const { confinements, wish, main, report } = plan;
+  const app = withNames(plan.application);
   const { startMs } = plan.life;
   const { network, instance, statisticsFd, attachment } = holdings;
   const captureFd = plan.captures?.open(number);
@@ -160,6 +162,10 @@ export async function adoptLife(holdings: Adopted, plan: LifePlan, undo: Undo): 
   return lifeOf(ports, driver, dataplane, application);
 }
 
+/** A Node program is told how names are looked up here, as it is now. */
+const withNames = (app: ApplicationPart): ApplicationPart =>
+  app.program ? { ...app, program: { ...app.program, names: namesOfHost() } } : app;
+
 function lifeOf(
   ports: number[],
   nic: string,
@@ -202,7 +208,8 @@ interface ApplicationParts {
 /** Domain process: the application's process, started at once; or the one that is there already. */
 async function startApplication(parts: ApplicationParts): Promise<Supervised> {
   const { holdings, plan, undo, dataplane, attached, shared } = parts;
-  const { application: app, confinements, wish, report } = plan;
+  const { confinements, wish, report } = plan;
+  const app = withNames(plan.application);
   const { startMs } = plan.life;
   const { instance } = holdings;
   const lasting = wish === undefined ? {} : { lasting: true };

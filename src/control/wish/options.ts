@@ -106,6 +106,8 @@ const RunOptions = v.object({
     ),
   ),
   slaac: v.optional(v.boolean(), false),
+  /** Whether what it opens goes beyond the host. */
+  outbound: v.optional(oneOf(['none', 'nat']), 'none'),
   domain: v.optional(oneOf(['inline', 'process']), 'process'),
   /** Domain process: where the application runs. */
   placement: v.optional(oneOf(PLACEMENTS), 'same-core'),

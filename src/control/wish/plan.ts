@@ -134,9 +134,18 @@ function networkOf({ ip, slaac, threads, xdp, ...options }: RunOptions, nic: str
     const problem = '--slaac needs IPv6 on a link of our own';
     throw new OptionError(problem, 'use --nic veth or tap, or --ip6');
   }
+  const { outbound } = options;
+  if (outbound !== 'none' && !isOurs) {
+    const problem = `--outbound ${outbound} is for a link of our own`;
+    throw new OptionError(
+      problem,
+      'use --nic veth or tap; an interface has the ways of its network',
+    );
+  }
   return {
     ...{ ...ip, nic, queues: threads, slaac },
     ...(ip6 && { ip6 }),
+    ...(outbound !== 'none' && { outbound }),
     xdp,
     attach: attachModeFor(isOurs, xdp),
   };

@@ -52,4 +52,4 @@ async function warmUp(ix: Ix): Promise<void> {
 
 const addresses = ADDRESSES.map(({ address }) => address);
 install(new Network({ outer: NOWHERE, loopback: await carrier(), addresses }));
-surround(ADDRESSES);
+surround(() => ADDRESSES);
