@@ -16,7 +16,7 @@ import { Frames } from '../arena/frames.ts';
 import { Wheel } from '../arena/wheel.ts';
 import { Counters } from '../counters.ts';
 import type { Domain, Layout } from '../domain/domain.ts';
-import { EVENT_ARRAY_BYTES, EventSink } from '../gate/arrays.ts';
+import { addressesWord, EVENT_ARRAY_BYTES, EventSink } from '../gate/arrays.ts';
 import { CALLS_MAX, type Limits } from '../limits.ts';
 import { type Environment, timerRanges } from '../net/both/environment.ts';
 import { Tcp, type TcpOptions } from '../tcp/tcp.ts';
@@ -88,6 +88,7 @@ export function openGate({ env, timers, stack }: Stacked, layout: Layout): OpenG
   const { ip, tcp, udp } = stack;
   const sink = new EventSink(arena, layout.events.offset);
   sink.announceCalls(Math.min(CALLS_MAX, limits.quotas.calls));
+  stack.discovery.onAddresses = () => ip.v6.addresses.show(addressesWord(layout.events.offset));
   const parts = { arena, counters, ip, tcp, udp, timers, egress };
   return { sink, gate: new Gate(parts, layout.calls.offset, layout.memory, limits.quotas.calls) };
 }

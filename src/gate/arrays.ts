@@ -12,7 +12,7 @@
  * and libix/. Read first: src/gate/abi.ts; OSDI'14 section 4.3.
  */
 import type { Arena } from '../arena/arena.ts';
-import { DESCRIPTOR_WORDS, EVENTS_MAX } from '../limits.ts';
+import { ADDRESSES6_MAX, DESCRIPTOR_WORDS, EVENTS_MAX } from '../limits.ts';
 
 /** Bytes before the first descriptor, in both arrays of a gate. */
 export const GATE_HEADER_BYTES = 64;
@@ -47,7 +47,12 @@ export const WAITING = {
   absent: 3,
 } as const;
 
-export const EVENT_ARRAY_BYTES = GATE_HEADER_BYTES + EVENTS_MAX * DESCRIPTOR_WORDS * 4;
+/** Behind the events: how many IPv6 addresses are ours, then each and its prefix's length. */
+const ADDRESSES_OFFSET = GATE_HEADER_BYTES + EVENTS_MAX * DESCRIPTOR_WORDS * 4;
+export const OWN_ADDRESS_WORDS = 5;
+export const EVENT_ARRAY_BYTES = ADDRESSES_OFFSET + (1 + ADDRESSES6_MAX * OWN_ADDRESS_WORDS) * 4;
+/** Word index of our addresses in an array of events at `offset`. */
+export const addressesWord = (offset: number): number => (offset + ADDRESSES_OFFSET) >> 2;
 
 export class EventSink {
   readonly #i32: Int32Array;

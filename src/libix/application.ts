@@ -68,6 +68,12 @@ export interface ConnectOptions {
   localPort?: number;
 }
 
+export interface OwnAddress {
+  /** As people write it. */
+  readonly address: string;
+  readonly prefixLength: number;
+}
+
 export interface Timer {
   /** Its callback is not called any more. When it is over already: nothing. */
   cancel(): void;
@@ -97,6 +103,12 @@ export interface Ix {
 
   /** Ports that are listened on, in the order in which they were asked for. Allocates. */
   readonly ports: number[];
+
+  /**
+   * Our IPv6 addresses as they are now, SLAAC's too, link-local left out; empty before they are
+   * known not to be somebody else's. Allocates.
+   */
+  readonly addresses6: readonly OwnAddress[];
 
   /** Connections whose `closed` has not come, those that do not know yet included. */
   readonly openConnections: number;

@@ -36,6 +36,7 @@ export type {
   Knock,
   Listener,
   ListenOptions,
+  OwnAddress,
   Span,
   Timer,
 } from './application.ts';

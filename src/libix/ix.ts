@@ -21,7 +21,14 @@ import { EVENT } from '../gate/abi.ts';
 import { FRAME_BYTES } from '../limits.ts';
 import { formatWords, mapped, parseWords } from './address.ts';
 import type * as application from './application.ts';
-import type { ConnectOptions, Listener, ListenOptions, Span, Timer } from './application.ts';
+import type {
+  ConnectOptions,
+  Listener,
+  ListenOptions,
+  OwnAddress,
+  Span,
+  Timer,
+} from './application.ts';
 import { badAddress, badWords, callable, handling, integer, isAddress } from './arguments.ts';
 import type { Connection } from './connection.ts';
 import { Faults, GuardedHandlers } from './guard.ts';
@@ -167,6 +174,12 @@ export class Ix implements application.Ix {
 
   get ports(): number[] {
     return this.#listeners.ports;
+  }
+
+  get addresses6(): OwnAddress[] {
+    return this.#gate.ownAddresses().map(({ words, prefixLength }) => {
+      return { address: formatWords(words), prefixLength };
+    });
   }
 
   get openConnections(): number {

@@ -11,18 +11,21 @@
  */
 import { SENDV_DONE } from '../gate/abi.ts';
 import {
+  addressesWord,
   GATE_AGAIN,
   GATE_CALLS,
   GATE_COUNT,
   GATE_HEADER_BYTES,
   GATE_MS,
   GATE_US,
+  OWN_ADDRESS_WORDS,
 } from '../gate/arrays.ts';
-import { CALLS_MAX, DESCRIPTOR_WORDS } from '../limits.ts';
+import { ADDRESSES6_MAX, CALLS_MAX, DESCRIPTOR_WORDS } from '../limits.ts';
 
 export class RawGate {
   readonly i32: Int32Array;
   readonly #events: number;
+  readonly #addresses: number;
   readonly #calls: number;
   readonly #firstEvent: number;
   readonly #firstCall: number;
@@ -35,6 +38,7 @@ export class RawGate {
   constructor(i32: Int32Array, eventArray: number, callArray: number) {
     this.i32 = i32;
     this.#events = eventArray >> 2;
+    this.#addresses = addressesWord(eventArray);
     this.#calls = callArray >> 2;
     this.#firstEvent = (eventArray + GATE_HEADER_BYTES) >> 2;
     this.#firstCall = (callArray + GATE_HEADER_BYTES) >> 2;
@@ -98,5 +102,15 @@ export class RawGate {
   /** Asks for another turn even if no event comes. */
   askAgain(): void {
     this.i32[this.#calls + GATE_AGAIN] = 1;
+  }
+
+  /** Our IPv6 addresses, link-local left out, each with the length of its prefix. Allocates. */
+  ownAddresses(): { words: number[]; prefixLength: number }[] {
+    const { i32 } = this;
+    const count = Math.min(ADDRESSES6_MAX, Math.max(0, Atomics.load(i32, this.#addresses)));
+    return Array.from({ length: count }, (_v, i) => {
+      const w = this.#addresses + 1 + i * OWN_ADDRESS_WORDS;
+      return { words: [...i32.subarray(w, w + 4)], prefixLength: i32[w + 4]! };
+    });
   }
 }

@@ -16,7 +16,7 @@ import Module from 'node:module';
 import { extname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import type { Ix } from '../libix/index.ts';
+import type { Ix, OwnAddress } from '../libix/index.ts';
 import { Flows } from './flows.ts';
 import { install } from './install.ts';
 import { node } from './internals.ts';
@@ -25,7 +25,7 @@ import { Loopback } from './loopback.ts';
 import { Network } from './network.ts';
 import { type Names, Resolver } from './resolver.ts';
 import { checkNode } from './self-check.ts';
-import { type OwnAddress, surround } from './surroundings.ts';
+import { surround } from './surroundings.ts';
 import { fatal } from './ticks.ts';
 
 export interface Program {
@@ -47,23 +47,32 @@ const LOOK_MS = 2;
 
 export async function runProgram(ix: Ix, program: Program): Promise<void> {
   const { module, args, env, addresses, names = NO_NAMES } = program;
+  const own = (): readonly OwnAddress[] => ownOf(ix, addresses);
+  const texts = (): string[] => own().map(({ address }) => address);
   const network = new Network({
     outer: new Flows(ix),
     loopback: new Loopback(),
-    addresses: addresses.map(({ address }) => address),
+    get addresses() {
+      return texts();
+    },
   });
   install(network);
   checkNode(network);
   const resolver = new Resolver(ix, names);
-  const own = (): readonly OwnAddress[] => addresses;
   surround(own);
-  lookUpWith(node.names, resolver, network.keeper, () => own().map(({ address }) => address));
+  lookUpWith(node.names, resolver, network.keeper, texts);
   ix.yieldAfterTurns(true);
   ix.mayEnd(true);
   process.argv.splice(1, process.argv.length, module, ...args);
   Object.assign(process.env, env);
   await loadOrTell(module);
   for (let ms = 0; ix.ports.length === 0 && ms < LISTENS_MS; ms += LOOK_MS) await sleep(LOOK_MS);
+}
+
+/** What it was started with, and what routers have added. */
+function ownOf(ix: Ix, given: readonly OwnAddress[]): OwnAddress[] {
+  const known = new Set(given.map(({ address }) => address));
+  return [...given, ...ix.addresses6.filter(({ address }) => !known.has(address))];
 }
 
 /** What its first lines throw is also for 'uncaughtException'; else the command says it. */

@@ -8,11 +8,7 @@
  */
 import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
-
-export interface OwnAddress {
-  readonly address: string;
-  readonly prefixLength: number;
-}
+import type { OwnAddress } from '../libix/index.ts';
 
 const LOOPBACK: readonly OwnAddress[] = [
   { address: '127.0.0.1', prefixLength: 8 },

@@ -13,6 +13,7 @@
  * Called by net/. Read first: RFC 4862 5.4 and 5.5.4; RFC 6724 5.
  */
 import type { Clock } from '../../arena/clock.ts';
+import { OWN_ADDRESS_WORDS } from '../../gate/arrays.ts';
 import { ADDRESSES6_MAX } from '../../limits.ts';
 import { addressSum, isLinkLocal } from '../../wire/ipv6.ts';
 import type { Environment } from '../both/environment.ts';
@@ -152,6 +153,24 @@ export class Addresses6 {
   write(token: number, at: number): void {
     const row = this.at(token);
     for (let i = 0; i < 4; i++) this.#view.setInt32(at + 4 * i, this.#i32[row + i]!);
+  }
+
+  /**
+   * Those that are ours, link-local left out, at word `w` as an application is shown them
+   * (gate/arrays.ts): their number, which is 0 meanwhile, then each and its prefix's length.
+   */
+  show(w: number): void {
+    const i32 = this.#i32;
+    let count = 0;
+    i32[w] = 0;
+    for (let token = CONFIGURED; token <= this.#last; token++) {
+      if (!this.isOurs(token)) continue;
+      const to = w + 1 + count * OWN_ADDRESS_WORDS;
+      this.describe(token, to);
+      i32[to + 4] = i32[this.at(token) + PREFIX_LENGTH]!;
+      count += 1;
+    }
+    Atomics.store(i32, w, count);
   }
 
   /** Which of our addresses a packet to the address at word `to` leaves from; 0: none. */

@@ -62,6 +62,9 @@ export class Discovery {
   readonly #timer: MsTimer;
   readonly #linkMtu: number;
 
+  /** Our addresses may have changed. */
+  onAddresses: () => void = () => {};
+
   /** `onFailed` is told of a neighbour that never answered, while its index still means it. */
   constructor(
     env: Environment,
@@ -103,6 +106,7 @@ export class Discovery {
     for (let local = 1; local <= this.#addresses.last; local++) {
       if (this.#addresses.isOurs(local)) this.#ours(local);
     }
+    this.onAddresses();
   }
 
   /** An address is ours now. */
@@ -128,6 +132,7 @@ export class Discovery {
   expire(): void {
     this.#dad.expire();
     this.routers.expire();
+    this.onAddresses();
   }
 
   close(): void {

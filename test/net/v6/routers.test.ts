@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE } from '../../../src/gate/abi.ts';
+import { addressesWord } from '../../../src/gate/arrays.ts';
+import { RawGate } from '../../../src/libix/index.ts';
 import type { Ipv6Config } from '../../../src/net/both/environment.ts';
+import { formatIpv6 } from '../../../src/wire/ipv6-text.ts';
 import { Fixture } from '../fixture.ts';
 import { HOST_MAC, parseEthernet } from '../packets.ts';
 import {
@@ -205,6 +208,25 @@ test('slaac_autonomousPrefix_makesAnAddressForItsLifetime', () => {
   f.deliver(routerAdvertisement({ options: prefixOption('2001:db8:0:1::', 0x40, 10_000, 10_000) }));
   assert.equal(answerFrom(f, MADE), full6(MADE), 'again');
   assert.equal(f.stack.ip.v6.addresses.last, 3, 'in the same place');
+  f.close();
+});
+
+test('slaac_addressComesAndGoes_applicationsAreShownIt', () => {
+  const f = fresh({ slaac: true, detectsDuplicates: true });
+  const offset = f.sink.header << 2;
+  const seen = new RawGate(f.env.arena.i32, offset, offset);
+  f.stack.discovery.onAddresses = () => f.stack.ip.v6.addresses.show(addressesWord(offset));
+  const shown = (): string[] =>
+    seen.ownAddresses().map(({ words, prefixLength }) => `${formatIpv6(words)}/${prefixLength}`);
+  f.stack.start();
+  assert.deepEqual(shown(), [], 'somebody else may have them');
+  for (let i = 0; i < 5; i++) f.pass(1_000_000);
+  assert.deepEqual(shown(), [`${OURS6}/64`]);
+  f.deliver(routerAdvertisement({ options: prefixOption('2001:db8:0:1::', 0x40, 7201, 7201) }));
+  for (let i = 0; i < 5; i++) f.pass(1_000_000);
+  assert.deepEqual(shown(), [`${OURS6}/64`, `${MADE}/64`]);
+  for (let i = 0; i < 8; i++) f.pass(1_000_000_000);
+  assert.deepEqual(shown(), [`${OURS6}/64`]);
   f.close();
 });
 
