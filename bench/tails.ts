@@ -14,12 +14,20 @@ import type { LoadResult } from '../src/load/result/result.ts';
 import { exitsBySignal, progress } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { enterPrivateNetwork } from './harness/network.ts';
-import { needTwoCores, number, readOptions } from './harness/options.ts';
+import { needTwoCores, number, oneOf, policy, readOptions } from './harness/options.ts';
 import { peerNamed } from './harness/peers.ts';
 import { formatMetric } from './harness/rounds.ts';
 import type { Server } from './harness/run.ts';
 import type { Settings } from './paper/experiment.ts';
-import { KV_NAMES, type KvName, loadKv, onKv, WARMUP_MS, type Workload } from './paper/kv-load.ts';
+import {
+  KV_NAMES,
+  type KvName,
+  loadKv,
+  onKv,
+  WARMUP_MS,
+  WORKLOADS,
+  type Workload,
+} from './paper/kv-load.ts';
 import { type Row, rowsOf, stallsOf } from './paper/tail-causes.ts';
 
 interface Options {
@@ -47,10 +55,10 @@ export default async function tails(args: string[]): Promise<void> {
     .description('what the slowest requests of a run waited for; about 40 seconds')
     .option('--rate <count>', 'requests a second', number(1, 10_000_000, false), 20_000)
     .option('--seconds <time>', 'measured time', number(1, 600, false), 10)
-    .option('--workload <name>', 'usr or etc', 'usr')
+    .option('--workload <name>', 'usr or etc', oneOf(WORKLOADS), 'usr')
     .option('--trace-worst <count>', 'slowest requests explained', number(1, 10_000, true), 100)
     .option('--stall-us <time>', 'shortest stall that is kept', number(20, 100_000, true), 100)
-    .option('--idle <policy>', 'idle policy of our server', 'adaptive')
+    .option('--idle <policy>', 'idle policy of our server', policy, 'adaptive')
     .option('--json', 'print one JSON object', false);
   if (!readOptions(command, args)) return;
   const options = command.opts<Options>();

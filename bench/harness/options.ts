@@ -43,15 +43,13 @@ export const number = (minimum: number, maximum: number, isWhole: boolean) => (t
   );
 };
 
-export const domain = (text: string): string => {
-  if (text === 'inline' || text === 'process') return text;
-  throw new InvalidArgumentError('takes inline or process.');
+export const oneOf = (words: readonly string[]) => (text: string) => {
+  if (words.includes(text)) return text;
+  throw new InvalidArgumentError(`takes ${words.join(', ')}.`);
 };
 
-const policy = (text: string): string => {
-  if ((IDLE_POLICIES as readonly string[]).includes(text)) return text;
-  throw new InvalidArgumentError(`takes ${IDLE_POLICIES.join(', ')}.`);
-};
+export const domain = oneOf(['inline', 'process']);
+export const policy = oneOf(IDLE_POLICIES);
 
 /**
  * Reads a benchmark's options into `command`; false: help was asked for and printed. Throws an

@@ -14,7 +14,8 @@ import { type Server, startOurs } from '../harness/run.ts';
 import { KV_PORT } from './clients.ts';
 import type { Settings } from './experiment.ts';
 
-export type Workload = 'etc' | 'usr';
+export const WORKLOADS = ['etc', 'usr'] as const;
+export type Workload = (typeof WORKLOADS)[number];
 
 export const OBJECTIVE_NS = 500_000;
 export const DEPTH = 4;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import { parseBenchOptions } from '../../bench/harness/options.ts';
+import tails from '../../bench/tails.ts';
 import { OptionError } from '../../src/errors.ts';
 
 const skip = availableParallelism() < 2 && 'needs two cores: server and client need one each';
@@ -50,5 +51,19 @@ test('a_wrong_option_is_one_line_that_names_it', { skip }, () => {
         return true;
       },
     );
+  }
+});
+
+test('tails_a_word_that_is_no_workload_or_policy_is_one_line_that_names_it', async () => {
+  const cases: [string[], RegExp][] = [
+    [['--workload', 'user'], /--workload .*takes etc, usr; see: bin\/ix bench tails --help$/],
+    [['--idle', 'never'], /--idle .*takes spin, adaptive, sleep; see: bin\/ix bench tails --help$/],
+  ];
+  for (const [args, message] of cases) {
+    await assert.rejects(tails(args), (error) => {
+      assert.ok(error instanceof OptionError && error.exitCode === 2);
+      assert.match(error.message, message);
+      return true;
+    });
   }
 });
