@@ -18,8 +18,9 @@ import { Schedule } from '../../sim/schedule.ts';
 import { Arena } from '../../src/arena/arena.ts';
 import { Frames } from '../../src/arena/frames.ts';
 import { Counters } from '../../src/counters.ts';
+import { setTimerSlack } from '../../src/dataplane/schedule.ts';
 import { BATCH_MAX, ETHERNET_MTU } from '../../src/limits.ts';
-import { POLLIN, SYS, sys } from '../../src/native/sys.ts';
+import { POLLIN, sys } from '../../src/native/sys.ts';
 import { Cable, type CableParts } from '../../src/nic/cable.ts';
 import { FrameFile } from '../../src/nic/frame-file.ts';
 import type { Nic } from '../../src/nic/nic.ts';
@@ -41,7 +42,6 @@ const FRAMES = 24_576;
 const PORT_ENTRIES = 4096;
 const ARENA_BYTES = 128 * 2 ** 20;
 const IDLE_US = 5000;
-const PR_SET_TIMERSLACK = 29;
 const IP_PROTOCOL_TCP = 6;
 
 const { ports, lanes, control } = workerData as BoxInput;
@@ -117,7 +117,7 @@ function sleep(): void {
   for (const nic of nics) nic.wake?.();
 }
 
-sys.syscall(SYS.prctl, PR_SET_TIMERSLACK, 1000, 0, 0, 0);
+setTimerSlack(1000);
 nics.forEach((nic, index) => {
   i32[(poll >> 2) + index * 2] = nic.fds[0]!;
   i32[(poll >> 2) + index * 2 + 1] = POLLIN;

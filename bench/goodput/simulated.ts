@@ -13,17 +13,16 @@
 import { Path } from '../../sim/path.ts';
 import { Random } from '../../sim/random.ts';
 import { Schedule } from '../../sim/schedule.ts';
+import { type Wire, WireNic } from '../../sim/wire-nic.ts';
 import { Arena } from '../../src/arena/arena.ts';
 import type { Clock } from '../../src/arena/clock.ts';
-import type { Frames } from '../../src/arena/frames.ts';
 import type { Counters } from '../../src/counters.ts';
 import { carveSink, layGround, raiseStack } from '../../src/dataplane/assembly.ts';
 import type { Stack } from '../../src/dataplane/stack.ts';
 import { EVENT } from '../../src/gate/abi.ts';
 import type { EventSink } from '../../src/gate/arrays.ts';
-import { BATCH_MAX, DESCRIPTOR_WORDS, ETHERNET_MTU, limitsFor } from '../../src/limits.ts';
+import { BATCH_MAX, DESCRIPTOR_WORDS, limitsFor } from '../../src/limits.ts';
 import type { Environment } from '../../src/net/both/environment.ts';
-import type { Nic } from '../../src/nic/nic.ts';
 import { TCB } from '../../src/tcp/tcb.ts';
 import {
   type Conditions,
@@ -36,7 +35,6 @@ import {
 export const TURN_US = 20;
 const SEND_BYTES = 65_536;
 const SPANS = 64;
-const RECEIVE_HEADROOM = 256;
 const SMALL_BYTES = 24 * 2 ** 20;
 const UNTIL_MAX_US = 1_000_000;
 /** The clocks begin shortly before their wrap. */
@@ -54,54 +52,6 @@ export interface Trace {
   us: number;
   row: Int32Array;
   counters: Counters;
-}
-
-/** What one host sends into. */
-type Wire = (frame: Uint8Array) => void;
-
-class WireNic implements Nic {
-  readonly name = 'simulated';
-  readonly mac: Uint8Array;
-  readonly mtu = ETHERNET_MTU;
-  readonly fds: readonly number[] = [];
-  readonly rxOffsets = new Int32Array(BATCH_MAX);
-  readonly rxLengths = new Int32Array(BATCH_MAX);
-  readonly arrived: Uint8Array[] = [];
-  readonly #arena: Arena;
-  readonly #frames: Frames;
-  readonly #wire: Wire;
-
-  constructor(arena: Arena, frames: Frames, mac: Uint8Array, wire: Wire) {
-    this.mac = mac;
-    this.#arena = arena;
-    this.#frames = frames;
-    this.#wire = wire;
-  }
-
-  receive(max: number): number {
-    let count = 0;
-    while (count < max && this.arrived.length > 0) {
-      const bytes = this.arrived.shift()!;
-      const frame = this.#frames.takeReceive();
-      if (frame < 0) continue;
-      this.#arena.u8.set(bytes, frame + RECEIVE_HEADROOM);
-      this.rxOffsets[count] = frame + RECEIVE_HEADROOM;
-      this.rxLengths[count++] = bytes.length;
-    }
-    return count;
-  }
-
-  transmit(offset: number, length: number): void {
-    this.#wire(this.#arena.u8.slice(offset, offset + length));
-    this.#frames.free(offset);
-  }
-
-  kick(): void {}
-  reclaim(): void {}
-  receiveLent(): number {
-    return 0;
-  }
-  close(): void {}
 }
 
 class SimulatedHost {

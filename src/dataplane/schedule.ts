@@ -11,8 +11,8 @@
  *   in domain process: there thread and application hand the core to each other, and whose slice is
  *   shorter would have it back before the other one has done.
  *
- * Called by worker.ts before the process is confined. Read first: man 2 sched_setattr;
- * Documentation/scheduler/sched-eevdf.rst.
+ * Called by worker.ts before the process is confined, and by the box of `ix bench goodput`. Read
+ * first: man 2 sched_setattr; Documentation/scheduler/sched-eevdf.rst.
  */
 import { callNumber } from '../confine/seccomp-numbers.ts';
 import { SYS, sys } from '../native/sys.ts';
@@ -23,9 +23,14 @@ const SLICE_NS = 100_000;
 const ATTR_BYTES = 48;
 const RUNTIME = 24;
 
+/** This thread: how much later than asked for it may wake, in nanoseconds. */
+export function setTimerSlack(slackNs: number): void {
+  sys.syscall(SYS.prctl, PR_SET_TIMERSLACK, slackNs, 0, 0, 0);
+}
+
 /** This thread; `isInline`: it runs the application too. What the kernel lacks it goes without. */
 export function scheduleElastic(isInline: boolean): void {
-  sys.syscall(SYS.prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0);
+  setTimerSlack(1);
   if (!isInline) return;
   const attr = new DataView(new ArrayBuffer(ATTR_BYTES));
   const read = sys.syscall(callNumber('sched_getattr'), 0, attr, ATTR_BYTES, 0);

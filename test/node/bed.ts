@@ -12,9 +12,9 @@
  */
 import assert from 'node:assert/strict';
 import { ipv6ConfigOf } from '../../sim/address.ts';
+import { type Wire, WireNic } from '../../sim/wire-nic.ts';
 import { Arena } from '../../src/arena/arena.ts';
 import type { Clock } from '../../src/arena/clock.ts';
-import type { Frames } from '../../src/arena/frames.ts';
 import {
   carveLayout,
   layGround,
@@ -24,8 +24,7 @@ import {
 } from '../../src/dataplane/assembly.ts';
 import { openInlineSide } from '../../src/domain/inline.ts';
 import type { Ix } from '../../src/libix/ix.ts';
-import { BATCH_MAX, ETHERNET_MTU, limitsFor } from '../../src/limits.ts';
-import type { Nic } from '../../src/nic/nic.ts';
+import { limitsFor } from '../../src/limits.ts';
 import { Flows } from '../../src/node/flows.ts';
 import { install } from '../../src/node/install.ts';
 import { Loopback } from '../../src/node/loopback.ts';
@@ -37,7 +36,6 @@ export const CLIENT = '10.77.0.1';
 export const SERVER6 = 'fd77::a4d:2';
 const PREFIX_LENGTH = 24;
 const CLIENT_WORD = 0x0a4d0001;
-const HEADROOM = 256;
 const SMALL_BYTES = 24 * 2 ** 20;
 const ROUNDS_MAX = 64;
 export const WAIT_MAX_US = 50_000;
@@ -45,59 +43,6 @@ const LOOK_MAX_US = 1000;
 /** How long `settled` waits for both ends, in looks. */
 const LOOKS_MAX = 3000;
 const LOOK_MS = 10;
-
-/** One end of the wire. */
-class WireNic implements Nic {
-  readonly name = 'wire';
-  readonly mac: Uint8Array;
-  readonly mtu = ETHERNET_MTU;
-  readonly fds: readonly number[] = [];
-  readonly rxOffsets = new Int32Array(BATCH_MAX);
-  readonly rxLengths = new Int32Array(BATCH_MAX);
-  readonly #arena: Arena;
-  readonly #frames: Frames;
-  arrived: Uint8Array[] = [];
-  peer: WireNic | undefined;
-  /** What becomes of a frame: false, it is lost. */
-  passes: (frame: Uint8Array) => boolean = () => true;
-
-  constructor(arena: Arena, frames: Frames, index: number) {
-    this.mac = Uint8Array.of(2, 0, 0, 0, 0, index + 1);
-    this.#arena = arena;
-    this.#frames = frames;
-  }
-
-  get waiting(): number {
-    return this.arrived.length;
-  }
-
-  receive(max: number): number {
-    let count = 0;
-    while (count < max && count < this.arrived.length) {
-      const frame = this.#frames.takeReceive();
-      if (frame < 0) break;
-      const bytes = this.arrived[count]!;
-      this.#arena.u8.set(bytes, frame + HEADROOM);
-      this.rxOffsets[count] = frame + HEADROOM;
-      this.rxLengths[count++] = bytes.length;
-    }
-    this.arrived = this.arrived.slice(count);
-    return count;
-  }
-
-  transmit(offset: number, length: number): void {
-    const frame = this.#arena.u8.slice(offset, offset + length);
-    if (this.passes(frame)) this.peer?.arrived.push(frame);
-    this.#frames.free(offset);
-  }
-
-  kick(): void {}
-  reclaim(): void {}
-  receiveLent(): number {
-    return 0;
-  }
-  close(): void {}
-}
 
 /** What both stacks take for the time. */
 class Time {
@@ -121,13 +66,13 @@ class Time {
   }
 }
 
-function openHost(index: number, { isIpv6 }: BedOptions, time: Time, wake: () => void) {
+function openHost(index: number, { isIpv6 }: BedOptions, time: Time, wire: Wire, wake: () => void) {
   const limits = { ...limitsFor({ flows: 4096, applicationMiB: 64 }), receiveFrames: 8192 };
   const frameBytes = (limits.receiveFrames + limits.transmitFrames) * (2048 + 64);
   const arena = new Arena(frameBytes + limits.applicationBytes + SMALL_BYTES);
   const ground = layGround(arena, limits);
   time.set(ground.clock);
-  const nic = new WireNic(arena, ground.frames, index);
+  const nic = new WireNic(arena, ground.frames, Uint8Array.of(2, 0, 0, 0, 0, index + 1), wire);
   const config = {
     ...{ address: CLIENT_WORD + index, prefixLength: PREFIX_LENGTH, gateway: 0 },
     ...{ secret0: 11 + index, secret1: 13, wireKey: [11 + index, 13, 17, 19] as const },
@@ -160,7 +105,7 @@ export class Bed {
   readonly server: Host;
   readonly client: Host;
   network!: Network;
-  readonly #hosts: readonly Host[];
+  #hosts: readonly Host[] = [];
   #isScheduled = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -173,10 +118,9 @@ export class Bed {
     this.#holds = options.holds ?? true;
     this.#time = new Time(options.lookMaxUs ?? LOOK_MAX_US);
     const wake = (): void => this.#soon();
-    this.client = openHost(0, options, this.#time, wake);
-    this.server = openHost(1, options, this.#time, wake);
-    this.client.nic.peer = this.server.nic;
-    this.server.nic.peer = this.client.nic;
+    const wire = (to: number) => (frame: Uint8Array) => this.#hosts[to]?.nic.arrived.push(frame);
+    this.client = openHost(0, options, this.#time, wire(0), wake);
+    this.server = openHost(1, options, this.#time, wire(1), wake);
     this.#hosts = [this.server, this.client];
   }
 
@@ -193,7 +137,7 @@ export class Bed {
     for (let round = 0; round < ROUNDS_MAX; round++) {
       this.#time.look();
       let work = 0;
-      for (const { thread, nic } of this.#hosts) work |= thread.turn() | nic.waiting;
+      for (const { thread, nic } of this.#hosts) work |= thread.turn() | nic.arrived.length;
       if (work === 0) return this.#wait();
     }
     this.#soon();
