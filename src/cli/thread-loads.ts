@@ -15,6 +15,8 @@ import { type Latency, LatencyCells } from '../latency.ts';
 
 export interface ThreadLoad {
   thread: number;
+  /** Frames received since it started: whether all threads have their share. */
+  rxFrames: number;
   /** Flows in any state, TIME-WAIT included. */
   flows: number;
   /** 0 to 1 */
@@ -42,6 +44,7 @@ export function loadsOf(
     const since = latency.since(then?.latency ?? new LatencyCells());
     return {
       thread,
+      rxFrames: counts['rxFrames'] ?? 0,
       flows: counts['tcpFlows'] ?? 0,
       busy: rounded(busy, 3),
       queue: rounded(queue, 1),

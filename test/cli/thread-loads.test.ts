@@ -23,10 +23,17 @@ test('loads_ofTwoMoments_areEachThreadsOwn', () => {
   const busy = stats({ ...counts, iterations: 9, idleIterations: 2 }, [5, 7]);
   const [first, second] = loadsOf([stats(AT_FIRST, [5]), idle], [busy, idle], 100);
   const { latency, ...rest } = first!;
-  assert.deepEqual(rest, { thread: 0, flows: 12, busy: 0.3, queue: 14, rest: 'spins' });
+  assert.deepEqual(rest, {
+    thread: 0,
+    rxFrames: 620,
+    flows: 12,
+    busy: 0.3,
+    queue: 14,
+    rest: 'spins',
+  });
   assert.deepEqual([latency.batches, latency.p50Us], [1, 7], 'what came between');
   const { latency: none, ...others } = second!;
-  assert.deepEqual(others, { thread: 1, flows: 1, busy: 0, queue: 0, rest: 'asleep' });
+  assert.deepEqual(others, { thread: 1, rxFrames: 5, flows: 1, busy: 0, queue: 0, rest: 'asleep' });
   assert.deepEqual(none, NONE);
   assert.equal(
     describeLoad(first!),
@@ -54,7 +61,7 @@ test('rest_isWhatAThreadDoesWithoutWork', () => {
 test('loads_nothingKnownOrMoreThanTime_areBounded', () => {
   const none = loadsOf([], [stats({})], 100);
   assert.deepEqual(none, [
-    { thread: 0, flows: 0, busy: 0, queue: 0, rest: 'asleep', latency: NONE },
+    { thread: 0, rxFrames: 0, flows: 0, busy: 0, queue: 0, rest: 'asleep', latency: NONE },
   ]);
   const [over] = loadsOf([stats({ busyUs: 0 })], [stats({ busyUs: 9e9 })], 100);
   const [back] = loadsOf([stats({ busyUs: 9 })], [stats({ busyUs: 0 })], 100);
