@@ -25,7 +25,7 @@ export async function ask(host) {
   const many = promisify(cache.getMulti.bind(cache));
   assert.equal((await many(times(100, (i) => `key${i}`))).key99, 99);
   cache.end();
-  const away = new Memcached(`${host}:${REFUSED}`, { retries: 0, timeout: 500 });
+  const away = new Memcached(`${host}:${REFUSED}`, { retries: 0, failures: 0, remove: true });
   const error = await failure(promisify(away.get.bind(away))('key'));
   assert.match(error.message, /ECONNREFUSED|not available/);
   away.end();
