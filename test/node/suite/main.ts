@@ -6,6 +6,7 @@
  *   may be of another version than our Node.
  * - One that fails is tried a second time: machines are busy, and some of these tests have short
  *   timeouts.
+ * - What has passed is kept; what has not runs again in the next run.
  * - test/parallel runs --jobs at a time, test/sequential one after the other, as its tests demand.
  *
  * Called by run. selection.ts says what is run, preload.ts is our layer.
@@ -15,7 +16,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { deviates, type Outcome, Outcomes, type Row, reasonOf, table } from './result.ts';
+import { deviates, isGood, type Outcome, Outcomes, type Row, reasonOf, table } from './result.ts';
 import { type Chosen, choose } from './selection.ts';
 
 const ARMS = ['plain', 'loopback', 'stacks'];
@@ -88,6 +89,7 @@ class Run {
         ...{ PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
         ...{ IX_SUITE_ARM: arm, NODE_TEST_DIR: temporary, TEST_THREAD_ID: `${job}` },
         NODE_SKIP_FLAG_CHECK: '1',
+        ...(arm !== 'plain' && { NODE_COMPILE_CACHE: join(asked.folder, 'cache') }),
       },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -138,7 +140,7 @@ class Run {
     for (const arm of this.#arms) {
       const key = arm === 'plain' ? process.version : this.#key;
       let outcome = asked.again ? undefined : this.#outcomes.get(key, arm, test.name);
-      if (outcome === undefined) {
+      if (outcome === undefined || !isGood(outcome)) {
         outcome = await this.#tried(test, arm, job);
         this.#outcomes.put(key, arm, test.name, outcome);
         if (outcome.verdict !== 'pass') this.#say(`${test.name}: ${arm}: ${outcome.verdict}`);
