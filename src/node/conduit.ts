@@ -86,6 +86,6 @@ export interface BindWish extends Endpoint {
 /** What carries connections. */
 export interface Carrier {
   listen(at: BindWish, backlog: number, knocked: Knocked): Listening;
-  /** Begins; -errno when it cannot. `localPort` 0: any. */
-  connect(to: Endpoint, localPort: number, above: Above): Conduit | number;
+  /** Begins; -errno when it cannot. `localPort` 0: any. `localAddress`: absent, whichever fits. */
+  connect(to: Endpoint, localPort: number, above: Above, localAddress?: string): Conduit | number;
 }

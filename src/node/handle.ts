@@ -269,7 +269,7 @@ export class Handle extends JSStream implements Above, Knocked {
   #connect(request: ConnectRequest, asked: Endpoint): number {
     if (this.#bindStatus !== 0) return this.#bindStatus;
     const to = { ...asked, address: NOWHERE[asked.address] ?? asked.address };
-    const answer = this.#network.connect(to, this.#bound?.port ?? 0, this);
+    const answer = this.#network.connect(to, this.#bound, this);
     if (typeof answer === 'number') return answer;
     this.#conduit = answer;
     this.#connecting = request;
@@ -418,7 +418,7 @@ export class Handle extends JSStream implements Above, Knocked {
 
   close(callback?: () => void): void {
     if (this.#isClosed) {
-      if (callback) setImmediate(callback);
+      if (callback) this.#network.closing.later(() => callback.call(this));
       return;
     }
     this.#isClosed = true;
@@ -432,7 +432,7 @@ export class Handle extends JSStream implements Above, Knocked {
     if (this.#isBinder) this.#network.unbind(this.#bound!);
     if (request === undefined) conduit?.close();
     else conduit?.abort();
-    setImmediate(() => {
+    this.#network.closing.later(() => {
       this.#outward.cancel();
       request?.oncomplete?.(ECANCELED, this, request, true, true);
       callback?.call(this);

@@ -56,7 +56,7 @@ export interface Internals {
   /** Class of the kernel's sockets. */
   readonly TCP: new (
     type: number,
-  ) => object;
+  ) => { close(callback: () => void): void };
   readonly state: StreamState;
   /** A handle's way to its socket. */
   readonly owner: symbol;

@@ -15,6 +15,8 @@ import type { Conduit } from './conduit.ts';
 import { EOF } from './errno.ts';
 import { type JsStream, node } from './internals.ts';
 import type { Slab } from './slab.ts';
+import { tick } from './ticks.ts';
+import { TLS, Units } from './units.ts';
 
 /** Runs a function in an async context. */
 export type Context = <T>(run: (...args: never[]) => T, ...args: unknown[]) => T;
@@ -42,6 +44,8 @@ export class Inward {
   #isLastTold = false;
   #isScheduled = false;
   #userBuffer: Uint8Array | undefined;
+  /** What a native reader's bytes are made of; null: of nothing that is known. */
+  #units: Units | null | undefined;
 
   constructor(handle: JsStream, slab: Slab) {
     this.#handle = handle;
@@ -102,16 +106,36 @@ export class Inward {
     if (this.#userBuffer !== undefined && !this.isNative) {
       return this.#intoUserBuffer(memory, offset, length);
     }
+    if (this.isNative) return this.#intoNative(memory, offset, offset + length);
     this.bytes += length;
-    if (this.isNative) {
-      this.#handle.readBuffer(memory.subarray(offset, offset + length));
-      return;
-    }
     const slab = this.#slab;
     slab.copy(memory, offset, length);
     words[read] = length;
     words[at] = slab.offset;
     this.#tell(this.#handle, slab.memory);
+  }
+
+  /**
+   * TLS and HTTP/2 are given one record or frame at a time, each a callback as from C++: so a
+   * program has seen what one of them says (handshake done, a session, bytes) before the next is
+   * looked at, as behind a read of the kernel's.
+   */
+  #intoNative(memory: Buffer, offset: number, end: number): void {
+    if (this.#units === undefined) {
+      const first = (): Buffer => memory.subarray(offset, end);
+      this.#units = (this.wrap ? new Units(TLS) : Units.startingWith(first())) ?? null;
+    }
+    for (let from = offset; from < end; ) {
+      if (!this.isReading) {
+        if (!this.#isLastTold) this.#kept.unshift(Buffer.from(memory.subarray(from, end)));
+        return;
+      }
+      const behind = this.#units?.behind(memory, from, end) ?? end;
+      this.bytes += behind - from;
+      this.#handle.readBuffer(memory.subarray(from, behind));
+      from = behind;
+      if (from < end) tick();
+    }
   }
 
   #tell(reader: JsStream, memory?: ArrayBuffer): unknown {

@@ -229,8 +229,8 @@ export class Loopback implements Carrier {
     return found;
   }
 
-  connect(to: Endpoint, localPort: number, above: Above): Conduit {
-    const local = { address: to.address, port: localPort || this.#pick() };
+  connect(to: Endpoint, localPort: number, above: Above, localAddress = to.address): Conduit {
+    const local = { address: localAddress, port: localPort || this.#pick() };
     const here = new End(local, to, above);
     const there = new End(to, local);
     [here.peer, there.peer] = [there, here];

@@ -8,6 +8,8 @@
  *
  * Called by handle.ts. Made by program.ts, and by tests.
  */
+
+import { Closing } from './closing.ts';
 import type { Above, BindWish, Carrier, Conduit, Endpoint, Knocked, Listening } from './conduit.ts';
 import { EADDRNOTAVAIL } from './errno.ts';
 import { Keeper } from './keeper.ts';
@@ -30,6 +32,7 @@ export const isLoopback = (address: string): boolean =>
 export class Network {
   readonly slab = new Slab();
   readonly keeper = new Keeper();
+  readonly closing = new Closing();
   readonly #parts: NetworkParts;
   readonly #ports = new Ports();
 
@@ -67,9 +70,11 @@ export class Network {
     };
   }
 
-  connect(to: Endpoint, localPort: number, above: Above): Conduit | number {
+  connect(to: Endpoint, bound: Bound | undefined, above: Above): Conduit | number {
     const { outer, loopback, addresses, selves = addresses } = this.#parts;
     const isHere = isLoopback(to.address) || selves.includes(to.address);
-    return (isHere ? loopback : outer).connect(to, localPort, above);
+    const isNamed = bound !== undefined && !isAny(bound.address);
+    const localAddress = isNamed ? bound.address : undefined;
+    return (isHere ? loopback : outer).connect(to, bound?.port ?? 0, above, localAddress);
   }
 }

@@ -146,7 +146,9 @@ export class Outward {
     this.#shutdown = undefined;
     this.hasShutDown = true;
     conduit.end();
-    done(0);
+    // As the kernel's: told in a later turn of the event loop, in which a program may still ask the
+    // socket that it has just heard the last of.
+    setImmediate(done, 0);
   }
 
   /** What waits is not sent any more: its requests are to be completed with `status`. */
