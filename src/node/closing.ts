@@ -7,7 +7,7 @@
  * - That is asked for by an immediate: a turn of ours may be one itself, and then the next closing
  *   phase comes before the next immediates.
  *
- * Made by network.ts, called by handle.ts.
+ * Made by network.ts; a handle of its asks for it.
  */
 import { node } from './internals.ts';
 import { calledBack } from './ticks.ts';

@@ -31,10 +31,12 @@ describe('order', { timeout: 30_000 }, () => {
       const port = await listening(server, host);
       const client = tls.connect({ port, host, rejectUnauthorized: false });
       let heard = '';
-      while (heard !== 'onetwothree') {
-        await once(client, 'readable');
-        heard += client.read() ?? '';
-      }
+      await new Promise<void>((done) => {
+        client.on('readable', () => {
+          heard += client.read() ?? '';
+          if (heard === 'onetwothree') done();
+        });
+      });
       client.destroy();
       server.close();
       await once(server, 'close');

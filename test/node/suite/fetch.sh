@@ -35,5 +35,7 @@ rm -rf "$folder/node"
 mkdir "$folder/node"
 tar -xf "$source" -C "$folder/node" --strip-components=1 --wildcards \
   '*/test/parallel' '*/test/sequential' '*/test/common' '*/test/fixtures'
+# They are CommonJS: what is said of types further up is not for them.
+echo '{}' >"$folder/node/package.json"
 rm -rf "$folder/source" "$folder/lists"
 echo "$version" >"$folder/version"
