@@ -145,10 +145,10 @@ export class Outward {
     if (done === undefined) return;
     this.#shutdown = undefined;
     this.hasShutDown = true;
-    conduit.end();
     // As the kernel's: told in a later turn of the event loop, in which a program may still ask the
-    // socket that it has just heard the last of.
+    // socket that it has just heard the last of; but before a peer in this thread hears of it.
     setImmediate(done, 0);
+    conduit.end();
   }
 
   /** What waits is not sent any more: its requests are to be completed with `status`. */

@@ -103,6 +103,20 @@ describe('order', { timeout: 30_000 }, () => {
     });
   }
 
+  test('bothHaveEnded_theOtherEndIsFinished_whenEndIsHeard', async () => {
+    let peer: net.Socket | undefined;
+    const listener = (socket: net.Socket): void => {
+      peer = socket.resume();
+    };
+    const { port, close } = await serve({}, listener, '127.0.0.1');
+    const socket = net.connect(port, '127.0.0.1').resume();
+    socket.end();
+    await once(socket, 'end');
+    assert.equal(peer?.writableFinished, true);
+    await once(socket, 'close');
+    await close();
+  });
+
   test('localAddressOfLoopback_isWhatTheServerSees', async () => {
     const seen = Promise.withResolvers<string | undefined>();
     const { port, close } = await serve(
