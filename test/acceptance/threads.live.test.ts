@@ -247,7 +247,10 @@ describe('threads', { skip: needsRoot, timeout: 400_000 }, () => {
     }
     const { stdout } = spawnSync(IX, ['stat', '--ip', serving.address], { encoding: 'utf8' });
     for (const [thread, count] of flows.entries()) {
-      assert.match(stdout, new RegExp(`thread ${thread}: ${count} flows, \\d+ % busy, queue \\d`));
+      assert.match(
+        stdout,
+        new RegExp(`thread ${thread}: ${count} flows, \\d+ % busy \\(\\w+\\), queue \\d`),
+      );
     }
     for (const client of clients) await client.close();
     await serving.stop();

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Tables } from '../../../src/child/config.ts';
+import { STATISTICS_BYTES, type Tables } from '../../../src/child/config.ts';
 import { type Flow, flowsOf, type Memory, Rows } from '../../../src/control/record/flows.ts';
 import type { Instance } from '../../../src/control/record/instances.ts';
 import { findCounters } from '../../../src/control/record/memory.ts';
@@ -64,7 +64,8 @@ test('nothingAcknowledged_sentAgain_isCountedByFlow_andTheNextFlowOfTheRowBegins
   assert.ok(flow!.backoff >= 2 && flow!.inFlight === 100);
   const { tcp } = p.host;
   assert.equal(tcp.abort(p.handle), CODE.OK);
-  p.turn();
+  p.turn().turn();
+  assert.equal(tcp.flows.free, tcp.flows.count, 'its row is among them');
   const again = Array.from({ length: tcp.flows.free }, () => tcp.flows.take());
   const base = tcp.flows.retransmits;
   for (const row of again) assert.equal(tcp.flows.i32[base + tcp.flows.i32[row + TCB.flow]!], 0);
@@ -180,9 +181,10 @@ test('serviceOfAnotherVersion_orNotYetReady_isRefusedWithTheRemedy', () => {
 });
 
 test('counters_amongOtherMappings_areFoundByInodeAndPlace', () => {
+  const second = STATISTICS_BYTES.toString(16).padStart(8, '0');
   const maps = [
     '55d0c8a00000-55d0c8a28000 r--p 00000000 fe:01 1311 /usr/bin/node',
-    '7f0000001000-7f0000002000 rw-s 00001000 00:01 4242 /memfd:ix-statistics (deleted)',
+    `7f0000001000-7f0000003000 rw-s ${second} 00:01 4242 /memfd:ix-statistics (deleted)`,
     '7f0000009000-7f000000a000 rw-s 00000000 00:01 4242 /memfd:ix-statistics (deleted)',
     '7f000000b000-7f000000c000 rw-s 00000000 00:01 4243 /memfd:ix-statistics (deleted)',
     '7f000000d000-7f000000e000 rw-p 00000000 00:00 0 ',
