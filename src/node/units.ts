@@ -2,6 +2,8 @@
  * Where the units of a protocol end in a stream of bytes, whatever pieces it comes in: TLS's
  * records, HTTP/2's frames.
  *
+ * - Of HTTP/2, a SETTINGS or PING behind another goes with what follows: nghttp2 counts a flood of
+ *   them only while nothing is answered.
  * - Bytes that are neither are pieces all the same: nothing is lost or held back.
  *
  * Called by inward.ts. Read first: RFC 8446 5.1, RFC 9113 3.4 and 4.1.
@@ -11,15 +13,23 @@ interface Header {
   /** Where the length of the body is, big-endian, and behind it. */
   readonly lengthFrom: number;
   readonly lengthTo: number;
+  readonly typeAt: number;
+  /** Types, as bits, of which those behind the first do not end a unit. */
+  readonly passing: number;
 }
 
-export const TLS: Header = { bytes: 5, lengthFrom: 3, lengthTo: 5 };
-export const HTTP2: Header = { bytes: 9, lengthFrom: 0, lengthTo: 3 };
+export const TLS: Header = { bytes: 5, lengthFrom: 3, lengthTo: 5, typeAt: 0, passing: 0 };
+const TYPE_BITS = 32;
+/** SETTINGS, PING. */
+const FLOODING = (1 << 4) | (1 << 6);
+export const HTTP2: Header = {
+  ...{ bytes: 9, lengthFrom: 0, lengthTo: 3, typeAt: 3 },
+  passing: FLOODING,
+};
 
 /** A client of HTTP/2 begins with it. */
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 /** A server of HTTP/2 begins with a SETTINGS frame, of stream 0. */
-const TYPE_AT = 3;
 const SETTINGS = 4;
 const STREAM_AT = 5;
 
@@ -29,6 +39,9 @@ export class Units {
   #headerBytes = 0;
   /** Of its body, still to come. */
   #left = 0;
+  /** It ends a unit. */
+  #isLast = true;
+  #type = -1;
 
   constructor(header: Header, prefaceBytes = 0) {
     this.#header = header;
@@ -44,23 +57,35 @@ export class Units {
     }
     const isHttp2 =
       first.length >= HTTP2.bytes &&
-      first[TYPE_AT] === SETTINGS &&
+      first[HTTP2.typeAt] === SETTINGS &&
       first.readUInt32BE(STREAM_AT) === 0;
     return isHttp2 ? new Units(HTTP2) : undefined;
   }
 
   /** The index behind the unit that begins, or goes on, at `from`; `end` if it is longer. */
   behind(memory: Uint8Array, from: number, end: number): number {
-    const { bytes, lengthFrom, lengthTo } = this.#header;
-    for (; from < end && this.#headerBytes < bytes; from++, this.#headerBytes++) {
-      if (this.#headerBytes === lengthFrom) this.#left = 0;
-      if (this.#headerBytes < lengthFrom || this.#headerBytes >= lengthTo) continue;
-      this.#left = (this.#left << 8) | memory[from]!;
+    const { bytes, lengthFrom, lengthTo, typeAt } = this.#header;
+    while (from < end) {
+      for (; from < end && this.#headerBytes < bytes; from++, this.#headerBytes++) {
+        const at = this.#headerBytes;
+        if (at === lengthFrom) this.#left = 0;
+        if (at >= lengthFrom && at < lengthTo) this.#left = (this.#left << 8) | memory[from]!;
+        if (at === typeAt) this.#begins(memory[from]!);
+      }
+      if (this.#headerBytes < bytes) return end;
+      const part = Math.min(this.#left, end - from);
+      this.#left -= part;
+      from += part;
+      if (this.#left > 0) return end;
+      this.#headerBytes = 0;
+      if (this.#isLast) return from;
     }
-    if (this.#headerBytes < bytes) return end;
-    const part = Math.min(this.#left, end - from);
-    this.#left -= part;
-    if (this.#left === 0) this.#headerBytes = 0;
-    return from + part;
+    return end;
+  }
+
+  #begins(type: number): void {
+    const isPassing = type < TYPE_BITS && ((this.#header.passing >> type) & 1) === 1;
+    this.#isLast = !isPassing || type !== this.#type;
+    this.#type = type;
   }
 }

@@ -46,6 +46,13 @@ for (const [name, units, unit, first] of [
   });
 }
 
+test('pings_behindTheFirst_goWithWhatFollows', () => {
+  const PING = 6;
+  const bytes = Buffer.concat([1, 2, 3].map(() => frame(8, PING)).concat(frame(5), frame(8, PING)));
+  const last = 3 * 17 + 14;
+  assert.deepEqual([...ends(new Units(HTTP2), bytes, bytes.length)], [17, last, last + 17]);
+});
+
 test('bytesOfNeither_arePassedOn', () => {
   assert.equal(Units.startingWith(Buffer.from('HTTP/1.1 200 OK\r\n')), undefined);
   assert.equal(Units.startingWith(Buffer.from('GET')), undefined);
