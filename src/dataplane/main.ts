@@ -31,6 +31,7 @@ import { START_MS } from '../child/patience.ts';
 import { type HandoverParts, makeHandover } from '../nic/around/handover.ts';
 import { rowForm } from '../tcp/flow-facts.ts';
 import { makeUnderWay, passedOn, type ReportMessage } from './reports.ts';
+import { scheduleHelpers } from './schedule.ts';
 import type { ElasticInput } from './worker.ts';
 
 type WorkerMessage =
@@ -198,6 +199,7 @@ function locked(channel: Channel, lasting = false): boolean {
 
 endWithParent();
 try {
+  scheduleHelpers();
   run(readConfig());
 } catch (error) {
   const code = (error as { code?: string }).code ?? 'IX_DATAPLANE';

@@ -1,6 +1,8 @@
 /** What the kernel knows of a thread that calls itself elastic: by what it says of it. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { callNumber } from '../../src/confine/seccomp-numbers.ts';
@@ -41,6 +43,28 @@ test('inlineThread_hasExactTimersAndAShortSlice', async () => {
   assert.equal(slack, '1');
   assert.equal(read, 0);
   if (saysSlice()) assert.equal(sliceNs, 100_000);
+});
+
+test('helpersOfV8_areNice_otherThreadsAreNot', () => {
+  const module = new URL('../../src/dataplane/schedule.ts', import.meta.url).href;
+  const code = `
+    import { readdirSync, readFileSync } from 'node:fs';
+    import { scheduleHelpers } from '${module}';
+    scheduleHelpers();
+    const of = (task) => readFileSync('/proc/self/task/' + task + '/stat', 'latin1');
+    const fields = readdirSync('/proc/self/task').map((task) => of(task).trim().split(/[()] ?/));
+    const nice = (isHelper) => fields
+      .filter(([, name]) => (name === 'node-V8Worker') === isHelper)
+      .map(([, , rest]) => Number(rest.split(' ')[16]));
+    console.log(JSON.stringify({ helpers: nice(true), others: nice(false) }));`;
+  const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', code];
+  const { stdout, stderr } = spawnSync(process.execPath, flags, { encoding: 'utf8' });
+  assert.equal(stderr, '');
+  const { helpers, others } = JSON.parse(stdout) as Record<'helpers' | 'others', number[]>;
+  const own = getPriority();
+  assert.ok(helpers.length > 0 && others.length > 0);
+  assert.deepEqual(new Set(helpers), new Set([10]));
+  assert.deepEqual(new Set(others), new Set([own]));
 });
 
 test('threadThatHandsItsCoreOver_keepsItsSlice', async () => {
