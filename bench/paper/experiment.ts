@@ -74,6 +74,13 @@ export interface Chart {
   names?: Record<number, string>;
 }
 
+/** What is no curve. */
+export interface Table {
+  title: string;
+  head: readonly string[];
+  rows: readonly (readonly string[])[];
+}
+
 export interface Outcome {
   series: Series[];
   charts: Chart[];
@@ -83,6 +90,7 @@ export interface Outcome {
   voids?: Record<string, string>;
   /** What a reader must know of this run. */
   notes: string[];
+  tables?: Table[];
 }
 
 export interface Experiment {

@@ -107,8 +107,12 @@ const term = (name: string, text: string): string => `<dt>${name}</dt><dd>${esca
 
 function numbers(finding: Finding, path: string): string {
   const { head, rows } = tableOf(finding);
-  if (rows.length === 0) return '';
+  const others = (finding.tables ?? []).map((each) => {
+    const lines = each.rows.map((cells) => row(cells)).join('');
+    return `<p>${escaped(each.title)}</p><table>${row(each.head, 'th')}${lines}</table>`;
+  });
+  if (rows.length === 0) return others.join('\n');
   const table = `${row(head, 'th')}${rows.map((cells) => row(cells)).join('')}`;
   const summary = `<summary>Numbers (${escaped(path)}.series)</summary>`;
-  return `<details>${summary}<table>${table}</table></details>`;
+  return `${others.join('\n')}<details>${summary}<table>${table}</table></details>`;
 }

@@ -2,6 +2,7 @@
  * The summary for docs/RESULTS.md: the targets with what was measured, losses as plainly as wins,
  * then the numbers of every experiment.
  */
+import type { Table } from './experiment.ts';
 import { describeMachine, type Finding, formatSpread, type PaperReport } from './report.ts';
 import { tableOf } from './table.ts';
 
@@ -19,6 +20,12 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   row(head),
   row(head.map(() => '---')),
   ...rows.map(row),
+];
+
+export const tableLines = ({ title, head, rows }: Table): string[] => [
+  `**${title}**`,
+  '',
+  ...table(head, rows),
 ];
 
 export function summaryOf(report: PaperReport): string {
@@ -74,7 +81,7 @@ function reasonsOf({ targets }: PaperReport): string[] {
 }
 
 function section(name: string, finding: Finding): string[] {
-  const { title, paper, ours, differs, error, notes, ratios } = finding;
+  const { title, paper, ours, differs, error, run, notes, ratios, tables = [] } = finding;
   const { head, rows } = tableOf(finding);
   const found = Object.entries(ratios).map(([ratio, spread]) => `${ratio} ${formatSpread(spread)}`);
   return [
@@ -87,10 +94,13 @@ function section(name: string, finding: Finding): string[] {
     '',
     `*What differs:* ${differs}`,
     '',
+    ...(run === undefined ? [] : [`*Measured:* ${run}.`, '']),
     ...(error === undefined ? [] : [`**Failed:** ${error}`, '']),
     ...(found.length > 0 ? [`Ours over theirs: ${found.join(', ')}.`, ''] : []),
     ...notes.map((note) => `- ${note}`),
     ...(notes.length > 0 ? [''] : []),
-    ...(rows.length > 0 ? table(head, rows) : [`No numbers (results.${name}).`]),
+    ...tables.flatMap((each, i) => [...(i > 0 ? [''] : []), ...tableLines(each)]),
+    ...(rows.length > 0 ? table(head, rows) : []),
+    ...(rows.length + tables.length === 0 ? [`No numbers (results.${name}).`] : []),
   ];
 }

@@ -11,6 +11,8 @@ import { TARGETS, type Target, type Verdict, verdictOf } from './targets.ts';
 export type Finding = Pick<Experiment, 'title' | 'paper' | 'ours' | 'differs'> & {
   seconds: number;
   error?: string;
+  /** Of another run than the rest of the report: its day and machine. */
+  run?: string;
 } & Outcome;
 
 export interface PaperReport {
@@ -52,6 +54,18 @@ export function summarise(
     }),
     warnings: warningsOf(machine, settings, results, ratios),
   };
+}
+
+/** `fresh` found some things anew: these stand in for what `before` says of the same. */
+export function mergedInto(before: PaperReport, fresh: PaperReport): PaperReport {
+  const { date, machine, settings } = fresh;
+  const isShared = machine.loadAverage > machine.cores / 2;
+  const others = isShared ? `; others used it (load average ${machine.loadAverage})` : '';
+  const run = `${date}, ${settings.level} run, ${describeMachine(fresh)}${others}`;
+  const found = Object.entries(fresh.results).map(([name, each]) => [name, { ...each, run }]);
+  const results = { ...before.results, ...Object.fromEntries(found) };
+  const merged = summarise(before.machine, before.settings, results, before.seconds);
+  return { ...merged, date: before.date };
 }
 
 function warningsOf(

@@ -5,9 +5,15 @@
  * - The reason of a request is the stall that covers the most of its time. Where stalls cover less
  *   than a quarter of it, one that ended shortly before (BACKLOG_US) is the reason: what it held up
  *   was being worked off. Otherwise no stall was seen: wake-ups, a peer's core, the queue itself.
+ * - V8 tells of a collection as of something of its own: the stall that it makes the most of is
+ *   named after it.
+ * - What a thread of the host's own uses of a core counts as ours, where the host does not say what
+ *   it takes (no steal in /proc/stat): a core that is taken then looks like a slow runtime.
+ * - Beside the slowest requests stand all stalls of the measured time: a percentile of a whole run
+ *   is a share of its time.
  * - Times are integers modulo 2^32 us, of CLOCK_MONOTONIC, as the dataplane has them.
  *
- * Called by bench/tails.ts.
+ * Called by tails.ts.
  */
 import { REASON, STALL_WORDS } from '../../src/dataplane/stalls.ts';
 import type { SlowRequest } from '../../src/load/result/worst.ts';
@@ -17,7 +23,7 @@ const ENOUGH = 0.25;
 
 export const WORDS: Record<number, string> = {
   [REASON.runtime]:
-    'its own runtime, on its core: V8 compiles or deoptimises, or the kernel in a call',
+    'on its core, nothing to do: V8 compiles or deoptimises, a call, a host that does not tell',
   [REASON.batch]: 'a long batch, on its core',
   [REASON.eventLoop]: "a visit to Node's event loop",
   [REASON.preempted]: 'switched out: somebody else had its core',
@@ -39,7 +45,21 @@ export function stallsOf(words: readonly number[]): Stall[] {
   for (let i = 0; i + STALL_WORDS <= words.length; i += STALL_WORDS) {
     stalls.push({ startUs: words[i]!, tookUs: words[i + 1]!, reason: words[i + 2]! });
   }
-  return stalls;
+  const isCollection = ({ reason }: Stall): boolean => reason === REASON.collected;
+  const collections = stalls.filter(isCollection);
+  const isMostly = (stall: Stall, each: Stall): boolean =>
+    coveredUs(each, stall.startUs, stall.tookUs) * 2 > stall.tookUs;
+  return stalls.flatMap((stall) => {
+    if (isCollection(stall)) return [];
+    const isCollected = collections.some((each) => isMostly(stall, each));
+    return isCollected ? { ...stall, reason: REASON.collected } : stall;
+  });
+}
+
+/** So much of `tookUs` from `startUs` on lies in the stall; below 0: none, so far apart. */
+function coveredUs(stall: Stall, startUs: number, tookUs: number): number {
+  const from = (stall.startUs - startUs) | 0;
+  return Math.min(from + stall.tookUs, tookUs) - Math.max(from, 0);
 }
 
 export interface Cause {
@@ -58,19 +78,18 @@ export function causeOf(
 ): Cause {
   const dueUs = Math.round(dueMs * 1000);
   const tookUs = (answeredMs - dueMs) * 1000;
-  let best: { who: Cause['who']; stall: Stall; coveredUs: number } | undefined;
+  let best: { who: Cause['who']; stall: Stall; us: number } | undefined;
   let before: { who: Cause['who']; stall: Stall } | undefined;
   for (const { who, stalls } of whoStalls) {
     for (const stall of stalls) {
-      const from = (stall.startUs - dueUs) | 0;
-      const to = from + stall.tookUs;
-      const coveredUs = Math.min(to, tookUs) - Math.max(from, 0);
-      if (coveredUs > (best?.coveredUs ?? 0)) best = { who, stall, coveredUs };
+      const us = coveredUs(stall, dueUs, tookUs);
+      if (us > (best?.us ?? 0)) best = { who, stall, us };
+      const to = ((stall.startUs - dueUs) | 0) + stall.tookUs;
       const isJustBefore = to <= 0 && to > -BACKLOG_US;
       if (isJustBefore && stall.tookUs > (before?.stall.tookUs ?? 0)) before = { who, stall };
     }
   }
-  if (best && best.coveredUs >= tookUs * ENOUGH) {
+  if (best && best.us >= tookUs * ENOUGH) {
     const { reason, startUs } = best.stall;
     return { who: best.who, what: WORDS[reason] ?? '?', isBacklog: false, startUs };
   }
@@ -111,4 +130,37 @@ export function rowsOf(
       return { who, what, count: took.length, stalls, medianUs, longestUs };
     })
     .sort((a, b) => b.count - a.count);
+}
+
+export interface StallRow {
+  who: string;
+  what: string;
+  count: number;
+  /** Together, of the measured time: 0 to 1. */
+  share: number;
+  longestUs: number;
+}
+
+/** All stalls that lie in the measured time, by thread and reason: the largest share first. */
+export function stallRowsOf(
+  [fromMs, toMs]: readonly [number, number],
+  whoStalls: Parameters<typeof causeOf>[1],
+): StallRow[] {
+  const startUs = Math.round(fromMs * 1000) | 0;
+  const tookUs = (toMs - fromMs) * 1000;
+  const all = whoStalls.flatMap(({ who, stalls }) =>
+    stalls.map((stall) => ({ who, ...stall, us: coveredUs(stall, startUs, tookUs) })),
+  );
+  const groups = Map.groupBy(
+    all.filter(({ us }) => us > 0),
+    ({ who, reason }) => `${who}\t${WORDS[reason] ?? '?'}`,
+  );
+  return [...groups]
+    .map(([key, members]) => {
+      const [who = '', what = ''] = key.split('\t');
+      const share = members.reduce((sum, { us }) => sum + us, 0) / tookUs;
+      const longestUs = Math.max(...members.map((each) => each.tookUs));
+      return { who, what, count: members.length, share, longestUs };
+    })
+    .sort((a, b) => b.share - a.share);
 }

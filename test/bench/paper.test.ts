@@ -11,7 +11,7 @@ import type { Context, Settings } from '../../bench/paper/experiment.ts';
 import { pageOf } from '../../bench/paper/html.ts';
 import { summaryOf } from '../../bench/paper/markdown.ts';
 import { draw, short } from '../../bench/paper/plot.ts';
-import { type Finding, type PaperReport, summarise } from '../../bench/paper/report.ts';
+import { type Finding, mergedInto, type PaperReport, summarise } from '../../bench/paper/report.ts';
 import { type Line, metricAt, ratioOfMetrics, sweep } from '../../bench/paper/sweep.ts';
 import { tableOf } from '../../bench/paper/table.ts';
 import { TARGETS, verdictOf } from '../../bench/paper/targets.ts';
@@ -187,6 +187,27 @@ test('report_pageAndSummary_holdEveryNumberAndEveryFailure', async () => {
   }
   assert.match(summary, /the theirs \| 10 \| 1,030 \/s \(1,010 \/s to 1,050 \/s\)/);
   assert.match(summary, /undecided: the rounds disagree/);
+});
+
+test('report_ofOneThingMeasuredAnew_replacesItsSectionOnly_andSaysWhen', async () => {
+  const finding = await exampleFinding();
+  const table = { title: 'of <what>', head: ['a', 'b'], rows: [['1', 'x|y']] };
+  const machine = { ...describeMachine(), loadAverage: 0 };
+  const before = {
+    ...summarise(machine, SETTINGS, { fig: finding, tails: finding }, 60),
+    date: '2000-01-01',
+  };
+  const bare = { ...finding, series: [], charts: [], ratios: {}, tables: [table] };
+  const busy = { ...machine, loadAverage: 99, cores: 2 };
+  const fresh = summarise(busy, SETTINGS, { tails: bare }, 5);
+  const merged = mergedInto(before, fresh);
+  assert.equal(merged.date, '2000-01-01');
+  assert.deepEqual(merged.results['fig'], finding);
+  assert.deepEqual(merged.ratios, finding.ratios);
+  const summary = summaryOf(merged);
+  assert.match(summary, /\*\*of <what>\*\*\n\n\| a \| b \|\n\| --- \| --- \|\n\| 1 \| x\\\|y \|/);
+  assert.equal(summary.match(/\*Measured:\* .*, full run, .*load average 99/g)?.length, 1);
+  assert.match(pageOf(merged), /of &#60;what&#62;/);
 });
 
 test('numbers_inPlots_areShort', () => {

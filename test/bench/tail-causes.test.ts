@@ -1,7 +1,14 @@
 /** Which stall is held to be the reason of a slow request: made-up requests and stalls. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { causeOf, rowsOf, type Stall, stallsOf, UNSEEN } from '../../bench/paper/tail-causes.ts';
+import {
+  causeOf,
+  rowsOf,
+  type Stall,
+  stallRowsOf,
+  stallsOf,
+  UNSEEN,
+} from '../../bench/paper/tail-causes.ts';
 import { REASON } from '../../src/dataplane/stalls.ts';
 
 /** Just below the wrap of the dataplane's microseconds. */
@@ -54,6 +61,36 @@ test('table_ofRequests_countsEachReason_mostFrequentFirst', () => {
     [
       ['server', 3, 1, 3800, 3900],
       ['', 1, 0, 700, 700],
+    ],
+  );
+});
+
+test('collectionInsideAStall_isItsReason_ifItIsMostOfIt', () => {
+  const long = stall(900, 5000, REASON.eventLoop);
+  const short = stall(8000, 5000, REASON.batch);
+  const found = stallsOf([
+    ...[long, short].flatMap(words),
+    ...[stall(1000, 3000, REASON.collected), stall(8100, 2000, REASON.collected)].flatMap(words),
+  ]);
+  assert.deepEqual(found, [{ ...long, reason: REASON.collected }, short]);
+});
+
+test('allStalls_ofTheMeasuredTimeOnly_areSummedByThreadAndReason', () => {
+  const rows = stallRowsOf(
+    [BASE_MS, BASE_MS + 100],
+    [
+      { who: 'server', stalls: [stall(-500, 1500, REASON.taken), stall(-900, 300, REASON.taken)] },
+      {
+        who: 'generator',
+        stalls: [stall(2000, 300, REASON.preempted), stall(99_000, 4000, REASON.preempted)],
+      },
+    ],
+  );
+  assert.deepEqual(
+    rows.map(({ who, count, share, longestUs }) => [who, count, share.toFixed(4), longestUs]),
+    [
+      ['generator', 2, '0.0130', 4000],
+      ['server', 1, '0.0100', 1500],
     ],
   );
 });

@@ -209,7 +209,7 @@ export class Recorder {
       ...(this.#windows.length > 0 ? { windows: this.#windows.map((each) => each.summary()) } : {}),
     };
     const naive = this.#naive.length === 0 ? {} : { naive: this.#naivePercentiles() };
-    const worst = this.#keepsWorst ? { worst: this.#worst.list(originMs()) } : {};
+    const worst = this.#keepsWorst ? this.#worstAndWhen(originMs()) : {};
     if (!this.#isOpen) return { ...latency, ...naive };
     return {
       ...latency,
@@ -220,6 +220,11 @@ export class Recorder {
       lag: this.lag.summary(),
       lagHistogram: this.lag.toJSON(),
     };
+  }
+
+  #worstAndWhen(origin: number): Pick<LatencyRecord, 'worst' | 'measuredMs'> {
+    const measuredMs: [number, number] = [origin + this.times[START]!, origin + this.times[END]!];
+    return { worst: this.#worst.list(origin), measuredMs };
   }
 
   /** Percentiles by sorting everything, nanoseconds: what the histogram is checked against. */

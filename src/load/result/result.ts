@@ -29,6 +29,8 @@ export interface LatencyRecord {
   windows?: LatencySummary[];
   /** The slowest requests, slowest first. */
   worst?: SlowRequest[];
+  /** With them: begin and end of the measured time, CLOCK_MONOTONIC, milliseconds. */
+  measuredMs?: [number, number];
   /** Percentiles by sorting the first latencies of the run, nanoseconds. */
   naive?: Record<string, number>;
 }
