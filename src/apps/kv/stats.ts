@@ -124,10 +124,30 @@ export class StatsReport {
 
   /** `stats <name> ...`: text, or the number of a constant line. */
   named(line: Line, numbers: Numbers): string | number {
-    switch (line.text(1)) {
+    const name = line.text(1);
+    switch (name) {
       case 'reset':
         this.#counts.reset();
         return REPLY.reset;
+      case 'conns':
+        return REPLY.end;
+      case 'detail':
+        return this.#detail(line);
+      case 'cachedump':
+        return this.#cachedump(line, numbers);
+      default:
+        return name === '' ? REPLY.error : (this.byName(name) ?? REPLY.error);
+    }
+  }
+
+  /** A report without further words, '' the general one; undefined: there is none of that name. */
+  byName(name: string): string | undefined {
+    switch (name) {
+      case '':
+        return this.general();
+      case 'reset':
+        this.#counts.reset();
+        return '';
       case 'settings':
         return this.#settingsText();
       case 'items':
@@ -137,13 +157,9 @@ export class StatsReport {
       case 'sizes':
         return text([['sizes_status', 'disabled']]);
       case 'conns':
-        return REPLY.end;
-      case 'detail':
-        return this.#detail(line);
-      case 'cachedump':
-        return this.#cachedump(line, numbers);
+        return '';
       default:
-        return REPLY.error;
+        return undefined;
     }
   }
 
