@@ -35,6 +35,8 @@ const ENTRIES = [
   'bench/peers/*.ts',
   'test/dataplane/cost-child.ts',
 ];
+/** What children import of others. */
+const INSIDE = ['valibot'];
 const NEW = `${CODE}.new`;
 
 const stripped = new Map<string, string>();
@@ -43,7 +45,8 @@ const stripped = new Map<string, string>();
 function strip(path: string): string {
   let code = stripped.get(path);
   if (code === undefined) {
-    code = stripTypeScriptTypes(readFileSync(path, 'utf8'));
+    const text = readFileSync(path, 'utf8');
+    code = path.endsWith('.ts') ? stripTypeScriptTypes(text) : text;
     stripped.set(path, code);
   }
   return code;
@@ -99,6 +102,7 @@ function withPlainNames(code: string, program: Node): string {
 
 const pluginFor = (file: string): Plugin => ({
   name: 'ix',
+  resolveId: (id) => (INSIDE.includes(id) ? fileURLToPath(import.meta.resolve(id)) : null),
   load: (id) => ({ code: strip(id), map: null }),
   resolveImportMeta: (property, { moduleId }) =>
     property === 'url'
@@ -113,7 +117,7 @@ async function bundle(source: string): Promise<void> {
   const file = bundleOf(source);
   const made = await rollup({
     input: source,
-    external: (id) => !id.startsWith('.') && !id.startsWith('/'),
+    external: (id) => !/^[./]/.test(id) && !INSIDE.includes(id),
     treeshake: false,
     plugins: [pluginFor(file)],
     onLog: (level, { message }) => {

@@ -11,7 +11,7 @@
  * are src/errors.ts.
  */
 import { accessSync, constants } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { built, builtBeside } from '../built.ts';
 import { CONFINED } from '../confine/list.ts';
@@ -78,7 +78,8 @@ function moduleProblem(error: Error, code: string, path: string): string | undef
   }
   // V8 and Node put the place before the stack of what they cannot compile or link.
   const place = /^(?:file:\/\/)?(\/[^\n]*:\d+)\n/.exec(error.stack ?? '')?.[1];
-  if (error instanceof SyntaxError && place) return `${place}: ${first}; correct this line`;
+  if (error instanceof SyntaxError && place)
+    return `${place}: ${first}; ${lineRemedy(first, path)}`;
   // Of a main module that was required, without a place.
   if (/^The requested module .* does not provide an export /.test(first)) {
     return `${path}, or what it imports: ${first}; correct the import`;
@@ -86,6 +87,14 @@ function moduleProblem(error: Error, code: string, path: string): string | undef
   if (!/^ERR_.*(MODULE|IMPORT|PACKAGE|EXTENSION|TYPE_STRIPPING)/.test(code)) return undefined;
   return `${path} cannot be loaded: ${first}; correct the import`;
 }
+
+/** What `npm init` writes today says that its modules are CommonJS. */
+const lineRemedy = (problem: string, path: string): string =>
+  /^(Unexpected token 'export'|Cannot use import statement)/.test(problem)
+    ? `its package.json says CommonJS: write "type": "module" there, or name it ${esmName(path)}`
+    : 'correct this line';
+
+const esmName = (path: string): string => basename(path).replace(/\.([jt]s)$/, '.m$1');
 
 const sees = (what: string): string =>
   process.env[CONFINED] ? `, or let the application see ${what} with --allow-read DIRECTORY` : '';

@@ -8,6 +8,7 @@
  *
  * Read first: native/sys.c.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 type View = ArrayBufferView<ArrayBufferLike>;
@@ -77,7 +78,11 @@ export interface Sys {
   loopFd(): number;
 }
 
-export const sys: Sys = createRequire(import.meta.url)('../../build/sys.node');
+/** Compiled here, or, in a package, beforehand for each machine. */
+const FILES = ['../../build/sys.node', `../../build/linux-${process.arch}/sys.node`];
+const file = FILES.find((each) => existsSync(new URL(each, import.meta.url))) ?? FILES[0]!;
+
+export const sys: Sys = createRequire(import.meta.url)(file);
 
 /** System-call numbers differ by machine; Node is shipped for these two. */
 const NUMBERS = {

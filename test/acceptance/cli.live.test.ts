@@ -187,11 +187,16 @@ const UNSTARTABLE: readonly [name: string, text: string, says: RegExp][] = [
 ];
 
 describe('applications that cannot start', { skip: needs(), timeout: 240_000 }, () => {
-  const runText = async (text: string, domain: string): Promise<Outcome & { where: string }> => {
+  const runText = async (
+    text: string,
+    domain: string,
+    manifest?: string,
+  ): Promise<Outcome & { where: string }> => {
     const where = mkdtempSync(join(tmpdir(), 'ix-acceptance-'));
     chmodSync(where, 0o755);
     try {
       writeFileSync(join(where, 'app.ts'), text);
+      if (manifest !== undefined) writeFileSync(join(where, 'package.json'), manifest);
       const outcome = await ix('run', join(where, 'app.ts'), '--domain', domain);
       assert.deepEqual(linkNames(), [], 'nothing was left behind');
       return { where, ...outcome };
@@ -199,6 +204,16 @@ describe('applications that cannot start', { skip: needs(), timeout: 240_000 }, 
       rmSync(where, { recursive: true });
     }
   };
+
+  test('moduleInAFolderThatSaysCommonJs_remedyNamesBothWays', async () => {
+    const text = 'export default () => {};\n';
+    const { where, ...outcome } = await runText(text, 'process', '{ "type": "commonjs" }');
+    assert.equal(outcome.exitCode, 2);
+    const problem = `ix: ${where}/app.ts:1: Unexpected token 'export'; `;
+    const remedy =
+      'its package.json says CommonJS: write "type": "module" there, or name it app.mts';
+    assert.ok(outcome.errors.includes(`${problem}${remedy}\n`), outcome.errors);
+  });
 
   for (const domain of ['inline', 'process']) {
     for (const [name, text, says] of UNSTARTABLE) {

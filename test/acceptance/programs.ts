@@ -14,9 +14,15 @@ const PACKAGES: Record<string, string> = {
   ip: 'iproute2',
   memccapable: 'libmemcached-tools',
   nc: 'netcat-openbsd',
+  npm: 'npm',
+  objdump: 'binutils',
   ping: 'iputils-ping',
   setpriv: 'util-linux',
   unshare: 'util-linux',
+  'aarch64-linux-gnu-gcc': 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross',
+  'x86_64-linux-gnu-gcc': 'gcc-x86-64-linux-gnu libc6-dev-amd64-cross',
+  'qemu-aarch64': 'qemu-user',
+  'qemu-x86_64': 'qemu-user',
 };
 
 /** Why a test that needs root and these programs cannot run here; false when it can. */

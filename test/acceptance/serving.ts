@@ -46,6 +46,8 @@ export interface ServingOptions {
   state?: string;
   /** How long its start may take; absent: 30 s. */
   startMs?: number;
+  /** Another copy than this one. */
+  ix?: string;
 }
 
 export class Serving {
@@ -59,9 +61,10 @@ export class Serving {
   private constructor(words: readonly string[], options: ServingOptions) {
     const env: NodeJS.ProcessEnv = { ...process.env, IX_VERIFY: options.verify ? '1' : '0' };
     this.#env = env;
+    const { ix = IX } = options;
     if (options.state !== undefined) env['IX_STATE_DIR'] = options.state;
     const [command = '', ...more] = words; // which may end with a program's own arguments
-    const [program = '', ...rest] = [...(options.prefix ?? []), IX, command, '--json', ...more];
+    const [program = '', ...rest] = [...(options.prefix ?? []), ix, command, '--json', ...more];
     const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.child = child;
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

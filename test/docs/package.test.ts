@@ -1,5 +1,5 @@
 /**
- * package.json: what it exports is there, and `npm run build` makes declarations that an
+ * package.json: what it exports has a source, and `npm run build` makes declarations that an
  * application can be checked against.
  */
 import assert from 'node:assert/strict';
@@ -17,10 +17,15 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 const tsc = (cwd: string, ...words: string[]) =>
   spawnSync(process.execPath, [TSC, ...words], { cwd, encoding: 'utf8' });
 
-test('exports_each_isASourceFile', () => {
-  for (const path of Object.values<string>(manifest.exports)) {
-    assert.ok(existsSync(join(ROOT, path)), path);
-  }
+/** `./dist/src/x.js` and `./dist/types/x.d.ts` are made of src/x.ts. */
+const sourceOf = (path: string): string =>
+  path.replace(/^\.\/dist\/(src|types)\//, 'src/').replace(/(\.d\.ts|\.js)$/, '.ts');
+
+test('exports_each_isMadeOfASource', () => {
+  const { './package.json': _, ...modules } = manifest.exports;
+  const paths = Object.values<Record<string, string>>(modules).flatMap(Object.values);
+  assert.ok(paths.length >= 2);
+  for (const path of paths) assert.ok(existsSync(join(ROOT, sourceOf(path))), path);
 });
 
 test('build_declarations_checkAnApplicationAndHaveNoCode', () => {
