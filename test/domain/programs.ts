@@ -190,6 +190,7 @@ export function dataplane(placement: Placement): Program {
       },
       add: () => {},
       set: () => {},
+      took: () => {},
     };
     const readTime = (clock: Clock): void => {
       running.us += side.step(STEP.clock) * JUMP_US;
