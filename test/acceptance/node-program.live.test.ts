@@ -67,14 +67,14 @@ describe('Node program', { skip: needs(), timeout: 120_000 }, () => {
     await serving.stop();
   });
 
-  test('process_nothingLeftToDo_endsWithItsExitCode', async () => {
+  test('process_nothingLeftToDo_endsWithItsExitCode', async (t) => {
     const peer = net.createServer((socket) => socket.end('3')).listen(0);
+    t.after(() => peer.close());
     await once(peer, 'listening');
     const { port } = peer.address() as net.AddressInfo;
     const words = [appOf('node-script.mjs'), '--', '10.77.0.1', `${port}`];
     await using serving = await Serving.start(words);
     assert.equal(await serving.exit, 3, serving.errors);
-    peer.close();
   });
 
   test('process_exits_theServiceEndsWithItsCode', async () => {

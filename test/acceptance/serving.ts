@@ -111,6 +111,17 @@ export class Serving {
     return value;
   }
 
+  /**
+   * Reads what else it says and keeps nothing: it does not end before what it printed is out.
+   * (Resuming its output is not enough: readline pauses it again at 1024 lines.)
+   */
+  discard(): void {
+    const read = async (): Promise<void> => {
+      while (!(await this.#lines.next()).done);
+    };
+    void read();
+  }
+
   counters(): Record<string, number> {
     const instance = liveInstances().find((each) => each.control.pid === this.facts.pid);
     assert.ok(instance, 'it is recorded');

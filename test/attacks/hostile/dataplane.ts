@@ -302,6 +302,7 @@ const ATTACKS: (() => unknown)[] = [
     const first = (ring + Number(offsets[6])) >> 2;
     const umem = BigInt(frames.end - frames.base);
     const places = [umem, umem - 1n, umem + 4096n, 1n << 31n, 1n << 47n, (1n << 64n) - 1n];
+    nic.reclaim();
     const at = Atomics.load(arena.i32, producer);
     places.forEach((place, i) => {
       // struct xdp_desc: address, length, options
@@ -310,6 +311,14 @@ const ATTACKS: (() => unknown)[] = [
     });
     Atomics.store(arena.i32, producer, at + places.length);
     sys.kick(fd);
+    // Some kernels (6.18.44) complete what they refused: its driver, which never sends such, is
+    // told of frames of its own instead.
+    const done = arena.segment('completion ring').offset;
+    const given = Atomics.load(arena.i32, (done + Number(offsets[12])) >> 2);
+    for (let k = Atomics.load(arena.i32, (done + Number(offsets[13])) >> 2); k !== given; k++) {
+      const entry = done + Number(offsets[14]) + (k & (limits.ringEntries - 1)) * 8;
+      arena.i32.set([frames.takeTransmit() - frames.base, 0], entry >> 2);
+    }
     return 'done';
   },
 ];
