@@ -114,9 +114,17 @@ describe('service', { skip: needsRoot, timeout: 300_000 }, () => {
     assert.equal(instances[0].counters.rxFrames, 0);
     assert.deepEqual(instances[0].link, { name: 'ix0', state: 'up' });
     assert.ok(instances[0].confined.dataplane.includes('system calls'));
+    const lines = [
+      /echo at 10\.77\.0\.2:7 \(pid \d+\)/,
+      / {2}link ix0: up/,
+      / {2}thread 0: 0 flows, \d+ % busy( \(\w+\))?, queue 0/,
+      / {2}dataplane confined: .*system calls/,
+      / {2}nothing yet/,
+      /what a counter means, and what to do: bin\/ix explain COUNTER/,
+    ];
     assert.match(
       stat().stdout,
-      /^echo at 10\.77\.0\.2:7 \(pid \d+\)\n {2}link ix0: up\n {2}thread 0: 0 flows, \d+ % busy, queue 0\n {2}dataplane confined: .*system calls\n {2}nothing yet\n$/,
+      new RegExp(`^${lines.map(({ source }) => `${source}\\n`).join('')}$`),
     );
     const exposition = stat('--prometheus').stdout;
     assert.match(exposition, /^# TYPE ix_rx_frames_total counter$/m);
