@@ -131,7 +131,10 @@ describe('service', { skip: needsRoot, timeout: 300_000 }, () => {
     assert.match(exposition, /^ix_rx_frames_total\{app="echo",address="10\.77\.0\.2"\} 0$/m);
     const other = stat('--ip', '10.77.0.9');
     assert.equal(other.status, 2);
-    assert.match(other.stderr, /^ix: nothing runs here as 10\.77\.0\.9; what does: echo at 10\.77\.0\.2\n$/);
+    assert.match(
+      other.stderr,
+      /^ix: nothing runs here as 10\.77\.0\.9; what does: echo at 10\.77\.0\.2\n$/,
+    );
     await end(control, 'SIGTERM');
   });
 
