@@ -3,7 +3,7 @@
  * `stats` prints comes from here.
  *
  * - Names are memcached's, but for the last ones.
- * - `binary_refused`: connections ended because binary requests came among classic commands.
+ * - `binary_refused`: connections ended because they spoke the binary protocol.
  * - `blocks_swallowed`: values of refused storage lines that were dropped; `blocks_unreadable`:
  *   connections ended because nothing said how long such a value was.
  * - `long_lines_refused`: connections ended because the keys of an unfinished line were too much to

@@ -1,6 +1,6 @@
 /**
- * kv: a memcached-compatible store (classic commands of memcached 1.6.18, meta commands of 1.6.45,
- * binary protocol) as an IX application.
+ * kv: a memcached-compatible store (classic commands of memcached 1.6.18, meta commands of 1.6.45)
+ * as an IX application.
  *
  *     ix serve kv [-m 64] [--port 11211] [idle_timeout=0]
  *
@@ -13,14 +13,13 @@
  * - One store for each elastic thread: keys are not shared between threads.
  *
  * The files, from the wire inwards: protocol (bytes to commands), line, retrieval / updates /
- * refusals / commands / stats / dump, meta and binary with their parts, base64, replies; store
- * (items by key), eviction, crawler, crawl-timer, evacuation, arithmetic; uploads, writer, pieces;
- * table, lru, slabs, image, layout (memory); clock, numbers, hash.
+ * refusals / commands / stats / dump, meta and its parts (base64 among them), replies; store (items
+ * by key), eviction, crawler, crawl-timer, evacuation, arithmetic; uploads, writer, pieces; table,
+ * lru, slabs, image, layout (memory); clock, numbers, hash.
  */
 import { randomBytes } from 'node:crypto';
 import { VALUES_MIB_MAX } from '../../limits.ts';
 import { Arithmetic } from './arithmetic.ts';
-import { Binary } from './binary.ts';
 import { StoreClock } from './clock.ts';
 import { Commands } from './commands.ts';
 import { COUNT, Counts } from './counters.ts';
@@ -140,7 +139,6 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
   const updates = new Updates(memory, store, replies, records, numbers, refusals);
   const served = { host, memory, store, replies, records, numbers, refusals, updates };
   const meta = new Meta({ ...served, arithmetic });
-  const binary = new Binary({ ...served, arithmetic, stats });
   const watch = new Watch(records, store, updates, idleSeconds);
   const protocol = new Protocol({
     u8: memory.u8,
@@ -150,7 +148,6 @@ export function createKv(host: KvHost, options: KvOptions): Kv {
     retrieval: new Retrieval(memory, store, replies, records, numbers, held),
     updates,
     meta,
-    binary,
     commands: new Commands({ memory, store, replies, numbers, arithmetic, stats, dump }),
     counts,
   });

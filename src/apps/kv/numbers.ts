@@ -18,10 +18,6 @@ export const LENGTH_MAX: number = 2 ** 31 - 1 - 2;
 
 const isBlank = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 13);
 
-/** Whether a is below b: unsigned numbers of two halves. */
-export const isBelow = (aLo: number, aHi: number, bLo: number, bHi: number): boolean =>
-  aHi === bHi ? aLo >>> 0 < bLo >>> 0 : aHi >>> 0 < bHi >>> 0;
-
 export class Numbers {
   lo = 0;
   hi = 0;

@@ -1,12 +1,11 @@
 /**
- * memcached's protocols, from bytes to commands: classic and meta here, the binary one in
- * binary.ts.
+ * memcached's ASCII protocols, classic and meta, from bytes to commands.
  *
  * - `received` takes bytes where they lie in the receive pool and consumes whole lines, whole keys
  *   of a long get line, and values as they come, in any fragmentation. What it leaves is a line
  *   without an end (at most LINE_MAX bytes) or an incomplete key.
- * - A connection's first byte says which protocol it speaks. Bytes of the other one end it.
- * - Data is data: the value of a refused storage line is never read as commands (refusals.ts).
+ * - Data is data: a request of the binary protocol ends its connection at its first byte, and the
+ *   value of a refused storage line is never read as commands (refusals.ts).
  * - A peer may be one that writes all its requests before it reads an answer: a connection that is
  *   not writable gets its short answers all the same, up to UNREAD_MAX, and is read in the middle
  *   of a request. Beyond that its input waits in the receive pool, and its own peer with it.
@@ -16,21 +15,15 @@
  *
  * Called by libix through kv.ts. Read first: memcached's doc/protocol.txt, proto_text.c.
  */
-import { BINARY_REQUEST, type Binary } from './binary.ts';
 import type { Commands } from './commands.ts';
 import { COUNT, type Counts } from './counters.ts';
 import type { KvConnection } from './host.ts';
 import { type Line, VERB } from './line.ts';
 import type { Meta } from './meta.ts';
 import {
-  BINARY,
-  BINARY_FORM,
   CLOSED,
   COMMAND,
   DUE,
-  FRESH,
-  HOW,
-  isResting,
   KEYS,
   LINE_OPEN,
   MODE,
@@ -65,6 +58,8 @@ const V_BGET = VERB.bget;
 const R_ERROR = REPLY.error;
 const C_READ = COUNT.bytes_read;
 const C_BINARY = COUNT.binary_refused;
+/** The magic byte of a request in the binary protocol; no command of this one begins with it. */
+const BINARY_REQUEST = 0x80;
 const META_LETTERS = 2;
 
 export interface ProtocolParts {
@@ -75,7 +70,6 @@ export interface ProtocolParts {
   retrieval: Retrieval;
   updates: Updates;
   meta: Meta;
-  binary: Binary;
   commands: Commands;
   counts: Counts;
 }
@@ -88,7 +82,6 @@ export class Protocol {
   readonly #retrieval: Retrieval;
   readonly #updates: Updates;
   readonly #meta: Meta;
-  readonly #binary: Binary;
   readonly #commands: Commands;
   readonly #counts: Counts;
   /** A request that is here in full found no room for its answer: nothing has happened yet. */
@@ -102,7 +95,6 @@ export class Protocol {
     this.#retrieval = parts.retrieval;
     this.#updates = parts.updates;
     this.#meta = parts.meta;
-    this.#binary = parts.binary;
     this.#commands = parts.commands;
     this.#counts = parts.counts;
   }
@@ -138,7 +130,7 @@ export class Protocol {
     const words = this.#records.words;
     const mode = words[record + MODE]!;
     if (mode === CLOSED) return false;
-    if (isResting(mode)) {
+    if (mode === COMMAND) {
       const mayAnswer = words[record + PENDING] === 0 && !this.#isRefused;
       return mayAnswer && !c.writable && c.queuedBytes < UNREAD_MAX;
     }
@@ -161,10 +153,6 @@ export class Protocol {
         return c.queuedBytes < UNREAD_MAX ? this.#command(c, record, at, end) : at;
       case KEYS:
         return this.#retrieval.keys(c, record, at, end);
-      case FRESH:
-        return this.#first(c, record, at, end);
-      case BINARY:
-        return c.queuedBytes < UNREAD_MAX ? this.#request(c, record, at, end) : at;
       case VALUE:
         return this.#updates.feed(c, record, at, end);
       case SWALLOW: {
@@ -185,33 +173,14 @@ export class Protocol {
   #swallowed(c: KvConnection, record: number): void {
     const words = this.#records.words;
     const due = words[record + DUE]!;
-    words[record + MODE] = this.#updates.restOf(record);
-    words[record + DUE] = 0;
-    if (due !== 0) this.#updates.say(c, record, due - 1);
-  }
-
-  /** The first byte of a connection is here. */
-  #first(c: KvConnection, record: number, at: number, end: number): number {
-    const words = this.#records.words;
-    if (this.#u8[at] === BINARY_REQUEST) {
-      words[record + HOW] = BINARY_FORM;
-      words[record + MODE] = BINARY;
-      return this.#request(c, record, at, end);
-    }
     words[record + MODE] = COMMAND;
-    return this.#command(c, record, at, end);
-  }
-
-  /** In the binary protocol. */
-  #request(c: KvConnection, record: number, at: number, end: number): number {
-    const next = this.#binary.step(c, record, at, end);
-    this.#isRefused = this.#binary.isRefused;
-    return next;
+    words[record + DUE] = 0;
+    if (due !== 0) this.#replies.say(c, record, due - 1);
   }
 
   #command(c: KvConnection, record: number, at: number, end: number): number {
     const line = this.#line;
-    if (this.#u8[at] === BINARY_REQUEST) return this.#foreign(c, record, end);
+    if (this.#u8[at] === BINARY_REQUEST) return this.#binary(c, record, end);
     if (!line.read(at, end)) return end - at > LINE_MAX ? this.#longLine(c, record, end) : at;
     if (line.count === 0 || line.lengths[0]! < 2) {
       this.#replies.say(c, record, R_ERROR);
@@ -235,10 +204,10 @@ export class Protocol {
   }
 
   /**
-   * A binary request where commands were: its client would wait for an answer of another form, and
-   * its values would be our commands. By a reset: after a FIN in order some clients wait for ever.
+   * Its client would wait for an answer of another form, and its values would be our commands. By a
+   * reset: after a FIN in order the npm client memjs 1.3.2 goes on waiting for ever.
    */
-  #foreign(c: KvConnection, record: number, end: number): number {
+  #binary(c: KvConnection, record: number, end: number): number {
     this.#counts.bump(C_BINARY);
     this.#replies.abort(c, record);
     return end;

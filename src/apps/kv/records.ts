@@ -66,9 +66,6 @@ export const DUMP_HIGH = 33;
 /** 64 bits: the cas that a stored item shall get. */
 export const NEW_LO = 34;
 export const NEW_HI = 35;
-/** Of a value in the binary protocol: what its answer repeats. */
-export const OPCODE = 36;
-export const OPAQUE = 37;
 const WORDS = 40;
 
 /** HOW, 0 for a plain classic command: no answer if it succeeds (classic: none at all). */
@@ -85,8 +82,6 @@ export const HAS_NEW_CAS = 16;
 export const VIVIFY = 32;
 /** append and prepend: the item must have the cas in LO and HI. */
 export const HAS_CAS = 64;
-/** It is a request of the binary protocol (binary.ts). */
-export const BINARY_FORM = 128;
 
 /** Reading a command line. */
 export const COMMAND = 0;
@@ -100,14 +95,6 @@ export const SWALLOW = 3;
 export const SWALLOW_LINE = 4;
 /** Dropping everything: the connection closes. */
 export const CLOSED = 5;
-/** Nothing has come yet: the first byte says which protocol is spoken. */
-export const FRESH = 6;
-/** Reading a request of the binary protocol. */
-export const BINARY = 7;
-
-/** Whether a connection in this mode is between two requests. */
-export const isResting = (mode: number): boolean =>
-  mode === COMMAND || mode === FRESH || mode === BINARY;
 
 export class Records {
   words = new Int32Array(64 * WORDS);
@@ -126,6 +113,5 @@ export class Records {
       this.words = grown;
     }
     this.words.fill(0, first, first + WORDS);
-    this.words[first + MODE] = FRESH;
   }
 }

@@ -31,11 +31,6 @@ const R_ERROR = REPLY.error;
 const LENGTH_WORD = 4;
 const META_LENGTH_WORD = 2;
 
-const PLUS = 43;
-const MINUS = 45;
-const ZERO = 48;
-const NINE = 57;
-
 const isLetter = (byte: number): boolean => (byte | 32) >= 97 && (byte | 32) <= 122;
 
 export class Refusals {
@@ -57,16 +52,6 @@ export class Refusals {
     this.#replies = replies;
     this.#records = records;
     this.#numbers = numbers;
-  }
-
-  /**
-   * A word more is `noreply` or, as for memcached, no matter what; but not a number: then a blank
-   * in the key has moved the others, and the length is not where it seems to be.
-   */
-  isMoved(line: Line, wanted: number): boolean {
-    if (line.count === wanted) return false;
-    const byte = this.#u8[line.starts[wanted]!]!;
-    return byte === PLUS || byte === MINUS || (byte >= ZERO && byte <= NINE);
   }
 
   /**

@@ -124,30 +124,10 @@ export class StatsReport {
 
   /** `stats <name> ...`: text, or the number of a constant line. */
   named(line: Line, numbers: Numbers): string | number {
-    const name = line.text(1);
-    switch (name) {
+    switch (line.text(1)) {
       case 'reset':
         this.#counts.reset();
         return REPLY.reset;
-      case 'conns':
-        return REPLY.end;
-      case 'detail':
-        return this.#detail(line);
-      case 'cachedump':
-        return this.#cachedump(line, numbers);
-      default:
-        return name === '' ? REPLY.error : (this.byName(name) ?? REPLY.error);
-    }
-  }
-
-  /** A report without further words, '' the general one; undefined: there is none of that name. */
-  byName(name: string): string | undefined {
-    switch (name) {
-      case '':
-        return this.general();
-      case 'reset':
-        this.#counts.reset();
-        return '';
       case 'settings':
         return this.#settingsText();
       case 'items':
@@ -157,9 +137,13 @@ export class StatsReport {
       case 'sizes':
         return text([['sizes_status', 'disabled']]);
       case 'conns':
-        return '';
+        return REPLY.end;
+      case 'detail':
+        return this.#detail(line);
+      case 'cachedump':
+        return this.#cachedump(line, numbers);
       default:
-        return undefined;
+        return REPLY.error;
     }
   }
 

@@ -1,7 +1,6 @@
 /**
  * set, add, replace, append, prepend, cas: the line, the value as it arrives, and what becomes of
- * it. The values of meta commands (meta-set.ts) and of the binary protocol (binary.ts), too, which
- * are read and answered in other forms.
+ * it. The values of meta commands, too (meta-set.ts), which are read and answered in another form.
  *
  * - `begin` reads a classic line; `start` allocates the item and leaves the connection in VALUE;
  *   `feed` copies each stretch of the value to where it will be sent from; nothing of it is ever on
@@ -34,10 +33,8 @@ import {
   WON,
 } from './layout.ts';
 import { type Line, VERB } from './line.ts';
-import { isBelow, LENGTH_MAX, type Numbers } from './numbers.ts';
+import { LENGTH_MAX, type Numbers } from './numbers.ts';
 import {
-  BINARY,
-  BINARY_FORM,
   COMMAND,
   DUE,
   HAS_CAS,
@@ -67,7 +64,6 @@ import { NO_MEMORY, type Store } from './store.ts';
 import { Uploads } from './uploads.ts';
 import { Writer } from './writer.ts';
 
-const CRLF = 0x0a0d;
 const SET = VERB.set;
 const ADD = VERB.add;
 const REPLACE = VERB.replace;
@@ -92,6 +88,10 @@ const C_CAS_MISSES = COUNT.cas_misses;
 const CC_SETS = CLASS_COUNT.cmd_set;
 const CC_CAS_HITS = CLASS_COUNT.cas_hits;
 const CC_CAS_BAD = CLASS_COUNT.cas_badval;
+const PLUS = 43;
+const MINUS = 45;
+const ZERO = 48;
+const NINE = 57;
 
 export class Updates {
   readonly #memory: Memory;
@@ -108,8 +108,6 @@ export class Updates {
   /** A value of a meta command is complete: the uploaded item, the stored one, and the outcome. */
   onMeta: (c: KvConnection, record: number, item: number, placed: number, reply: number) => void =
     () => {};
-  /** The same of the binary protocol; or it was refused. */
-  onBinary: (c: KvConnection, record: number, placed: number, reply: number) => void = () => {};
 
   constructor(
     memory: Memory,
@@ -145,7 +143,8 @@ export class Updates {
     const { starts, lengths } = line;
     words[record + HOW] = line.isQuiet() ? QUIET : 0;
     const keyLength = lengths[1]!;
-    if (keyLength > KEY_MAX || !numbers.parseU32(starts[2]!, lengths[2]!)) {
+    if (keyLength > KEY_MAX) return this.#misshapen(c, record, line, wanted);
+    if (!numbers.parseU32(starts[2]!, lengths[2]!)) {
       return this.#misshapen(c, record, line, wanted);
     }
     const flags = numbers.lo;
@@ -154,7 +153,7 @@ export class Updates {
     }
     const exptime = numbers.lo;
     const length = numbers.parseLength(starts[4]!, lengths[4]!);
-    if (length < 0 || length > LENGTH_MAX || this.#refusals.isMoved(line, wanted)) {
+    if (length < 0 || length > LENGTH_MAX || this.#isMoved(line, wanted)) {
       return this.#misshapen(c, record, line, wanted);
     }
     if (verb === CAS) {
@@ -210,14 +209,13 @@ export class Updates {
     const item = words[record + ITEM]!;
     const remaining = words[record + REMAINING]!;
     const images = this.#store.images;
-    const wanted = remaining - this.#unsent(record);
-    const taken = Math.min(end - at, wanted);
+    const taken = Math.min(end - at, remaining);
     if (this.#store.pieces.isChained(item)) return this.#feedChained(c, record, at, taken);
-    if (taken < wanted) this.#uploads.progress(record);
+    if (taken < remaining) this.#uploads.progress(record);
     const behind = images.dataOf(item) + images.dataLengthOf(item) + CRLF_BYTES;
     this.#copy(behind - remaining, at, taken);
     words[record + REMAINING] = remaining - taken;
-    if (taken === wanted) this.#complete(c, record, item, behind - CRLF_BYTES);
+    if (taken === remaining) this.#complete(c, record, item, behind - CRLF_BYTES);
     return at + taken;
   }
 
@@ -230,16 +228,15 @@ export class Updates {
     uploads.progress(record);
     uploads.protect(record);
     writer.resume(this.#records, record);
-    const remaining = words[record + REMAINING]! - length;
-    const isWhole = remaining === this.#unsent(record);
-    const isWritten = writer.append(at, length) && (!isWhole || remaining === 0 || writer.finish());
+    const isWritten = writer.append(at, length);
     if (words[record + HELD] !== 0) uploads.grow(record, writer.pieces * PIECE_CHUNK_BYTES);
     uploads.unprotect();
+    const remaining = words[record + REMAINING]! - length;
     words[record + REMAINING] = remaining;
     if (!isWritten) {
       this.#giveUp(record);
-      this.say(c, record, R_NO_MEMORY);
-    } else if (isWhole) this.#complete(c, record, item, writer.at - CRLF_BYTES);
+      this.#say(c, record, R_NO_MEMORY);
+    } else if (remaining === 0) this.#complete(c, record, item, writer.at - CRLF_BYTES);
     else {
       writer.suspend(this.#records, record);
       this.#limit(record);
@@ -254,17 +251,17 @@ export class Updates {
       this.#uploads.leave(record);
       this.#store.settle(words[record + ITEM]!);
     }
-    words[record + MODE] = this.restOf(record);
+    words[record + MODE] = COMMAND;
   }
 
-  /** The mode in which a connection waits for its next request. */
-  restOf(record: number): number {
-    return (this.#records.words[record + HOW]! & BINARY_FORM) === 0 ? COMMAND : BINARY;
-  }
-
-  /** Bytes of the CRLF that a value in the binary protocol has here, but not on the wire. */
-  #unsent(record: number): number {
-    return (this.#records.words[record + HOW]! & BINARY_FORM) === 0 ? 0 : CRLF_BYTES;
+  /**
+   * A word more is `noreply` or, as for memcached, no matter what; but not a number: then a blank
+   * in the key has moved the others, and the length is not where it seems to be.
+   */
+  #isMoved(line: Line, wanted: number): boolean {
+    if (line.count === wanted) return false;
+    const byte = this.#memory.u8[line.starts[wanted]!]!;
+    return byte === PLUS || byte === MINUS || (byte >= ZERO && byte <= NINE);
   }
 
   #misshapen(c: KvConnection, record: number, line: Line, wanted: number): void {
@@ -308,7 +305,7 @@ export class Updates {
     const item = words[record + ITEM]!;
     this.#uploads.leave(record);
     store.counts.bump(C_NO_MEMORY);
-    this.#swallow(record);
+    words[record + MODE] = words[record + REMAINING] === 0 ? COMMAND : SWALLOW;
     words[record + ITEM] = 0;
     if (this.#mustUnlink(record)) {
       const hash = this.#memory.i32[(item >> 2) + HASH]!;
@@ -318,19 +315,9 @@ export class Updates {
     store.settle(item);
   }
 
-  /** What is still to come of the value is dropped. */
-  #swallow(record: number): void {
-    const words = this.#records.words;
-    const left = words[record + REMAINING]! - this.#unsent(record);
-    words[record + REMAINING] = left;
-    words[record + MODE] = left === 0 ? this.restOf(record) : SWALLOW;
-  }
-
-  /** Says in the value's form what became of it. Only a classic `noreply` silences an error. */
-  say(c: KvConnection, record: number, reply: number): void {
-    const how = this.#records.words[record + HOW]!;
-    if ((how & BINARY_FORM) !== 0) this.onBinary(c, record, this.#placed, reply);
-    else if (how !== QUIET) this.#replies.say(c, record, reply);
+  /** Nothing silences an error but a classic `noreply`. */
+  #say(c: KvConnection, record: number, reply: number): void {
+    if (this.#records.words[record + HOW] !== QUIET) this.#replies.say(c, record, reply);
   }
 
   /** The value will be swallowed. */
@@ -343,12 +330,12 @@ export class Updates {
     count: number,
   ): void {
     this.#store.counts.bump(count);
-    this.#swallow(record);
+    this.#records.words[record + MODE] = SWALLOW;
     if (this.#mustUnlink(record)) {
       const old = this.#store.find(key, keyLength);
       if (old !== 0) this.#store.unlink(old);
     }
-    this.say(c, record, reply);
+    this.#say(c, record, reply);
   }
 
   /** A failed set must not leave the old value behind, nor does an ms of any mode. */
@@ -365,17 +352,15 @@ export class Updates {
   #complete(c: KvConnection, record: number, item: number, tail: number): void {
     const words = this.#records.words;
     const store = this.#store;
-    const how = words[record + HOW]!;
     this.#uploads.leave(record);
-    words[record + MODE] = this.restOf(record);
+    words[record + MODE] = COMMAND;
     words[record + ITEM] = 0;
     store.counts.bump(C_SETS);
     store.counts.bumpClass(this.#memory.i32[(item >> 2) + META]! & CLASS_MASK, CC_SETS);
+    const u8 = this.#memory.u8;
     this.#placed = 0;
-    const isTerminated =
-      (how & BINARY_FORM) !== 0 || this.#memory.view.getInt16(tail, true) === CRLF;
-    const reply = isTerminated ? this.#put(record, item) : R_BAD_CHUNK;
-    if ((how & META_FORM) === 0) this.say(c, record, reply);
+    const reply = u8[tail] === 13 && u8[tail + 1] === 10 ? this.#put(record, item) : R_BAD_CHUNK;
+    if ((words[record + HOW]! & META_FORM) === 0) this.#say(c, record, reply);
     else if (reply === R_BAD_CHUNK) this.#replies.say(c, record, reply);
     else this.onMeta(c, record, item, this.#placed, reply);
     store.settle(item);
@@ -427,18 +412,20 @@ export class Updates {
     const i32 = this.#memory.i32;
     const word = old >> 2;
     if ((words[record + HOW]! & MAY_BE_STALE) === 0) return false;
-    const lo = words[record + LO]!;
-    const hi = words[record + HI]!;
-    if ((lo | hi) === 0 || !isBelow(lo, hi, i32[word + CAS_LO]!, i32[word + CAS_HI]!)) return false;
+    const lo = words[record + LO]! >>> 0;
+    const hi = words[record + HI]! >>> 0;
+    const oldHi = i32[word + CAS_HI]! >>> 0;
+    const isOlder = hi === oldHi ? lo < i32[word + CAS_LO]! >>> 0 : hi < oldHi;
+    if (!isOlder || (lo === 0 && hi === 0)) return false;
     i32[(item >> 2) + EXPTIME] = i32[word + EXPTIME]!;
     this.#mark(item, STALE | (i32[word + META]! & WON));
     return true;
   }
 
   #isSameCas(record: number, old: number): boolean {
-    const { i32 } = this.#memory;
-    const { words } = this.#records;
-    const { counts } = this.#store;
+    const i32 = this.#memory.i32;
+    const words = this.#records.words;
+    const counts = this.#store.counts;
     const word = old >> 2;
     const index = i32[word + META]! & CLASS_MASK;
     if (i32[word + CAS_LO] === words[record + LO] && i32[word + CAS_HI] === words[record + HI]) {

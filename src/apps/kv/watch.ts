@@ -18,16 +18,7 @@
 import { COUNT } from './counters.ts';
 import type { KvConnection } from './host.ts';
 import { MEBIBYTE } from './layout.ts';
-import {
-  ACTIVE,
-  CLOSED,
-  isResting,
-  MODE,
-  PENDING,
-  type Records,
-  TAKEN,
-  UNREAD,
-} from './records.ts';
+import { ACTIVE, CLOSED, COMMAND, MODE, PENDING, type Records, TAKEN, UNREAD } from './records.ts';
 import type { Store } from './store.ts';
 import type { Updates } from './updates.ts';
 
@@ -123,7 +114,7 @@ export class Watch {
       if (words[record + MODE] === CLOSED || now - last <= this.#idleSeconds) continue;
       this.#store.counts.bump(C_IDLE);
       const isBusy =
-        !isResting(words[record + MODE]!) ||
+        words[record + MODE] !== COMMAND ||
         words[record + UNREAD] !== 0 ||
         words[record + PENDING] !== 0;
       if (isBusy) this.#reset(c);

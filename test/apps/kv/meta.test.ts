@@ -189,14 +189,6 @@ test('thousandsOfFlushes_itemsBetweenThem_onlyTheNewestLive', () => {
   assertAllHome(kv);
 });
 
-test('untouchedItem_asManyFlushesAsThereAreEpochs_staysFlushed', () => {
-  const kv = startKv();
-  kv.c.ask('set sleeper 0 0 1\r\nx\r\n');
-  for (let n = 0; n < 2048; n++) kv.c.ask('flush_all\r\n');
-  assert.equal(kv.c.ask('get sleeper\r\n'), 'END\r\n');
-  assertAllHome(kv);
-});
-
 test('counters_metaCommands_areThoseOfTheClassicOnes', () => {
   const kv = startKv();
   kv.c.ask(
