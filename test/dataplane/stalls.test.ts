@@ -7,11 +7,11 @@ import { REASON, STALL_WORDS, Stalls } from '../../src/dataplane/stalls.ts';
 const nowUs = (): number => Number(process.hrtime.bigint() / 1000n) | 0;
 const last = (stalls: Stalls): number[] => stalls.list().slice(-STALL_WORDS);
 
-/** Uses the core for `us` of its own time. */
+/** Uses the core for `us` of its own time, which is counted in steps, and of the clock. */
 function spin(us: number): void {
   const used = (): number => process.threadCpuUsage().user + process.threadCpuUsage().system;
-  const from = used();
-  while (used() - from < us);
+  const [from, start] = [used(), nowUs()];
+  while (used() - from < us || nowUs() - start < us);
 }
 
 const sleep = (ms: number): void =>
