@@ -4,11 +4,11 @@
  * root: `bin/ix test --mutations confine`.
  */
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Case } from '../attacks/case.ts';
+import { attackCases } from '../attacks/names.ts';
 import { mutated, noticing } from './mutate.ts';
 import { MUTATIONS, type TestName } from './mutations.ts';
 import { attackFile, CASES } from './mutations-attacks.ts';
@@ -18,22 +18,6 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CASES_WITHOUT_MAX = 181;
 
 const isCase = ([file, name = '']: TestName): boolean => file === attackFile(name);
-
-/** The names of all cases of the attack suite: by applications, dataplanes, peers. */
-async function attackCases(): Promise<[string[], string[], string[]]> {
-  const files = globSync('test/attacks/cases/*.ts', { cwd: ROOT });
-  const modules = await Promise.all(files.map((file) => import(`${ROOT}${file}`)));
-  const names = modules.flatMap(({ cases }: { cases: Case[] }) => cases.map(({ name }) => name));
-  const source = readFileSync(`${ROOT}${attackFile('dataplane_')}`, 'utf8');
-  const attacks = /const ATTACKS[^{]*\{\n(.*?)\n\};/s.exec(source)?.[1]?.matchAll(/^ {2}(\w+):/gm);
-  const tried = [...(attacks ?? [])].map(([, name]) => `dataplane_${name}_nobodyElseNotices`);
-  const written = (text: string): string[] =>
-    [...text.matchAll(/test\('((dataplane|peer)_\w+)'/g)].map(([, name]) => name!);
-  const others = written(source);
-  const byPeers = written(readFileSync(`${ROOT}${attackFile('peer_')}`, 'utf8'));
-  assert.ok(tried.length > 10 && others.length > 3 && byPeers.length > 2);
-  return [names, [...tried, ...others], byPeers];
-}
 
 test('mutations_each_standsInTheSourceIsAProgramAndNamesATest', () => {
   assert.ok(MUTATIONS.length >= 140);

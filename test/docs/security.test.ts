@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { type Profile, rulesFor } from '../../src/confine/list.ts';
 import { callNumber } from '../../src/confine/seccomp-numbers.ts';
 import { limitsFor, packetBytesOf } from '../../src/limits.ts';
-import type { Case } from '../attacks/case.ts';
+import { attackCases } from '../attacks/names.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string): string => readFileSync(`${ROOT}${path}`, 'utf8');
@@ -34,26 +34,6 @@ const filesNamed = (name: string): string[] =>
     existsSync(`${ROOT}${path}`),
   );
 
-async function namesOfAttacks(): Promise<string[]> {
-  const files = globSync('test/attacks/cases/*.ts', { cwd: ROOT });
-  const modules = await Promise.all(files.map((file) => import(`${ROOT}${file}`)));
-  return modules.flatMap((module) => (module.cases as Case[]).map(({ name }) => name));
-}
-
-/** Each attack of a hostile dataplane is a test; those of a list are tests of one template. */
-function namesOfDataplaneAttacks(): string[] {
-  const source = read('test/attacks/dataplane.live.test.ts');
-  const list = /const ATTACKS[^{]*\{(.*?)\n\};/s.exec(source)?.[1] ?? '';
-  const listed = [...list.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name!);
-  return [...listed, ...[...source.matchAll(/test\('dataplane_(\w+)'/g)].map(([, name]) => name!)];
-}
-
-/** A hostile neighbour's, with what the document calls it. */
-function namesOfPeerAttacks(): string[] {
-  const source = read('test/attacks/peers.live.test.ts');
-  return [...source.matchAll(/test\('(peer_\w+)'/g)].map(([, name]) => name!);
-}
-
 /** Names in italics, without the dots that stand for the rest. */
 const beginnings = shown.flatMap((cell) =>
   [...cell.matchAll(/\*([^*]+)\*/g)].flatMap(([, names]) =>
@@ -72,22 +52,20 @@ function hasTest(source: string, pattern: string): boolean {
 }
 
 test('attacks_everyOneNamed_exists', async () => {
-  const dataplane = namesOfDataplaneAttacks();
-  const all = [
-    ...(await namesOfAttacks()),
-    ...dataplane,
-    ...dataplane.map((n) => `dataplane_${n}`),
-    ...namesOfPeerAttacks(),
-  ];
+  const all = (await attackCases()).flat();
+  // Those of a dataplane are named without the word as well.
+  const names = [...all, ...all.map((name) => name.replace(/^dataplane_/, ''))];
   assert.ok(beginnings.length > 70, `${beginnings.length} are named`);
-  const missing = beginnings.filter((each) => !all.some((name) => name.startsWith(each)));
+  const missing = beginnings.filter((each) => !names.some((name) => name.startsWith(each)));
   assert.deepEqual(missing, []);
 });
 
 test('attacks_everyOneThatIs_isNamed', async () => {
-  const all = [...(await namesOfAttacks()), ...namesOfDataplaneAttacks(), ...namesOfPeerAttacks()];
+  const all = (await attackCases()).flat();
   const isNamed = (name: string): boolean =>
-    beginnings.some((each) => name.startsWith(each) || `dataplane_${name}`.startsWith(each));
+    beginnings.some(
+      (each) => name.startsWith(each) || name.replace(/^dataplane_/, '').startsWith(each),
+    );
   assert.deepEqual(
     all.filter((name) => !isNamed(name)),
     [],
