@@ -7,10 +7,12 @@
  *
  * Called by the meta files.
  */
+
 import { assert } from '../../verify.ts';
 import { encodeBase64 } from './base64.ts';
 import type { Memory } from './host.ts';
 import { KEY_MAX } from './layout.ts';
+import { LOWER_B, LOWER_K, UPPER_A, UPPER_V } from './letters.ts';
 import type { Numbers } from './numbers.ts';
 import { COPY_MAX } from './replies.ts';
 
@@ -24,10 +26,6 @@ const ZERO = 48;
 const MINUS = 45;
 const CR = 13;
 const LF = 10;
-const LETTER_B = 98;
-const LETTER_K = 107;
-const LETTER_V = 86;
-const LETTER_A = 65;
 
 export class MetaAnswer {
   at = 0;
@@ -59,7 +57,7 @@ export class MetaAnswer {
 
   /** Begins with `VA` and the length of the value that will follow. */
   value(length: number): void {
-    this.code(LETTER_V, LETTER_A);
+    this.code(UPPER_V, UPPER_A);
     this.#u8[this.at] = SPACE;
     this.at += 1 + this.#numbers.writeU32(this.at + 1, length);
   }
@@ -115,9 +113,9 @@ export class MetaAnswer {
   }
 
   key(start: number, length: number, inBase64: boolean): void {
-    this.flag(LETTER_K);
+    this.flag(LOWER_K);
     this.bareKey(start, length, inBase64);
-    if (inBase64) this.flag(LETTER_B);
+    if (inBase64) this.flag(LOWER_B);
   }
 
   bareKey(start: number, length: number, inBase64: boolean): void {

@@ -8,39 +8,39 @@
  *
  * Called by meta.ts. Read first: memcached's doc/protocol.txt, "Meta Delete", "Meta Arithmetic".
  */
+
 import { type Arithmetic, DONE, NON_NUMERIC } from './arithmetic.ts';
 import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
 import type { KvConnection, Memory } from './host.ts';
 import { CAS_HI, CAS_LO, CLASS_MASK, EXPTIME, KEY_BINARY, META, STALE, WON } from './layout.ts';
+import {
+  LOWER_B,
+  LOWER_C,
+  LOWER_K,
+  LOWER_Q,
+  LOWER_T,
+  LOWER_V,
+  LOWER_X,
+  UPPER_C,
+  UPPER_D,
+  UPPER_E,
+  UPPER_F,
+  UPPER_H,
+  UPPER_I,
+  UPPER_N,
+  UPPER_O,
+  UPPER_T,
+  UPPER_X,
+} from './letters.ts';
 import type { Line } from './line.ts';
 import type { MetaAnswer } from './meta-answer.ts';
-import { F, type MetaFlags, NO_ERROR } from './meta-flags.ts';
+import { type MetaFlags, NO_ERROR } from './meta-flags.ts';
 import type { Numbers } from './numbers.ts';
 import { REPLY, type Replies } from './replies.ts';
 import { NO_MEMORY, type Store } from './store.ts';
 
-const F_B = F['b']!;
-const F_C = F['c']!;
-const F_COMPARE = F['C']!;
-const F_E = F['E']!;
-const F_I = F['I']!;
-const F_K = F['k']!;
-const F_N = F['N']!;
-const F_O = F['O']!;
-const F_Q = F['q']!;
-const F_T = F['t']!;
-const F_TOUCH = F['T']!;
-const F_V = F['v']!;
-const F_X = F['x']!;
-const LETTER_D = 68;
-const LETTER_E = 69;
-const LETTER_F = 70;
-const LETTER_H = 72;
-const LETTER_N = 78;
-const LETTER_X = 88;
 const PLUS = 43;
 const MINUS = 45;
-const LETTER_I = 73;
 const DIGITS_MAX = 20;
 
 const R_BAD_FLAGS = REPLY.badFlags;
@@ -108,22 +108,22 @@ export class MetaChange {
     let item = store.find(flags.key, flags.keyLength);
     if (item === 0 || !this.#isCasAsAsked(item)) {
       this.#counts.bump(C_DELETE_MISSES);
-      if (item === 0) this.#answer.code(LETTER_N, LETTER_F);
-      else this.#answer.code(LETTER_E, LETTER_X);
+      if (item === 0) this.#answer.code(UPPER_N, UPPER_F);
+      else this.#answer.code(UPPER_E, UPPER_X);
       return this.#end(c, record, line);
     }
-    if (flags.has(F_X)) {
+    if (flags.has(LOWER_X)) {
       item = this.#empty(item);
       if (item === NO_MEMORY) return this.#replies.say(c, record, R_NO_MEMORY);
     }
-    if (flags.has(F_I)) this.#invalidate(item);
+    if (flags.has(UPPER_I)) this.#invalidate(item);
     else {
       this.#counts.bump(C_DELETE_HITS);
       this.#counts.bumpClass(this.#classOf(item), CC_DELETE_HITS);
-      if (!flags.has(F_X)) store.unlink(item);
+      if (!flags.has(LOWER_X)) store.unlink(item);
     }
-    if (flags.has(F_Q)) return;
-    this.#answer.code(LETTER_H, LETTER_D);
+    if (flags.has(LOWER_Q)) return;
+    this.#answer.code(UPPER_H, UPPER_D);
     this.#end(c, record, line);
   }
 
@@ -131,7 +131,7 @@ export class MetaChange {
     const flags = this.#flags;
     const word = item >> 2;
     return (
-      !flags.has(F_COMPARE) ||
+      !flags.has(UPPER_C) ||
       (this.#i32[word + CAS_LO] === flags.casLo && this.#i32[word + CAS_HI] === flags.casHi)
     );
   }
@@ -151,7 +151,7 @@ export class MetaChange {
     const bits = i32[(old >> 2) + META]! & KEY_BINARY;
     i32[(item >> 2) + META] = i32[(item >> 2) + META]! | bits;
     store.replace(old, item);
-    if (flags.has(F_E)) store.setCas(item, flags.newCasLo, flags.newCasHi);
+    if (flags.has(UPPER_E)) store.setCas(item, flags.newCasLo, flags.newCasHi);
     else store.setCas(item, i32[(old >> 2) + CAS_LO]!, i32[(old >> 2) + CAS_HI]!);
     store.settle(item);
     store.release(old);
@@ -161,9 +161,9 @@ export class MetaChange {
   #invalidate(item: number): void {
     const flags = this.#flags;
     const cell = (item >> 2) + META;
-    if (flags.has(F_TOUCH)) this.#store.setExpiry(item, flags.expiry);
+    if (flags.has(UPPER_T)) this.#store.setExpiry(item, flags.expiry);
     this.#i32[cell] = (this.#i32[cell]! | STALE) & ~WON;
-    if (flags.has(F_E)) this.#store.setCas(item, flags.newCasLo, flags.newCasHi);
+    if (flags.has(UPPER_E)) this.#store.setCas(item, flags.newCasLo, flags.newCasHi);
     else this.#store.renewCas(item);
   }
 
@@ -174,15 +174,15 @@ export class MetaChange {
     if (error !== NO_ERROR) {
       return this.#replies.say(c, record, error === R_OPAQUE ? error : R_BAD_FLAGS);
     }
-    const isIncrement = flags.mode === 0 || flags.mode === LETTER_I || flags.mode === PLUS;
-    if (!isIncrement && flags.mode !== LETTER_D && flags.mode !== MINUS) {
+    const isIncrement = flags.mode === 0 || flags.mode === UPPER_I || flags.mode === PLUS;
+    if (!isIncrement && flags.mode !== UPPER_D && flags.mode !== MINUS) {
       return this.#replies.say(c, record, R_BAD_MODE);
     }
     const item = this.#store.find(flags.key, flags.keyLength);
     if (item === 0) return this.#changeNothing(c, record, line, isIncrement);
     const hasCas = flags.casLo !== 0 || flags.casHi !== 0;
     if (hasCas && !this.#isCasAsAsked(item) && this.#store.images.dataLengthOf(item) > 0) {
-      this.#answer.code(LETTER_E, LETTER_X);
+      this.#answer.code(UPPER_E, UPPER_X);
       return this.#end(c, record, line);
     }
     const index = this.#classOf(item);
@@ -194,7 +194,7 @@ export class MetaChange {
     }
     this.#counts.bump(isIncrement ? C_INCR_HITS : C_DECR_HITS);
     this.#counts.bumpClass(index, isIncrement ? CC_INCR_HITS : CC_DECR_HITS);
-    if (flags.has(F_E)) {
+    if (flags.has(UPPER_E)) {
       this.#store.setCas(arithmetic.item, flags.newCasLo, flags.newCasHi);
     }
     const digits = this.#numbers.writeU64(this.#digits, arithmetic.lo, arithmetic.hi);
@@ -205,9 +205,9 @@ export class MetaChange {
   #changeNothing(c: KvConnection, record: number, line: Line, isIncrement: boolean): void {
     const flags = this.#flags;
     const store = this.#store;
-    if (!flags.has(F_N)) {
+    if (!flags.has(UPPER_N)) {
       this.#counts.bump(isIncrement ? C_INCR_MISSES : C_DECR_MISSES);
-      this.#answer.code(LETTER_N, LETTER_F);
+      this.#answer.code(UPPER_N, UPPER_F);
       return this.#end(c, record, line);
     }
     const digits = this.#numbers.writeU64(this.#digits, flags.initialLo, flags.initialHi);
@@ -215,10 +215,10 @@ export class MetaChange {
     if (item === NO_MEMORY) return this.#replies.say(c, record, R_NO_MEMORY_NEW);
     this.#copy(store.images.dataOf(item), this.#digits, digits);
     const cell = (item >> 2) + META;
-    if (flags.has(F_B)) this.#i32[cell] = this.#i32[cell]! | KEY_BINARY;
+    if (flags.has(LOWER_B)) this.#i32[cell] = this.#i32[cell]! | KEY_BINARY;
     store.link(item);
     store.settle(item);
-    if (flags.has(F_E)) store.setCas(item, flags.newCasLo, flags.newCasHi);
+    if (flags.has(UPPER_E)) store.setCas(item, flags.newCasLo, flags.newCasHi);
     this.#changed(c, record, line, item, digits, true);
   }
 
@@ -237,20 +237,20 @@ export class MetaChange {
     const word = item >> 2;
     const before = i32[word + EXPTIME]!;
     let expiry = before;
-    if (flags.has(F_V)) answer.value(digits);
-    else answer.code(LETTER_H, LETTER_D);
+    if (flags.has(LOWER_V)) answer.value(digits);
+    else answer.code(UPPER_H, UPPER_D);
     for (let i = 2; i < line.count; i++) {
       const letter = this.#u8[line.starts[i]!]!;
-      if (letter === F_TOUCH) expiry = flags.expiry;
-      else if (letter === F_N && isNew) expiry = flags.vivifyExpiry;
-      else if (letter === F_T) answer.ttl(letter, expiry, this.#store.clock.now);
-      else if (letter === F_C) answer.u64(letter, i32[word + CAS_LO]!, i32[word + CAS_HI]!);
+      if (letter === UPPER_T) expiry = flags.expiry;
+      else if (letter === UPPER_N && isNew) expiry = flags.vivifyExpiry;
+      else if (letter === LOWER_T) answer.ttl(letter, expiry, this.#store.clock.now);
+      else if (letter === LOWER_C) answer.u64(letter, i32[word + CAS_LO]!, i32[word + CAS_HI]!);
       else this.#echo(line, i, letter);
     }
     if (expiry !== before) this.#store.setExpiry(item, expiry);
-    if (flags.has(F_Q)) return;
+    if (flags.has(LOWER_Q)) return;
     answer.end();
-    if (flags.has(F_V)) {
+    if (flags.has(LOWER_V)) {
       answer.append(this.#digits, digits);
       answer.end();
     }
@@ -267,8 +267,8 @@ export class MetaChange {
   /** O and k. */
   #echo(line: Line, index: number, letter: number): void {
     const flags = this.#flags;
-    if (letter === F_O) this.#answer.word(line.starts[index]!, line.lengths[index]!);
-    if (letter === F_K) this.#answer.key(flags.key, flags.keyLength, flags.has(F_B));
+    if (letter === UPPER_O) this.#answer.word(line.starts[index]!, line.lengths[index]!);
+    if (letter === LOWER_K) this.#answer.key(flags.key, flags.keyLength, flags.has(LOWER_B));
   }
 
   #classOf(item: number): number {

@@ -10,10 +10,24 @@
  *
  * Called by the meta files. Read first: memcached's doc/protocol.txt, "Meta Commands".
  */
+
 import { decodeBase64 } from './base64.ts';
 import type { StoreClock } from './clock.ts';
 import type { Memory } from './host.ts';
 import { KEY_MAX } from './layout.ts';
+import {
+  LOWER_B,
+  UPPER_C,
+  UPPER_D,
+  UPPER_E,
+  UPPER_F,
+  UPPER_J,
+  UPPER_M,
+  UPPER_N,
+  UPPER_O,
+  UPPER_R,
+  UPPER_T,
+} from './letters.ts';
 import type { Line } from './line.ts';
 import type { Numbers } from './numbers.ts';
 import { REPLY } from './replies.ts';
@@ -40,24 +54,6 @@ const R_BAD_TOKEN = REPLY.badToken;
 const R_BAD_DELTA = REPLY.badDeltaToken;
 const R_BAD_INITIAL = REPLY.badInitialToken;
 const R_OPAQUE = REPLY.longOpaque;
-
-/** Letters, as bytes. */
-export const F = Object.freeze(
-  Object.fromEntries(
-    [...'bkstcfvhuqxlNTRLOPFCEMJDI'].map((letter) => [letter, letter.charCodeAt(0)]),
-  ),
-) as Readonly<Record<string, number>>;
-const F_B = F['b']!;
-const F_C = F['C']!;
-const F_D = F['D']!;
-const F_E = F['E']!;
-const F_F = F['F']!;
-const F_J = F['J']!;
-const F_M = F['M']!;
-const F_N = F['N']!;
-const F_O = F['O']!;
-const F_R = F['R']!;
-const F_T = F['T']!;
 
 export class MetaFlags {
   key = 0;
@@ -117,7 +113,7 @@ export class MetaFlags {
       if (!isKnown(letter)) return R_INVALID;
       if (this.has(letter)) return R_DUPLICATE;
       this.#note(letter);
-      if (letter === F_O && line.lengths[i]! > OPAQUE_MAX) isOpaqueLong = true;
+      if (letter === UPPER_O && line.lengths[i]! > OPAQUE_MAX) isOpaqueLong = true;
       const wrong = this.#token(letter, start + 1, line.lengths[i]! - 1);
       if (wrong !== NO_ERROR && (wrong !== R_BAD_FORMAT || error === NO_ERROR)) error = wrong;
     }
@@ -142,26 +138,26 @@ export class MetaFlags {
   #token(letter: number, start: number, length: number): number {
     const numbers = this.#numbers;
     switch (letter) {
-      case F_B:
+      case LOWER_B:
         return this.#decodeKey();
-      case F_T:
-      case F_N:
-      case F_R:
+      case UPPER_T:
+      case UPPER_N:
+      case UPPER_R:
         if (!numbers.parseI32(start, length)) return R_BAD_TOKEN;
         this.#setTime(letter, this.#clock.expiry(numbers.lo));
         return NO_ERROR;
-      case F_F:
+      case UPPER_F:
         if (!numbers.parseU64(start, length) || numbers.hi !== 0) return R_BAD_FORMAT;
         this.clientFlags = numbers.lo;
         return NO_ERROR;
-      case F_C:
-      case F_E:
-      case F_D:
-      case F_J:
+      case UPPER_C:
+      case UPPER_E:
+      case UPPER_D:
+      case UPPER_J:
         if (numbers.parseU64(start, length)) return this.#setNumber(letter);
-        if (letter === F_D) return R_BAD_DELTA;
-        return letter === F_J ? R_BAD_INITIAL : R_BAD_TOKEN;
-      case F_M:
+        if (letter === UPPER_D) return R_BAD_DELTA;
+        return letter === UPPER_J ? R_BAD_INITIAL : R_BAD_TOKEN;
+      case UPPER_M:
         // Whatever stands there: the next blank, or the end of the line, is no mode either.
         this.mode = this.#u8[start]!;
         return NO_ERROR;
@@ -171,20 +167,20 @@ export class MetaFlags {
   }
 
   #setTime(letter: number, second: number): void {
-    if (letter === F_T) this.expiry = second;
-    else if (letter === F_N) this.vivifyExpiry = second;
+    if (letter === UPPER_T) this.expiry = second;
+    else if (letter === UPPER_N) this.vivifyExpiry = second;
     else this.recacheExpiry = second;
   }
 
   #setNumber(letter: number): number {
     const { lo, hi } = this.#numbers;
-    if (letter === F_C) {
+    if (letter === UPPER_C) {
       this.casLo = lo;
       this.casHi = hi;
-    } else if (letter === F_E) {
+    } else if (letter === UPPER_E) {
       this.newCasLo = lo;
       this.newCasHi = hi;
-    } else if (letter === F_D) {
+    } else if (letter === UPPER_D) {
       this.deltaLo = lo;
       this.deltaHi = hi;
     } else {

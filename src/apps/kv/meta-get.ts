@@ -12,6 +12,7 @@
  *
  * Called by meta.ts. Read first: memcached's doc/protocol.txt, "Meta Get".
  */
+
 import { CLASS_COUNT, COUNT, type Counts } from './counters.ts';
 import type { KvConnection, Memory } from './host.ts';
 import {
@@ -29,36 +30,37 @@ import {
   TIME,
   WON,
 } from './layout.ts';
+import {
+  LOWER_B,
+  LOWER_C,
+  LOWER_F,
+  LOWER_H,
+  LOWER_K,
+  LOWER_L,
+  LOWER_Q,
+  LOWER_S,
+  LOWER_T,
+  LOWER_U,
+  LOWER_V,
+  UPPER_C,
+  UPPER_D,
+  UPPER_E,
+  UPPER_H,
+  UPPER_M,
+  UPPER_N,
+  UPPER_O,
+  UPPER_R,
+  UPPER_T,
+  UPPER_W,
+  UPPER_X,
+  UPPER_Z,
+} from './letters.ts';
 import type { Line } from './line.ts';
 import type { MetaAnswer } from './meta-answer.ts';
-import { F, type MetaFlags, NO_ERROR } from './meta-flags.ts';
+import { type MetaFlags, NO_ERROR } from './meta-flags.ts';
 import { COPY_MAX, REPLY, type Replies } from './replies.ts';
 import { NO_MEMORY, type Store } from './store.ts';
 
-const F_B = F['b']!;
-const F_C = F['c']!;
-const F_COMPARE = F['C']!;
-const F_E = F['E']!;
-const F_F = F['f']!;
-const F_H = F['h']!;
-const F_K = F['k']!;
-const F_L = F['l']!;
-const F_N = F['N']!;
-const F_O = F['O']!;
-const F_Q = F['q']!;
-const F_R = F['R']!;
-const F_S = F['s']!;
-const F_T = F['t']!;
-const F_TOUCH = F['T']!;
-const F_U = F['u']!;
-const F_V = F['v']!;
-const LETTER_D = 68;
-const LETTER_E = 69;
-const LETTER_H = 72;
-const LETTER_M = 77;
-const LETTER_W = 87;
-const LETTER_X = 88;
-const LETTER_Z = 90;
 const SPACE = 32;
 
 const R_MISS = REPLY.metaMiss;
@@ -122,14 +124,14 @@ export class MetaGet {
       return true;
     }
     let item = this.#store.find(flags.key, flags.keyLength);
-    const isNew = item === 0 && flags.has(F_N);
+    const isNew = item === 0 && flags.has(UPPER_N);
     if (isNew) item = this.#vivify();
     if (item === 0) {
       this.#miss(c, record, line);
       return true;
     }
-    if (!flags.has(F_V) || this.#isUnchanged(item)) {
-      this.#answer.code(LETTER_H, LETTER_D);
+    if (!flags.has(LOWER_V) || this.#isUnchanged(item)) {
+      this.#answer.code(UPPER_H, UPPER_D);
       this.#describe(line, item, isNew);
       replies.reply(c, record, this.#answer.start, this.#answer.length);
       this.#apply(item);
@@ -163,7 +165,7 @@ export class MetaGet {
     const flags = this.#flags;
     const word = item >> 2;
     return (
-      flags.has(F_COMPARE) &&
+      flags.has(UPPER_C) &&
       this.#i32[word + CAS_LO] === flags.casLo &&
       this.#i32[word + CAS_HI] === flags.casHi
     );
@@ -175,10 +177,11 @@ export class MetaGet {
     const store = this.#store;
     const item = store.allocate(flags.key, flags.keyLength, 0, 0, 0);
     if (item === NO_MEMORY) return 0;
-    if (flags.has(F_B)) this.#i32[(item >> 2) + META] = this.#i32[(item >> 2) + META]! | KEY_BINARY;
+    if (flags.has(LOWER_B))
+      this.#i32[(item >> 2) + META] = this.#i32[(item >> 2) + META]! | KEY_BINARY;
     store.link(item);
     store.settle(item);
-    if (flags.has(F_E)) store.setCas(item, flags.newCasLo, flags.newCasHi);
+    if (flags.has(UPPER_E)) store.setCas(item, flags.newCasLo, flags.newCasHi);
     return item;
   }
 
@@ -189,12 +192,12 @@ export class MetaGet {
     this.#expiry = this.#i32[(item >> 2) + EXPTIME]!;
     this.#isWon = false;
     for (let i = 2; i < line.count; i++) this.#flag(line, i, item, isNew);
-    if ((meta & WON) !== 0) answer.flag(LETTER_Z);
+    if ((meta & WON) !== 0) answer.flag(UPPER_Z);
     if ((meta & STALE) !== 0) {
-      answer.flag(LETTER_X);
+      answer.flag(UPPER_X);
       if ((meta & WON) === 0) this.#isWon = true;
     }
-    if (this.#isWon) answer.flag(LETTER_W);
+    if (this.#isWon) answer.flag(UPPER_W);
     answer.end();
   }
 
@@ -207,16 +210,16 @@ export class MetaGet {
     const meta = i32[word + META]!;
     const letter = this.#u8[line.starts[index]!]!;
     switch (letter) {
-      case F_TOUCH:
+      case UPPER_T:
         this.#expiry = flags.expiry;
         break;
-      case F_N:
+      case UPPER_N:
         if (isNew) {
           this.#expiry = flags.vivifyExpiry;
           this.#isWon = true;
         }
         break;
-      case F_R:
+      case UPPER_R:
         if (
           (meta & WON) === 0 &&
           !isNew &&
@@ -226,21 +229,21 @@ export class MetaGet {
           this.#isWon = true;
         }
         break;
-      case F_S:
+      case LOWER_S:
         return answer.u32(letter, images.dataLengthOf(item));
-      case F_T:
+      case LOWER_T:
         return answer.ttl(letter, this.#expiry, clock.now);
-      case F_C:
+      case LOWER_C:
         return answer.u64(letter, i32[word + CAS_LO]!, i32[word + CAS_HI]!);
-      case F_F:
+      case LOWER_F:
         return answer.u32(letter, images.flagsOf(item));
-      case F_L:
+      case LOWER_L:
         return answer.u32(letter, (clock.now - i32[word + TIME]!) | 0);
-      case F_H:
+      case LOWER_H:
         return answer.digit(letter, (meta & FETCHED) !== 0);
-      case F_O:
+      case UPPER_O:
         return answer.word(line.starts[index]!, line.lengths[index]!);
-      case F_K:
+      case LOWER_K:
         return answer.key(item + KEY_START, images.keyLengthOf(item), (meta & KEY_BINARY) !== 0);
     }
   }
@@ -254,13 +257,13 @@ export class MetaGet {
     let meta = i32[word + META]!;
     if (this.#expiry !== i32[word + EXPTIME]) this.#store.setExpiry(item, this.#expiry);
     if (this.#isWon) meta |= WON;
-    if (!flags.has(F_U)) {
+    if (!flags.has(LOWER_U)) {
       meta |= ACTIVE | FETCHED;
       i32[word + TIME] = this.#store.clock.now;
     }
     i32[word + META] = meta;
     const index = meta & CLASS_MASK;
-    if (flags.has(F_TOUCH)) {
+    if (flags.has(UPPER_T)) {
       counts.bump(C_TOUCHES);
       counts.bump(C_TOUCH_HITS);
       counts.bumpClass(index, CC_TOUCH_HITS);
@@ -274,15 +277,15 @@ export class MetaGet {
   #miss(c: KvConnection, record: number, line: Line): void {
     const flags = this.#flags;
     const answer = this.#answer;
-    const isTouch = flags.has(F_TOUCH);
+    const isTouch = flags.has(UPPER_T);
     this.#counts.bump(isTouch ? C_TOUCHES : C_GETS);
     this.#counts.bump(isTouch ? C_TOUCH_MISSES : C_MISSES);
-    if (flags.has(F_Q)) return;
-    answer.code(LETTER_E, F_N);
+    if (flags.has(LOWER_Q)) return;
+    answer.code(UPPER_E, UPPER_N);
     for (let i = 2; i < line.count; i++) {
       const letter = this.#u8[line.starts[i]!]!;
-      if (letter === F_O) answer.word(line.starts[i]!, line.lengths[i]!);
-      if (letter === F_K) answer.key(flags.key, flags.keyLength, flags.has(F_B));
+      if (letter === UPPER_O) answer.word(line.starts[i]!, line.lengths[i]!);
+      if (letter === LOWER_K) answer.key(flags.key, flags.keyLength, flags.has(LOWER_B));
     }
     answer.end();
     this.#replies.reply(c, record, answer.start, answer.length);
@@ -292,7 +295,8 @@ export class MetaGet {
   debug(c: KvConnection, record: number, line: Line): void {
     const flags = this.#flags;
     this.#counts.bump(C_META);
-    const isBase64 = line.count > 2 && line.lengths[2] === 1 && this.#u8[line.starts[2]!] === F_B;
+    const isBase64 =
+      line.count > 2 && line.lengths[2] === 1 && this.#u8[line.starts[2]!] === LOWER_B;
     const error = flags.read(line, isBase64 ? 2 : line.count);
     if (error !== NO_ERROR) {
       return this.#replies.say(c, record, error === R_BAD_KEY ? R_BAD_FORMAT : error);
@@ -310,7 +314,7 @@ export class MetaGet {
     const word = item >> 2;
     const meta = i32[word + META]!;
     const expiry = i32[word + EXPTIME]!;
-    answer.code(LETTER_M, LETTER_E);
+    answer.code(UPPER_M, UPPER_E);
     this.#u8[answer.at++] = SPACE;
     answer.bareKey(item + KEY_START, images.keyLengthOf(item), (meta & KEY_BINARY) !== 0);
     answer.bytes(EXP);

@@ -10,11 +10,29 @@
  * Called by meta.ts; `Updates.onMeta` when a value is complete. Read first: memcached's
  * doc/protocol.txt, "Meta Set".
  */
+
 import type { KvConnection, Memory } from './host.ts';
 import { CAS_HI, CAS_LO, KEY_BINARY, KEY_START, META } from './layout.ts';
+import {
+  LOWER_B,
+  LOWER_C,
+  LOWER_K,
+  LOWER_Q,
+  LOWER_S,
+  UPPER_C,
+  UPPER_D,
+  UPPER_E,
+  UPPER_F,
+  UPPER_H,
+  UPPER_I,
+  UPPER_N,
+  UPPER_O,
+  UPPER_S,
+  UPPER_X,
+} from './letters.ts';
 import { type Line, VERB } from './line.ts';
 import type { MetaAnswer } from './meta-answer.ts';
-import { F, type MetaFlags, NO_ERROR } from './meta-flags.ts';
+import { type MetaFlags, NO_ERROR } from './meta-flags.ts';
 import { LENGTH_MAX, type Numbers } from './numbers.ts';
 import {
   HAS_CAS,
@@ -39,16 +57,6 @@ import type { Updates } from './updates.ts';
 /** `c`, `k`, `s`, and an opaque token with its length before it; a 0 ends them. */
 const NOTE_BYTES = 40;
 
-const F_B = F['b']!;
-const F_C = F['c']!;
-const F_COMPARE = F['C']!;
-const F_E = F['E']!;
-const F_I = F['I']!;
-const F_K = F['k']!;
-const F_N = F['N']!;
-const F_O = F['O']!;
-const F_Q = F['q']!;
-const F_S = F['s']!;
 const MODE_ADD = 69;
 const MODE_APPEND = 65;
 const MODE_PREPEND = 80;
@@ -60,13 +68,6 @@ const R_BAD_MODE = REPLY.badSetMode;
 const R_STORED = REPLY.stored;
 const R_EXISTS = REPLY.exists;
 const R_NOT_FOUND = REPLY.notFound;
-const LETTER_D = 68;
-const LETTER_E = 69;
-const LETTER_F = 70;
-const LETTER_H = 72;
-const LETTER_N = 78;
-const LETTER_S = 83;
-const LETTER_X = 88;
 
 export interface MetaSetParts {
   memory: Memory;
@@ -122,7 +123,7 @@ export class MetaSet {
     const isAppending = verb === VERB.append || verb === VERB.prepend;
     this.#setHow(record, isAppending);
     this.#note(c.id, line);
-    const expiry = isAppending && flags.has(F_N) ? flags.vivifyExpiry : flags.expiry;
+    const expiry = isAppending && flags.has(UPPER_N) ? flags.vivifyExpiry : flags.expiry;
     const { key, keyLength, clientFlags } = flags;
     this.#updates.start(c, record, verb, key, keyLength, clientFlags, expiry, length, waiting);
   }
@@ -132,7 +133,7 @@ export class MetaSet {
   }
 
   #verb(): number {
-    const hasCas = this.#flags.has(F_COMPARE);
+    const hasCas = this.#flags.has(UPPER_C);
     switch (this.#flags.mode) {
       case 0:
       case MODE_SET:
@@ -154,11 +155,11 @@ export class MetaSet {
     const flags = this.#flags;
     const words = this.#records.words;
     let how = META_FORM;
-    if (flags.has(F_Q)) how |= QUIET;
-    if (flags.has(F_B)) how |= IN_BASE64;
-    if (flags.has(F_E)) how |= HAS_NEW_CAS;
-    if (flags.has(F_I) && !isAppending) how |= MAY_BE_STALE;
-    if (flags.has(F_N) && isAppending) how |= VIVIFY;
+    if (flags.has(LOWER_Q)) how |= QUIET;
+    if (flags.has(LOWER_B)) how |= IN_BASE64;
+    if (flags.has(UPPER_E)) how |= HAS_NEW_CAS;
+    if (flags.has(UPPER_I) && !isAppending) how |= MAY_BE_STALE;
+    if (flags.has(UPPER_N) && isAppending) how |= VIVIFY;
     if (isAppending && (flags.casLo !== 0 || flags.casHi !== 0)) how |= HAS_CAS;
     words[record + HOW] = how;
     words[record + LO] = flags.casLo;
@@ -179,9 +180,10 @@ export class MetaSet {
     for (let i = 3; i < line.count; i++) {
       const start = line.starts[i]!;
       const letter = this.#u8[start]!;
-      if (letter !== F_C && letter !== F_K && letter !== F_S && letter !== F_O) continue;
+      if (letter !== LOWER_C && letter !== LOWER_K && letter !== LOWER_S && letter !== UPPER_O)
+        continue;
       notes[at++] = letter;
-      if (letter !== F_O) continue;
+      if (letter !== UPPER_O) continue;
       const length = line.lengths[i]!;
       notes[at++] = length;
       for (let n = 0; n < length; n++) notes[at++] = this.#u8[start + n]!;
@@ -193,10 +195,10 @@ export class MetaSet {
   #done(c: KvConnection, record: number, item: number, placed: number, reply: number): void {
     const answer = this.#answer;
     if (reply === R_STORED && (this.#records.words[record + HOW]! & QUIET) !== 0) return;
-    if (reply === R_STORED) answer.code(LETTER_H, LETTER_D);
-    else if (reply === R_EXISTS) answer.code(LETTER_E, LETTER_X);
-    else if (reply === R_NOT_FOUND) answer.code(LETTER_N, LETTER_F);
-    else answer.code(LETTER_N, LETTER_S);
+    if (reply === R_STORED) answer.code(UPPER_H, UPPER_D);
+    else if (reply === R_EXISTS) answer.code(UPPER_E, UPPER_X);
+    else if (reply === R_NOT_FOUND) answer.code(UPPER_N, UPPER_F);
+    else answer.code(UPPER_N, UPPER_S);
     this.#tell(c.id, item, placed);
     answer.end();
     this.#replies.reply(c, record, answer.start, answer.length);
@@ -209,12 +211,12 @@ export class MetaSet {
     const notes = this.#notes;
     for (let at = id * NOTE_BYTES; notes[at] !== 0; at++) {
       const letter = notes[at]!;
-      if (letter === F_K) {
+      if (letter === LOWER_K) {
         const isBinary = (i32[(item >> 2) + META]! & KEY_BINARY) !== 0;
         answer.key(item + KEY_START, images.keyLengthOf(item), isBinary);
-      } else if (letter === F_S) {
+      } else if (letter === LOWER_S) {
         answer.u32(letter, images.dataLengthOf(placed === 0 ? item : placed));
-      } else if (letter === F_C) {
+      } else if (letter === LOWER_C) {
         const word = placed >> 2;
         answer.u64(letter, placed && i32[word + CAS_LO]!, placed && i32[word + CAS_HI]!);
       } else {

@@ -9,8 +9,10 @@
  * Called by protocol.ts with a complete line. Read first: memcached's doc/protocol.txt, "Meta
  * Commands".
  */
+
 import type { Arithmetic } from './arithmetic.ts';
 import type { KvConnection, KvHost, Memory } from './host.ts';
+import { LOWER_A, LOWER_D, LOWER_E, LOWER_G, LOWER_M, LOWER_N, LOWER_S } from './letters.ts';
 import type { Line } from './line.ts';
 import { MetaAnswer } from './meta-answer.ts';
 import { MetaChange } from './meta-change.ts';
@@ -24,13 +26,6 @@ import { REPLY, type Replies } from './replies.ts';
 import type { Store } from './store.ts';
 import type { Updates } from './updates.ts';
 
-const LETTER_A = 97;
-const LETTER_D = 100;
-const LETTER_E = 101;
-const LETTER_G = 103;
-const LETTER_M = 109;
-const LETTER_N = 110;
-const LETTER_S = 115;
 const R_ERROR = REPLY.error;
 const R_BAD_FORMAT = REPLY.badFormat;
 const R_NOOP = REPLY.metaNoop;
@@ -97,18 +92,18 @@ export class Meta {
    */
   run(c: KvConnection, record: number, line: Line, waiting: number): boolean {
     const start = line.starts[0]!;
-    const letter = this.#u8[start] === LETTER_M ? this.#u8[start + 1]! : 0;
-    if (letter === LETTER_S) this.#set.begin(c, record, line, waiting);
-    else if (letter === LETTER_N) this.#replies.say(c, record, R_NOOP);
+    const letter = this.#u8[start] === LOWER_M ? this.#u8[start + 1]! : 0;
+    if (letter === LOWER_S) this.#set.begin(c, record, line, waiting);
+    else if (letter === LOWER_N) this.#replies.say(c, record, R_NOOP);
     else if (!isCommand(letter)) this.#replies.say(c, record, R_ERROR);
     else if (line.count < 2) this.#replies.say(c, record, R_BAD_FORMAT);
-    else if (letter === LETTER_G) return this.#get.get(c, record, line);
-    else if (letter === LETTER_D) this.#change.remove(c, record, line);
-    else if (letter === LETTER_A) this.#change.change(c, record, line);
+    else if (letter === LOWER_G) return this.#get.get(c, record, line);
+    else if (letter === LOWER_D) this.#change.remove(c, record, line);
+    else if (letter === LOWER_A) this.#change.change(c, record, line);
     else this.#get.debug(c, record, line);
     return true;
   }
 }
 
 const isCommand = (letter: number): boolean =>
-  letter === LETTER_A || letter === LETTER_D || letter === LETTER_E || letter === LETTER_G;
+  letter === LOWER_A || letter === LOWER_D || letter === LOWER_E || letter === LOWER_G;
